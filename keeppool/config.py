@@ -1,0 +1,317 @@
+"""What a user can decide: `Limits`, `Timeout`, `HostConfig` and the `Config` that holds all three.
+
+Knows: which values are possible. Everything is frozen, keyword-only and checked at birth.
+Does not know: how hosts are matched (`hosts.py`), where files are (`config_file.py`), or what a pool does with it.
+
+One meaning everywhere: durations are float seconds, `None` is "no limit", 0 is "none at all". In a `HostConfig`,
+`INHERIT` is "not said here".
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Final
+
+from keeppool.errors import ConfigError
+
+
+class Inherit(enum.Enum):
+    """The type of `INHERIT`, so that type checkers can tell it from a value."""
+
+    INHERIT = "inherit"
+
+    def __repr__(self) -> str:
+        return "INHERIT"
+
+
+#: In a `HostConfig`: this entry does not decide; a less specific one, or the pool's `Limits` and `Timeout`, do.
+INHERIT: Final = Inherit.INHERIT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many connections a pool holds and for how long. `None` means no limit.
+
+    Idle, busy and dialling connections count alike against the three caps.
+
+    Attributes:
+        per_host: Most connections to one origin. 6 is what browsers have used since 2008 (Firefox 3, IE 8, Chrome).
+        per_proxy: Most connections through one proxy, all hosts together. 32 is Firefox's and Chrome's figure.
+        total: Most connections of the whole pool. 256 is Chrome's figure.
+        waiting: Most callers that may queue; the next one gets `QueueFull`.
+        idle_timeout: Seconds a connection may sit unused before it is closed. 55 stays below the 60 s at which
+            common load balancers hang up; a server's own `Keep-Alive: timeout=` can only shorten it.
+        max_age: Seconds since dialling after which a connection takes no further request.
+        max_requests: Requests one connection may carry.
+
+    Raises:
+        ConfigError: A value is of the wrong type, negative, or 0 where that would admit no connection at all.
+    """
+
+    per_host: int | None = 6
+    per_proxy: int | None = 32
+    total: int | None = 256
+    waiting: int | None = None
+    idle_timeout: float | None = 55.0
+    max_age: float | None = None
+    max_requests: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("per_host", "per_proxy", "total", "max_requests"):
+            check_count(name, getattr(self, name), least=1)
+        check_count("waiting", self.waiting, least=0)
+        check_seconds("idle_timeout", self.idle_timeout)
+        check_seconds("max_age", self.max_age)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeout:
+    """The longest a caller waits for each thing, in seconds. `None` waits without limit.
+
+    Attributes:
+        connect: For one connection to be open, TLS and proxy included.
+        read: Between two pieces of the answer; also for the server to take a piece of the request.
+        pool: In the queue for a connection.
+        total: For the whole request, from the call to the last byte of the body.
+
+    Raises:
+        ConfigError: A value is no number, or negative, or 0 (which could never be met).
+    """
+
+    connect: float | None = 10.0
+    read: float | None = 60.0
+    pool: float | None = 60.0
+    total: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "read", "pool", "total"):
+            check_seconds(name, getattr(self, name), zero=name == "pool")
+
+    @classmethod
+    def of(cls, value: TimeoutArgument, base: Timeout) -> Timeout:
+        """Read the forms requests allows: a number, a `(connect, read)` pair, `None`, or a `Timeout`.
+
+        Args:
+            value: Seconds for both connecting and reading, or a pair of them, or `None` for no limit on either.
+            base: Where `pool` and `total` come from.
+
+        Raises:
+            ConfigError: None of these, or a value that cannot be meant.
+        """
+        if isinstance(value, Timeout):
+            return value
+        if isinstance(value, tuple):
+            if len(value) != 2:
+                raise bad("timeout", value, "a tuple holds (connect, read)")
+            connect, read = value
+        else:
+            connect = read = value
+        return cls(connect=connect, read=read, pool=base.pool, total=base.total)
+
+
+TimeoutArgument = Timeout | float | tuple[float | None, float | None] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostConfig:
+    """What is different for some hosts. Every field may be left at `INHERIT`.
+
+    Used in `hosts={"api.example.com": HostConfig(per_host=2)}`, as a pool's `defaults`, and for one request.
+
+    Attributes:
+        per_host: See `Limits`.
+        idle_timeout: See `Limits`.
+        max_age: See `Limits`.
+        max_requests: See `Limits`.
+        timeout: A `Timeout`, or seconds for connecting and reading alike.
+        headers: Header fields sent unless the request brings its own of that name.
+        verify: True to trust certifi's roots, a path (file or folder of PEM) to trust those, False to trust anyone.
+        cert: Path of the client's certificate in PEM, or a `(certificate, key)` pair of paths.
+        fingerprint: Hex digest (SHA-256, SHA-1 or MD5) the server's certificate must have.
+        server_hostname: Name for SNI and for checking the certificate, if not the URL's host.
+        ssl_context: A ready `ssl.SSLContext`, instead of `verify` and `cert`.
+        proxy: URL of the proxy to go through, credentials included; `None` goes direct.
+        http_version: "1.1", or "1.0" to speak HTTP/1.0 and ask for keep-alive as its extension did.
+        keep_alive: False sends `Connection: close` and uses each connection once.
+        keep_alive_header: The client's own `Keep-Alive` request header, such as "timeout=30, max=100".
+        source_address: Local address to dial from.
+        unix_socket: Path of a Unix domain socket to dial instead of host and port.
+        tcp_keepalive: Seconds of silence before TCP keep-alive probes; `None` switches them off. This is the
+            operating system's check of a dead peer and has nothing to do with HTTP keep-alive. 120 s stays below
+            the 350 s after which common network gateways drop a silent connection.
+        tag: Requests with different tags never share a connection.
+
+    Raises:
+        ConfigError: A value that cannot be meant; names field, value and rule.
+    """
+
+    per_host: int | None | Inherit = INHERIT
+    idle_timeout: float | None | Inherit = INHERIT
+    max_age: float | None | Inherit = INHERIT
+    max_requests: int | None | Inherit = INHERIT
+    timeout: TimeoutArgument | Inherit = INHERIT
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] | Inherit = INHERIT
+    verify: bool | str | Inherit = INHERIT
+    cert: str | tuple[str, str] | None | Inherit = INHERIT
+    fingerprint: str | None | Inherit = INHERIT
+    server_hostname: str | None | Inherit = INHERIT
+    ssl_context: Any | Inherit = INHERIT
+    proxy: str | None | Inherit = INHERIT
+    http_version: str | Inherit = INHERIT
+    keep_alive: bool | Inherit = INHERIT
+    keep_alive_header: str | None | Inherit = INHERIT
+    source_address: str | None | Inherit = INHERIT
+    unix_socket: str | None | Inherit = INHERIT
+    tcp_keepalive: float | None | Inherit = INHERIT
+    tag: str | None | Inherit = INHERIT
+
+    def __post_init__(self) -> None:
+        for name, check in _HOST_CHECKS.items():
+            value = getattr(self, name)
+            if value is not INHERIT:
+                check(name, value)
+        if self.headers is not INHERIT:
+            object.__setattr__(self, "headers", _header_pairs(self.headers))
+        if self.timeout is not INHERIT and not isinstance(self.timeout, Timeout):
+            object.__setattr__(self, "timeout", Timeout.of(self.timeout, Timeout()))
+
+    def over(self, base: HostConfig) -> HostConfig:
+        """Lay this entry over a less specific one: what is said here wins, headers are merged by name."""
+        said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not INHERIT}
+        values = {f.name: getattr(base, f.name) for f in fields(base)} | said
+        if "headers" in said and base.headers is not INHERIT:
+            names = {name.lower() for name, _ in said["headers"]}
+            kept = tuple(pair for pair in _header_pairs(base.headers) if pair[0].lower() not in names)
+            values["headers"] = kept + said["headers"]
+        return HostConfig(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole configuration: what `load_config` returns and what a pool or session takes as `config=`.
+
+    Attributes:
+        limits: Caps and lifetimes of the pool.
+        timeout: Default waits.
+        defaults: What holds for every host.
+        hosts: Entries by pattern; see `keeppool.hosts` for the patterns and their order.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    timeout: Timeout = field(default_factory=Timeout)
+    defaults: HostConfig = field(default_factory=HostConfig)
+    hosts: Mapping[str, HostConfig] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, kind in (("limits", Limits), ("timeout", Timeout), ("defaults", HostConfig)):
+            if not isinstance(getattr(self, name), kind):
+                raise bad(name, getattr(self, name), f"must be a {kind.__name__}")
+        for pattern, entry in self.hosts.items():
+            if not isinstance(pattern, str) or not isinstance(entry, HostConfig):
+                raise bad("hosts", {pattern: entry}, "maps a pattern (str) to a HostConfig")
+        object.__setattr__(self, "hosts", MappingProxyType(dict(self.hosts)))
+
+
+def bad(name: str, value: object, rule: str, file: str = "") -> ConfigError:
+    """Build the error that names field, value and rule (and the file, if there is one)."""
+    place = f"{file}: " if file else ""
+    return ConfigError(f"{place}{name}={value!r}: {rule}", field=name, value=value, rule=rule, file=file)
+
+
+def check_count(name: str, value: object, *, least: int) -> None:
+    """Let pass `None` and whole numbers from `least` on; raise ConfigError otherwise."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise bad(name, value, "must be a whole number, or None for no limit")
+    if value < least:
+        raise bad(name, value, f"must be {least} or more, or None for no limit")
+
+
+def check_seconds(name: str, value: object, *, zero: bool = True) -> None:
+    """Let pass `None` and finite or infinite seconds not below zero; raise ConfigError otherwise."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise bad(name, value, "must be seconds as a number, or None for no limit")
+    if math.isnan(value) or value < 0 or (value == 0 and not zero):
+        raise bad(name, value, f"must be {'0 or more' if zero else 'more than 0'} seconds, or None for no limit")
+
+
+def _header_pairs(value: Any) -> tuple[tuple[str, str], ...]:
+    """Freeze headers given as a mapping or as pairs; the order given is the order sent."""
+    try:
+        pairs = tuple((n, v) for n, v in (value.items() if isinstance(value, Mapping) else value))
+    except (TypeError, ValueError) as error:
+        raise bad("headers", value, "must be a mapping or a list of (name, value) pairs") from error
+    for pair in pairs:
+        if not all(isinstance(part, str) for part in pair):
+            raise bad("headers", pair, "names and values must be text")
+    return pairs
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise bad(name, value, "must be non-empty text, or None")
+
+
+def _check_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise bad(name, value, "must be True or False")
+
+
+def _check_verify(name: str, value: object) -> None:
+    if not isinstance(value, bool) and (not isinstance(value, str) or not value):
+        raise bad(name, value, "must be True, False, or the path of a file or folder of certificates")
+
+
+def _check_cert(name: str, value: object) -> None:
+    pair = isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, str) for part in value)
+    if value is not None and not pair and not isinstance(value, str):
+        raise bad(name, value, "must be a path, or a (certificate, key) pair of paths")
+
+
+def _check_fingerprint(name: str, value: object) -> None:
+    _check_text(name, value)
+    digest = value.replace(":", "") if isinstance(value, str) else "0" * 32
+    if len(digest) not in (32, 40, 64) or not set(digest.lower()) <= set("0123456789abcdef"):
+        raise bad(name, value, "must be 32, 40 or 64 hex digits (MD5, SHA-1, SHA-256), colons allowed")
+
+
+def _check_http_version(name: str, value: object) -> None:
+    if value not in ("1.0", "1.1"):
+        raise bad(name, value, 'must be "1.0" or "1.1"')
+
+
+def _check_timeout(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, (Timeout, int, float, tuple)):
+        raise bad(name, value, "must be a Timeout, seconds, a (connect, read) pair, or None")
+
+
+def _check_per_host(name: str, value: object) -> None:
+    check_count(name, value, least=1)
+
+
+_HOST_CHECKS: Mapping[str, Callable[[str, object], None]] = {
+    "per_host": _check_per_host,
+    "idle_timeout": check_seconds,
+    "max_age": check_seconds,
+    "max_requests": _check_per_host,
+    "timeout": _check_timeout,
+    "verify": _check_verify,
+    "cert": _check_cert,
+    "fingerprint": _check_fingerprint,
+    "server_hostname": _check_text,
+    "proxy": _check_text,
+    "http_version": _check_http_version,
+    "keep_alive": _check_bool,
+    "keep_alive_header": _check_text,
+    "source_address": _check_text,
+    "unix_socket": _check_text,
+    "tcp_keepalive": check_seconds,
+    "tag": _check_text,
+}

@@ -1,0 +1,323 @@
+"""Every exception keeppool raises. The tree, and what each branch tells you:
+
+    KeepPoolError (OSError)               anything below; also called RequestException, as in requests
+    ├── ConfigError (ValueError)          impossible configuration; raised where it is written
+    ├── InvalidRequest (ValueError)       the request cannot be put into HTTP; nothing was sent
+    │   ├── InvalidURL                    ├── InvalidMethod
+    │   │   ├── MissingSchema             ├── InvalidHeader
+    │   │   ├── InvalidSchema             ├── InvalidBody
+    │   │   └── InvalidProxyURL           └── InvalidJSONError
+    │   (InvalidJSONError has one child: JSONDecodeError, for an answer that is not JSON)
+    ├── Timeout (TimeoutError)            some wait was too long; the classes marked * are its children
+    ├── ConnectionError (ConnectionError)
+    │   ├── PoolError                     never left the pool: nothing was sent
+    │   │   └── PoolTimeout*, PoolClosed, QueueFull
+    │   ├── ConnectError                  dialling failed: nothing was sent
+    │   │   ├── ResolveError, RefusedError, ConnectTimeout*
+    │   │   ├── SSLError ── CertificateError
+    │   │   └── ProxyError
+    │   └── (the classes marked + below)
+    ├── ExchangeError                     a connection was used: see `sent`, `received`, `retry_safe`
+    │   ├── ServerDisconnected+           closed before one byte of an answer
+    │   ├── SendError+, ReadError+        the socket failed while writing, while reading
+    │   ├── ReadTimeout*, WriteTimeout*, TotalTimeout*
+    │   ├── BodyLengthError (ValueError)  the caller's body is not as long as its Content-Length
+    │   ├── ProtocolError+                the server does not speak HTTP
+    │   │   └── InvalidHead, HeadTooLarge, TruncatedHead, InvalidLength
+    │   ├── ChunkedEncodingError          the body broke off or is malformed (requests' name)
+    │   │   └── InvalidChunk, IncompleteBody
+    │   └── ContentDecodingError          gzip, deflate, br or zstd data is damaged
+    ├── HTTPError                         `raise_for_status`: a complete answer, 400 or above
+    ├── TooManyRedirects
+    ├── StreamConsumedError (TypeError)   the body was already read as a stream
+    └── UnrewindableBodyError             a redirect needs the body again and it cannot be rewound
+
+`except (PoolError, ConnectError)` therefore means: safe to repeat, whatever the method.
+Facts are attributes, never only text, and survive pickling. `__cause__` holds the operating system's error.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+from typing import Any
+
+
+class KeepPoolError(OSError):
+    """The root of all errors raised on purpose by keeppool.
+
+    Args:
+        message: One sentence that names the thing and the rule.
+        **facts: Values for the attributes the class declares.
+    """
+
+    #: The request this error belongs to, where one was prepared.
+    request: Any = None
+    #: The response this error belongs to, where one arrived.
+    response: Any = None
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        for name, value in facts.items():
+            if not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
+            setattr(self, name, value)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), dict(self.__dict__))
+
+
+def _rebuild(cls: type[KeepPoolError], state: dict[str, Any]) -> KeepPoolError:
+    """Build a pickled error again without calling its constructor's checks."""
+    error = cls.__new__(cls, state["message"])
+    error.args = (state["message"],)
+    error.__dict__.update(state)
+    return error
+
+
+RequestException = KeepPoolError
+
+
+class ConfigError(KeepPoolError, ValueError):
+    """A limit, timeout, preset or host entry that cannot be meant.
+
+    The message names the field, the value and the rule; nothing was changed.
+    """
+
+    field: str = ""
+    value: Any = None
+    rule: str = ""
+    #: The file the value came from, if it came from one.
+    file: str = ""
+
+
+class InvalidRequest(KeepPoolError, ValueError):
+    """The request cannot be written as HTTP. Nothing was sent."""
+
+
+class InvalidURL(InvalidRequest):
+    """The URL is empty, malformed, without a host, or holds control characters."""
+
+    url: str = ""
+
+
+class MissingSchema(InvalidURL):
+    """The URL has no scheme such as `https://`."""
+
+
+class InvalidSchema(InvalidURL):
+    """The URL's scheme is not one keeppool speaks (http, https)."""
+
+
+class InvalidProxyURL(InvalidURL):
+    """The proxy's URL is malformed or its scheme is not supported."""
+
+
+class InvalidMethod(InvalidRequest):
+    """The method is not a token (RFC 9110 §9.1)."""
+
+    method: Any = None
+
+
+class InvalidHeader(InvalidRequest):
+    """A header name or value holds what a header must not hold (RFC 9110 §5.5)."""
+
+    name: Any = None
+    value: Any = None
+
+
+class InvalidBody(InvalidRequest):
+    """The body is of a type that cannot be sent."""
+
+
+class InvalidJSONError(InvalidRequest):
+    """The value given as `json=` cannot be written as JSON."""
+
+
+class JSONDecodeError(InvalidJSONError, json.JSONDecodeError):
+    """The answer's body is not JSON. Carries `msg`, `doc`, `pos`, `lineno`, `colno` as the built-in one does."""
+
+    def __init__(self, msg: str, doc: str = "", pos: int = 0) -> None:
+        json.JSONDecodeError.__init__(self, msg, doc, pos)
+        self.message = str(self.args[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.msg, self.doc, self.pos)
+
+
+class Timeout(KeepPoolError, builtins.TimeoutError):
+    """A wait took longer than its limit; `limit` is that limit in seconds."""
+
+    limit: float | None = None
+
+
+class ConnectionError(KeepPoolError, builtins.ConnectionError):
+    """No usable connection: in the pool, while dialling, or while it was used."""
+
+
+class PoolError(ConnectionError):
+    """The request never left the pool. Nothing was sent; repeating is safe."""
+
+    origin: str = ""
+
+
+class PoolTimeout(PoolError, Timeout):
+    """No connection came free in time. The message says what the pool looked like."""
+
+    in_use: int = 0
+    waiting: int = 0
+    waited: float = 0.0
+
+
+class PoolClosed(PoolError):
+    """The pool was closed, before or during the wait."""
+
+
+class QueueFull(PoolError):
+    """As many callers as `Limits.waiting` allows already wait. Nothing was queued."""
+
+    waiting: int = 0
+
+
+class ConnectError(ConnectionError):
+    """No connection could be opened. Nothing of the request was sent; repeating is safe."""
+
+    origin: str = ""
+
+
+class ResolveError(ConnectError):
+    """The host's name has no address."""
+
+
+class RefusedError(ConnectError):
+    """The host answered that nobody listens there."""
+
+
+class ConnectTimeout(ConnectError, Timeout):
+    """The host did not accept the connection, or finish the TLS handshake, in time."""
+
+
+class SSLError(ConnectError):
+    """The TLS handshake failed."""
+
+
+class CertificateError(SSLError):
+    """The server's certificate is not trusted, not for this host, or not the pinned one."""
+
+
+class ProxyError(ConnectError):
+    """The proxy could not be reached, or refused; `status` is its answer to CONNECT, if one came."""
+
+    status: int | None = None
+
+
+class ExchangeError(KeepPoolError):
+    """A connection was used and the exchange failed. The connection is closed; the pool stays usable."""
+
+    origin: str = ""
+    #: Bytes of the request the operating system accepted. 0 is proof that the server saw nothing.
+    sent: int = 0
+    #: Bytes of the answer that arrived, interim answers included.
+    received: int = 0
+    #: True if sending the same request again cannot apply it twice.
+    retry_safe: bool = False
+
+
+class ServerDisconnected(ExchangeError, ConnectionError):
+    """The server closed the connection before one byte of its answer."""
+
+
+class SendError(ExchangeError, ConnectionError):
+    """The socket failed while the request was written."""
+
+
+class ReadError(ExchangeError, ConnectionError):
+    """The socket failed while the answer was read."""
+
+
+class ReadTimeout(ExchangeError, Timeout):
+    """The server was silent for longer than the read timeout."""
+
+
+class WriteTimeout(ExchangeError, Timeout):
+    """The server took no byte of the request for longer than the read timeout."""
+
+
+class TotalTimeout(ExchangeError, Timeout):
+    """The whole exchange took longer than the total timeout."""
+
+
+class BodyLengthError(ExchangeError, ValueError):
+    """The caller's body is shorter or longer than the Content-Length that was sent."""
+
+    expected: int = 0
+    actual: int = 0
+
+
+class ProtocolError(ExchangeError, ConnectionError):
+    """The server broke HTTP/1.1's rules."""
+
+
+class InvalidHead(ProtocolError):
+    """The answer's head is not HTTP; `line` is the offending line."""
+
+    line: bytes = b""
+
+
+class HeadTooLarge(ProtocolError):
+    """The answer's head has more bytes or fields than allowed; `limit` is the bound that was passed."""
+
+    limit: int = 0
+
+
+class TruncatedHead(ProtocolError):
+    """The connection closed in the middle of the answer's head."""
+
+
+class InvalidLength(ProtocolError):
+    """The answer's Content-Length is no number, or it states several different ones."""
+
+    value: bytes = b""
+
+
+class ChunkedEncodingError(ExchangeError):
+    """The body broke off or its framing is malformed (requests' name for both)."""
+
+
+class InvalidChunk(ChunkedEncodingError):
+    """A chunk's size line or end is malformed; `line` is the offending bytes."""
+
+    line: bytes = b""
+
+
+class IncompleteBody(ChunkedEncodingError):
+    """The connection closed before the body's end; `expected` is None where the length was not stated."""
+
+    expected: int | None = None
+    actual: int = 0
+
+
+class ContentDecodingError(ExchangeError):
+    """The body's content coding (gzip, deflate, br, zstd) is damaged or not known."""
+
+    coding: str = ""
+
+
+class HTTPError(KeepPoolError):
+    """A complete answer with a status of 400 or above, raised by `raise_for_status`."""
+
+
+class TooManyRedirects(KeepPoolError):
+    """More redirects than allowed; `response` is the last one."""
+
+
+class StreamConsumedError(KeepPoolError, TypeError):
+    """The body was already consumed as a stream and was not kept."""
+
+
+class UnrewindableBodyError(KeepPoolError):
+    """The body has to be sent again and cannot be rewound to where it stood."""
