@@ -1,0 +1,1 @@
+"""keeppool: an HTTP client whose heart is its connection pool."""

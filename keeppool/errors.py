@@ -1,4 +1,5 @@
-"""Every exception keeppool raises. The tree, and what each branch tells you:
+"""Every exception keeppool raises, as a tree: what each branch tells you.
+
 
     KeepPoolError (OSError)               anything below; also called RequestException, as in requests
     ├── ConfigError (ValueError)          impossible configuration; raised where it is written

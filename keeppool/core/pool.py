@@ -1,0 +1,411 @@
+"""The pool: who gets which connection, who waits, who must go.
+
+Facts come in as past-tense calls that carry `now`; decisions leave as orders in `orders`, which the front end takes
+under its lock and performs after it. Three things are answered at once, because the caller needs nothing else to go on:
+`requested`, `found_dead` and `redialled` return the connection (to use if BUSY, to dial if CONNECTING).
+
+Invariants, checked after every step by the tests' state machine:
+    1. Connecting, busy and idle connections together never exceed a cap, and the counters equal a recount.
+    2. A connection is in exactly one place: on the shelf, with one holder, in one ticket, or closed.
+    3. A caller waits only if its host, its proxy or the pool is full and nothing idle could be closed to make room.
+    4. A ticket ends exactly once: served, failed or abandoned.
+
+Every fact costs O(1), but for the logarithm of the hosts that wait for the total at that moment.
+
+Knows: numbers, records, reasons.
+Does not know: sockets, threads, locks, clocks, HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from keeppool.config import Limits
+from keeppool.core.idle import Shelf
+from keeppool.core.keepalive import idle_limit
+from keeppool.core.origin import Origin, Proxy
+from keeppool.core.records import NEVER, Close, Connection, Counters, Group, Host, Order, Policy, Serve, State, Ticket
+from keeppool.core.waiting import Queue
+from keeppool.errors import PoolClosed, QueueFull
+from keeppool.events import Why
+
+#: How often a released connection may serve its own host although an older caller of another host waits for the total.
+#: Keeping the connection saves that host a handshake; the bound keeps the other from starving. At 8 a busy host pays
+#: for one handshake in nine requests.
+MOST_OVERTAKES = 8
+#: Connections one tick closes at the most, so that nobody waits for a long clean-up; the next tick goes on.
+MOST_PER_TICK = 64
+
+
+class PoolState:
+    """The tables, and the only code that changes them.
+
+    Args:
+        limits: `total`, `per_proxy` and `waiting` are read here; what may differ by host comes with each request.
+
+    Thread safety: none. The caller holds one lock around every call, or runs on one event loop.
+    """
+
+    __slots__ = (
+        "_connections",
+        "_groups",
+        "_hosts",
+        "_queue",
+        "_shelf",
+        "_tickets",
+        "counters",
+        "is_closed",
+        "limits",
+        "open",
+        "orders",
+    )
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        #: What the front end has to do; it takes the list and leaves an empty one.
+        self.orders: list[Order] = []
+        self.counters = Counters()
+        self.is_closed = False
+        #: Connections held: connecting, busy and idle.
+        self.open = 0
+        self._hosts: dict[Origin, Host] = {}
+        self._groups: dict[Proxy | None, Group] = {}
+        self._shelf = Shelf()
+        self._queue = Queue()
+        self._connections = 0
+        self._tickets = 0
+
+    # Facts
+
+    def requested(self, origin: Origin, policy: Policy, now: float) -> Connection | Ticket:
+        """A caller wants a connection: the newest idle one, else a new one, else a place in the queue.
+
+        Raises:
+            PoolClosed: The pool takes no more requests.
+            QueueFull: `limits.waiting` callers already wait.
+        """
+        host = self._hosts.get(origin)
+        if host is None:
+            host = self._admit(origin, policy)
+        elif policy is not host.policy:
+            self._change_policy(host, policy, now)
+        if host.idle and (connection := self._take_idle(host, now)) is not None:
+            return connection
+        if self.is_closed:
+            raise PoolClosed(f"the pool is closed; nothing was sent to {origin}", origin=str(origin))
+        if self._may_open(host):
+            return self._open(host, now)
+        return self._enqueue(host, now)
+
+    def connected(self, connection: Connection, now: float) -> bool:
+        """The dial ended well. False if the pool was closed meanwhile: the connection is closed by order."""
+        self.counters.opened += 1
+        connection.born_at = connection.read_at = now
+        if self.is_closed:
+            self._close(connection, Why.POOL_CLOSED)
+            self._forget(connection.host)
+            return False
+        connection.state = State.BUSY
+        return True
+
+    def connect_failed(self, connection: Connection, now: float) -> None:
+        """The dial failed, or its caller gave up; the slot goes to whoever waits."""
+        self.counters.connect_failed += 1
+        self._vacate(connection)
+        self._grant(now)
+        self._forget(connection.host)
+
+    def released(self, connection: Connection, why: Why | None, now: float) -> None:
+        """An exchange is over. `why` tells why the connection cannot carry another one, `None` that it can.
+
+        `connection.read_at` is up to date. A caller of its own host takes the connection, unless an older one of
+        another host has been passed over often enough; else it goes on the shelf.
+        """
+        if why is None:
+            why = self._why_spent(connection, now)
+        if why is not None:
+            self._close(connection, why)
+            self._grant(now)
+            self._forget(connection.host)
+        elif self._queue.length:
+            self._pass_on(connection, now)
+        else:
+            connection.state = State.IDLE
+            self._shelf.put(connection)
+
+    def found_dead(self, connection: Connection, why: Why, now: float) -> Connection:
+        """The connection just handed out turned out unusable. Its holder gets another: idle, or to be dialled.
+
+        Raises:
+            PoolClosed: The pool was closed meanwhile; the holder has nothing any more.
+        """
+        self.counters.reused -= 1
+        host = self._close_for_another(connection, why)
+        other = self._take_idle(host, now) or self._open(host, now)
+        self._grant(now)
+        return other
+
+    def redialled(self, connection: Connection, why: Why, now: float) -> Connection:
+        """The exchange failed and goes on over a new connection, in the same slot.
+
+        Idle connections of the host that were read from no later are at least as stale: they are closed too, so that
+        after a server's restart one request finds out for all.
+
+        Raises:
+            PoolClosed: The pool was closed meanwhile; the holder has nothing any more.
+        """
+        for idle in list(connection.host.idle):
+            if idle.read_at <= connection.read_at:
+                self._shelf.take(idle)
+                self._close(idle, Why.PEER_CLOSED)
+        host = self._close_for_another(connection, why)
+        other = self._open(host, now)
+        self._grant(now)
+        return other
+
+    def abandoned(self, ticket: Ticket, now: float) -> None:
+        """A caller in the queue gave up, at whatever moment; what it was given goes on to the next."""
+        connection, ticket.connection = ticket.connection, None
+        if connection is None:
+            if ticket.failure is None:
+                self._dequeue(ticket)
+                self._forget(ticket.host)
+        elif connection.state is State.CONNECTING:
+            self._vacate(connection)
+            self._grant(now)
+            self._forget(connection.host)
+        else:
+            self.counters.reused -= 1
+            self.released(connection, None, now)
+
+    def peer_closed(self, connection: Connection, why: Why) -> None:
+        """Something happened on an idle connection: it was closed, or sent bytes nobody asked for.
+
+        Nobody can be waiting for its slot: whoever waits would have had it closed (invariant 3).
+        """
+        if connection.state is State.IDLE:
+            self._shelf.take(connection)
+            self._close(connection, why)
+            self._forget(connection.host)
+
+    def ticked(self, now: float, most: int = MOST_PER_TICK) -> None:
+        """Time passed: close what has expired on the shelf, `most` connections at a time."""
+        for _ in range(most):
+            connection = self._shelf.take_expired(now)
+            if connection is None:
+                return
+            self._close(connection, self._why_expired(connection, now))
+            self._forget(connection.host)
+
+    def closed_by_user(self) -> None:
+        """The user closed the pool: idle connections close now, busy ones when released, nobody waits on."""
+        self.is_closed = True
+        for connection in self._shelf.all():
+            self._shelf.take(connection)
+            self._close(connection, Why.POOL_CLOSED)
+        for host in list(self._hosts.values()):
+            for ticket in list(host.waiters):
+                self._dequeue(ticket)
+                name = str(host.origin)
+                ticket.failure = PoolClosed(f"the pool was closed while a request to {name} waited", origin=name)
+                self.orders.append(Serve(ticket))
+            self._forget(host)
+
+    # Questions
+
+    def next_expiry(self) -> float:
+        """Give a time before which `ticked` has nothing to do."""
+        return self._shelf.next_expiry()
+
+    @property
+    def idle(self) -> int:
+        """Connections on the shelf."""
+        return len(self._shelf)
+
+    @property
+    def waiting(self) -> int:
+        """Callers in the queue."""
+        return self._queue.length
+
+    def hosts(self) -> Iterator[Host]:
+        """Go through the hosts that have a connection or a caller."""
+        return iter(self._hosts.values())
+
+    def idle_connections(self) -> list[Connection]:
+        """List what is on the shelf, least recently used first."""
+        return self._shelf.all()
+
+    # Deciding
+
+    def _take_idle(self, host: Host, now: float) -> Connection | None:
+        """Take the host's newest idle connection that has not expired; close the expired ones met on the way."""
+        while host.idle:
+            connection = self._shelf.take_newest(host)
+            if now < connection.expires_at:
+                connection.state = State.BUSY
+                self.counters.reused += 1
+                return connection
+            self._close(connection, self._why_expired(connection, now))
+        return None
+
+    def _may_open(self, host: Host) -> bool:
+        """Tell whether the host may have one more connection; close the least recently used idle one if that helps."""
+        if host.is_full:
+            return False
+        group, total = host.group, self.limits.total
+        group_full = group.is_full
+        if group_full and not group.idle:
+            return False
+        if group_full:
+            self._evict(next(iter(group.idle)))
+        elif total is not None and self.open >= total:
+            if not len(self._shelf):
+                return False
+            self._evict(self._shelf.least_recent())
+        return True
+
+    def _pass_on(self, connection: Connection, now: float) -> None:
+        """Give a reusable connection, or its slot, to the caller whose turn it is; shelve it if nobody can use it."""
+        host = connection.host
+        mine = host.oldest if host.waiters else None
+        rival_host = self._queue.oldest(host.group)
+        rival = None if rival_host is None else rival_host.oldest
+        if mine is not None and (rival is None or self._may_overtake(mine, rival)):
+            connection.state = State.BUSY
+            self.counters.reused += 1
+            self._serve(mine, connection, now)
+        elif rival is not None:
+            self._close(connection, Why.EVICTED)
+            self._grant(now)
+            self._forget(host)
+        else:
+            connection.state = State.IDLE
+            self._shelf.put(connection)
+
+    @staticmethod
+    def _may_overtake(mine: Ticket, rival: Ticket) -> bool:
+        if rival.number >= mine.number:
+            return True
+        rival.overtaken += 1
+        return rival.overtaken <= MOST_OVERTAKES
+
+    def _grant(self, now: float) -> None:
+        """Hand out the room there is, to the oldest caller that can use it."""
+        while self._queue.length:
+            host = self._queue.oldest()
+            if host is None or not self._may_open(host):
+                return
+            self._serve(host.oldest, self._open(host, now), now)
+
+    def _why_spent(self, connection: Connection, now: float) -> Why | None:
+        """Tell why a connection at the end of a good exchange is done for; else set when it expires."""
+        if self.is_closed:
+            return Why.POOL_CLOSED
+        policy = connection.host.policy
+        if connection.uses_left == 0:
+            return Why.HINT_MAX
+        if policy.max_requests is not None and connection.served >= policy.max_requests:
+            return Why.MAX_REQUESTS
+        limit = idle_limit(connection.hint.timeout, policy.idle_timeout)
+        expires_at = NEVER if limit is None else connection.read_at + limit
+        if policy.max_age is not None:
+            expires_at = min(expires_at, connection.born_at + policy.max_age)
+        connection.expires_at = expires_at
+        return None if now < expires_at else self._why_expired(connection, now)
+
+    @staticmethod
+    def _why_expired(connection: Connection, now: float) -> Why:
+        policy, hint = connection.host.policy, connection.hint.timeout
+        if policy.max_age is not None and connection.born_at + policy.max_age <= now:
+            return Why.MAX_AGE
+        if hint is not None and idle_limit(hint, policy.idle_timeout) != policy.idle_timeout:
+            return Why.HINT_TIMEOUT
+        return Why.IDLE_TIMEOUT
+
+    # Moving, each in one place
+
+    def _admit(self, origin: Origin, policy: Policy) -> Host:
+        group = self._groups.get(origin.proxy)
+        if group is None:
+            cap = None if origin.proxy is None else self.limits.per_proxy
+            group = self._groups[origin.proxy] = Group(origin.proxy, cap)
+        group.hosts += 1
+        host = self._hosts[origin] = Host(origin, policy, group)
+        return host
+
+    def _forget(self, host: Host) -> None:
+        """Drop a host without connections and callers: the tables hold what is alive and nothing else."""
+        if not host.open and not host.waiters and self._hosts.get(host.origin) is host:
+            del self._hosts[host.origin]
+            host.group.hosts -= 1
+            if not host.group.hosts:
+                del self._groups[host.group.proxy]
+
+    def _change_policy(self, host: Host, policy: Policy, now: float) -> None:
+        """The newest request's limits hold for the host; a higher cap may serve some who wait."""
+        host.policy = policy
+        if host.waiters:
+            self._queue.enter(host)
+            self._grant(now)
+
+    def _open(self, host: Host, now: float) -> Connection:
+        self._connections += 1
+        host.open += 1
+        host.group.open += 1
+        self.open += 1
+        self.counters.peak_open = max(self.counters.peak_open, self.open)
+        return Connection(self._connections, host, now)
+
+    def _vacate(self, connection: Connection) -> None:
+        """Give up a slot: the only place that counts down, and lets those stand in line who may now hope for it."""
+        connection.state = State.CLOSED
+        host = connection.host
+        host.open -= 1
+        host.group.open -= 1
+        self.open -= 1
+        if self._queue.length:
+            self._queue.enter(host)
+            self._queue.unpark(host.group)
+
+    def _close(self, connection: Connection, why: Why) -> None:
+        self._vacate(connection)
+        self.counters.closed_by[why] += 1
+        self.orders.append(Close(connection, why))
+
+    def _close_for_another(self, connection: Connection, why: Why) -> Host:
+        """Close a connection whose holder is to get another one in its place."""
+        host = connection.host
+        self._close(connection, why)
+        if self.is_closed:
+            self._forget(host)
+            raise PoolClosed(f"the pool was closed during a request to {host.origin}", origin=str(host.origin))
+        return host
+
+    def _evict(self, connection: Connection) -> None:
+        self._shelf.take(connection)
+        self._close(connection, Why.EVICTED)
+        self._forget(connection.host)
+
+    def _enqueue(self, host: Host, now: float) -> Ticket:
+        most = self.limits.waiting
+        if most is not None and self._queue.length >= most:
+            self._forget(host)
+            name = str(host.origin)
+            raise QueueFull(f"{name}: {most} callers already wait for a connection", origin=name, waiting=most)
+        self._tickets += 1
+        ticket = Ticket(self._tickets, host, now)
+        host.waiters[ticket] = None
+        self._queue.length += 1
+        self._queue.enter(host)
+        self.counters.queued += 1
+        return ticket
+
+    def _dequeue(self, ticket: Ticket) -> None:
+        del ticket.host.waiters[ticket]
+        self._queue.length -= 1
+
+    def _serve(self, ticket: Ticket, connection: Connection, now: float) -> None:
+        self._dequeue(ticket)
+        ticket.connection = connection
+        self.counters.waited += now - ticket.since
+        self.orders.append(Serve(ticket))

@@ -1,0 +1,209 @@
+"""What the pool writes down: a connection, a host, a group of hosts behind one proxy, a caller that waits.
+
+Knows: nothing but fields. Who changes them is `pool.py`, and it alone.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+from keeppool.core.keepalive import NO_HINT, Hint, uses_left
+from keeppool.core.origin import Origin, Proxy
+from keeppool.events import Why
+
+NEVER = float("inf")
+
+
+class State(enum.Enum):
+    """Where a connection is. All but CLOSED count against the caps."""
+
+    CONNECTING = "connecting"
+    BUSY = "busy"
+    IDLE = "idle"
+    CLOSED = "closed"
+
+
+class Policy(NamedTuple):
+    """The limits that may differ by host; see `keeppool.Limits` for their meaning."""
+
+    per_host: int | None = 6
+    idle_timeout: float | None = 55.0
+    max_age: float | None = None
+    max_requests: int | None = None
+
+
+class Connection:
+    """One slot of the pool, from the decision to dial until closed.
+
+    Attributes:
+        number: Counts from 1 in its pool.
+        host: The record of its origin.
+        state: Changed by the pool alone.
+        stream: The front end's socket; the core never looks inside.
+        born_at: When it was connected.
+        read_at: When its last byte was read: a server's idle timer started about then, not when we were done.
+        served: Answers it has carried.
+        hint: The last Keep-Alive the server sent on it.
+        uses_left: Requests the server will still take on it, if it has said so.
+        expires_at: While idle: when it must not be used any more.
+        entry_at: Time of its entry in the expiry heap; NEVER without one.
+    """
+
+    __slots__ = (
+        "born_at",
+        "entry_at",
+        "expires_at",
+        "hint",
+        "host",
+        "number",
+        "read_at",
+        "served",
+        "state",
+        "stream",
+        "uses_left",
+    )
+
+    def __init__(self, number: int, host: Host, now: float) -> None:
+        self.number = number
+        self.host = host
+        self.state = State.CONNECTING
+        self.stream: Any = None
+        self.born_at = self.read_at = now
+        self.served = 0
+        self.hint = NO_HINT
+        self.uses_left: int | None = None
+        self.expires_at = self.entry_at = NEVER
+
+    def answered(self, hint: Hint) -> None:
+        """Record that an answer's head arrived, with what it said about keeping the connection.
+
+        The one fact that needs no pool and no lock: the connection is busy, so its holder is the only one to look.
+        """
+        self.served += 1
+        if hint is not NO_HINT or self.uses_left is not None:
+            self.uses_left = uses_left(self.served, hint.max, self.hint.max, self.uses_left)
+            if hint is not NO_HINT:
+                self.hint = hint
+
+    @property
+    def origin(self) -> Origin:
+        """The origin it is connected to."""
+        return self.host.origin
+
+
+class Ticket:
+    """A caller in the queue. It ends exactly once: served, failed, or abandoned.
+
+    Attributes:
+        number: Place in the pool's one order of arrival.
+        host: Where it wants to go.
+        since: When it began to wait.
+        connection: Its connection, once served; to be dialled if CONNECTING.
+        failure: Why it will never be served, once failed.
+        overtaken: How often a younger caller of another host was served before it.
+        wake: The front end's means of waking the caller.
+    """
+
+    __slots__ = ("connection", "failure", "host", "number", "overtaken", "since", "wake")
+
+    def __init__(self, number: int, host: Host, now: float) -> None:
+        self.number = number
+        self.host = host
+        self.since = now
+        self.connection: Connection | None = None
+        self.failure: Exception | None = None
+        self.overtaken = 0
+        self.wake: Any = None
+
+
+class Host:
+    """Everything about one origin. Made by its first request, gone with its last connection and waiter."""
+
+    __slots__ = ("group", "idle", "open", "origin", "policy", "queued_in", "waiters")
+
+    def __init__(self, origin: Origin, policy: Policy, group: Group) -> None:
+        self.origin = origin
+        self.policy = policy
+        self.group = group
+        self.open = 0
+        #: Idle connections, the newest last. A dict because any of them may have to leave at once.
+        self.idle: dict[Connection, None] = {}
+        #: Callers by arrival. An OrderedDict, so that both the oldest and any other leave in O(1).
+        self.waiters: OrderedDict[Ticket, None] = OrderedDict()
+        #: The heap that holds this host, if one does; see `waiting.py`.
+        self.queued_in: object | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """True if the host has all the connections it may have."""
+        cap = self.policy.per_host
+        return cap is not None and self.open >= cap
+
+    @property
+    def oldest(self) -> Ticket:
+        """The caller that has waited longest."""
+        return next(iter(self.waiters))
+
+
+class Group:
+    """The hosts behind one proxy, or all that are reached directly (`proxy` None, no cap of its own)."""
+
+    __slots__ = ("cap", "hosts", "idle", "open", "parked", "proxy")
+
+    def __init__(self, proxy: Proxy | None, cap: int | None) -> None:
+        self.proxy = proxy
+        self.cap = cap
+        self.open = 0
+        self.hosts = 0
+        #: Its idle connections, least recently used first; kept only where there is a cap to make room under.
+        self.idle: OrderedDict[Connection, None] = OrderedDict()
+        #: Heap of hosts whose callers wait for this group's cap; see `waiting.py`.
+        self.parked: list[tuple[int, int, Host]] = []
+
+    @property
+    def is_full(self) -> bool:
+        """True if the group has all the connections it may have."""
+        return self.cap is not None and self.open >= self.cap
+
+
+class Counters:
+    """What has happened so far; every number only grows.
+
+    Attributes:
+        opened: Connections dialled successfully.
+        reused: Requests given a connection that was open already.
+        connect_failed: Dials that failed or were given up.
+        queued: Callers that had to wait.
+        waited: Seconds they waited, all together.
+        closed_by: Opened connections closed, by reason. `opened - sum(closed_by)` are open now.
+        peak_open: Most connections held at once, dialling ones included.
+    """
+
+    __slots__ = ("closed_by", "connect_failed", "opened", "peak_open", "queued", "reused", "waited")
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.reused = 0
+        self.connect_failed = 0
+        self.queued = 0
+        self.waited = 0.0
+        self.closed_by = dict.fromkeys(Why, 0)
+        self.peak_open = 0
+
+
+class Close(NamedTuple):
+    """Order: close this connection's socket, outside the lock."""
+
+    connection: Connection
+    why: Why
+
+
+class Serve(NamedTuple):
+    """Order: wake this caller; its ticket holds the connection, or the failure."""
+
+    ticket: Ticket
+
+
+Order = Close | Serve

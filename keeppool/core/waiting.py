@@ -1,0 +1,82 @@
+"""The queue across hosts: whose turn it is when the total, or a proxy's cap, is what everybody waits for.
+
+Within a host, callers stand in the host's own FIFO. A host whose callers could be served but for the total stands in
+one heap by its oldest caller's number; a host that waits for its proxy's cap stands in that proxy's heap. A host has at
+most one entry, and an entry's number is never above the host's oldest caller's: callers only leave. So an entry that
+comes up too early is put right on the spot, abandoned callers cost nothing, and the heaps never outgrow the hosts.
+
+Decides: which host's oldest caller is the oldest of all that could be served.
+Does not know: connections, limits' values, time.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush, heapreplace
+
+from keeppool.core.records import Group, Host
+
+Heap = list[tuple[int, int, Host]]
+
+
+class Queue:
+    """The hosts whose callers wait for something they share with other hosts."""
+
+    __slots__ = ("_heap", "length")
+
+    def __init__(self) -> None:
+        self._heap: Heap = []
+        #: Callers waiting in the whole pool, for whatever reason.
+        self.length = 0
+
+    def enter(self, host: Host) -> None:
+        """Let a host with callers and room of its own stand in line; one that stands already stays where it is."""
+        if host.queued_in is None and host.waiters and not host.is_full:
+            self._push(self._heap, host)
+
+    def oldest(self, group: Group | None = None) -> Host | None:
+        """Give the host whose oldest caller has waited longest for the total.
+
+        Args:
+            group: Count the hosts that wait for this group's cap too, as if one of its connections had just closed.
+        """
+        first = self._first_for_total()
+        if group is None or not group.parked:
+            return first
+        parked = self._first(group.parked)
+        if first is None or (parked is not None and parked.oldest.number < first.oldest.number):
+            return parked
+        return first
+
+    def unpark(self, group: Group) -> None:
+        """Let the longest-waiting host of a group that has gained room stand in the common line."""
+        if group.parked and not group.is_full:
+            host = self._first(group.parked)
+            if host is not None:
+                heappop(group.parked)
+                self._push(self._heap, host)
+
+    def _first_for_total(self) -> Host | None:
+        """Find the first host whose group has room, or can make some; park the others with their group."""
+        while (host := self._first(self._heap)) is not None:
+            if not host.group.is_full or host.group.idle:
+                return host
+            heappop(self._heap)
+            self._push(host.group.parked, host)
+        return None
+
+    def _first(self, heap: Heap) -> Host | None:
+        while heap:
+            number, serial, host = heap[0]
+            if not host.waiters or host.is_full:
+                heappop(heap)
+                host.queued_in = None
+            elif (oldest := host.oldest.number) != number:
+                heapreplace(heap, (oldest, serial, host))
+            else:
+                return host
+        return None
+
+    def _push(self, heap: Heap, host: Host) -> None:
+        host.queued_in = heap
+        # Numbers are never shared between callers, so no comparison reaches the second place; id() only fills it.
+        heappush(heap, (host.oldest.number, id(host), host))

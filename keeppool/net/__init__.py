@@ -1,0 +1,1 @@
+"""Sockets: dialling, TLS, proxies, and telling whether a connection is still alive."""
