@@ -1,8 +1,8 @@
 """The pool: who gets which connection, who waits, who must go.
 
-Facts come in as past-tense calls that carry `now`; decisions leave as orders in `orders`, which the front end takes
-under its lock and performs after it. Three things are answered at once, because the caller needs nothing else to go on:
-`requested`, `found_dead` and `redialled` return the connection (to use if BUSY, to dial if CONNECTING).
+Facts come in as past-tense calls that carry `now`; decisions leave as orders in `orders`, which the front end performs
+one by one after its lock is released. Three facts are answered at once, because their reporter needs nothing else to go
+on: `requested`, `found_dead` and `redialled` return the connection (to use if BUSY, to dial if CONNECTING).
 
 Invariants, checked after every step by the tests' state machine:
     1. Connecting, busy and idle connections together never exceed a cap, and the counters equal a recount.
@@ -18,6 +18,7 @@ Does not know: sockets, threads, locks, clocks, HTTP.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from keeppool.config import Limits
@@ -62,8 +63,8 @@ class PoolState:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        #: What the front end has to do; it takes the list and leaves an empty one.
-        self.orders: list[Order] = []
+        #: What the front end has to do, oldest first; it takes each order off when it is done.
+        self.orders: deque[Order] = deque()
         self.counters = Counters()
         self.is_closed = False
         #: Connections held: connecting, busy and idle.
@@ -105,7 +106,7 @@ class PoolState:
             self._close(connection, Why.POOL_CLOSED)
             self._forget(connection.host)
             return False
-        connection.state = State.BUSY
+        self._hold(connection, now)
         return True
 
     def connect_failed(self, connection: Connection, now: float) -> None:
@@ -121,6 +122,7 @@ class PoolState:
         `connection.read_at` is up to date. A caller of its own host takes the connection, unless an older one of
         another host has been passed over often enough; else it goes on the shelf.
         """
+        del connection.host.busy[connection]
         if why is None:
             why = self._why_spent(connection, now)
         if why is not None:
@@ -242,7 +244,7 @@ class PoolState:
         while host.idle:
             connection = self._shelf.take_newest(host)
             if now < connection.expires_at:
-                connection.state = State.BUSY
+                self._hold(connection, now)
                 self.counters.reused += 1
                 return connection
             self._close(connection, self._why_expired(connection, now))
@@ -271,7 +273,7 @@ class PoolState:
         rival_host = self._queue.oldest(host.group)
         rival = None if rival_host is None else rival_host.oldest
         if mine is not None and (rival is None or self._may_overtake(mine, rival)):
-            connection.state = State.BUSY
+            self._hold(connection, now)
             self.counters.reused += 1
             self._serve(mine, connection, now)
         elif rival is not None:
@@ -356,6 +358,12 @@ class PoolState:
         self.counters.peak_open = max(self.counters.peak_open, self.open)
         return Connection(self._connections, host, now)
 
+    @staticmethod
+    def _hold(connection: Connection, now: float) -> None:
+        connection.state = State.BUSY
+        connection.taken_at = now
+        connection.host.busy[connection] = None
+
     def _vacate(self, connection: Connection) -> None:
         """Give up a slot: the only place that counts down, and lets those stand in line who may now hope for it."""
         connection.state = State.CLOSED
@@ -375,6 +383,7 @@ class PoolState:
     def _close_for_another(self, connection: Connection, why: Why) -> Host:
         """Close a connection whose holder is to get another one in its place."""
         host = connection.host
+        del host.busy[connection]
         self._close(connection, why)
         if self.is_closed:
             self._forget(host)

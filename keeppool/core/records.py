@@ -44,6 +44,7 @@ class Connection:
         stream: The front end's socket; the core never looks inside.
         born_at: When it was connected.
         read_at: When its last byte was read: a server's idle timer started about then, not when we were done.
+        taken_at: While busy: since when.
         served: Answers it has carried.
         hint: The last Keep-Alive the server sent on it.
         uses_left: Requests the server will still take on it, if it has said so.
@@ -62,6 +63,7 @@ class Connection:
         "served",
         "state",
         "stream",
+        "taken_at",
         "uses_left",
     )
 
@@ -70,7 +72,7 @@ class Connection:
         self.host = host
         self.state = State.CONNECTING
         self.stream: Any = None
-        self.born_at = self.read_at = now
+        self.born_at = self.read_at = self.taken_at = now
         self.served = 0
         self.hint = NO_HINT
         self.uses_left: int | None = None
@@ -121,13 +123,15 @@ class Ticket:
 class Host:
     """Everything about one origin. Made by its first request, gone with its last connection and waiter."""
 
-    __slots__ = ("group", "idle", "open", "origin", "policy", "queued_in", "waiters")
+    __slots__ = ("busy", "group", "idle", "open", "origin", "policy", "queued_in", "waiters")
 
     def __init__(self, origin: Origin, policy: Policy, group: Group) -> None:
         self.origin = origin
         self.policy = policy
         self.group = group
         self.open = 0
+        #: Connections in somebody's hands, the longest held first.
+        self.busy: dict[Connection, None] = {}
         #: Idle connections, the newest last. A dict because any of them may have to leave at once.
         self.idle: dict[Connection, None] = {}
         #: Callers by arrival. An OrderedDict, so that both the oldest and any other leave in O(1).
