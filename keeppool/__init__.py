@@ -1,1 +1,85 @@
-"""keeppool: an HTTP client whose heart is its connection pool."""
+"""keeppool: an HTTP client whose heart is its connection pool.
+
+    import keeppool
+
+    with keeppool.Session() as session:
+        print(session.get("https://example.com/").text)
+
+Every name is imported when it is first used: `import keeppool` alone costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keeppool import errors, events, presets
+    from keeppool.client.api import delete, get, head, options, patch, post, put, request
+    from keeppool.client.response import Response
+    from keeppool.client.session import Session
+    from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
+    from keeppool.config_file import load_config
+    from keeppool.pools.threads import PoolManager
+    from keeppool.stats import HostLedger, Stats
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Session": "keeppool.client.session",
+    "Response": "keeppool.client.response",
+    "PoolManager": "keeppool.pools.threads",
+    "Limits": "keeppool.config",
+    "Timeout": "keeppool.config",
+    "HostConfig": "keeppool.config",
+    "Config": "keeppool.config",
+    "INHERIT": "keeppool.config",
+    "load_config": "keeppool.config_file",
+    "Stats": "keeppool.stats",
+    "HostLedger": "keeppool.stats",
+    **dict.fromkeys(
+        ("delete", "get", "head", "options", "patch", "post", "put", "request"),
+        "keeppool.client.api",
+    ),
+}
+_MODULES = ("errors", "events", "presets")
+
+__all__ = [
+    "INHERIT",
+    "Config",
+    "HostConfig",
+    "HostLedger",
+    "Limits",
+    "PoolManager",
+    "Response",
+    "Session",
+    "Stats",
+    "Timeout",
+    "__version__",
+    "delete",
+    "errors",
+    "events",
+    "get",
+    "head",
+    "load_config",
+    "options",
+    "patch",
+    "post",
+    "presets",
+    "put",
+    "request",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f"keeppool.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'keeppool' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,6 +1,5 @@
 """Every exception keeppool raises, as a tree: what each branch tells you.
 
-
     KeepPoolError (OSError)               anything below; also called RequestException, as in requests
     ├── ConfigError (ValueError)          impossible configuration; raised where it is written
     ├── InvalidRequest (ValueError)       the request cannot be put into HTTP; nothing was sent

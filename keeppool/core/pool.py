@@ -161,6 +161,7 @@ class PoolState:
                 self._shelf.take(idle)
                 self._close(idle, Why.PEER_CLOSED)
         host = self._close_for_another(connection, why)
+        self.counters.resent += 1
         other = self._open(host, now)
         self._grant(now)
         return other

@@ -179,18 +179,20 @@ class Counters:
         opened: Connections dialled successfully.
         reused: Requests given a connection that was open already.
         connect_failed: Dials that failed or were given up.
+        resent: Requests that went out a second time, on a new connection.
         queued: Callers that had to wait.
         waited: Seconds they waited, all together.
         closed_by: Opened connections closed, by reason. `opened - sum(closed_by)` are open now.
         peak_open: Most connections held at once, dialling ones included.
     """
 
-    __slots__ = ("closed_by", "connect_failed", "opened", "peak_open", "queued", "reused", "waited")
+    __slots__ = ("closed_by", "connect_failed", "opened", "peak_open", "queued", "resent", "reused", "waited")
 
     def __init__(self) -> None:
         self.opened = 0
         self.reused = 0
         self.connect_failed = 0
+        self.resent = 0
         self.queued = 0
         self.waited = 0.0
         self.closed_by = dict.fromkeys(Why, 0)

@@ -9,6 +9,7 @@ Source: RFC 9112 §9.5 (monitoring idle connections), §9.6 and §9.8 (closing).
 from __future__ import annotations
 
 import enum
+import math
 import select
 import socket
 import ssl
@@ -87,20 +88,48 @@ class Stream:
             return Liveness.CLOSED
         return self._read_one_byte()
 
-    def answer_or_room(self, seconds: float | None) -> bool:
-        """Wait until the server takes more bytes or sends some; True if there are bytes to read.
+    def is_readable(self, seconds: float | None, *, or_writable: bool = False) -> bool:
+        """Wait until there are bytes to read, or room to write some; True if there are bytes.
+
+        Args:
+            seconds: The longest wait.
+            or_writable: Return (False) as soon as the kernel takes more bytes.
 
         Raises:
-            TimeoutError: Neither happened within `seconds`.
+            TimeoutError: Neither happened.
         """
         if self.is_tls and self.sock.pending():  # type: ignore[attr-defined]
             return True
         both = select.poll()
-        both.register(self.sock.fileno(), select.POLLIN | select.POLLOUT)
-        seen = both.poll(None if seconds is None else max(1, int(seconds * 1000)))
+        both.register(self.sock.fileno(), select.POLLIN | (select.POLLOUT if or_writable else 0))
+        seen = both.poll(None if seconds is None else math.ceil(seconds * 1000))
         if not seen:
-            raise TimeoutError("the server took no more bytes")
+            raise TimeoutError("the server neither took nor sent a byte")
         return bool(seen[0][1] & ~select.POLLOUT)
+
+    def recv_now(self, size: int) -> bytes | None:
+        """Read what is there without waiting; `None` if nothing is, such as behind a TLS session ticket."""
+        if not self.is_tls:
+            try:
+                return self.recv(size, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+        self.sock.settimeout(0)
+        try:
+            return self.recv(size)
+        except ssl.SSLWantReadError:
+            return None
+        finally:
+            self.sock.settimeout(self._timeout)
+
+    def send_now(self, data: memoryview) -> int:
+        """Send what fits into the kernel's buffer, which `is_readable` has found to have room."""
+        if self.is_tls:
+            return self.send(data[:TLS_RECORD])
+        try:
+            return self.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
 
     def close(self) -> None:
         """Say goodbye without waiting, then close (RFC 9112 §9.8: a closure alert is due, an answer need not come)."""

@@ -1,0 +1,264 @@
+"""`CookieJar`: the standard library's jar with a dictionary's manners, and its view of our requests and answers.
+
+Decides: which of several settings a cookie made by hand gets, what a look-up by name means.
+Knows: http.cookiejar's interfaces. Whether a cookie is taken or sent is that module's policy's to decide.
+Does not know: when cookies are looked for; the session asks only if there are any.
+
+Importing http.cookiejar costs more than the rest of the client: only who has a cookie imports this module.
+
+Source: RFC 6265 §5.3 (storage), §5.4 (the Cookie header), by way of http.cookiejar's Netscape rules.
+"""
+
+from __future__ import annotations
+
+import http.cookiejar
+import threading
+from collections.abc import Mapping
+from http.cookiejar import Cookie
+from typing import Any, Self, TypeVar, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from keeppool.client.request import Request, joined
+from keeppool.errors import InvalidHeader, InvalidRequest
+from keeppool.wire.fields import field_block
+from keeppool.wire.head import ResponseHead
+
+_Jar = TypeVar("_Jar", bound="CookieJar")
+CookiesArgument = Mapping[str, str] | http.cookiejar.CookieJar
+
+
+class CookieJar(http.cookiejar.CookieJar):
+    """Cookies by domain, path and name, with the conveniences of a dictionary from name to value.
+
+    Iteration gives `http.cookiejar.Cookie` objects; `keys`, `values`, `items` and `dict(jar)` give names and values.
+    A cookie set by name alone belongs to no domain and is sent everywhere: say `domain=` for a secret.
+
+    Thread safety: any thread.
+    """
+
+    def __bool__(self) -> bool:
+        return next(iter(self), None) is not None
+
+    def __contains__(self, name: object) -> bool:
+        return any(cookie.name == name for cookie in self)
+
+    def __getitem__(self, name: str) -> str | None:
+        return self._one(name, None, None).value
+
+    def __setitem__(self, name: str, value: str | None) -> None:
+        self.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        self._one(name, None, None)
+        self.set(name, None)
+
+    def get(
+        self, name: str, default: str | None = None, domain: str | None = None, path: str | None = None
+    ) -> str | None:
+        """Return the value of the cookie called `name`, or `default`.
+
+        Raises:
+            LookupError: Several domains or paths have one: say which.
+        """
+        try:
+            return self._one(name, domain, path).value
+        except KeyError:
+            return default
+
+    def set(self, name: str, value: str | None, **attributes: Any) -> Cookie | None:
+        """Set a cookie by hand; `None` as its value removes it.
+
+        Args:
+            name: Its name.
+            value: Its value.
+            **attributes: As in `http.cookiejar.Cookie`: `domain`, `path`, `secure`, `expires` (seconds since 1970),
+                `port`, `discard`, `rest`.
+
+        Raises:
+            InvalidHeader: Name or value is no text.
+            TypeError: An attribute no cookie has.
+        """
+        if value is None:
+            self._remove(name, attributes.get("domain"), attributes.get("path"))
+            return None
+        cookie = made_cookie(name, value, **attributes)
+        self.set_cookie(cookie)
+        return cookie
+
+    def update(self, other: CookiesArgument) -> None:
+        """Add the cookies of another jar, or set them from a mapping."""
+        if isinstance(other, http.cookiejar.CookieJar):
+            for cookie in other:
+                self.set_cookie(_copied(cookie))
+        elif isinstance(other, Mapping):
+            for name, value in other.items():
+                self.set(name, value)
+        else:
+            raise InvalidRequest(f"cookies must be a mapping or a CookieJar, not {type(other).__name__}")
+
+    def keys(self) -> list[str]:
+        """Return the names, one for each cookie."""
+        return [cookie.name for cookie in self]
+
+    def values(self) -> list[str | None]:
+        """Return the values, in the order of `keys`."""
+        return [cookie.value for cookie in self]
+
+    def items(self) -> list[tuple[str, str | None]]:
+        """Return names and values."""
+        return [(cookie.name, cookie.value) for cookie in self]
+
+    def get_dict(self, domain: str | None = None, path: str | None = None) -> dict[str, str | None]:
+        """Return names and values as a dictionary, those of one domain or path if given."""
+        return {cookie.name: cookie.value for cookie in self if _is_at(cookie, domain, path)}
+
+    def copy(self) -> Self:
+        """Make an independent jar with the same cookies and policy."""
+        return _copy_of(self, type(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The lock cannot be pickled; everything else can.
+        return {name: value for name, value in self.__dict__.items() if name != "_cookies_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _cookies_lock=threading.RLock())
+
+    def _one(self, name: str, domain: str | None, path: str | None) -> Cookie:
+        found = [cookie for cookie in self if cookie.name == name and _is_at(cookie, domain, path)]
+        if not found:
+            raise KeyError(name)
+        if len(found) > 1:
+            where = ", ".join(f"{cookie.domain}{cookie.path}" for cookie in found)
+            raise LookupError(f"{len(found)} cookies are called {name!r} ({where}): say domain= or path=")
+        return found[0]
+
+    def _remove(self, name: str, domain: str | None, path: str | None) -> None:
+        for cookie in list(self):
+            if cookie.name == name and _is_at(cookie, domain, path):
+                try:
+                    self.clear(cookie.domain, cookie.path, cookie.name)
+                except KeyError:
+                    pass  # Another thread was faster; it is gone, which is what was asked for.
+
+
+def made_cookie(name: str, value: str, **attributes: Any) -> Cookie:
+    """Make a cookie from what is given; without a domain it is sent everywhere, without `expires` it lasts for now."""
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise InvalidHeader(f"cookie {name!r}: name and value must be text, not {value!r}", name=name, value=value)
+    facts: dict[str, Any] = {"version": 0, "port": None, "domain": "", "path": "/", "secure": False, "expires": None}
+    facts |= {"discard": True, "comment": None, "comment_url": None, "rest": {}, "rfc2109": False} | attributes
+    return Cookie(
+        name=name,
+        value=value,
+        port_specified=bool(facts["port"]),
+        domain_specified=bool(facts["domain"]),
+        domain_initial_dot=facts["domain"].startswith("."),
+        path_specified=bool(facts["path"]),
+        **facts,
+    )
+
+
+def jar_of(cookies: CookiesArgument) -> CookieJar:
+    """Make a jar of its own from one call's cookies.
+
+    Raises:
+        InvalidRequest: Neither a mapping nor a jar.
+    """
+    jar = CookieJar()
+    jar.update(cookies)
+    return jar
+
+
+def with_cookies(request: Request, jar: http.cookiejar.CookieJar | None) -> Request:
+    """Add the Cookie header that a session's jar and the call's own cookies make; a Cookie header given stays.
+
+    Source: RFC 6265 §5.4.
+    """
+    if b"cookie" in request.fields.names:
+        return request
+    if request.cookies is not None:
+        both = CookieJar() if jar is None else _copy_of(jar, CookieJar)
+        both.update(request.cookies)
+        jar = both
+    if jar is None:
+        return request
+    asked = _Asked(request)
+    jar.add_cookie_header(cast(Any, asked))
+    if asked.cookie is None:
+        return request
+    return request.with_fields(joined(request.fields, field_block([("Cookie", asked.cookie)])))
+
+
+def keep_cookies(jar: http.cookiejar.CookieJar, request: Request, head: ResponseHead) -> None:
+    """Put into `jar` what an answer's Set-Cookie fields say, as far as the jar's policy takes it.
+
+    Source: RFC 6265 §5.2, §5.3.
+    """
+    jar.extract_cookies(cast(Any, _Answered(head)), cast(Any, _Asked(request)))
+
+
+def without_strays(jar: http.cookiejar.CookieJar) -> CookieJar:
+    """Copy a jar without the cookies that belong to no domain."""
+    kept = CookieJar()
+    for cookie in jar:
+        if cookie.domain:
+            kept.set_cookie(_copied(cookie))
+    return kept
+
+
+class _Asked:
+    """A request as http.cookiejar wants to see it (the part of urllib.request.Request that it uses)."""
+
+    def __init__(self, request: Request) -> None:
+        parts = urlsplit(request.address.sent)
+        self.type = parts.scheme
+        # A Host header given by hand names the site that is meant, whatever address is dialled.
+        own_host = request.fields.get(b"host")
+        self.host = parts.netloc if own_host is None else own_host.decode("latin-1")
+        self._url = urlunsplit(parts._replace(netloc=self.host))
+        self.origin_req_host = parts.hostname or ""
+        self.unverifiable = False
+        self.cookie: str | None = None
+
+    def get_full_url(self) -> str:
+        return self._url
+
+    def has_header(self, name: str) -> bool:
+        return name == "Cookie" and self.cookie is not None
+
+    def get_header(self, _name: str, default: str | None = None) -> str | None:
+        return default
+
+    def add_unredirected_header(self, name: str, value: str) -> None:
+        if name == "Cookie":
+            self.cookie = value
+
+
+class _Answered:
+    """An answer as http.cookiejar wants to see it: `info().get_all(name)`."""
+
+    def __init__(self, head: ResponseHead) -> None:
+        self._head = head
+
+    def info(self) -> Self:
+        return self
+
+    def get_all(self, name: str, default: list[str]) -> list[str]:
+        return [value.decode("latin-1") for value in self._head.get_all(name.lower().encode())] or default
+
+
+def _copy_of(jar: http.cookiejar.CookieJar, kind: type[_Jar]) -> _Jar:
+    # http.cookiejar has no getter for the policy it was given.
+    made = kind(cast(Any, jar)._policy)
+    made.update(jar)
+    return made
+
+
+def _is_at(cookie: Cookie, domain: str | None, path: str | None) -> bool:
+    return (domain is None or cookie.domain == domain) and (path is None or cookie.path == path)
+
+
+def _copied(cookie: Cookie) -> Cookie:
+    made = Cookie.__new__(Cookie)
+    made.__dict__.update(cookie.__dict__)
+    return made

@@ -1,0 +1,150 @@
+"""`Headers`: header fields as people write them, by name in any case, and their bytes made once.
+
+Decides: when the rendered block is stale; how a call's headers are laid over a session's.
+Knows: that names are case-insensitive and that `None` stands for "do not send".
+Does not know: which names and values are legal; `wire.fields` does.
+
+Source: RFC 9110 §5.1 (names are case-insensitive), §5.3 (order and repetition).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING
+
+from keeppool.errors import InvalidHeader
+from keeppool.wire.fields import EMPTY, FieldBlock, field_block
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsKeysAndGetItem
+
+HeaderValue = str | bytes | None
+HeadersArgument = Mapping[str, HeaderValue] | Mapping[bytes, HeaderValue] | Iterable[tuple[str | bytes, HeaderValue]]
+
+
+class Headers(MutableMapping[str, HeaderValue]):
+    """A mapping from header name, in any case, to value. Iteration gives names as last written, in first order.
+
+    A value of `None` stays in the mapping and is not sent: so a session can drop a default.
+
+    Thread safety: any thread may read and write; each `block` is made of one consistent state.
+    """
+
+    __slots__ = ("_made", "_revision", "_store")
+
+    def __init__(self, fields: HeadersArgument = ()) -> None:
+        self._store: dict[str, tuple[str, HeaderValue]] = {}
+        # A fresh object for each change, compared by identity: a counter could lose one of two threads' increments.
+        self._revision = object()
+        self._made: tuple[object, FieldBlock] = (None, EMPTY)
+        for name, value in pairs_of(fields):
+            self[text_name(name)] = value
+
+    def __getitem__(self, name: str) -> HeaderValue:
+        return self._store[name.lower()][1]
+
+    def __setitem__(self, name: str, value: HeaderValue) -> None:
+        self._store[text_name(name).lower()] = (text_name(name), value)
+        self._revision = object()
+
+    def __delitem__(self, name: str) -> None:
+        del self._store[name.lower()]
+        self._revision = object()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, _ in self.pairs()])
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        mine = {name.lower(): value for name, value in self.pairs()}
+        return mine == {text_name(name).lower(): value for name, value in other.items()}
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Headers({dict(self.pairs())!r})"
+
+    def __getstate__(self) -> tuple[tuple[str, HeaderValue], ...]:
+        return self.pairs()
+
+    def __setstate__(self, state: tuple[tuple[str, HeaderValue], ...]) -> None:
+        Headers.__init__(self, state)
+
+    def copy(self) -> Headers:
+        """Make an independent mapping of the same fields."""
+        return Headers(self.pairs())
+
+    def pairs(self) -> tuple[tuple[str, HeaderValue], ...]:
+        """Return the fields in order, as one consistent state even while other threads write."""
+        return tuple(self._store.values())
+
+    def block(self) -> FieldBlock:
+        """Return the fields ready to be sent; made again only after a change.
+
+        Raises:
+            InvalidHeader: A name or value that cannot be sent; `name` and `value` tell which.
+        """
+        revision, block = self._made
+        if revision is not self._revision:
+            # The revision is read before the fields: a write in between is noticed at the next call. Revision and
+            # block are stored as one tuple: another thread can never pair them wrongly.
+            revision = self._revision
+            block = field_block([(name, value) for name, value in self.pairs() if value is not None])
+            self._made = (revision, block)
+        return block
+
+    if TYPE_CHECKING:  # The inherited `update` is right; its type would refuse plain dicts of text.
+
+        def update(  # type: ignore[override]
+            self, other: SupportsKeysAndGetItem[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] = (), /
+        ) -> None:
+            """Set several fields."""
+
+
+def merged(base: Headers, extra: HeadersArgument | None) -> list[tuple[str | bytes, str | bytes]]:
+    """Lay one call's headers over a session's: same names replaced in place, `None` removes.
+
+    Args:
+        base: The session's.
+        extra: The call's; pairs may repeat a name, all of them are sent.
+
+    Raises:
+        InvalidHeader: `extra` is neither a mapping nor pairs, or a name is no text.
+    """
+    fields: dict[str, list[tuple[str | bytes, HeaderValue]]] = {
+        name.lower(): [(name, value)] for name, value in base.pairs()
+    }
+    said: dict[str, list[tuple[str | bytes, HeaderValue]]] = {}
+    for name, value in pairs_of(extra or ()):
+        said.setdefault(text_name(name).lower(), []).append((name, value))
+    fields.update(said)
+    return [(name, value) for group in fields.values() for name, value in group if value is not None]
+
+
+def pairs_of(fields: HeadersArgument) -> list[tuple[str | bytes, HeaderValue]]:
+    """Read headers given as a mapping or as pairs.
+
+    Raises:
+        InvalidHeader: They are neither.
+    """
+    try:
+        return [(name, value) for name, value in (fields.items() if isinstance(fields, Mapping) else fields)]
+    except (TypeError, ValueError) as error:
+        raise InvalidHeader(f"headers must be a mapping or (name, value) pairs, not {fields!r}", value=fields) from error
+
+
+def text_name(name: str | bytes) -> str:
+    """Return a header's name as text.
+
+    Raises:
+        InvalidHeader: It is neither text nor bytes.
+    """
+    if isinstance(name, bytes):
+        return name.decode("latin-1")
+    if not isinstance(name, str):
+        raise InvalidHeader(f"header name {name!r} must be text", name=name)
+    return name

@@ -1,0 +1,184 @@
+"""From the arguments of a call to a request that can be sent: pure, nothing is connected or read.
+
+Decides: how parameters, forms and JSON are written, which fields the client adds, which of two settings wins.
+Knows: the arguments requests takes and how it reads them.
+Does not know: cookies (`cookies.py`), redirects (`redirect.py`), how bodies are framed (`wire.body`).
+
+Source: RFC 9110 §8.3 (Content-Type), §11.6.2 (Authorization), RFC 7617 §2 (Basic).
+"""
+
+from __future__ import annotations
+
+import base64
+import json as json_module
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from keeppool.client.headers import Headers, HeadersArgument, merged
+from keeppool.client.request import Request
+from keeppool.client.urls import Address, quoted_query, with_query
+from keeppool.errors import InvalidBody, InvalidHeader, InvalidJSONError, InvalidRequest
+from keeppool.wire.body import RequestBody, request_body
+from keeppool.wire.fields import FieldBlock, field_block
+
+Pairs = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
+ParamsArgument = Pairs | str | bytes | None
+AuthArgument = tuple[str | bytes, str | bytes] | None
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_JSON: Final = "application/json"
+
+#: What goes out where there is no body: the methods that expect one say that it is empty (RFC 9110 §8.6).
+NO_BODY: Final[Mapping[bytes, RequestBody]] = {
+    method: request_body(None, method=method) for method in (b"POST", b"PUT", b"PATCH")
+}
+
+
+def prepare(
+    method: bytes,
+    address: Address,
+    *,
+    session_headers: Headers,
+    headers: HeadersArgument | None,
+    session_params: ParamsArgument,
+    params: ParamsArgument,
+    data: Any,
+    json: Any,
+    auth: AuthArgument,
+) -> Request:
+    """Make the request that a call describes, cookies apart.
+
+    Args:
+        method: As it goes on the wire.
+        address: The call's URL, parsed. Credentials in it are used where `auth` is not given.
+        session_headers: What every request of the session carries.
+        headers: The call's own fields; they win, and `None` as a value removes the session's.
+        session_params: Query parameters of every request.
+        params: The call's own; they win by name. Text or bytes stand alone, without the session's.
+        data: A mapping or list of pairs is sent as a form; anything else as it is.
+        json: Sent as JSON where `data` is empty.
+        auth: (user, password) for Basic authentication; wins over a header.
+
+    Raises:
+        InvalidRequest: One of its children, or itself: something cannot be put into HTTP. Nothing was sent.
+    """
+    fields = merged(session_headers, headers)
+    names = {_lower(name) for name, _ in fields}
+    body, content_type = encoded_body(data, json)
+    if content_type is not None and b"content-type" not in names:
+        fields.append(("Content-Type", content_type))
+    credentials = auth if auth is not None else address.credentials
+    if credentials is not None:
+        fields = [field for field in fields if _lower(field[0]) != b"authorization"]
+        fields.append(("Authorization", basic(credentials)))
+    block = field_block(fields)
+    return Request(
+        method, with_query(address, encoded_query(session_params, params)), block, _payload(method, block, body), body
+    )
+
+
+def encoded_query(session_params: ParamsArgument, params: ParamsArgument) -> str:
+    """Write the query string a session's and a call's parameters make together.
+
+    Raises:
+        InvalidRequest: They are neither pairs nor text, or hold what cannot be encoded.
+    """
+    if isinstance(params, (str, bytes)):
+        return quoted_query(params)
+    own = _items("params", params)
+    if isinstance(session_params, (str, bytes)):
+        return "&".join(filter(None, [quoted_query(session_params), _form("params", own)]))
+    named = {name for name, _ in own}
+    return _form("params", [pair for pair in _items("params", session_params) if pair[0] not in named] + own)
+
+
+def encoded_body(data: Any, json: Any) -> tuple[Any, str | None]:
+    """Turn `data` and `json` into what is sent and the Content-Type it has by itself.
+
+    Returns:
+        The body (`None` for none) and the type, `None` where nothing tells it.
+
+    Raises:
+        InvalidJSONError: `json` is not representable in JSON; that holds for NaN and the infinities too.
+        InvalidBody: `data` is a list without pairs in it.
+    """
+    # requests' rule, callers rely on it: whatever is false (an empty form, "") means no data.
+    if not data:
+        return (None, None) if json is None else (_dumped(json), _JSON)
+    if not isinstance(data, (Mapping, list, tuple)):
+        return data, None
+    try:
+        return _form("data", _items("data", data)).encode("ascii"), _FORM
+    except InvalidRequest as error:
+        raise InvalidBody(str(error)) from error
+
+
+def basic(credentials: object) -> bytes:
+    """Write credentials for Basic authentication, in ISO 8859-1 as requests does, in UTF-8 where that cannot.
+
+    Raises:
+        InvalidRequest: Not a pair of text or bytes.
+    """
+    if not isinstance(credentials, (tuple, list)) or len(credentials) != 2:
+        raise InvalidRequest("auth must be a (user, password) pair")
+    token = b":".join(_latin1(part) for part in credentials)
+    return b"Basic " + base64.b64encode(token)
+
+
+def _latin1(part: object) -> bytes:
+    if isinstance(part, bytes):
+        return part
+    if not isinstance(part, str):
+        raise InvalidRequest(f"user and password must be text or bytes, not {type(part).__name__}")
+    try:
+        return part.encode("latin-1")
+    except UnicodeEncodeError:
+        return part.encode("utf-8", "surrogatepass")
+
+
+def _dumped(json: Any) -> bytes:
+    try:
+        return json_module.dumps(json, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidJSONError(f"json cannot be written as JSON: {error}") from error
+
+
+def _items(what: str, fields: Any) -> list[tuple[Any, Any]]:
+    if not fields:
+        return []
+    try:
+        return [(name, values) for name, values in (fields.items() if isinstance(fields, Mapping) else fields)]
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"{what} must be a mapping, (name, value) pairs, text or bytes, not {fields!r}") from error
+
+
+def _form(what: str, items: list[tuple[Any, Any]]) -> str:
+    """Encode pairs; a list of values repeats its name, `None` is left out."""
+    single = [(name, value) for name, values in items for value in _values(values) if value is not None]
+    try:
+        return urlencode(single, doseq=True)
+    except ValueError as error:
+        raise InvalidRequest(f"{what} holds text that no encoding can write: {error}") from error
+
+
+def _values(values: Any) -> Iterable[Any]:
+    return [values] if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) else values
+
+
+def _payload(method: bytes, block: FieldBlock, body: Any) -> RequestBody | None:
+    if body is None:
+        return NO_BODY.get(method) if b"content-length" not in block.names else None
+    chunked = (block.get(b"transfer-encoding") or b"").lower() == b"chunked"
+    return request_body(body, content_length=_stated_length(block), chunked=chunked, method=method)
+
+
+def _stated_length(block: FieldBlock) -> int | None:
+    value = block.get(b"content-length")
+    if value is not None and not value.isdigit():
+        raise InvalidHeader(f"Content-Length {value!r} is not a number", name="Content-Length", value=value)
+    return None if value is None else int(value)
+
+
+def _lower(name: str | bytes) -> bytes:
+    return (name if isinstance(name, bytes) else name.encode("latin-1", "replace")).lower()

@@ -1,0 +1,94 @@
+"""What follows an answer that says "elsewhere": pure, one function from a request and its answer to the next request.
+
+Decides: which answers are followed, what becomes of method, body and fields on the way.
+Knows: requests' rules, and where they would do harm: where a 301 keeps the method PUT, PATCH or DELETE it keeps the
+    body too. requests sends such a PUT without one, which empties the resource it was to fill.
+Does not know: who sends the next request, cookies of the session.
+
+Source: RFC 9110 §15.4 (redirection), §10.2.2 (Location); for what browsers do with POST: WHATWG Fetch, HTTP-redirect
+    fetch, steps 12 to 14.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from keeppool.client.request import Request
+from keeppool.client.urls import is_same_origin, resolved
+from keeppool.wire.fields import FieldBlock, field_block
+from keeppool.wire.head import ResponseHead
+
+#: The statuses that are followed if they say where to. 300 and 304 to 306 are none of them: a choice to make, no
+#: change, and history.
+STATUSES: Final = frozenset({301, 302, 303, 307, 308})
+PERMANENT: Final = frozenset({301, 308})
+
+#: 302 and 303 never take the body along, 301 only with a method it does not change.
+_KEEPS_BODY: Final = frozenset({301, 307, 308})
+#: What describes the body, and goes with it.
+_OF_THE_BODY: Final = frozenset(
+    (b"content-length", b"content-type", b"content-encoding", b"content-language", b"content-location")
+    + (b"transfer-encoding",)
+)
+#: What is meant for one server only. Cookie is always made anew, from the jar.
+_OF_THE_ORIGIN: Final = frozenset((b"authorization", b"proxy-authorization", b"host"))
+_COOKIE: Final = frozenset((b"cookie",))
+
+
+def location_of(head: ResponseHead) -> bytes | None:
+    """Return where an answer leads if it is one that is followed, else `None`. An empty Location leads nowhere."""
+    return (head.index.get(b"location") or None) if head.status in STATUSES else None
+
+
+def next_request(request: Request, status: int, location: bytes) -> Request:
+    """Make the request that a redirect asks for.
+
+    The body is taken along as it is: whoever sends it again rewinds it.
+
+    Args:
+        request: The request that was answered.
+        status: The answer's status, one of `STATUSES`.
+        location: Its Location field.
+
+    Raises:
+        InvalidSchema, InvalidURL: The location leads to nothing that can be requested.
+
+    Source: RFC 9110 §15.4.2 to §15.4.9.
+    """
+    address = resolved(request.address, location)
+    method = method_after(status, request.verb)
+    keeps_body = status in _KEEPS_BODY and method == request.verb
+    stays = is_same_origin(request.address, address)
+    dropped = _COOKIE | (frozenset() if keeps_body else _OF_THE_BODY) | (frozenset() if stays else _OF_THE_ORIGIN)
+    cookies = request.cookies
+    if cookies is not None and not stays:
+        # Imported late: there are cookies, so the module is loaded already.
+        from keeppool.client.cookies import without_strays
+
+        cookies = without_strays(cookies)
+    return Request(
+        method,
+        address,
+        without(request.fields, dropped),
+        request.payload if keeps_body else None,
+        request.body if keeps_body else None,
+        cookies,
+    )
+
+
+def method_after(status: int, method: bytes) -> bytes:
+    """Tell the method a redirect is followed with.
+
+    303 asks for GET; 302 is taken for 303, and 301 too where the method was POST: that is what clients have always
+    done (RFC 9110 §15.4.2, note). 307 and 308 were made to forbid it.
+    """
+    if status in (302, 303):
+        return method if method == b"HEAD" else b"GET"
+    return b"GET" if status == 301 and method == b"POST" else method
+
+
+def without(fields: FieldBlock, names: frozenset[bytes]) -> FieldBlock:
+    """Leave out the fields with one of these names (lower case)."""
+    if names.isdisjoint(fields.names):
+        return fields
+    return field_block([pair for pair in fields.pairs if pair[0].lower() not in names])

@@ -1,0 +1,115 @@
+"""From a body's bytes to text: which encoding, which lines.
+
+Decides: the encoding where the server names none, and where a line ends if the pieces cut it.
+Knows: Content-Type, byte order marks.
+Does not know: where the bytes come from.
+
+Source: RFC 9110 §8.3.1, §8.3.2 (media type, charset); RFC 8259 §8.1 (JSON is UTF-8). ISO-8859-1 as the default of text
+    types is RFC 2616 §3.7.1's; RFC 9110 dropped it, but requests and its callers count on it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import importlib
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+# UTF-32's little-endian mark begins with UTF-16's, so it is looked for first.
+_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def stated_encoding(content_type: str | None) -> str | None:
+    """Read the encoding a Content-Type names or implies; `None` if it does neither.
+
+    Args:
+        content_type: The field's value: its charset if it has one, ISO-8859-1 for text, UTF-8 for JSON.
+    """
+    if not content_type:
+        return None
+    media_type, *parameters = content_type.split(";")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip(" '\"").lower() == "charset" and value:
+            return value.strip(" '\"")
+    media_type = media_type.lower()
+    if "text" in media_type:
+        return "ISO-8859-1"
+    return "utf-8" if "application/json" in media_type else None
+
+
+def apparent_encoding(content: bytes) -> str:
+    """Guess an encoding from the bytes: a byte order mark, UTF-8 if they are that, else what statistics say.
+
+    Returns:
+        A name Python knows. ISO-8859-1, which reads any bytes, if charset_normalizer is not installed or at a loss.
+    """
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return encoding
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return _statistical_encoding(content)
+    return "utf-8"
+
+
+def _statistical_encoding(content: bytes) -> str:
+    try:
+        normalizer = importlib.import_module("charset_normalizer")
+    except ImportError:
+        return "ISO-8859-1"
+    best = normalizer.from_bytes(content).best()
+    return "ISO-8859-1" if best is None else str(best.encoding)
+
+
+def decoded(content: bytes, encoding: str) -> str:
+    """Decode for people: bytes the encoding does not know are replaced; an unknown encoding is read as UTF-8."""
+    try:
+        return str(content, encoding, "replace")
+    except (LookupError, ValueError):  # ValueError: a server sent a name with NUL in it.
+        return str(content, "utf-8", "replace")
+
+
+def decoded_pieces(pieces: Iterable[bytes], encoding: str) -> Iterator[str]:
+    """Decode piece by piece; a character cut in two comes with the second piece. Unknown encodings as in `decoded`."""
+    try:
+        decoder = codecs.getincrementaldecoder(encoding)("replace")
+    except (LookupError, ValueError):
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for piece in pieces:
+        if text := decoder.decode(piece):
+            yield text
+    if text := decoder.decode(b"", final=True):
+        yield text
+
+
+def byte_lines(pieces: Iterable[bytes], delimiter: bytes | None) -> Iterator[bytes]:
+    """Cut a stream of bytes into lines without their ends; the same lines however it was cut into pieces.
+
+    Args:
+        pieces: The stream.
+        delimiter: What ends a line; `None` for LF, CR LF or CR.
+    """
+    rest = b""
+    for piece in pieces:
+        lines = _split(rest + piece if rest else piece, delimiter)
+        rest = lines.pop()
+        yield from lines
+    yield from (line for line in _split(rest + (delimiter or b""), delimiter)[:-1] if delimiter is None or rest)
+
+
+def text_lines(pieces: Iterable[str], delimiter: str | None) -> Iterator[str]:
+    """Do as `byte_lines` with text, whose lines may also end where `str.splitlines` says."""
+    rest = ""
+    for piece in pieces:
+        lines = _split_text(rest + piece if rest else piece, delimiter)
+        rest = lines.pop()
+        yield from lines
+    yield from rest.splitlines() if delimiter is None else [rest] * bool(rest)

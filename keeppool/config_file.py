@@ -1,0 +1,187 @@
+"""A `Config` from a TOML file.
+
+    preset = "CHROME"                       what [limits] starts from; any of `keeppool.presets.NAMES`
+
+    [limits]                                the fields of `Limits`
+    [timeout]                               the fields of `Timeout`
+    [default]                               the fields of `HostConfig`, for every host
+    [host."*.example.com"]                  the same, for the hosts of a pattern; see `keeppool.hosts`
+
+TOML has no null: the text "none" stands for `None` wherever a field may be `None` (so nothing else can be meant by it
+there). A host's timeout may be a table, a number for connecting and reading alike, or an array `[connect, read]`; what
+it leaves out comes from [timeout]. Headers are a table. `ssl_context` is an object and cannot come from a file.
+Relative paths are relative to the working directory, as everywhere.
+
+Knows: the file's shape. The keys are those of the dataclasses; there is no second list.
+Does not know: which values are possible (`config.py`), which patterns (`hosts.py`); it only says where in the file
+the wrong one stands.
+
+Source: TOML 1.0.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args, get_type_hints
+
+from keeppool import presets
+from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument, bad
+from keeppool.errors import ConfigError
+from keeppool.hosts import HostTable
+
+_TOP: Final = ("preset", "limits", "timeout", "default", "host")
+
+#: Fields of the dataclasses that hold an object no text can name.
+_IN_CODE_ONLY: Final = frozenset({"ssl_context"})
+
+#: The rules are worded for Python; these are the same values as the file's author writes them.
+_TOML_WORDS: Final = {"None": '"none"', "True": "true", "False": "false"}
+
+_Settings = TypeVar("_Settings", Limits, Timeout)
+
+
+def load_config(path: str | os.PathLike[str]) -> Config:
+    """Read a configuration file.
+
+    Args:
+        path: A TOML file in UTF-8; see the module's docstring for its tables.
+
+    Returns:
+        The configuration, checked as a whole: every pattern can be used.
+
+    Raises:
+        ConfigError: The file is missing or no TOML, or it holds a wrong key, type, value or pattern. `file` is the
+            path, `field` the dotted place such as `host."a.example".per_host`, `value` and `rule` say the rest.
+    """
+    file = os.fspath(path)
+    top = _Place(file)
+    table = _read(file)
+    _check_keys(top, table, _TOP)
+    timeout = _timeout(top.at("timeout"), table.get("timeout", {}), Timeout())
+    return Config(
+        limits=_limits(top, table),
+        timeout=timeout,
+        defaults=_host_config(top.at("default"), table.get("default", {}), timeout),
+        hosts=_hosts(top.at("host"), table.get("host", {}), timeout),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in which file something stands, so that an error can say it."""
+
+    file: str
+    field: str = ""
+
+    def at(self, key: str) -> _Place:
+        return _Place(self.file, f"{self.field}.{key}" if self.field else key)
+
+    def fault(self, value: object, rule: str) -> ConfigError:
+        words = re.sub(r"\b(None|True|False)\b", lambda word: _TOML_WORDS[word[0]], rule)
+        return bad(self.field, value, words, self.file)
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        with Path(file).open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise _unusable(file, f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # TOMLDecodeError says line and column; UnicodeDecodeError is a ValueError as well
+        raise _unusable(file, f"not TOML: {error}") from error
+
+
+def _unusable(file: str, rule: str) -> ConfigError:
+    return ConfigError(f"{file}: {rule}", field="path", value=file, rule=rule, file=file)
+
+
+def _limits(top: _Place, table: Mapping[str, Any]) -> Limits:
+    try:
+        base = presets.by_name(table["preset"]) if "preset" in table else Limits()
+    except ConfigError as error:
+        raise top.at("preset").fault(error.value, error.rule) from error
+    return _laid_over(base, top.at("limits"), table.get("limits", {}))
+
+
+def _timeout(place: _Place, value: Any, base: Timeout) -> Timeout:
+    if isinstance(value, dict):
+        return _laid_over(base, place, value)
+    try:
+        return Timeout.of(_in_python(value, TimeoutArgument), base)
+    except ConfigError as error:
+        raise place.fault(value, error.rule) from error
+
+
+def _hosts(place: _Place, table: Any, timeout: Timeout) -> dict[str, HostConfig]:
+    _check_table(place, table)
+    hosts = {text: _host_config(place.at(f'"{text}"'), entry, timeout) for text, entry in table.items()}
+    try:
+        HostTable(hosts)
+    except ConfigError as error:
+        raise place.at(f'"{error.value}"').fault(error.value, error.rule) from error
+    return hosts
+
+
+def _host_config(place: _Place, table: Any, timeout: Timeout) -> HostConfig:
+    values = _values(HostConfig, place, table)
+    if "timeout" in values:
+        values["timeout"] = _timeout(place.at("timeout"), table["timeout"], timeout)
+    if "headers" in values:
+        _check_table(place.at("headers"), values["headers"])
+    try:
+        return HostConfig(**values)
+    except ConfigError as error:
+        raise place.at(error.field).fault(error.value, error.rule) from error
+
+
+def _laid_over(base: _Settings, place: _Place, table: Any) -> _Settings:
+    """Give `base` what the table says."""
+    values = _values(type(base), place, table)
+    try:
+        return replace(base, **values)
+    except ConfigError as error:
+        raise place.at(error.field).fault(error.value, error.rule) from error
+
+
+def _values(kind: type[Limits | Timeout | HostConfig], place: _Place, table: Any) -> dict[str, Any]:
+    """Read a table into arguments for `kind`: its keys checked, "none" and arrays in Python's form."""
+    _check_table(place, table)
+    _check_keys(place, table, [f.name for f in fields(kind) if f.name not in _IN_CODE_ONLY])
+    hints = get_type_hints(kind)
+    return {key: _in_python(value, hints[key]) for key, value in table.items()}
+
+
+def _in_python(value: Any, hint: Any) -> Any:
+    if value == "none" and type(None) in get_args(hint):
+        return None
+    return tuple(_in_python(part, hint) for part in value) if isinstance(value, list) else value
+
+
+def _check_table(place: _Place, value: object) -> None:
+    if not isinstance(value, dict):
+        raise place.fault(value, "must be a table")
+
+
+def _check_keys(place: _Place, table: Mapping[str, Any], allowed: Collection[str]) -> None:
+    for key, value in table.items():
+        if key not in allowed:
+            raise place.at(key).fault(value, _why_no_key(place, key, value, allowed))
+
+
+def _why_no_key(place: _Place, key: str, value: object, allowed: Collection[str]) -> str:
+    """Say what was probably meant."""
+    from difflib import get_close_matches  # only an error needs it
+
+    if key in _IN_CODE_ONLY:
+        return "an object that cannot come from a file; give it in code"
+    near = get_close_matches(key.lower(), allowed, n=1)
+    if near:
+        return f"no such key; the nearest is {near[0]}"
+    if isinstance(value, dict) and place.field.startswith("host."):
+        return 'no such key; a pattern with dots stands in quotes, as in [host."a.example"]'
+    return f"no such key; there are {', '.join(allowed)}"

@@ -1,0 +1,228 @@
+"""Which configuration holds for a host: the patterns of `hosts={...}`, and the order in which they win.
+
+A pattern is `[scheme://]host[:port]`, upper or lower case alike:
+
+    api.example.com             this host, any scheme and port
+    *.cdn.example               every name below cdn.example, at any depth, but not cdn.example itself
+    *                           every host
+    api.example.com:8443        this host on this port
+    [::1]:8080                  an IPv6 address stands in brackets
+    https://api.example.com     this scheme, on its default port as in any URL (443; 80 for http)
+    https://*.example:8443      all three
+
+All patterns that match are merged with `HostConfig.over`, the least specific first, so the most specific has the last
+word on each field. Specific is first what names the host, and only then what stands around it:
+
+    1. host      `*`  <  a shorter wildcard  <  a longer wildcard  <  the host itself (name or address)
+    2. around    nothing  <  scheme  <  port  <  scheme and port      (as written: `https://a` has no port)
+
+So `a.example` wins over `https://*.example:8443`, and `a.example:443` over `https://a.example`.
+
+Knows: patterns, and names of hosts: case, one closing dot, IDNA, the spellings of an IPv6 address.
+Does not know: URLs, what the entries mean, a pool's defaults (they lie below everything found here).
+
+Source: RFC 9110 §4.2.1 and §4.2.2 (default ports), RFC 3986 §3.2.2 (brackets, case), RFC 5890 §2.3.2.1 (A-labels).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from keeppool.config import HostConfig, bad
+from keeppool.errors import ConfigError
+
+DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+
+#: What `resolve` answers where nothing matches. Frozen, so one serves all.
+_SAYS_NOTHING: Final = HostConfig()
+
+# RFC 1035 §2.3.4: 63 octets a label, 253 characters a name. The underscore is no letter of a host name, but names with
+# it exist and resolve.
+_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\Z")
+
+# Python's codec speaks IDNA 2003, today's resolvers IDNA 2008; the two read these characters as different hosts
+# (RFC 5894 §7.2). Refusing them beats giving a host its neighbour's certificate settings.
+_READ_DIFFERENTLY: Final = frozenset("\u00df\u03c2\u200c\u200d")
+
+
+class _Pattern(NamedTuple):
+    """A pattern taken apart. `host` is a normalised name or address, "*", or "*.name"."""
+
+    host: str
+    scheme: str | None
+    port: int | None
+
+
+class HostTable:
+    """Finds the merged `HostConfig` of a host.
+
+    A look-up costs one dictionary access for each label of the host's name, however many patterns there are.
+
+    Args:
+        hosts: Entries by pattern; see the module's docstring for patterns and their order.
+
+    Raises:
+        ConfigError: A malformed pattern, two patterns that mean the same, or an entry that is no HostConfig.
+            `field` is "hosts", `value` the pattern.
+
+    Thread safety: immutable; any number of threads may call `resolve`.
+    """
+
+    __slots__ = ("_by_host",)
+
+    def __init__(self, hosts: Mapping[str, HostConfig]) -> None:
+        self._by_host: dict[str, dict[tuple[str | None, int | None], HostConfig]] = {}
+        for text, entry in hosts.items():
+            pattern = _parsed(text)
+            if not isinstance(entry, HostConfig):
+                raise bad("hosts", {text: entry}, "maps a pattern to a HostConfig")
+            around = self._by_host.setdefault(pattern.host, {})
+            if (pattern.scheme, pattern.port) in around:
+                raise bad("hosts", text, "means the same as a pattern before it")
+            around[pattern.scheme, pattern.port] = entry
+
+    def resolve(self, scheme: str, host: str, port: int) -> HostConfig:
+        """Merge all entries that match, the most specific on top.
+
+        Args:
+            scheme: "http" or "https", in any case.
+            host: Name or address; any case, Unicode or IDNA, an IPv6 address with or without brackets.
+            port: The port, also where it is the scheme's default.
+
+        Returns:
+            The merged entry; every field is `INHERIT` where nothing matches.
+        """
+        scheme = scheme.lower()
+        around = [(None, None), (None, port), (scheme, port)]
+        if DEFAULT_PORTS.get(scheme) == port:
+            around.insert(1, (scheme, None))
+        merged: HostConfig | None = None
+        for key in _host_keys(_normal_or_as_is(host)):
+            entries = self._by_host.get(key)
+            if entries is None:
+                continue
+            for entry in filter(None, map(entries.get, around)):
+                merged = entry if merged is None else entry.over(merged)
+        return merged or _SAYS_NOTHING
+
+
+def normal_host(host: str) -> str:
+    """Bring the spellings of one host to one form: lower case, A-labels, no closing dot, compressed IPv6.
+
+    Args:
+        host: Name or address; an IPv6 address with or without brackets, its zone kept as it is.
+
+    Raises:
+        ValueError: The name cannot be encoded, or IDNA 2003 and 2008 disagree about it.
+
+    Source: RFC 5890 §2.3.2.1, RFC 5952 §4, RFC 3986 §3.2.2.
+    """
+    if ":" in host:
+        return _normal_ipv6(host.removeprefix("[").removesuffix("]"))
+    if not host.isascii():
+        if not _READ_DIFFERENTLY.isdisjoint(host):
+            raise ValueError("IDNA 2003 and IDNA 2008 disagree about this name")
+        host = host.encode("idna").decode("ascii")
+    return host.lower().removesuffix(".")
+
+
+def _normal_ipv6(address: str) -> str:
+    from ipaddress import IPv6Address  # 3 ms to import, for the few tables that hold one
+
+    return str(IPv6Address(address))
+
+
+def _normal_or_as_is(host: str) -> str:
+    """A name no pattern can hold still falls under "*", so it must not fail."""
+    try:
+        return normal_host(host)
+    except ValueError:
+        return host.lower()
+
+
+def _host_keys(host: str) -> list[str]:
+    """What the table may hold for a host, the least specific first: "*", "*.example", ..., the host itself."""
+    keys = ["*"]
+    dot = host.rfind(".")
+    while dot >= 0:
+        keys.append("*" + host[dot:])
+        dot = host.rfind(".", 0, dot)
+    keys.append(host)
+    return keys
+
+
+def _parsed(text: str) -> _Pattern:
+    if not isinstance(text, str) or not text:
+        raise bad("hosts", text, "a pattern is text and not empty")
+    if " " in text or not text.isprintable():
+        raise bad("hosts", text, "a pattern holds no spaces and no control characters")
+    before, mark, rest = text.partition("://")
+    if not mark:
+        before, rest = "", text
+    if mark and before.lower() not in DEFAULT_PORTS:
+        raise bad("hosts", text, "the scheme is http or https")
+    if set(rest) & set("/?#@\\"):
+        raise bad("hosts", text, "a pattern names scheme, host and port; no path, query or user")
+    host, port = _split_port(text, rest)
+    return _Pattern(_host_key(text, host), before.lower() or None, _port_number(text, port))
+
+
+def _split_port(text: str, rest: str) -> tuple[str, str | None]:
+    """Take `host[:port]` apart; the brackets of an IPv6 address stay."""
+    if rest.startswith("["):
+        address, closed, tail = rest.partition("]")
+        if not closed or (tail and not tail.startswith(":")):
+            raise bad("hosts", text, "an IPv6 address is written [address] or [address]:port")
+        return address + closed, tail[1:] if tail else None
+    if rest.count(":") > 1:
+        raise bad("hosts", text, "an IPv6 address stands in brackets")
+    host, colon, port = rest.partition(":")
+    return host, port if colon else None
+
+
+def _port_number(text: str, port: str | None) -> int | None:
+    if port is None:
+        return None
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+        raise bad("hosts", text, "the port is a number from 1 to 65535")
+    return int(port)
+
+
+def _host_key(text: str, host: str) -> str:
+    """Check and normalise a pattern's host to the key it is kept under."""
+    if host == "*":
+        return host
+    if host.startswith("["):
+        return _address_key(text, host)
+    wild = host.startswith("*.")
+    name = host[2:] if wild else host
+    if "*" in name:
+        raise bad("hosts", text, "* stands alone, or for the first label as in *.example.com")
+    name = _checked_name(text, name)
+    # Only names have names below them (RFC 6265 §5.1.3); a numeric last label makes it an IPv4 address.
+    if wild and name.rpartition(".")[2].isdigit():
+        raise bad("hosts", text, "an address has no subdomains")
+    return "*." + name if wild else name
+
+
+def _address_key(text: str, host: str) -> str:
+    try:
+        return _normal_ipv6(host[1:-1])
+    except ValueError as error:
+        raise bad("hosts", text, f"no IPv6 address in the brackets: {error}") from error
+
+
+def _checked_name(text: str, name: str) -> str:
+    try:
+        normal = normal_host(name)
+    except ValueError as error:
+        raise _no_name(text) from error
+    if not _NAME.match(normal):
+        raise _no_name(text)
+    return normal
+
+
+def _no_name(text: str) -> ConfigError:
+    return bad("hosts", text, "not a host's name (one in another script can always be given in its xn-- form)")

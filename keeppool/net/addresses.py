@@ -1,0 +1,48 @@
+"""In which order the addresses of one host are tried.
+
+Decides: the order, from the resolver's own preference and the families at hand.
+Knows: an address is a family and what `connect` takes for it.
+Does not know: resolving, sockets, time.
+
+Source: RFC 8305 §4 (sorting addresses).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+
+class Address(NamedTuple):
+    """One place to connect to.
+
+    Attributes:
+        family: The socket's address family, such as `socket.AF_INET6`.
+        target: What `socket.connect` takes for that family: a tuple that begins with host and port, or a path.
+    """
+
+    family: int
+    target: Any
+
+    def __str__(self) -> str:
+        return str(self.target[0]) if isinstance(self.target, tuple) else str(self.target)
+
+
+def interleaved(addresses: Iterable[Address]) -> list[Address]:
+    """Alternate the families, so that one family that leads nowhere costs one attempt and not all of them.
+
+    The first family is the first address's, and within a family the order stays: the resolver has sorted by
+    RFC 6724 already. One address of the first family goes ahead, RFC 8305's default "First Address Family Count".
+
+    Args:
+        addresses: As the resolver gave them; repeats are dropped.
+
+    Returns:
+        Each address once.
+    """
+    families: dict[int, list[Address]] = {}
+    for address in dict.fromkeys(addresses):
+        families.setdefault(address.family, []).append(address)
+    queues = list(families.values())
+    longest = max(map(len, queues), default=0)
+    return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]

@@ -1,0 +1,233 @@
+"""TLS for one connection: the context it needs, the session it may resume, the handshake.
+
+Decides: what is trusted for a `TlsIdentity`, and which session is offered to whom.
+Knows: urllib3's context defaults and fingerprint check; how Python's `ssl` hands out sessions.
+Does not know: dialling, the pool, which of keeppool's errors a failed handshake becomes.
+
+Source: RFC 8446 §2.2 (resumption), RFC 6066 §3 (server name), RFC 9110 §4.3.4 (checking the certificate).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+from keeppool.config import bad
+from keeppool.core.origin import Origin, TlsIdentity
+from keeppool.net.race import Deadline
+
+#: Contexts kept. One holds certifi's roots parsed (about 1 MB) and costs about 30 ms to build; who uses more than
+#: 64 client certificates or trust files at a time pays for the least recently used ones again.
+MAX_CONTEXTS = 64
+
+#: Sessions kept. One is about 2 KB with the server's certificates; Chromium keeps 1024 as well.
+MAX_SESSIONS = 1024
+
+
+class TlsStore:
+    """The contexts and sessions of one pool manager.
+
+    Thread safety: any number of threads. No lock is held while a context is built but that context's own.
+    """
+
+    def __init__(self, *, max_contexts: int = MAX_CONTEXTS, max_sessions: int = MAX_SESSIONS) -> None:
+        self._max_contexts = max_contexts
+        self._max_sessions = max_sessions
+        #: Guards the two tables below; held for look-ups only.
+        self._lock = threading.Lock()
+        self._contexts: OrderedDict[TlsIdentity, _LazyContext] = OrderedDict()
+        # By origin and not by host: a ticket tells the server who comes back (RFC 8446 §C.4), so it must not tie
+        # together what the caller keeps apart by proxy, source address or tag. The same ticket may serve several
+        # connections of one origin; they come from one place within seconds, and hide nothing from an onlooker.
+        self._sessions: OrderedDict[Origin, tuple[ssl.SSLContext, ssl.SSLSession]] = OrderedDict()
+
+    def context_for(self, identity: TlsIdentity) -> ssl.SSLContext:
+        """Give the one context of this identity; the caller's own context is given back as it is.
+
+        Raises:
+            ConfigError: A file of the identity is missing or unusable, or `ssl_context` is none. Nothing is kept.
+        """
+        if identity.context is not None:
+            return _callers_own(identity.context)
+        with self._lock:
+            lazy = self._contexts.setdefault(identity, _LazyContext())
+            self._contexts.move_to_end(identity)
+            if len(self._contexts) > self._max_contexts:
+                self._contexts.popitem(last=False)
+        return lazy.get(identity)
+
+    def session_for(self, origin: Origin, context: ssl.SSLContext) -> ssl.SSLSession | None:
+        """Give the newest session of this origin, if this very context made it (OpenSSL allows no other use)."""
+        with self._lock:
+            maker, session = self._sessions.get(origin, (None, None))
+            if maker is not context:
+                return None
+            self._sessions.move_to_end(origin)
+            return session
+
+    def remember(self, origin: Origin, sock: socket.socket) -> None:
+        """Keep the session of a connection, to be called once its first answer was read.
+
+        In TLS 1.3 the ticket comes after the handshake and is seen only by reading; before, there is nothing that
+        could be resumed (measured, Python 3.11 to 3.13 with OpenSSL 3). Plain sockets have nothing to remember.
+
+        Args:
+            origin: Whom the connection leads to.
+            sock: The connection's socket, still open.
+        """
+        if not isinstance(sock, ssl.SSLSocket):
+            return
+        session = sock.session
+        if session is None or not _can_resume(session, sock.version()):
+            return
+        with self._lock:
+            self._sessions[origin] = (sock.context, session)
+            self._sessions.move_to_end(origin)
+            if len(self._sessions) > self._max_sessions:
+                self._sessions.popitem(last=False)
+
+    def handshake(
+        self, sock: socket.socket, origin: Origin, identity: TlsIdentity, deadline: Deadline
+    ) -> ssl.SSLSocket:
+        """Put TLS on a connected socket, resume a session if there is one, and check who answers.
+
+        Args:
+            sock: Is taken over: use the returned one; on any error it is closed.
+            origin: Whose host is sent and checked, unless the identity has its own name.
+            identity: What to check.
+            deadline: When the handshake must be over.
+
+        Raises:
+            TimeoutError: The deadline passed.
+            ssl.SSLCertVerificationError: The certificate is not trusted, not for this host, or not the pinned one.
+            OSError, ValueError: Whatever else ended the handshake; ValueError for a name no certificate can have.
+            ConfigError: As `context_for`.
+        """
+        try:
+            context = self.context_for(identity)
+            # Python bounds a whole handshake by the socket's timeout, not each of its reads.
+            sock.settimeout(deadline.left())
+            tls = context.wrap_socket(
+                sock,
+                server_hostname=_server_name(identity.server_hostname or origin.host),
+                session=self.session_for(origin, context),
+                # Done below: on Python 3.11 `wrap_socket` forgets to close when KeyboardInterrupt comes. But not for a
+                # caller's context: truststore's checks the certificate inside `wrap_socket`, after the handshake.
+                do_handshake_on_connect=identity.context is not None,
+            )
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            tls.do_handshake()  # Where it was done already, nothing happens.
+            if identity.fingerprint is not None:
+                _check_fingerprint(tls, identity.fingerprint)
+        except BaseException:
+            tls.close()
+            raise
+        return tls
+
+
+class _LazyContext:
+    """A context that the first who needs it builds while the others that need the same one wait."""
+
+    __slots__ = ("_context", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+
+    def get(self, identity: TlsIdentity) -> ssl.SSLContext:
+        with self._lock:
+            if self._context is None:
+                self._context = build_context(identity)
+            return self._context
+
+
+def build_context(identity: TlsIdentity) -> ssl.SSLContext:
+    """Build the context of an identity: urllib3's defaults, but with tickets and ALPN.
+
+    Raises:
+        ConfigError: A file is missing or unusable; names the field.
+    """
+    from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
+
+    context = create_urllib3_context(cert_reqs=resolve_cert_reqs("NONE" if identity.verify is False else "REQUIRED"))
+    # urllib3 refuses tickets, for servers that never change the key they encrypt them with. Without them TLS 1.2
+    # cannot be resumed where the server keeps no state, and each connection costs a full handshake; browsers take them.
+    context.options &= ~ssl.OP_NO_TICKET
+    # A server that speaks HTTP/2 too is told that we do not (RFC 7301).
+    context.set_alpn_protocols(["http/1.1"])
+    _trust(context, identity.verify)
+    _identify(context, identity.cert)
+    return context
+
+
+def _check_fingerprint(tls: ssl.SSLSocket, fingerprint: str) -> None:
+    from urllib3.exceptions import SSLError
+    from urllib3.util.ssl_ import assert_fingerprint
+
+    try:
+        assert_fingerprint(tls.getpeercert(binary_form=True), fingerprint)
+    except SSLError as error:
+        raise ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, str(error)) from error
+
+
+def _server_name(host: str) -> str:
+    """Write a host as SNI and certificates have it: no zone id, no final dot (RFC 6066 §3), IDNA-encoded.
+
+    Encoded here, because `wrap_socket` leaves the socket open when it finds that a name cannot be.
+    """
+    return host.partition("%")[0].rstrip(".").encode("idna").decode("ascii")
+
+
+def _can_resume(session: ssl.SSLSession, version: str | None) -> bool:
+    return session.has_ticket or (version != "TLSv1.3" and bool(session.id))
+
+
+def _callers_own(context: object) -> ssl.SSLContext:
+    if not isinstance(context, ssl.SSLContext):
+        raise bad("ssl_context", context, "must be an ssl.SSLContext")
+    return context
+
+
+def _trust(context: ssl.SSLContext, verify: bool | str) -> None:
+    """Load the roots: certifi's for True, those of a file or folder for a path, none for False."""
+    if verify is False:
+        return
+    if verify is True:
+        import certifi
+
+        context.load_verify_locations(cafile=certifi.where())
+        return
+    path = _existing("verify", verify, verify)
+    folder = path.is_dir()
+    _load("verify", verify, lambda: context.load_verify_locations(*((None, path) if folder else (path, None))))
+
+
+def _identify(context: ssl.SSLContext, cert: str | tuple[str, str] | None) -> None:
+    """Load the client's certificate and its key."""
+    if cert is None:
+        return
+    certificate, key = cert if isinstance(cert, tuple) else (cert, cert)
+    for path in (certificate, key):
+        _existing("cert", cert, path)
+    # An empty password: OpenSSL would otherwise ask for one on the terminal, in the middle of somebody's request.
+    _load("cert", cert, lambda: context.load_cert_chain(certificate, key, password=""))
+
+
+def _existing(field: str, value: object, path: str) -> Path:
+    if not Path(path).exists():
+        raise bad(field, value, f"there is no file or folder {path}")
+    return Path(path)
+
+
+def _load(field: str, value: object, load: Callable[[], None]) -> None:
+    try:
+        load()
+    except OSError as error:  # ssl.SSLError is one: not PEM, a key for another certificate, a key with a password.
+        raise bad(field, value, f"cannot be loaded as PEM: {error.strerror or error}") from error

@@ -1,0 +1,265 @@
+"""One request and its answer, over one connection or, if it is resent, two.
+
+Decides: when the answer's head is there, whether the connection may be used again, whether the request may be resent,
+and which error the caller gets. Threads and asyncio drive the same object.
+Knows: the facts of this exchange: what was sent, what came, over which kind of connection.
+Does not know: sockets, locks, clocks.
+
+Source: RFC 9110 §9.2.2, §15.2 (interim answers); RFC 9112 §9.
+"""
+
+from __future__ import annotations
+
+from keeppool.config import Timeout
+from keeppool.core.keepalive import NO_HINT, parse_keep_alive
+from keeppool.core.records import Connection
+from keeppool.core.resend import Outcome, is_idempotent, may_resend
+from keeppool.core.reuse import why_not_reusable
+from keeppool.errors import (
+    ExchangeError,
+    InvalidHead,
+    KeepPoolError,
+    ReadError,
+    ReadTimeout,
+    SendError,
+    ServerDisconnected,
+    TotalTimeout,
+    TruncatedHead,
+    WriteTimeout,
+)
+from keeppool.events import Why
+from keeppool.pools.locate import Located
+from keeppool.wire.body import RequestBody
+from keeppool.wire.fields import FieldBlock
+from keeppool.wire.framing import Framing, framing_of
+from keeppool.wire.head import HeadReader, ResponseHead
+from keeppool.wire.message import BodyReader, body_reader
+
+#: Interim answers (100, 103, …) accepted before the final one; a server that sends more is not going to end.
+MOST_INTERIM = 20
+#: Seconds after the request's first byte within which a 408 on a reused connection was meant for the silence before
+#: it, not for this request.
+LATE_408 = 1.0
+
+
+class Exchange:
+    """The facts of one request, and what follows from them.
+
+    Attributes:
+        head: The request's head as bytes, and the body too where it is small.
+        body: What is sent behind `head`; `None` if nothing.
+        expects_continue: The server is asked whether it wants the body (RFC 9110 §10.1.1).
+        sent: Bytes the kernel has accepted in this attempt.
+        request_sent: True once the whole request was accepted.
+        answer: The final answer's head, once it is there.
+        rest: Bytes that came behind it.
+        was_invited: An interim answer has come; a waiting body may be sent.
+    """
+
+    __slots__ = (
+        "_began_at",
+        "_closes",
+        "_idempotent",
+        "_idle",
+        "_interim",
+        "_reader",
+        "_resent",
+        "_reused",
+        "answer",
+        "body",
+        "connection",
+        "expects_continue",
+        "framing",
+        "head",
+        "method",
+        "received",
+        "request_sent",
+        "rest",
+        "route",
+        "sent",
+        "timeout",
+        "was_invited",
+    )
+
+    def __init__(
+        self,
+        located: Located,
+        method: bytes,
+        fields: FieldBlock,
+        body: RequestBody | None,
+        timeout: Timeout | None,
+    ) -> None:
+        route, target, _ = located
+        tail, self._closes = route.tail(fields)
+        self.route = route
+        self.method = method
+        self.timeout = timeout or route.timeout
+        self._resent = False
+        self.expects_continue = False
+        self._idempotent = True if b"idempotency-key" in fields.names else None
+        if body is None:
+            self.body = None
+            self.head = b"%b %b%b\r\n" % (method, target, tail)
+        else:
+            self.expects_continue = _expects_continue(fields)
+            whole = None if self.expects_continue else body.whole
+            self.body = None if whole is not None else body
+            self.head = b"%b %b%b%b\r\n%b" % (method, target, tail, body.framing.lines, whole or b"")
+
+    def begin(self, connection: Connection, now: float) -> None:
+        """Start an attempt on a connection."""
+        self.connection = connection
+        self._reused = connection.served > 0
+        self._idle = now - connection.read_at
+        self._began_at = now
+        self._reader = HeadReader()
+        self._interim = 0
+        self.was_invited = False
+        self.sent = self.received = 0
+        self.request_sent = False
+        self.answer: ResponseHead | None = None
+        self.rest = b""
+
+    def take(self, data: bytes) -> ResponseHead | None:
+        """Take bytes of the answer; the final head, once it is whole.
+
+        Raises:
+            ProtocolError: It is no HTTP.
+        """
+        self.received += len(data)
+        head = self._reader.feed(data)
+        if head is not None and head.status < 200 and head.status != 101:
+            head = self._skip_interim()
+        if head is not None:
+            self.answer = head
+            self.rest = self._reader.rest
+        return head
+
+    def _skip_interim(self) -> ResponseHead | None:
+        """Go on behind an interim answer (RFC 9110 §15.2); the final one may be in the same bytes."""
+        while True:
+            self._interim += 1
+            self.was_invited = True
+            if self._interim > MOST_INTERIM:
+                raise InvalidHead(f"more than {MOST_INTERIM} interim answers and no final one")
+            data = self._reader.rest
+            self._reader = HeadReader()
+            head = self._reader.feed(data) if data else None
+            if head is None or head.status >= 200 or head.status == 101:
+                return head
+
+    def open_body(self) -> BodyReader:
+        """Record what the answer says about its connection, and make the reader for its body."""
+        head = self.answer
+        assert head is not None, "bug: no answer yet"
+        index = head.index
+        hint = NO_HINT
+        if b"keep-alive" in index:
+            hint = parse_keep_alive(head.get(b"keep-alive") or b"")
+        self.connection.answered(hint)
+        self.framing: Framing = framing_of(self.method, head)
+        return body_reader(self.framing, head)
+
+    def why_close(self, body: BodyReader) -> Why | None:
+        """Tell, at the body's end, why the connection cannot carry another request; `None` if it can."""
+        if body.rest:
+            return Why.UNASKED_DATA
+        head = self.answer
+        assert head is not None, "bug: no answer yet"
+        return why_not_reusable(
+            framing=self.framing.why_close,
+            status=head.status,
+            version=head.version,
+            connection=head.get(b"connection"),
+            request_sent=self.request_sent,
+            client_close=self._closes,
+        )
+
+    # Failing
+
+    def is_late_408(self, now: float) -> bool:
+        """Tell whether the answer is a 408 that the server sent because the connection had been silent.
+
+        RFC 9110 §15.5.9: the request may be repeated on a new connection. Only where the connection sat idle before,
+        and the 408 was there about as soon as the request.
+        """
+        head = self.answer
+        return head is not None and head.status == 408 and now - self._began_at < LATE_408 and self.may_resend(408)
+
+    def may_resend(self, error: BaseException | int) -> bool:
+        """Tell whether the request may go out once more, on a new connection.
+
+        Args:
+            error: What ended this attempt, or 408 for an answer that stands for a close.
+        """
+        closed = error == 408 or isinstance(error, (ServerDisconnected, SendError, ReadError))
+        outcome = Outcome(
+            resent=self._resent,
+            reused=self._reused,
+            idle=self._idle,
+            closed=closed,
+            received=0 if error == 408 else self.received,
+            sent=self.sent,
+            replayable=self.body is None or self.body.may_replay(),
+            method=self.method,
+            idempotent=self._idempotent,
+        )
+        return may_resend(outcome)
+
+    def resend(self) -> None:
+        """Note that the request goes out again, and put its body back to the start."""
+        self._resent = True
+        if self.body is not None:
+            self.body.rewind()
+
+    def closed(self) -> ExchangeError:
+        """Build the error for a connection that ended before the final head."""
+        if not self.received:
+            return self._about(ServerDisconnected, "the server closed the connection without answering")
+        return self._about(TruncatedHead, "the server closed the connection in the middle of the answer's head")
+
+    def failed(self, error: OSError, *, sending: bool, total: float | None) -> ExchangeError:
+        """Build the error for a socket that failed, or was too slow, before the final head.
+
+        Args:
+            error: What the operating system said.
+            sending: True while the request was written.
+            total: The total timeout, in seconds, if that is what has passed.
+        """
+        if isinstance(error, (TimeoutError, BlockingIOError)):
+            return self.timed_out(sending=sending, total=total)
+        reason = error.strerror or str(error)
+        if sending:
+            return self._about(SendError, f"the connection failed while the request was sent: {reason}")
+        if not self.received:
+            return self._about(ServerDisconnected, f"the connection failed before an answer came: {reason}")
+        return self._about(ReadError, f"the connection failed while the answer was read: {reason}")
+
+    def timed_out(self, *, sending: bool = False, total: float | None = None) -> ExchangeError:
+        """Build the error for a wait that was too long."""
+        if total is not None:
+            return self._about(TotalTimeout, f"not done within the total timeout of {total:g} s", limit=total)
+        limit = self.timeout.read
+        if sending:
+            return self._about(WriteTimeout, "the server took no byte of the request in time", limit=limit)
+        return self._about(ReadTimeout, "the server sent nothing in time", limit=limit)
+
+    def blame(self, error: KeepPoolError) -> KeepPoolError:
+        """Add this exchange's facts to an error that was raised without them."""
+        if isinstance(error, ExchangeError) and not error.origin:
+            error.origin = self.route.name
+            error.sent = self.sent
+            error.received = self.received
+            error.retry_safe = not self.sent or is_idempotent(self.method, self._idempotent)
+            error.message = f"{self.method.decode()} {self.route.name}: {error.message}"
+            error.args = (error.message,)
+        return error
+
+    def _about(self, kind: type[ExchangeError], what: str, **facts: object) -> ExchangeError:
+        error = kind(what, **facts)
+        self.blame(error)
+        return error
+
+
+def _expects_continue(fields: FieldBlock) -> bool:
+    return b"expect" in fields.names and (fields.get(b"expect") or b"").lower() == b"100-continue"

@@ -1,0 +1,264 @@
+"""From a URL to where it leads: the origin, the limits and defaults that hold there, the request target.
+
+Decides: which configuration applies to a URL, and what its request head has in common with others of its host.
+Knows: URLs (urllib3's grammar), configuration, host patterns.
+Does not know: connections.
+
+Source: RFC 9110 §4.2 (http and https URIs), §7.2 (Host); RFC 9112 §3.2 (request target forms).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from urllib.parse import unquote
+
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout
+from keeppool.core.keepalive import connection_options
+from keeppool.core.origin import Origin, Proxy, TlsIdentity
+from keeppool.core.records import Policy
+from keeppool.errors import InvalidProxyURL, InvalidSchema, InvalidURL, MissingSchema
+from keeppool.hosts import DEFAULT_PORTS, HostTable
+from keeppool.wire.fields import FieldBlock, field_block
+from keeppool.wire.request import check_target
+
+if TYPE_CHECKING:
+    from urllib3.util import Url
+
+#: URLs whose way is remembered, and hosts. A scraper sees few hosts and many URLs; an entry of either is under 1 KiB.
+REMEMBERED_URLS = 2048
+REMEMBERED_HOSTS = 1024
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+
+T = TypeVar("T")
+
+
+class Route:
+    """What all requests to one host under one configuration share.
+
+    Attributes:
+        origin: The pool's key.
+        name: The origin as text, for events and errors.
+        policy: The limits that hold for it.
+        timeout: The waits that hold for it.
+        version: `HTTP/1.1` or `HTTP/1.0`, as on the wire.
+        proxied: What stands before the path in the request line where a proxy needs the whole URL; else empty.
+    """
+
+    __slots__ = ("_defaults", "_host_line", "_tail", "name", "origin", "policy", "proxied", "timeout", "version")
+
+    def __init__(
+        self, origin: Origin, policy: Policy, timeout: Timeout, host_line: bytes, defaults: FieldBlock, version: bytes
+    ) -> None:
+        self.origin = origin
+        self.name = str(origin)
+        self.policy = policy
+        self.timeout = timeout
+        self.version = version
+        self.proxied = b""
+        self._host_line = host_line
+        self._defaults = defaults
+        self._tail: tuple[FieldBlock | None, bytes, bool] = (None, b"", False)
+
+    def tail(self, fields: FieldBlock) -> tuple[bytes, bool]:
+        """Give everything of a request head that follows the target, but for the body's fields and the empty line.
+
+        Args:
+            fields: The request's own fields. A session sends the same object with every request, so the last answer
+                is kept: this is the head's constant part, made once per origin.
+
+        Returns:
+            The bytes, and whether they say `Connection: close`.
+        """
+        made_for, lines, closes = self._tail
+        if made_for is not fields:
+            lines, closes = self._make_tail(fields)
+            # One assignment of one tuple: another thread sees the old answer or the new one, never half of each.
+            self._tail = (fields, lines, closes)
+        return lines, closes
+
+    def _make_tail(self, fields: FieldBlock) -> tuple[bytes, bool]:
+        host_line = b"" if b"host" in fields.names else self._host_line
+        extra = [pair for pair in self._defaults.pairs if pair[0].lower() not in fields.names]
+        own = field_block(extra)
+        connection = fields.get(b"connection") or own.get(b"connection") or b""
+        lines = b" " + self.version + b"\r\n" + host_line + fields.lines + own.lines
+        return lines, b"close" in connection_options(connection)
+
+
+class Located(NamedTuple):
+    """A URL's way: the route to its host, and the target for the request line."""
+
+    route: Route
+    target: bytes
+    url: str
+
+
+class Locator:
+    """Finds routes; remembers them.
+
+    Args:
+        config: The pool's whole configuration.
+
+    Thread safety: any thread; the caches are `functools`' own.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._table = HostTable(config.hosts)
+        self.locate = lru_cache(REMEMBERED_URLS)(self._locate)
+        self._route = lru_cache(REMEMBERED_HOSTS)(self._make_route)
+
+    def _locate(self, url: str, override: HostConfig | None = None) -> Located:
+        """Find the way to a URL.
+
+        Raises:
+            MissingSchema, InvalidSchema, InvalidURL: See `keeppool.errors`. Nothing was sent.
+        """
+        parsed = parse_url(url)
+        scheme, host = cast("str", parsed.scheme), cast("str", parsed.host)
+        route = self._route(scheme, host, parsed.port or DEFAULT_PORTS[scheme], override)
+        target = check_target(parsed.request_uri)
+        return Located(route, route.proxied + target, url)
+
+    def _make_route(self, scheme: str, host: str, port: int, override: HostConfig | None) -> Route:
+        host = host.strip("[]")
+        entry = self._table.resolve(scheme, host, port).over(self._config.defaults)
+        if override is not None:
+            entry = override.over(entry)
+        proxy = _proxy(_or(entry.proxy, None))
+        limits = self._config.limits
+        authority = _authority(scheme, host, port)
+        plain_through_proxy = proxy is not None and scheme == "http"
+        origin = _origin(entry, scheme, host, port, proxy)
+        route = Route(
+            origin,
+            _policy(entry, limits, per_host=limits.per_proxy if plain_through_proxy else limits.per_host),
+            cast("Timeout", _or(entry.timeout, self._config.timeout)),
+            b"Host: %b\r\n" % authority.encode(),
+            field_block(_default_fields(entry, proxy if plain_through_proxy else None)),
+            b"HTTP/1.0" if entry.http_version == "1.0" else b"HTTP/1.1",
+        )
+        if plain_through_proxy:
+            route.proxied = f"{scheme}://{authority}".encode()
+        return route
+
+
+def parse_url(url: str) -> Url:
+    """Split a URL by urllib3's grammar, after refusing what HTTP cannot carry.
+
+    Raises:
+        InvalidURL: Not text, control characters, no host, a port out of range, or malformed.
+        MissingSchema: No `scheme://`.
+        InvalidSchema: Neither http nor https.
+    """
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url as parse
+
+    if not isinstance(url, str):
+        raise InvalidURL(f"a URL must be text, not {type(url).__name__}: {url!r}", url=repr(url))
+    if _CONTROLS.search(url):
+        raise InvalidURL(f"the URL holds a control character: {url!r}", url=url)
+    try:
+        parsed = parse(url)
+    except (LocationParseError, UnicodeError) as error:
+        raise InvalidURL(f"the URL cannot be read: {url!r} ({error})", url=url) from error
+    if not parsed.scheme:
+        raise MissingSchema(f"the URL {url!r} has no scheme; perhaps https://{url.lstrip('/')}?", url=url)
+    if parsed.scheme not in DEFAULT_PORTS:
+        raise InvalidSchema(f"the URL's scheme {parsed.scheme!r} is neither http nor https: {url!r}", url=url)
+    if not parsed.host:
+        raise InvalidURL(f"the URL has no host: {url!r}", url=url)
+    if parsed.port == 0:
+        raise InvalidURL(f"port 0 cannot be dialled: {url!r}", url=url)
+    return parsed
+
+
+def _or(value: T | Inherit, fallback: T) -> T:
+    return fallback if value is INHERIT else value
+
+
+def _authority(scheme: str, host: str, port: int) -> str:
+    """Write host and port as Host wants them: brackets for IPv6, no zone, no default port (RFC 9110 §7.2)."""
+    name = f"[{host.partition('%')[0]}]" if ":" in host else host
+    return name if port == DEFAULT_PORTS[scheme] else f"{name}:{port}"
+
+
+def _policy(entry: HostConfig, limits: Limits, per_host: int | None) -> Policy:
+    return Policy(
+        per_host=_or(entry.per_host, per_host),
+        idle_timeout=_or(entry.idle_timeout, limits.idle_timeout),
+        max_age=_or(entry.max_age, limits.max_age),
+        max_requests=_or(entry.max_requests, limits.max_requests),
+    )
+
+
+def _origin(entry: HostConfig, scheme: str, host: str, port: int, proxy: Proxy | None) -> Origin:
+    if proxy is not None and scheme == "http":
+        host, port = proxy.host, proxy.port
+    # Through a plain-http proxy's https scheme, or to an https host: TLS is spoken to whom we dial.
+    speaks_tls = scheme == "https" or (proxy is not None and proxy.scheme == "https")
+    return Origin(
+        scheme=scheme,
+        host=host,
+        port=port,
+        tls=_tls(entry) if speaks_tls else None,
+        proxy=proxy,
+        source_address=_or(entry.source_address, None),
+        unix_socket=_or(entry.unix_socket, None),
+        tcp_keepalive=_or(entry.tcp_keepalive, 120.0),
+        tag=_or(entry.tag, None),
+    )
+
+
+def _tls(entry: HostConfig) -> TlsIdentity:
+    fingerprint = _or(entry.fingerprint, None)
+    return TlsIdentity(
+        verify=True if entry.verify is INHERIT else entry.verify,
+        cert=_or(entry.cert, None),
+        fingerprint=fingerprint and fingerprint.replace(":", "").lower(),
+        server_hostname=_or(entry.server_hostname, None),
+        context=_or(cast("Any", entry.ssl_context), None),
+    )
+
+
+def _default_fields(entry: HostConfig, proxy: Proxy | None) -> list[tuple[str, str]]:
+    """List the fields a host's requests carry unless they bring their own.
+
+    `Connection: keep-alive` is the default in HTTP/1.1 and said all the same: Apache httpd tells its `timeout` and
+    `max` only to clients that send it.
+    """
+    pairs = list(cast("tuple[tuple[str, str], ...]", _or(cast("Any", entry.headers), ())))
+    names = {name.lower() for name, _ in pairs}
+    if "connection" not in names:
+        pairs.append(("Connection", "keep-alive" if _or(entry.keep_alive, True) else "close"))
+    header = _or(entry.keep_alive_header, None)
+    if header is not None and "keep-alive" not in names:
+        pairs.append(("Keep-Alive", header))
+    if proxy is not None and proxy.authorization is not None:
+        pairs.append(("Proxy-Authorization", proxy.authorization))
+    return pairs
+
+
+def _proxy(url: str | None) -> Proxy | None:
+    """Read a proxy's URL.
+
+    Raises:
+        InvalidProxyURL: Malformed, or of a scheme that is not supported.
+    """
+    if url is None:
+        return None
+    try:
+        parsed = parse_url(url if "://" in url else f"http://{url}")
+    except InvalidURL as error:
+        raise InvalidProxyURL(f"the proxy's URL is not usable: {error}", url=url) from error
+    scheme = cast("str", parsed.scheme)
+    authorization = None
+    if parsed.auth:
+        token = base64.b64encode(unquote(parsed.auth).encode()).decode()
+        authorization = f"Basic {token}"
+    host = cast("str", parsed.host).strip("[]")
+    return Proxy(scheme=scheme, host=host, port=parsed.port or DEFAULT_PORTS[scheme], authorization=authorization)

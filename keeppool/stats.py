@@ -1,0 +1,236 @@
+"""What a pool has done and holds: `Stats`, a snapshot a pool takes of itself, and `HostLedger`, a count per host.
+
+Knows: names, units and sums. A ledger learns all it knows from events.
+Does not know: the pool. Who wants a ledger hands it over as the pool's `on_event`; without one no event is built.
+
+Units: durations are seconds and their names end in `_s`; everything else is a number of connections, callers or
+requests. Gauges say what is the case now, counters what has happened since the pool was made.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+from keeppool.events import (
+    ConnectFailed,
+    ConnectionClosed,
+    ConnectionOpened,
+    ConnectionReused,
+    Event,
+    RequestResent,
+    ResponseStarted,
+    Why,
+)
+
+
+class _Turnover:
+    """What follows from the counters that a snapshot and a tally have in common."""
+
+    __slots__ = ()
+
+    opened: int
+    reused: int
+    closed_by: Mapping[Why, int]
+
+    @property
+    def closed(self) -> int:
+        """Connections closed, for whatever reason."""
+        return sum(self.closed_by.values())
+
+    @property
+    def reuse_ratio(self) -> float:
+        """The share of connections handed out that were already open, from 0.0 to 1.0; 0.0 before the first."""
+        return self.reused / (self.reused + self.opened) if self.reused else 0.0
+
+    def _derived(self) -> dict[str, Any]:
+        reasons = {why.value: count for why, count in self.closed_by.items()}
+        return {"closed_by": reasons, "closed": self.closed, "reuse_ratio": self.reuse_ratio}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostStats:
+    """The gauges of one origin.
+
+    Attributes:
+        open: Connections that are open: idle + busy.
+        idle: Of these, waiting for a request.
+        busy: Of these, carrying one.
+        connecting: Connections being dialled; they count against the caps too.
+        waiting: Callers in the queue.
+    """
+
+    open: int = 0
+    idle: int = 0
+    busy: int = 0
+    connecting: int = 0
+    waiting: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """The same for JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats(_Turnover):
+    """A snapshot of a whole pool, taken at one moment: the gauges fit together.
+
+    Attributes:
+        open: Gauge: connections that are open: idle + busy.
+        idle: Gauge: of these, waiting for a request.
+        busy: Gauge: of these, carrying one.
+        connecting: Gauge: connections being dialled; they count against the caps too.
+        waiting: Gauge: callers in the queue.
+        peak_open: The most connections ever open at once.
+        opened: Counter: connections dialled with success.
+        reused: Counter: requests that took a connection which was already open.
+        connect_failed: Counter: dials that failed.
+        resent: Counter: requests sent once more because their reused connection was dead.
+        queued: Counter: requests that had to wait for a connection.
+        waited_s: Counter: seconds all of these have waited together.
+        closed_by: Counter for each reason to close; every `Why` is a key, also where nothing was closed for it.
+        hosts: Gauges by origin, named like "https://example.com:443".
+    """
+
+    open: int = 0
+    idle: int = 0
+    busy: int = 0
+    connecting: int = 0
+    waiting: int = 0
+    peak_open: int = 0
+    opened: int = 0
+    reused: int = 0
+    connect_failed: int = 0
+    resent: int = 0
+    queued: int = 0
+    waited_s: float = 0.0
+    closed_by: Mapping[Why, int] = field(default_factory=dict)
+    hosts: Mapping[str, HostStats] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "closed_by", _every_reason(self.closed_by))
+        object.__setattr__(self, "hosts", MappingProxyType(dict(self.hosts)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON: reasons by their text, `closed` and `reuse_ratio` included."""
+        hosts = {origin: host.as_dict() for origin, host in self.hosts.items()}
+        return {f.name: getattr(self, f.name) for f in fields(self)} | self._derived() | {"hosts": hosts}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostTally(_Turnover):
+    """What a ledger has counted, for one origin or for all.
+
+    Attributes:
+        requests: Answers whose head arrived.
+        opened: Connections dialled with success.
+        reused: Requests that took a connection which was already open.
+        open: Connections open now: opened, less those closed again.
+        peak_open: The most connections ever open at once.
+        connect_failed: Dials that failed.
+        resent: Requests sent once more because their reused connection was dead.
+        closed_by: Connections closed for each reason; every `Why` is a key.
+    """
+
+    requests: int = 0
+    opened: int = 0
+    reused: int = 0
+    open: int = 0
+    peak_open: int = 0
+    connect_failed: int = 0
+    resent: int = 0
+    closed_by: Mapping[Why, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "closed_by", _every_reason(self.closed_by))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON: reasons by their text, `closed` and `reuse_ratio` included."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | self._derived()
+
+
+class HostLedger:
+    """Counts events per origin; give it to a pool as `on_event`.
+
+    It remembers each origin it has heard of, so it grows with their number and not with that of requests or
+    connections. Events of two threads may arrive in another order than they happened: `open` may then be off by one
+    until the second has arrived, the counters never.
+
+    Thread safety: any number of threads may report and read.
+    """
+
+    __slots__ = ("_by_origin", "_lock", "_total")
+
+    def __init__(self) -> None:
+        # Guards both fields below. Held for a few additions; nothing else is called under it.
+        self._lock = threading.Lock()
+        self._by_origin: dict[str, _Counts] = {}
+        self._total = _Counts()
+
+    def __call__(self, event: Event) -> None:
+        """Count one event. Kinds that are not counted are ignored."""
+        with self._lock:
+            self._total.add(event)
+            counts = self._by_origin.get(event.origin)
+            if counts is None:
+                counts = self._by_origin[event.origin] = _Counts()
+            counts.add(event)
+
+    def hosts(self) -> dict[str, HostTally]:
+        """What was counted for each origin, in the order they were first heard of."""
+        with self._lock:
+            return {origin: counts.tally() for origin, counts in self._by_origin.items()}
+
+    def totals(self) -> HostTally:
+        """The same over all origins. `peak_open` is the peak of the sum, not the sum of the peaks."""
+        with self._lock:
+            return self._total.tally()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Both for JSON, `{"totals": {...}, "hosts": {origin: {...}}}`, read at one moment."""
+        with self._lock:
+            total = self._total.tally()
+            hosts = {origin: counts.tally() for origin, counts in self._by_origin.items()}
+        return {"totals": total.as_dict(), "hosts": {origin: tally.as_dict() for origin, tally in hosts.items()}}
+
+
+class _Counts:
+    """The running counts behind one `HostTally`. The ledger's lock guards it."""
+
+    __slots__ = ("closed_by", "connect_failed", "open", "opened", "peak_open", "requests", "resent", "reused")
+
+    def __init__(self) -> None:
+        self.requests = self.opened = self.reused = self.open = self.peak_open = 0
+        self.connect_failed = self.resent = 0
+        self.closed_by: dict[Why, int] = {}
+
+    def add(self, event: Event) -> None:
+        match event:
+            case ResponseStarted():
+                self.requests += 1
+            case ConnectionReused():
+                self.reused += 1
+            case ConnectionOpened():
+                self.opened += 1
+                self.open += 1
+                self.peak_open = max(self.peak_open, self.open)
+            case ConnectionClosed():
+                self.closed_by[event.why] = self.closed_by.get(event.why, 0) + 1
+                # The one reason to close a connection that never was open.
+                self.open -= event.why is not Why.CONNECT_FAILED
+            case ConnectFailed():
+                self.connect_failed += 1
+            case RequestResent():
+                self.resent += 1
+            case _:
+                pass  # queueing and shelving change none of these numbers
+
+    def tally(self) -> HostTally:
+        return HostTally(**{name: getattr(self, name) for name in self.__slots__})
+
+
+def _every_reason(counts: Mapping[Why, int]) -> Mapping[Why, int]:
+    return MappingProxyType({why: counts.get(why, 0) for why in Why})

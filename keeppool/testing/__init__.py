@@ -1,0 +1,52 @@
+"""Servers and observers for tests of code that uses keeppool, or any other HTTP/1.x client.
+
+Knows: HTTP from the server's side. Needs the standard library only. Does not know: the pool.
+
+- `Site`, `Sites`: embedded servers with chosen `Manners`, which count what they see. Dozens run on one thread.
+- `ScriptedServer`: a raw server that does exactly what a script says, well-formed or not.
+- `recorded_events`: collects what a pool reports. `FakeClock`: time that passes when told.
+
+Example:
+    A test that two requests to one host share a connection, and that the pool notices when the server hangs up::
+
+        import keeppool
+        from keeppool.events import ConnectionClosed, Why
+        from keeppool.testing import Site, recorded_events
+
+
+        def test_connections_are_shared_until_the_server_closes_them():
+            events = recorded_events()
+            with Site() as site, keeppool.PoolManager(on_event=events) as pool:
+                for _ in range(2):
+                    assert pool.request("GET", f"{site.url}/hello").status == 200
+                assert site.opened == 1
+
+                site.drop_idle()
+                pool.request("GET", f"{site.url}/hello")
+                assert site.opened == 2
+                assert site.executed == {"/hello": 3}
+                assert events.of(ConnectionClosed)[0].why is Why.PEER_CLOSED
+"""
+
+from keeppool.testing.clock import FakeClock
+from keeppool.testing.manners import Manners
+from keeppool.testing.messages import Answer, Request
+from keeppool.testing.recorder import Recorder, recorded_events
+from keeppool.testing.script import ClientGone, RawConnection, ScriptedServer
+from keeppool.testing.site import Site, Sites
+from keeppool.testing.tally import Tally
+
+__all__ = [
+    "Answer",
+    "ClientGone",
+    "FakeClock",
+    "Manners",
+    "RawConnection",
+    "Recorder",
+    "Request",
+    "ScriptedServer",
+    "Site",
+    "Sites",
+    "Tally",
+    "recorded_events",
+]

@@ -1,0 +1,281 @@
+"""One connection of an embedded site, as an asyncio protocol.
+
+Decides: when to answer, when and how to end. Knows: bytes in, bytes out, the loop's timers.
+Does not know: what to answer (`Site.answer_to`), nor what the fields of an answer say (`Manners`).
+Source: RFC 9112 §9.3 (persistence), §9.3.2 (pipelining: answers in order), §9.6 (closing in stages).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, cast
+
+from keeppool.testing.messages import Answer, Head, MalformedRequest, Request, RequestReader
+
+if TYPE_CHECKING:
+    from keeppool.testing.site import Site
+
+#: Seconds a site goes on reading after a stated end. Apache httpd's lingering close waits 2 s for each piece too.
+LINGER_S = 2.0
+
+_PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+#: POLLRDHUP (Linux) tells that the peer has closed even while its last bytes are unread.
+_HANGUP = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0)
+
+
+class Connection(asyncio.Protocol):
+    """The server's end of one connection. Everything happens on the loop's thread."""
+
+    __slots__ = (
+        "_busy",
+        "_counted",
+        "_ended",
+        "_idle_since",
+        "_loop",
+        "_reader",
+        "_site",
+        "_socket",
+        "_timer",
+        "_transport",
+        "_watcher",
+        "answered",
+        "number",
+    )
+
+    def __init__(self, site: Site, loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> None:
+        self._site = site
+        self._loop = loop
+        self._socket = accepted
+        self._reader = RequestReader()
+        self._transport: asyncio.Transport | None = None
+        #: The next thing to send (a delayed answer or piece); the next look at idleness, or the end of lingering.
+        self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.TimerHandle | None = None
+        self._busy = False
+        self._ended = False
+        self._counted = True
+        self._idle_since = 0.0
+        self.answered = 0
+        self.number = site.note_opened()
+
+    @property
+    def is_idle(self) -> bool:
+        """True between two requests, and before the first."""
+        return self._transport is not None and not self._busy and self._reader.is_between
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is ready, TLS included."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._rest()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The connection is closed, whoever closed it."""
+        self._transport = None
+        for timer in (self._timer, self._watcher):
+            if timer is not None:
+                timer.cancel()
+        self._site.forget(self)
+        self.uncount()
+
+    def eof_received(self) -> bool:
+        """The client closed its sending side; HTTP clients do that only when they are gone, so close."""
+        return False
+
+    def uncount(self) -> None:
+        """Take the connection out of the open ones, once."""
+        if self._counted:
+            self._counted = False
+            self._site.note_closed()
+
+    def uncount_if_gone(self) -> None:
+        """Do so if the client has closed it and the loop has not come to read that yet."""
+        if self._counted and self._socket.fileno() >= 0 and hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(self._socket, _HANGUP)
+            if poll.poll(0):
+                self.uncount()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request, or of several."""
+        self._reader.feed(data)
+        self._advance()
+
+    def close(self) -> None:
+        """Close without a word, after what is already written."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now; what is not sent yet is dropped."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def reset(self) -> None:
+        """Close with a TCP RST: the client's next read or write fails with ECONNRESET."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
+    def _advance(self) -> None:
+        """Carry out the requests that are there, one after the other."""
+        while self._transport is not None and not self._busy and not self._transport.is_closing():
+            try:
+                taken = self._reader.take()
+            except MalformedRequest:
+                self._refuse()
+                return
+            if taken is None:
+                self._encourage()
+                return
+            if self._ended:
+                self._site.note_late()
+            else:
+                self._execute(*taken)
+
+    def _encourage(self) -> None:
+        if self._transport is not None and not self._ended and self._reader.wants_continue():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _refuse(self) -> None:
+        self._site.note_malformed()
+        if self._transport is not None and not self._ended:
+            self._transport.write(_BAD_REQUEST)
+        self.close()
+
+    def _execute(self, head: Head, body: bytes) -> None:
+        self._busy = True
+        request = Request(*head, body, self.number, self.answered + 1, time.monotonic())
+        self._site.note_request(request)
+        answer = self._site.answer_to(request)
+        delay = answer.delay_s + self._site.manners.delay_s
+        if delay:
+            self._later(delay, request, answer)
+        else:
+            self._answer(request, answer)
+
+    def _later(self, delay: float, request: Request, answer: Answer) -> None:
+        self._timer = self._loop.call_later(delay, self.answer_now, request, answer)
+
+    def answer_now(self, request: Request, answer: Answer) -> None:
+        """Give an answer that was delayed or held back, then go on with what arrived meanwhile."""
+        self._answer(request, answer)
+        self._advance()
+
+    def _answer(self, request: Request, answer: Answer) -> None:
+        if self._site.holds(self, request, answer) or self._transport is None:
+            return
+        if answer.hang_up:
+            self._transport.abort()
+            return
+        ends, written = self._render(request, answer)
+        self._transport.write(next(written))
+        self._write_rest(written, answer.pause_s, ends)
+
+    def _write_rest(self, written: Iterator[bytes], pause_s: float, ends: bool) -> None:
+        if self._transport is None:
+            return
+        for piece in written:
+            self._transport.write(piece)
+            if pause_s:
+                self._timer = self._loop.call_later(pause_s, self._go_on, written, pause_s, ends)
+                return
+        self._finish(ends)
+
+    def _go_on(self, written: Iterator[bytes], pause_s: float, ends: bool) -> None:
+        self._write_rest(written, pause_s, ends)
+        self._advance()
+
+    def _finish(self, ends: bool) -> None:
+        self._busy = False
+        self.answered += 1
+        if ends:
+            self._end()
+        elif self.answered == self._site.manners.close_after:
+            self.close()
+        else:
+            self._rest()
+
+    def _render(self, request: Request, answer: Answer) -> tuple[bool, Iterator[bytes]]:
+        """Decide whether the answer is the last, and write it: the head with the first piece, then the others."""
+        manners = self._site.manners
+        framing = answer.framing or manners.framing
+        if framing == "chunked" and "1.0" in (manners.http_version, request.version):
+            framing = "close"
+        kept = manners.keeps(request.version, request.headers.get("connection", ""))
+        ends = answer.close or not kept or framing == "close" or manners.is_last(self.answered + 1)
+        connection = "Connection: close\r\n" if ends else manners.kept_fields(self.answered + 1, request.version)
+        head = render_head(answer, framing, manners.http_version, manners.headers, connection)
+        bodiless = request.method == "HEAD" or answer.status in (204, 304)
+        return ends, iter([head]) if bodiless else render_body(head, answer, framing)
+
+    def _end(self) -> None:
+        """Close as stated: first our sending side, the rest when the client has closed or after a moment."""
+        if self._transport is None:
+            return
+        self._ended = True
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._watch_again(LINGER_S, self.close)
+        else:
+            self._transport.close()
+
+    def _rest(self) -> None:
+        """Begin to be idle. One timer a connection, set again only when it fires: requests do not pay for it."""
+        self._idle_since = self._loop.time()
+        if self._site.is_impatient and self._watcher is None:
+            self._watch()
+
+    def _watch(self) -> None:
+        limit, stated = self._idle_limit()
+        if limit is None:
+            return
+        left = limit if self._busy else self._idle_since + limit - self._loop.time()
+        if left > 0:
+            self._watch_again(left, self._watch)
+        elif stated:
+            self._end()
+        else:
+            self.close()
+
+    def _idle_limit(self) -> tuple[float | None, bool]:
+        """Seconds this connection may be idle, and whether the client has been told."""
+        manners = self._site.manners
+        hint = manners.hint_timeout if self.answered else None
+        if hint is None or (manners.drop_idle_s is not None and manners.drop_idle_s < hint):
+            return manners.drop_idle_s, False
+        return float(hint), True
+
+    def _watch_again(self, delay: float, action: Callable[[], None]) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self._watcher = self._loop.call_later(delay, action)
+
+
+def render_head(
+    answer: Answer, framing: str, version: str, extra: tuple[tuple[str, str], ...], connection: str
+) -> bytes:
+    """Write an answer's head. No Date field: answers are the same bytes each time."""
+    fields = "".join([f"{name}: {value}\r\n" for name, value in (*answer.headers, *extra)])
+    if answer.status == 204:
+        framed = ""
+    elif framing == "length":
+        framed = f"Content-Length: {sum(map(len, answer.pieces))}\r\n"
+    else:
+        framed = "Transfer-Encoding: chunked\r\n" if framing == "chunked" else ""
+    phrase = _PHRASES.get(answer.status, "")
+    return f"HTTP/{version} {answer.status} {phrase}\r\n{fields}{framed}{connection}\r\n".encode("latin-1")
+
+
+def render_body(head: bytes, answer: Answer, framing: str) -> Iterator[bytes]:
+    """Write head and body: in one piece where nothing asks for pauses, otherwise piece by piece."""
+    pieces: list[bytes] = list(answer.pieces)
+    if framing == "chunked":
+        pieces = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
+        pieces.append(b"0\r\n\r\n")
+    return iter([head, *pieces]) if answer.pause_s else iter([b"".join([head, *pieces])])

@@ -1,0 +1,326 @@
+"""The body of a request: from what a caller may pass to the bytes that go out, once or again.
+
+Decides: how the body's length is told to the server, and whether the body can be sent a second time.
+Knows: text, bytes, files, iterables, and functions that make one of those; the chunked coding, written.
+Does not know: forms, JSON and multipart (the client makes bytes of them), and where the bytes go.
+
+Source: RFC 9112 §6.1, §6.2 (one of Content-Length and Transfer-Encoding, never both), §7.1 (chunks);
+RFC 9110 §8.6 (Content-Length: 0 where a body was to be expected).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from keeppool.errors import BodyLengthError, InvalidBody, UnrewindableBodyError
+from keeppool.wire.fields import EMPTY, FieldBlock, field_block
+
+#: Bytes asked of a file at a time. From a file to a loopback socket, 16 KiB pieces carried 2.3 GB/s, 64 KiB pieces
+#: about 3, and larger ones no more.
+PIECE_SIZE: Final = 65536
+#: Largest body that is joined with the head into one send. Copying it costs less than a second system call; beyond,
+#: the call's share is lost in the time the kernel needs for the bytes.
+WHOLE_SIZE: Final = 65536
+
+_CHUNKED: Final = field_block([("Transfer-Encoding", "chunked")])
+_LENGTH_0: Final = field_block([("Content-Length", "0")])
+# Methods whose meaning expects a body: without one they say so (RFC 9110 §8.6).
+_EXPECT_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})
+
+
+class _Source(Protocol):
+    """Where the payload comes from: one class for each kind of thing a caller may pass."""
+
+    length: int | None
+
+    def payload(self) -> Iterator[bytes | memoryview]:
+        """Yield the payload from where the source stands; nothing is read before the first piece is asked for."""
+
+    def may_replay(self) -> bool:
+        """Tell whether `rewind` can work."""
+
+    def rewind(self) -> None:
+        """Go back to the start; called only where `may_replay`."""
+
+
+class RequestBody:
+    """A body ready to be sent. Made by `request_body`.
+
+    Attributes:
+        length: Bytes of the payload; `None` if it is sent in chunks.
+        framing: The field that tells the server so; `EMPTY` where the caller's own fields do, or none is needed.
+        whole: The complete payload, if it is small and in memory: to be sent together with the head.
+    """
+
+    __slots__ = ("_source", "framing", "length", "whole")
+
+    def __init__(self, source: _Source, length: int | None, framing: FieldBlock) -> None:
+        self._source = source
+        self.length = length
+        self.framing = framing
+        self.whole = source.whole() if isinstance(source, _Memory) and length is not None else None
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """Yield what goes on the wire, from where the body stands.
+
+        The last piece is yielded only when the source has said that it was the last: a body longer than its
+        Content-Length is never completed on the wire, where the surplus would be read as the next request.
+
+        Raises:
+            BodyLengthError: The payload is not `length` bytes long; `expected` and `actual` say by how much. The
+                request on the wire is incomplete, so the connection must be closed.
+            InvalidBody: The file or iterable gave something that is neither bytes nor text.
+        """
+        if self.length is None:
+            return _chunks(self._source.payload())
+        return _counted(self._source.payload(), self.length)
+
+    def may_replay(self) -> bool:
+        """Tell whether `rewind` would bring the body back to its start. Nothing is read or moved."""
+        return self._source.may_replay()
+
+    def rewind(self) -> None:
+        """Go back to where the body stood when it was passed.
+
+        Raises:
+            UnrewindableBodyError: It was (partly) consumed and cannot be had again. The body is as it was.
+        """
+        if not self._source.may_replay():
+            raise UnrewindableBodyError("the body was read from an iterator or stream that cannot be read again")
+        self._source.rewind()
+
+
+def request_body(
+    body: Any, *, content_length: int | None = None, chunked: bool = False, method: bytes = b""
+) -> RequestBody:
+    """Prepare a body for sending.
+
+    Args:
+        body: `None`, bytes, bytearray, memoryview, text (sent in UTF-8), a file opened for reading bytes, an iterable
+            of bytes or text, or a function without arguments that returns any of those anew on each call.
+        content_length: The bytes the caller's own Content-Length field states, if there is one.
+        chunked: True if the caller's own fields say `Transfer-Encoding: chunked`.
+        method: The request's method: POST, PUT and PATCH say `Content-Length: 0` where there is no body.
+
+    Raises:
+        InvalidBody: The body is of another type, or a file opened as text. Nothing was read.
+        BodyLengthError: The body in memory is not `content_length` bytes long.
+    """
+    source = _source(body)
+    if chunked:
+        return RequestBody(source, None, EMPTY)
+    if content_length is None:
+        return RequestBody(source, source.length, _framing(source.length, method))
+    if isinstance(source, _Memory) and source.length != content_length:
+        raise _wrong_length(content_length, source.length)
+    return RequestBody(source, content_length, EMPTY)
+
+
+def _framing(length: int | None, method: bytes) -> FieldBlock:
+    if length is None:
+        return _CHUNKED
+    if length == 0:
+        return _LENGTH_0 if method in _EXPECT_BODY else EMPTY
+    value = b"%d" % length
+    return FieldBlock(b"Content-Length: %b\r\n" % value, frozenset((b"content-length",)), ((b"Content-Length", value),))
+
+
+def _source(body: Any) -> _Source:
+    if body is None:
+        return _Memory(b"")
+    if isinstance(body, (bytes, bytearray, memoryview, str)):
+        return _Memory(_as_bytes(body))
+    if hasattr(body, "read"):
+        return _File(body)
+    if isinstance(body, Iterable) and not isinstance(body, Mapping):
+        return _Iterable(body)
+    if callable(body) and not isinstance(body, type):
+        return _Made(body)
+    raise InvalidBody(
+        f"a body cannot be {_kind(body)}; pass bytes, text, a file opened with 'rb' or an iterable of bytes"
+    )
+
+
+class _Memory:
+    """Bytes or text, or nothing at all."""
+
+    __slots__ = ("_data", "length")
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._data = data
+        self.length: int | None = len(data)
+
+    def whole(self) -> bytes | None:
+        """Return the bytes if they are few."""
+        return bytes(self._data) if len(self._data) <= WHOLE_SIZE else None
+
+    def payload(self) -> Iterator[bytes | memoryview]:
+        yield self._data
+
+    def may_replay(self) -> bool:
+        return True
+
+    def rewind(self) -> None:
+        """Nothing moved."""
+
+
+class _File:
+    """Anything with `read`. It is never closed here: it is the caller's."""
+
+    __slots__ = ("_file", "_pulled", "_start", "length")
+
+    def __init__(self, file: Any) -> None:
+        if isinstance(file, io.TextIOBase):
+            raise InvalidBody("the file is opened as text, so its length in bytes is not known; open it with 'rb'")
+        self._file = file
+        self._pulled = False
+        self._start, self.length = _extent(file)
+
+    def payload(self) -> Iterator[bytes | memoryview]:
+        self._pulled = True
+        # Only empty bytes are the end: `None` is how a non-blocking stream says "not yet", and must not end a body.
+        while (piece := self._file.read(PIECE_SIZE)) != b"":
+            if isinstance(piece, str):
+                raise InvalidBody("the file gives text, so its length in bytes is not known; open it with 'rb'")
+            yield _as_bytes(piece)
+
+    def may_replay(self) -> bool:
+        return not self._pulled or (self._start is not None and not getattr(self._file, "closed", False))
+
+    def rewind(self) -> None:
+        if self._pulled and self._start is not None:
+            try:
+                self._file.seek(self._start)
+            except (OSError, ValueError) as error:
+                raise UnrewindableBodyError(f"the file cannot go back to byte {self._start}: {error}") from error
+            self._pulled = False
+
+
+class _Iterable:
+    """Pieces from an iterable. A list can be had again, an iterator only as long as nobody asked for a piece."""
+
+    __slots__ = ("_iterable", "_pulled", "length")
+
+    def __init__(self, iterable: Iterable[object]) -> None:
+        self._iterable = iterable
+        self._pulled = False
+        self.length: int | None = None
+
+    def payload(self) -> Iterator[bytes | memoryview]:
+        self._pulled = True
+        for piece in self._iterable:
+            yield _as_bytes(piece)
+
+    def may_replay(self) -> bool:
+        return not self._pulled or not isinstance(self._iterable, Iterator)
+
+    def rewind(self) -> None:
+        """Nothing to do: iterating anew starts anew."""
+
+
+class _Made:
+    """What a caller's function makes, anew for each sending. Made once at the start: its length has to be known."""
+
+    __slots__ = ("_made", "_make", "length")
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+        self._made = self._fresh()
+        self.length = self._made.length
+
+    def _fresh(self) -> _Source:
+        made = self._make()
+        if isinstance(made, Callable):  # type: ignore[arg-type]
+            raise InvalidBody("a function given as body must return the body, not another function")
+        return _source(made)
+
+    def payload(self) -> Iterator[bytes | memoryview]:
+        return self._made.payload()
+
+    def may_replay(self) -> bool:
+        return True
+
+    def rewind(self) -> None:
+        self._made = self._fresh()
+
+
+def _extent(file: Any) -> tuple[int | None, int | None]:
+    """Return where the file stands and how many bytes follow; `None` for what it cannot tell.
+
+    Measured by seeking: the size the operating system knows is wrong for a file object that decompresses.
+    """
+    try:
+        start = file.tell()
+        end = file.seek(0, io.SEEK_END)
+        end = file.tell() if end is None else end
+        file.seek(start)
+    except (AttributeError, OSError, ValueError):
+        # `len` is how requests-toolbelt's streamed multipart bodies state their size.
+        length = getattr(file, "len", None)
+        return None, length if isinstance(length, int) else None
+    return start, max(0, end - start)
+
+
+def _as_bytes(piece: object) -> bytes | memoryview:
+    """Turn what a caller gave into bytes, or into a view of them with one byte per item."""
+    if isinstance(piece, bytes):
+        return piece
+    if isinstance(piece, str):
+        return _utf8(piece)
+    if isinstance(piece, (bytearray, memoryview)):
+        view = memoryview(piece)
+        return view.cast("B") if view.c_contiguous else view.tobytes()
+    raise InvalidBody(f"a body's pieces must be bytes or text, not {_kind(piece)}")
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidBody("the body's text holds a lone surrogate, which UTF-8 cannot write") from error
+
+
+def _kind(thing: object) -> str:
+    return f"of type {type(thing).__name__}"
+
+
+def _counted(payload: Iterable[bytes | memoryview], expected: int) -> Iterator[bytes | memoryview]:
+    """Pass the payload on, its last piece only when nothing follows it."""
+    sent = 0
+    last: bytes | memoryview = b""
+    for piece in payload:
+        sent += len(piece)
+        if sent > expected:
+            raise _wrong_length(expected, sent)
+        if sent < expected:
+            yield piece
+        elif len(piece):
+            last = piece
+    if sent < expected:
+        raise _wrong_length(expected, sent)
+    if last:
+        yield last
+
+
+def _chunks(payload: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """Frame each piece as a chunk. An empty piece is left out: as a chunk it would end the body."""
+    for piece in payload:
+        size = len(piece)
+        if 0 < size <= PIECE_SIZE:
+            yield b"".join((b"%x\r\n" % size, piece, b"\r\n"))
+        elif size:
+            # Too large to be worth a copy.
+            yield b"%x\r\n" % size
+            yield piece
+            yield b"\r\n"
+    yield b"0\r\n\r\n"
+
+
+def _wrong_length(expected: int, actual: int | None) -> BodyLengthError:
+    actual = actual or 0
+    which = "at least " if actual > expected else ""
+    return BodyLengthError(
+        f"the body has {which}{actual} bytes, its Content-Length says {expected}", expected=expected, actual=actual
+    )

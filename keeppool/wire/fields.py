@@ -1,0 +1,120 @@
+"""Header fields on their way out: checked once, rendered once, then only joined.
+
+Decides: which names and values may be sent, and in which bytes.
+Knows: the syntax of a field line.
+Does not know: what any field means, nor which fields a request needs.
+
+Source: RFC 9110 §5.1 (names are tokens), §5.5 (values), §5.6.2 (token); RFC 9112 §5 (field line).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from keeppool.errors import InvalidHeader
+
+#: RFC 9110 §5.6.2, as the inside of a character class.
+TOKEN_CHARS: Final = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
+#: The bytes no field value may hold: controls except HTAB, and DEL (RFC 9110 §5.5). The inside of a character class.
+CONTROL_CHARS: Final = rb"\x00-\x08\x0a-\x1f\x7f"
+
+_TOKEN = re.compile(rb"[%b]+" % TOKEN_CHARS)
+_CONTROL = re.compile(rb"[%b]" % CONTROL_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldBlock:
+    """Some header fields, checked and ready to be joined into a request head.
+
+    Attributes:
+        lines: `Name: value` lines, each ended by CRLF, in the case and order given.
+        names: The names in lower case.
+        pairs: The same fields as (name, value), name in the case given.
+    """
+
+    lines: bytes
+    names: frozenset[bytes]
+    pairs: tuple[tuple[bytes, bytes], ...]
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the value of the field `name` (lower case), several joined by a comma; `None` if there is none.
+
+        Source: RFC 9110 §5.3.
+        """
+        if name not in self.names:
+            return None
+        return b", ".join([value for field, value in self.pairs if field.lower() == name])
+
+
+#: No fields at all.
+EMPTY: Final = FieldBlock(b"", frozenset(), ())
+
+
+def field_block(pairs: Iterable[tuple[str | bytes, str | bytes]]) -> FieldBlock:
+    """Check and render header fields.
+
+    Args:
+        pairs: (name, value) in the order to be sent. Text goes out in ISO 8859-1 where that can hold it, else in
+            UTF-8. White space around a value is dropped: it is not part of it (RFC 9110 §5.5).
+
+    Returns:
+        The block; `EMPTY` for no pairs.
+
+    Raises:
+        InvalidHeader: A name is no token, a value holds CR, LF, NUL or another control character, or one of them
+            is neither text nor bytes. `name` and `value` are as given. Nothing was rendered.
+    """
+    checked = tuple([(_checked_name(name, value), _checked_value(name, value)) for name, value in pairs])
+    if not checked:
+        return EMPTY
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in checked])
+    return FieldBlock(lines, frozenset([name.lower() for name, _ in checked]), checked)
+
+
+def is_token(text: bytes) -> bool:
+    """Tell whether `text` is a token (RFC 9110 §5.6.2)."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def _checked_name(name: str | bytes, value: str | bytes) -> bytes:
+    raw = _encoded(name, name, value)
+    if not is_token(raw):
+        raise InvalidHeader(f"header name {name!r} is not a token (RFC 9110 §5.1)", name=name, value=value)
+    return raw
+
+
+def _checked_value(name: str | bytes, value: str | bytes) -> bytes:
+    raw = _encoded(value, name, value)
+    # Looked for before stripping: bytes.strip() would swallow a line end that must be refused.
+    if _CONTROL.search(raw):
+        raise InvalidHeader(
+            f"header {name!r} has a value with a line end or control character: {value!r} (RFC 9110 §5.5)",
+            name=name,
+            value=value,
+        )
+    return raw.strip(b" \t")
+
+
+def _encoded(part: str | bytes, name: str | bytes, value: str | bytes) -> bytes:
+    if isinstance(part, bytes):
+        return part
+    if not isinstance(part, str):
+        raise InvalidHeader(
+            f"header {name!r}: {value!r} must be text or bytes, not {type(part).__name__}", name=name, value=value
+        )
+    try:
+        return part.encode("latin-1")
+    except UnicodeEncodeError:
+        return _utf8(part, name, value)
+
+
+def _utf8(part: str, name: str | bytes, value: str | bytes) -> bytes:
+    try:
+        return part.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidHeader(
+            f"header {name!r}: {value!r} holds a lone surrogate, which no encoding can write", name=name, value=value
+        ) from error

@@ -1,0 +1,226 @@
+"""`load_config`: what a TOML file may say, and how precisely it is told what it may not."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from keeppool import presets
+from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
+from keeppool.config_file import load_config
+from keeppool.errors import ConfigError
+
+
+def loaded(folder: Path, text: str) -> Config:
+    return load_config(written(folder, text))
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "pool.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_an_empty_file_is_the_default_configuration(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "") == Config()
+
+
+def test_every_table_is_read(tmp_path: Path) -> None:
+    config = loaded(
+        tmp_path,
+        """
+        preset = "chrome"
+        [limits]
+        per_host = 4
+        idle_timeout = "none"
+        [timeout]
+        connect = 2
+        total = "none"
+        [default]
+        headers = { User-Agent = "crawler", Accept = "*/*" }
+        [host."*.example.com"]
+        per_host = 2
+        timeout = 5
+        cert = ["client.pem", "client.key"]
+        proxy = "none"
+        [host."https://api.example.com:8443"]
+        timeout = { read = 7, pool = "none" }
+        """,
+    )
+    assert config.limits == Limits(per_host=4, per_proxy=32, total=256, idle_timeout=None)
+    assert config.timeout == Timeout(connect=2)
+    assert config.defaults == HostConfig(headers={"User-Agent": "crawler", "Accept": "*/*"})
+    assert list(config.hosts) == ["*.example.com", "https://api.example.com:8443"]
+    assert config.hosts["*.example.com"] == HostConfig(
+        per_host=2, timeout=Timeout(connect=5, read=5), cert=("client.pem", "client.key"), proxy=None
+    )
+    assert config.hosts["https://api.example.com:8443"].timeout == Timeout(connect=2, read=7, pool=None)
+
+
+def test_a_text_path_does_as_well_as_a_path_object(tmp_path: Path) -> None:
+    file = written(tmp_path, "[limits]\ntotal = 9")
+    assert load_config(str(file)) == load_config(file) == Config(limits=Limits(total=9))
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("5", Timeout(connect=5, read=5, pool=3)),
+        ("2.5", Timeout(connect=2.5, read=2.5, pool=3)),
+        ("[1, 9]", Timeout(connect=1, read=9, pool=3)),
+        ('[1, "none"]', Timeout(connect=1, read=None, pool=3)),
+        ('"none"', Timeout(connect=None, read=None, pool=3)),
+        ("{ read = 8 }", Timeout(read=8, pool=3)),
+        ("{}", Timeout(pool=3)),
+    ],
+)
+def test_a_hosts_timeout_has_several_forms_and_takes_the_rest_from_the_timeout_table(
+    tmp_path: Path, said: str, meant: Timeout
+) -> None:
+    config = loaded(tmp_path, f"[timeout]\npool = 3\n[host.a]\ntimeout = {said}\n[default]\ntimeout = {said}")
+    assert config.hosts["a"].timeout == config.defaults.timeout == meant
+
+
+def test_what_a_host_leaves_out_is_inherited(tmp_path: Path) -> None:
+    entry = loaded(tmp_path, "[host.a]\nper_host = 1").hosts["a"]
+    assert {f.name for f in fields(entry) if getattr(entry, f.name) is not INHERIT} == {"per_host"}
+
+
+SAMPLES = {
+    "per_host": "3",
+    "idle_timeout": "30",
+    "max_age": "600.5",
+    "max_requests": "100",
+    "timeout": "5",
+    "headers": '{ A = "b" }',
+    "verify": '"ca.pem"',
+    "cert": '"client.pem"',
+    "fingerprint": f'"{"ab" * 32}"',
+    "server_hostname": '"sni.example"',
+    "proxy": '"http://user:secret@proxy.example:3128"',
+    "http_version": '"1.0"',
+    "keep_alive": "false",
+    "keep_alive_header": '"timeout=30, max=100"',
+    "source_address": '"127.0.0.2"',
+    "unix_socket": '"/run/app.sock"',
+    "tcp_keepalive": "60",
+    "tag": '"blue"',
+}
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(HostConfig) if f.name != "ssl_context"])
+def test_every_field_of_a_host_can_be_set_from_a_file(tmp_path: Path, name: str) -> None:
+    """A new field has to come with a sample here, and needs nothing else to be readable."""
+    assert getattr(loaded(tmp_path, f"[default]\n{name} = {SAMPLES[name]}").defaults, name) is not INHERIT
+
+
+@pytest.mark.parametrize(("table", "kind"), [("limits", Limits), ("timeout", Timeout)])
+def test_every_limit_and_timeout_can_be_set_and_unset_from_a_file(
+    tmp_path: Path, table: str, kind: type[Limits | Timeout]
+) -> None:
+    for f in fields(kind):
+        assert getattr(getattr(loaded(tmp_path, f"[{table}]\n{f.name} = 7"), table), f.name) == 7
+        assert getattr(getattr(loaded(tmp_path, f'[{table}]\n{f.name} = "none"'), table), f.name) is None
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+def test_a_preset_is_the_base_of_the_limits(tmp_path: Path, name: str) -> None:
+    assert loaded(tmp_path, f'preset = "{name.lower()}"').limits == presets.by_name(name)
+
+
+WRONG = [
+    # text, field, value, part of the rule
+    ("[limits]\nper_hosts = 2", "limits.per_hosts", 2, "nearest is per_host"),
+    ("[limits]\nPER-HOST = 2", "limits.PER-HOST", 2, "nearest is per_host"),
+    ("[limits]\nzzz = 2", "limits.zzz", 2, "there are per_host, per_proxy"),
+    ("[limits]\nper_host = 0", "limits.per_host", 0, '1 or more, or "none"'),
+    ("[limits]\nper_host = true", "limits.per_host", True, "whole number"),
+    ("[limits]\nper_host = 2.0", "limits.per_host", 2.0, "whole number"),
+    ('[limits]\nper_host = "None"', "limits.per_host", "None", 'or "none" for no limit'),
+    ("[limits]\nper_host = { a = 1 }", "limits.per_host", {"a": 1}, "whole number"),
+    ("[limits]\nidle_timeout = nan", "limits.idle_timeout", None, "0 or more"),
+    ("[limits]\nidle_timeout = 2020-01-01", "limits.idle_timeout", None, "seconds"),
+    ("limits = 5", "limits", 5, "must be a table"),
+    ("[[limits]]\ntotal = 1", "limits", [{"total": 1}], "must be a table"),
+    ("[timeout]\nconect = 2", "timeout.conect", 2, "nearest is connect"),
+    ("[timeout]\nconnect = 0", "timeout.connect", 0, "more than 0"),
+    ("[timeout]\nread = -1", "timeout.read", -1, "more than 0"),
+    ("[defaults]\nper_host = 2", "defaults", {"per_host": 2}, "nearest is default"),
+    ("[default]\nper_host = 0", "default.per_host", 0, "1 or more"),
+    ('[default]\nverify = ""', "default.verify", "", "must be true, false"),
+    ("[default]\nssl_context = 1", "default.ssl_context", 1, "cannot come from a file"),
+    ("[default]\nheaders = 5", "default.headers", 5, "must be a table"),
+    ('[default]\nheaders = ["ab"]', "default.headers", ("ab",), "must be a table"),
+    ("[default]\nheaders = { A = 5 }", "default.headers", ("A", 5), "must be text"),
+    ('[default]\nkeep_alive = "none"', "default.keep_alive", "none", "true or false"),
+    ('[host."x.example"]\nper_host = 0', 'host."x.example".per_host', 0, "1 or more"),
+    ('[host."x.example"]\nperhost = 1', 'host."x.example".perhost', 1, "nearest is per_host"),
+    ('[host."x"]\ntimeout = 0', 'host."x".timeout', 0, "more than 0"),
+    ('[host."x"]\ntimeout = true', 'host."x".timeout', True, "seconds"),
+    ('[host."x"]\ntimeout = "5"', 'host."x".timeout', "5", "seconds"),
+    ('[host."x"]\ntimeout = [1, 2, 3]', 'host."x".timeout', [1, 2, 3], "(connect, read)"),
+    ('[host."x"]\ntimeout = { raed = 1 }', 'host."x".timeout.raed', 1, "nearest is read"),
+    ('[host."x"]\ntimeout = { read = 0 }', 'host."x".timeout.read', 0, "more than 0"),
+    ('[host."x"]\ncert = ["a", "b", "c"]', 'host."x".cert', ("a", "b", "c"), "pair of paths"),
+    ("[host.api.example]\nper_host = 1", 'host."api".example', {"per_host": 1}, "stands in quotes"),
+    ("[host]\nx = 5", 'host."x"', 5, "must be a table"),
+    ("host = 5", "host", 5, "must be a table"),
+    ('[host."a/b"]', 'host."a/b"', "a/b", "no path"),
+    ('[host."a*b"]', 'host."a*b"', "a*b", "* stands"),
+    ('[host.""]', 'host.""', "", "empty"),
+    ("[host.a]\n[host.A]", 'host."A"', "A", "same"),
+    ('preset = "MOSAIC"', "preset", "MOSAIC", "NETSCAPE, IE6"),
+    ("preset = 5", "preset", 5, "NETSCAPE, IE6"),
+    ("presets = 5", "presets", 5, "nearest is preset"),
+]
+
+
+@pytest.mark.parametrize(("text", "field", "value", "rule"), WRONG)
+def test_a_mistake_is_named_by_file_field_value_and_rule(
+    tmp_path: Path, text: str, field: str, value: object, rule: str
+) -> None:
+    file = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    error = caught.value
+    assert (error.file, error.field) == (str(file), field)
+    assert value is None or error.value == value
+    assert rule in error.rule
+    assert all(part in str(error) for part in (str(file), field, repr(error.value), error.rule))
+
+
+def test_an_error_survives_pickling_with_its_facts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, "[limits]\ntotal = 0")
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (copy.file, copy.field, copy.value, copy.rule) == (
+        caught.value.file,
+        "limits.total",
+        0,
+        caught.value.rule,
+    )
+
+
+def test_bad_syntax_is_named_with_line_and_column(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"not TOML: .*line 2, column") as caught:
+        loaded(tmp_path, "[limits]\nper_host 4\n")
+    assert caught.value.file == str(tmp_path / "pool.toml")
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "latin.toml"
+    file.write_bytes(b'preset = "\xe9"')
+    with pytest.raises(ConfigError, match="not TOML"):
+        load_config(file)
+
+
+def test_a_missing_file_and_a_folder_are_named_with_the_systems_reason(tmp_path: Path) -> None:
+    for path, cause in ((tmp_path / "none.toml", FileNotFoundError), (tmp_path, IsADirectoryError)):
+        with pytest.raises(ConfigError, match="cannot be read") as caught:
+            load_config(path)
+        assert (caught.value.file, caught.value.field) == (str(path), "path")
+        assert isinstance(caught.value.__cause__, cause)

@@ -1,0 +1,94 @@
+"""Fixtures for all rooms: embedded sites, a recorder, and real servers.
+
+`nginx`, `apache` and `node_server` are functions that start a server and stop it when the test ends::
+
+    def test_something(apache):
+        server = apache(KeepAliveTimeout=2, MaxKeepAliveRequests=3)
+        ... server.url, server.port, server.log()
+
+What such a server has logged is shown with a test that fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from live import servers
+
+from keeppool.testing import Recorder, Sites, recorded_events
+
+STARTED = pytest.StashKey[list[servers.RealServer]]()
+
+
+@pytest.fixture
+def sites() -> Iterator[Sites]:
+    """Embedded sites: `sites.add(Manners(...), host="127.0.0.2")`."""
+    with Sites() as several:
+        yield several
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """A recorder, for `on_event=recorder`."""
+    return recorded_events()
+
+
+class Keeper:
+    """Starts real servers for one test, gives each a folder of its own, and stops them all."""
+
+    def __init__(self, item: pytest.Item, folder: Path) -> None:
+        self._stack = contextlib.ExitStack()
+        self._started = item.stash.setdefault(STARTED, [])
+        self._folders = (folder / f"server-{number}" for number in itertools.count(1))
+
+    def start(self, run: Callable[..., contextlib.AbstractContextManager[servers.RealServer]], *arguments: object):
+        folder = next(self._folders)
+        folder.mkdir()
+        server = self._stack.enter_context(run(folder, *arguments))
+        self._started.append(server)
+        return server
+
+    def stop_all(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def server_keeper(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Keeper]:
+    keeper = Keeper(request.node, tmp_path)
+    yield keeper
+    keeper.stop_all()
+
+
+@pytest.fixture
+def nginx(server_keeper: Keeper) -> Callable[..., servers.RealServer]:
+    """Start nginx: `nginx(keepalive_timeout="2s")`; `tls=(certificate, key)` for HTTPS."""
+
+    def start(*, tls: tuple[str, str] | None = None, **directives: object) -> servers.RealServer:
+        return server_keeper.start(servers.nginx, directives, tls)
+
+    return start
+
+
+@pytest.fixture
+def apache(server_keeper: Keeper) -> Callable[..., servers.RealServer]:
+    """Start Apache httpd: `apache(KeepAliveTimeout=2)`."""
+    return lambda **directives: server_keeper.start(servers.apache, directives)
+
+
+@pytest.fixture
+def node_server(server_keeper: Keeper) -> Callable[..., servers.RealServer]:
+    """Start Node's http server: `node_server(keepAliveTimeout=2000, maxRequestsPerSocket=3)`."""
+    return lambda **settings: server_keeper.start(servers.node, settings)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        for server in item.stash.get(STARTED, []):
+            report.sections.append((f"log of {server.name} on port {server.port}", server.log()))
+    return report

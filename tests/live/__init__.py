@@ -1,0 +1,1 @@
+"""Tests against real servers, and the programs that start them (`servers.py`)."""
