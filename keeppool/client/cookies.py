@@ -183,7 +183,7 @@ def with_cookies(request: Request, jar: http.cookiejar.CookieJar | None) -> Requ
     if jar is None:
         return request
     asked = _Asked(request)
-    jar.add_cookie_header(cast(Any, asked))
+    jar.add_cookie_header(cast("Any", asked))
     if asked.cookie is None:
         return request
     return request.with_fields(joined(request.fields, field_block([("Cookie", asked.cookie)])))
@@ -194,7 +194,7 @@ def keep_cookies(jar: http.cookiejar.CookieJar, request: Request, head: Response
 
     Source: RFC 6265 §5.2, §5.3.
     """
-    jar.extract_cookies(cast(Any, _Answered(head)), cast(Any, _Asked(request)))
+    jar.extract_cookies(cast("Any", _Answered(head)), cast("Any", _Asked(request)))
 
 
 def without_strays(jar: http.cookiejar.CookieJar) -> CookieJar:
@@ -249,7 +249,7 @@ class _Answered:
 
 def _copy_of(jar: http.cookiejar.CookieJar, kind: type[_Jar]) -> _Jar:
     # http.cookiejar has no getter for the policy it was given.
-    made = kind(cast(Any, jar)._policy)
+    made = kind(cast("Any", jar)._policy)
     made.update(jar)
     return made
 

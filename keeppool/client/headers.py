@@ -134,7 +134,9 @@ def pairs_of(fields: HeadersArgument) -> list[tuple[str | bytes, HeaderValue]]:
     try:
         return [(name, value) for name, value in (fields.items() if isinstance(fields, Mapping) else fields)]
     except (TypeError, ValueError) as error:
-        raise InvalidHeader(f"headers must be a mapping or (name, value) pairs, not {fields!r}", value=fields) from error
+        raise InvalidHeader(
+            f"headers must be a mapping or (name, value) pairs, not {fields!r}", value=fields
+        ) from error
 
 
 def text_name(name: str | bytes) -> str:

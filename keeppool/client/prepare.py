@@ -2,7 +2,7 @@
 
 Decides: how parameters, forms and JSON are written, which fields the client adds, which of two settings wins.
 Knows: the arguments requests takes and how it reads them.
-Does not know: cookies (`cookies.py`), redirects (`redirect.py`), how bodies are framed (`wire.body`).
+Does not know: cookies (`cookies.py`), redirects (`redirect.py`), how bodies are framed (`pools.request`).
 
 Source: RFC 9110 §8.3 (Content-Type), §11.6.2 (Authorization), RFC 7617 §2 (Basic).
 """
@@ -16,29 +16,24 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from keeppool.client.headers import Headers, HeadersArgument, merged
-from keeppool.client.request import Request
+from keeppool.client.request import Request, joined, without
 from keeppool.client.urls import Address, quoted_query, with_query
-from keeppool.errors import InvalidBody, InvalidHeader, InvalidJSONError, InvalidRequest
-from keeppool.wire.body import RequestBody, request_body
+from keeppool.errors import InvalidBody, InvalidJSONError, InvalidRequest
+from keeppool.pools.request import prepare_body
 from keeppool.wire.fields import FieldBlock, field_block
 
 Pairs = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
 ParamsArgument = Pairs | str | bytes | None
 AuthArgument = tuple[str | bytes, str | bytes] | None
 
-_FORM: Final = "application/x-www-form-urlencoded"
-_JSON: Final = "application/json"
-
-#: What goes out where there is no body: the methods that expect one say that it is empty (RFC 9110 §8.6).
-NO_BODY: Final[Mapping[bytes, RequestBody]] = {
-    method: request_body(None, method=method) for method in (b"POST", b"PUT", b"PATCH")
-}
+_FORM: Final = field_block([("Content-Type", "application/x-www-form-urlencoded")])
+_JSON: Final = field_block([("Content-Type", "application/json")])
+_AUTHORIZATION: Final = frozenset((b"authorization",))
 
 
 def prepare(
     method: bytes,
     address: Address,
-    *,
     session_headers: Headers,
     headers: HeadersArgument | None,
     session_params: ParamsArgument,
@@ -63,19 +58,15 @@ def prepare(
     Raises:
         InvalidRequest: One of its children, or itself: something cannot be put into HTTP. Nothing was sent.
     """
-    fields = merged(session_headers, headers)
-    names = {_lower(name) for name, _ in fields}
+    block = session_headers.block() if headers is None else field_block(merged(session_headers, headers))
     body, content_type = encoded_body(data, json)
-    if content_type is not None and b"content-type" not in names:
-        fields.append(("Content-Type", content_type))
+    if content_type is not None and b"content-type" not in block.names:
+        block = joined(block, content_type)
     credentials = auth if auth is not None else address.credentials
     if credentials is not None:
-        fields = [field for field in fields if _lower(field[0]) != b"authorization"]
-        fields.append(("Authorization", basic(credentials)))
-    block = field_block(fields)
-    return Request(
-        method, with_query(address, encoded_query(session_params, params)), block, _payload(method, block, body), body
-    )
+        block = joined(without(block, _AUTHORIZATION), field_block([("Authorization", basic(credentials))]))
+    target = with_query(address, encoded_query(session_params, params))
+    return Request(method, target, block, prepare_body(body, block, method), body)
 
 
 def encoded_query(session_params: ParamsArgument, params: ParamsArgument) -> str:
@@ -93,11 +84,11 @@ def encoded_query(session_params: ParamsArgument, params: ParamsArgument) -> str
     return _form("params", [pair for pair in _items("params", session_params) if pair[0] not in named] + own)
 
 
-def encoded_body(data: Any, json: Any) -> tuple[Any, str | None]:
-    """Turn `data` and `json` into what is sent and the Content-Type it has by itself.
+def encoded_body(data: Any, json: Any) -> tuple[Any, FieldBlock | None]:
+    """Turn `data` and `json` into what is sent and the field that says what it is.
 
     Returns:
-        The body (`None` for none) and the type, `None` where nothing tells it.
+        The body and its Content-Type; `None` for either where there is none.
 
     Raises:
         InvalidJSONError: `json` is not representable in JSON; that holds for NaN and the infinities too.
@@ -164,21 +155,3 @@ def _form(what: str, items: list[tuple[Any, Any]]) -> str:
 
 def _values(values: Any) -> Iterable[Any]:
     return [values] if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) else values
-
-
-def _payload(method: bytes, block: FieldBlock, body: Any) -> RequestBody | None:
-    if body is None:
-        return NO_BODY.get(method) if b"content-length" not in block.names else None
-    chunked = (block.get(b"transfer-encoding") or b"").lower() == b"chunked"
-    return request_body(body, content_length=_stated_length(block), chunked=chunked, method=method)
-
-
-def _stated_length(block: FieldBlock) -> int | None:
-    value = block.get(b"content-length")
-    if value is not None and not value.isdigit():
-        raise InvalidHeader(f"Content-Length {value!r} is not a number", name="Content-Length", value=value)
-    return None if value is None else int(value)
-
-
-def _lower(name: str | bytes) -> bytes:
-    return (name if isinstance(name, bytes) else name.encode("latin-1", "replace")).lower()

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from keeppool.client.request import Request
+from keeppool.client.request import Request, without
 from keeppool.client.urls import is_same_origin, resolved
-from keeppool.wire.fields import FieldBlock, field_block
 from keeppool.wire.head import ResponseHead
 
 #: The statuses that are followed if they say where to. 300 and 304 to 306 are none of them: a choice to make, no
@@ -27,8 +26,7 @@ PERMANENT: Final = frozenset({301, 308})
 _KEEPS_BODY: Final = frozenset({301, 307, 308})
 #: What describes the body, and goes with it.
 _OF_THE_BODY: Final = frozenset(
-    (b"content-length", b"content-type", b"content-encoding", b"content-language", b"content-location")
-    + (b"transfer-encoding",)
+    b"content-length content-type content-encoding content-language content-location transfer-encoding".split()
 )
 #: What is meant for one server only. Cookie is always made anew, from the jar.
 _OF_THE_ORIGIN: Final = frozenset((b"authorization", b"proxy-authorization", b"host"))
@@ -85,10 +83,3 @@ def method_after(status: int, method: bytes) -> bytes:
     if status in (302, 303):
         return method if method == b"HEAD" else b"GET"
     return b"GET" if status == 301 and method == b"POST" else method
-
-
-def without(fields: FieldBlock, names: frozenset[bytes]) -> FieldBlock:
-    """Leave out the fields with one of these names (lower case)."""
-    if names.isdisjoint(fields.names):
-        return fields
-    return field_block([pair for pair in fields.pairs if pair[0].lower() not in names])

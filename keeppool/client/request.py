@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from keeppool.client.headers import Headers
 from keeppool.client.urls import Address
 from keeppool.wire.body import RequestBody
-from keeppool.wire.fields import EMPTY, FieldBlock
+from keeppool.wire.fields import EMPTY, FieldBlock, field_block
 
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar
@@ -86,3 +86,10 @@ class Request:
 def joined(first: FieldBlock, second: FieldBlock) -> FieldBlock:
     """Put two checked blocks into one without checking again."""
     return FieldBlock(first.lines + second.lines, first.names | second.names, first.pairs + second.pairs)
+
+
+def without(fields: FieldBlock, names: frozenset[bytes]) -> FieldBlock:
+    """Leave out the fields with one of these names (lower case)."""
+    if names.isdisjoint(fields.names):
+        return fields
+    return field_block([pair for pair in fields.pairs if pair[0].lower() not in names])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import codecs
 import importlib
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import AnyStr, Final
 
 # UTF-32's little-endian mark begins with UTF-16's, so it is looked for first.
 _MARKS: Final = (
@@ -90,26 +90,30 @@ def decoded_pieces(pieces: Iterable[bytes], encoding: str) -> Iterator[str]:
         yield text
 
 
-def byte_lines(pieces: Iterable[bytes], delimiter: bytes | None) -> Iterator[bytes]:
-    """Cut a stream of bytes into lines without their ends; the same lines however it was cut into pieces.
+def lines(pieces: Iterable[AnyStr], delimiter: AnyStr | None) -> Iterator[AnyStr]:
+    """Cut a stream into lines without their ends: the same lines however the stream was cut into pieces.
 
     Args:
-        pieces: The stream.
-        delimiter: What ends a line; `None` for LF, CR LF or CR.
+        pieces: The stream, of bytes or of text.
+        delimiter: What ends a line; `None` for all that `splitlines` knows, CR LF counting once.
     """
-    rest = b""
+    rest: AnyStr | None = None
     for piece in pieces:
-        lines = _split(rest + piece if rest else piece, delimiter)
-        rest = lines.pop()
-        yield from lines
-    yield from (line for line in _split(rest + (delimiter or b""), delimiter)[:-1] if delimiter is None or rest)
+        text = piece if rest is None else rest + piece
+        whole, rest = _cut(text, delimiter) if text else ([], text)
+        yield from whole
+    if rest:
+        yield from rest.splitlines() if delimiter is None else [rest]
 
 
-def text_lines(pieces: Iterable[str], delimiter: str | None) -> Iterator[str]:
-    """Do as `byte_lines` with text, whose lines may also end where `str.splitlines` says."""
-    rest = ""
-    for piece in pieces:
-        lines = _split_text(rest + piece if rest else piece, delimiter)
-        rest = lines.pop()
-        yield from lines
-    yield from rest.splitlines() if delimiter is None else [rest] * bool(rest)
+def _cut(text: AnyStr, delimiter: AnyStr | None) -> tuple[list[AnyStr], AnyStr]:
+    """Split into the lines that are surely whole, and the rest."""
+    if delimiter is not None:
+        parts = text.split(delimiter)
+        return parts[:-1], parts[-1]
+    parts = text.splitlines()
+    last = text[-1:]
+    if last.splitlines() == [last]:
+        return parts[:-1], parts[-1]
+    # A CR may be the first half of CR LF. Text gives "\r" here, bytes 13.
+    return (parts[:-1], parts[-1] + last) if last[0] in ("\r", 13) else (parts, text[:0])

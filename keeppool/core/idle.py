@@ -42,6 +42,11 @@ class Shelf:
         if connection.expires_at < connection.entry_at:
             self._enter(connection)
 
+    def renew(self, connection: Connection) -> None:
+        """Take note that `expires_at` of a connection on the shelf has changed."""
+        if connection.expires_at < connection.entry_at:
+            self._enter(connection)
+
     def take_newest(self, host: Host) -> Connection:
         """Take the most recently used of a host's idle connections off the shelf."""
         connection = host.idle.popitem()[0]

@@ -93,6 +93,7 @@ class PoolState:
         if host.idle and (connection := self._take_idle(host, now)) is not None:
             return connection
         if self.is_closed:
+            self._forget(host)
             raise PoolClosed(f"the pool is closed; nothing was sent to {origin}", origin=str(origin))
         if self._may_open(host):
             return self._open(host, now)
@@ -345,8 +346,15 @@ class PoolState:
                 del self._groups[host.group.proxy]
 
     def _change_policy(self, host: Host, policy: Policy, now: float) -> None:
-        """The newest request's limits hold for the host; a higher cap may serve some who wait."""
+        """The newest request's limits hold for the host, its idle connections included; a higher cap may serve some."""
         host.policy = policy
+        for connection in list(host.idle):
+            why = self._why_spent(connection, now)
+            if why is None:
+                self._shelf.renew(connection)
+            else:
+                self._shelf.take(connection)
+                self._close(connection, why)
         if host.waiters:
             self._queue.enter(host)
             self._grant(now)
@@ -412,7 +420,7 @@ class PoolState:
 
     def _dequeue(self, ticket: Ticket) -> None:
         del ticket.host.waiters[ticket]
-        self._queue.length -= 1
+        self._queue.left(ticket.host)
 
     def _serve(self, ticket: Ticket, connection: Connection, now: float) -> None:
         self._dequeue(ticket)

@@ -137,7 +137,7 @@ class Host:
         #: Callers by arrival. An OrderedDict, so that both the oldest and any other leave in O(1).
         self.waiters: OrderedDict[Ticket, None] = OrderedDict()
         #: The heap that holds this host, if one does; see `waiting.py`.
-        self.queued_in: object | None = None
+        self.queued_in: list[tuple[int, int, Host]] | None = None
 
     @property
     def is_full(self) -> bool:

@@ -3,7 +3,10 @@
 Within a host, callers stand in the host's own FIFO. A host whose callers could be served but for the total stands in
 one heap by its oldest caller's number; a host that waits for its proxy's cap stands in that proxy's heap. A host has at
 most one entry, and an entry's number is never above the host's oldest caller's: callers only leave. So an entry that
-comes up too early is put right on the spot, abandoned callers cost nothing, and the heaps never outgrow the hosts.
+comes up too early is put right on the spot, abandoned callers cost nothing, and the heaps do not outgrow the callers.
+
+While a proxy has room, the common heap has an entry of one of its hosts that is not above any parked in the proxy's
+heap. So whenever such an entry is put right, the proxy's next host follows (`unpark`).
 
 Decides: which host's oldest caller is the oldest of all that could be served.
 Does not know: connections, limits' values, time.
@@ -11,11 +14,15 @@ Does not know: connections, limits' values, time.
 
 from __future__ import annotations
 
-from heapq import heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 
 from keeppool.core.records import Group, Host
 
 Heap = list[tuple[int, int, Host]]
+
+#: A heap may hold hosts whose callers have all given up; it is swept when it is this much longer than the callers are
+#: many. Without that, a host asked again and again while the total is full would leave a record behind each time.
+SLACK = 64
 
 
 class Queue:
@@ -32,6 +39,13 @@ class Queue:
         """Let a host with callers and room of its own stand in line; one that stands already stays where it is."""
         if host.queued_in is None and host.waiters and not host.is_full:
             self._push(self._heap, host)
+
+    def left(self, host: Host) -> None:
+        """Count out a caller who has left the host's own line."""
+        self.length -= 1
+        heap = host.queued_in
+        if heap is not None and not host.waiters and len(heap) > 2 * self.length + SLACK:
+            self._sweep(heap)
 
     def oldest(self, group: Group | None = None) -> Host | None:
         """Give the host whose oldest caller has waited longest for the total.
@@ -74,7 +88,18 @@ class Queue:
                 heapreplace(heap, (oldest, serial, host))
             else:
                 return host
+            if heap is self._heap:
+                self.unpark(host.group)
         return None
+
+    def _sweep(self, heap: Heap) -> None:
+        """Drop the hosts without callers."""
+        empty = [host for _, _, host in heap if not host.waiters]
+        heap[:] = [entry for entry in heap if entry[2].waiters]
+        heapify(heap)
+        for host in empty:
+            host.queued_in = None
+            self.unpark(host.group)
 
     def _push(self, heap: Heap, host: Host) -> None:
         host.queued_in = heap

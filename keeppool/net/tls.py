@@ -20,16 +20,23 @@ from keeppool.config import bad
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.net.race import Deadline
 
-#: Contexts kept. One holds certifi's roots parsed (about 1 MB) and costs about 30 ms to build; who uses more than
-#: 64 client certificates or trust files at a time pays for the least recently used ones again.
+#: Contexts kept. One holds certifi's roots parsed (0.7 MB) and costs 15 to 35 ms to build; who uses more than 64
+#: client certificates or trust files at a time pays for the least recently used ones again.
 MAX_CONTEXTS = 64
 
-#: Sessions kept. One is about 2 KB with the server's certificates; Chromium keeps 1024 as well.
+#: Sessions kept, 14 KB each with the server's certificates (measured). Chromium's cache holds 1024 too.
 MAX_SESSIONS = 1024
+
+_Certificate = str | tuple[str, str] | None
+# What a context is made of.
+_Material = tuple[bool | str, _Certificate]
 
 
 class TlsStore:
     """The contexts and sessions of one pool manager.
+
+    Identities that trust the same and show the same certificate share a context, whatever name or fingerprint they
+    ask for: a crawler that dials addresses and names a thousand hosts needs one. Sessions are shared by none.
 
     Thread safety: any number of threads. No lock is held while a context is built but that context's own.
     """
@@ -39,26 +46,27 @@ class TlsStore:
         self._max_sessions = max_sessions
         #: Guards the two tables below; held for look-ups only.
         self._lock = threading.Lock()
-        self._contexts: OrderedDict[TlsIdentity, _LazyContext] = OrderedDict()
+        self._contexts: OrderedDict[_Material, _LazyContext] = OrderedDict()
         # By origin and not by host: a ticket tells the server who comes back (RFC 8446 §C.4), so it must not tie
         # together what the caller keeps apart by proxy, source address or tag. The same ticket may serve several
         # connections of one origin; they come from one place within seconds, and hide nothing from an onlooker.
         self._sessions: OrderedDict[Origin, tuple[ssl.SSLContext, ssl.SSLSession]] = OrderedDict()
 
     def context_for(self, identity: TlsIdentity) -> ssl.SSLContext:
-        """Give the one context of this identity; the caller's own context is given back as it is.
+        """Give the context of this identity, built by the first who asks; the caller's own context is given back as it is.
 
         Raises:
             ConfigError: A file of the identity is missing or unusable, or `ssl_context` is none. Nothing is kept.
         """
         if identity.context is not None:
             return _callers_own(identity.context)
+        material = (identity.verify, identity.cert)
         with self._lock:
-            lazy = self._contexts.setdefault(identity, _LazyContext())
-            self._contexts.move_to_end(identity)
+            lazy = self._contexts.setdefault(material, _LazyContext())
+            self._contexts.move_to_end(material)
             if len(self._contexts) > self._max_contexts:
                 self._contexts.popitem(last=False)
-        return lazy.get(identity)
+        return lazy.get(*material)
 
     def session_for(self, origin: Origin, context: ssl.SSLContext) -> ssl.SSLSession | None:
         """Give the newest session of this origin, if this very context made it (OpenSSL allows no other use)."""
@@ -141,29 +149,33 @@ class _LazyContext:
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
 
-    def get(self, identity: TlsIdentity) -> ssl.SSLContext:
+    def get(self, verify: bool | str, cert: _Certificate) -> ssl.SSLContext:
         with self._lock:
             if self._context is None:
-                self._context = build_context(identity)
+                self._context = build_context(verify, cert)
             return self._context
 
 
-def build_context(identity: TlsIdentity) -> ssl.SSLContext:
-    """Build the context of an identity: urllib3's defaults, but with tickets and ALPN.
+def build_context(verify: bool | str, cert: _Certificate) -> ssl.SSLContext:
+    """Build a context: urllib3's defaults, but with tickets and ALPN.
+
+    Args:
+        verify: As in `TlsIdentity`.
+        cert: As in `TlsIdentity`.
 
     Raises:
         ConfigError: A file is missing or unusable; names the field.
     """
-    from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
+    from urllib3.util.ssl_ import create_urllib3_context
 
-    context = create_urllib3_context(cert_reqs=resolve_cert_reqs("NONE" if identity.verify is False else "REQUIRED"))
+    context = create_urllib3_context(cert_reqs=ssl.CERT_NONE if verify is False else ssl.CERT_REQUIRED)
     # urllib3 refuses tickets, for servers that never change the key they encrypt them with. Without them TLS 1.2
     # cannot be resumed where the server keeps no state, and each connection costs a full handshake; browsers take them.
     context.options &= ~ssl.OP_NO_TICKET
     # A server that speaks HTTP/2 too is told that we do not (RFC 7301).
     context.set_alpn_protocols(["http/1.1"])
-    _trust(context, identity.verify)
-    _identify(context, identity.cert)
+    _trust(context, verify)
+    _identify(context, cert)
     return context
 
 
@@ -209,7 +221,7 @@ def _trust(context: ssl.SSLContext, verify: bool | str) -> None:
     _load("verify", verify, lambda: context.load_verify_locations(*((None, path) if folder else (path, None))))
 
 
-def _identify(context: ssl.SSLContext, cert: str | tuple[str, str] | None) -> None:
+def _identify(context: ssl.SSLContext, cert: _Certificate) -> None:
     """Load the client's certificate and its key."""
     if cert is None:
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-from keeppool.errors import IncompleteBody, KeepPoolError, ReadError
+from keeppool.errors import IncompleteBody, ReadError
 from keeppool.events import Why
 from keeppool.pools.converse import CLOCK_SLACK
 from keeppool.pools.exchange import Exchange
@@ -43,15 +43,12 @@ class ThreadLease:
                 self._bound(self._deadline)
             data: bytes = self._stream.recv(size)
         except (TimeoutError, BlockingIOError) as error:
-            raise self.fail(exchange.timed_out(total=self._total_passed())) from error
+            raise exchange.timed_out(total=self._total_passed()) from error
         except ssl.SSLEOFError as error:
             # Without TLS's closure alert anybody on the way may have cut the body short (RFC 9112 §9.8).
-            raise self.fail(IncompleteBody("the connection ended without TLS's goodbye")) from error
+            raise IncompleteBody("the connection ended without TLS's goodbye") from error
         except OSError as error:
-            raise self.fail(ReadError(f"the connection failed in the middle of the body: {error}")) from error
-        except BaseException:
-            self.discard()
-            raise
+            raise ReadError(f"the connection failed in the middle of the body: {error}") from error
         exchange.received += len(data)
         return data
 
@@ -65,10 +62,9 @@ class ThreadLease:
         """Close the connection: what is left on it is not wanted."""
         self._manager.release(self._exchange.connection, Why.BODY_UNREAD)
 
-    def fail(self, error: Exception) -> Exception:
-        """Close the connection after an error; returns the error to raise, with the exchange's facts."""
+    def close_failed(self) -> None:
+        """Close the connection: the exchange on it has failed."""
         self._manager.release(self._exchange.connection, Why.EXCHANGE_FAILED)
-        return self._exchange.blame(error) if isinstance(error, KeepPoolError) else error
 
     def drain_within(self, seconds: float) -> None:
         """Let all following `receive` calls together take this long at the most."""

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from keeppool.errors import ContentDecodingError, StreamConsumedError
+from keeppool.errors import ContentDecodingError, KeepPoolError, StreamConsumedError
 from keeppool.pools.exchange import Exchange
 from keeppool.wire.decode import Decoder, content_decoder
 from keeppool.wire.head import ResponseHead
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 READ_SIZE = 262144
 #: Bytes of an unwanted rest that are read to save the connection. A handshake costs about as much as 64 KiB.
 DRAIN_SIZE = 65536
+#: Seconds it may take. Go gives it 50 ms, OkHttp 100.
+DRAIN_SECONDS = 0.05
 
 
 class Lease(Protocol):
@@ -41,8 +43,8 @@ class Lease(Protocol):
     def discard(self) -> None:
         """Close the connection: what is left on it is not wanted."""
 
-    def fail(self, error: Exception) -> Exception:
-        """Close the connection after an error; returns the error to raise, with the exchange's facts."""
+    def close_failed(self) -> None:
+        """Close the connection: the exchange on it has failed."""
 
     def drain_within(self, seconds: float) -> None:
         """Let the following `receive` calls wait this long at the most."""
@@ -53,7 +55,6 @@ class Response:
 
     Attributes:
         head: The head as it was parsed: bytes.
-        method: The request's method, as sent.
         url: The URL that was asked.
         reused: True if the connection had carried an answer before.
         started_at: When the request was begun, on the pool's clock.
@@ -69,13 +70,13 @@ class Response:
         "_data",
         "_decode",
         "_decoder",
+        "_exchange",
         "_first",
         "_headers",
         "_lease",
         "_streamed",
         "answered_at",
         "head",
-        "method",
         "reused",
         "started_at",
         "url",
@@ -94,7 +95,7 @@ class Response:
         answered_at: float,
     ) -> None:
         self.head = head
-        self.method = exchange.method
+        self._exchange = exchange
         self.url = url
         self.reused = exchange.connection.served > 1
         self.started_at = started_at
@@ -128,6 +129,11 @@ class Response:
     def version(self) -> int:
         """10 or 11."""
         return self.head.version
+
+    @property
+    def method(self) -> str:
+        """The request's method, as sent."""
+        return self._exchange.method.decode()
 
     @property
     def headers(self) -> HTTPHeaderDict:
@@ -238,9 +244,8 @@ class Response:
 
     def drain_conn(self) -> None:
         """Read a small unwanted rest so that the connection can be reused; close it if the rest is large or slow."""
-        if self._lease is None:
-            return
-        self._lease.drain_within(0.05)
+        if self._lease is not None:
+            self._lease.drain_within(DRAIN_SECONDS)
         taken = 0
         try:
             while self._lease is not None and taken < DRAIN_SIZE and (self._body.remaining or 0) <= DRAIN_SIZE:
@@ -306,7 +311,7 @@ class Response:
             if not piece:
                 decoder.finish()
         except ContentDecodingError as error:
-            raise self._failed(error) from error
+            raise self._failed(error) from error.__cause__
         return piece
 
     def _pull(self, most: int) -> bytes:
@@ -317,11 +322,11 @@ class Response:
         body = self._body
         while self._lease is not None and not body.complete:
             remaining = body.remaining
-            data = self._lease.receive(most if remaining is None or remaining > most else remaining)
             try:
+                data = self._lease.receive(most if remaining is None or remaining > most else remaining)
                 payload = body.feed(data) if data else self._ended(body)
-            except OSError as error:
-                raise self._failed(error) from error
+            except KeepPoolError as error:
+                raise self._failed(error) from error.__cause__
             if body.complete:
                 # Before the caller sees the last piece: whoever asks again at once finds the connection idle.
                 self._finish()
@@ -341,8 +346,9 @@ class Response:
         assert lease is not None, "bug: finished twice"
         lease.finish(self._body)
 
-    def _failed(self, error: Exception) -> Exception:
-        if self._lease is None:
-            return error
-        lease, self._lease = self._lease, None
-        return lease.fail(error)
+    def _failed(self, error: KeepPoolError) -> KeepPoolError:
+        """Close the connection, if it is still ours, and add the exchange's facts to the error."""
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            lease.close_failed()
+        return self._exchange.blame(error)

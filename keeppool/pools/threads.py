@@ -180,7 +180,12 @@ class PoolManager:
             lease = ThreadLease(self, exchange, deadline)
         response = Response(head, reader, lease, exchange, url, decode, first, started, answered)
         if not stream:
-            response.preload()
+            try:
+                response.preload()
+            except BaseException:
+                # An interrupt between two reads leaves the rest on the connection.
+                response.close()
+                raise
         return response
 
     def stats(self) -> Stats:

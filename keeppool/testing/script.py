@@ -298,6 +298,7 @@ class ScriptedServer:
     def _serve(self, accepted: socket.socket, number: int) -> None:
         """Run one connection's script, in its own thread."""
         accepted.settimeout(self._timeout)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each `send` of a script leaves at once
         try:
             sock = self._tls.wrap_socket(accepted, server_side=True) if self._tls else accepted
         except OSError as error:

@@ -224,11 +224,18 @@ class _Brotli(_Stage):
     def _decode(self, data: bytes, limit: int) -> bytes:
         if not self._decompressor.can_accept_more_data():
             data, self._held = b"", data
-        output: bytes = self._decompressor.process(data, output_buffer_limit=limit)
+        output = bytearray(self._block(data))
+        while len(output) < limit and (block := self._block(b"")):
+            output += block
         self.ended = self._decompressor.is_finished()
         full = not self._decompressor.can_accept_more_data() or len(output) >= limit
         self.pending = bool(self._held) or (full and not self.ended)
-        return output
+        return bytes(output)
+
+    def _block(self, data: bytes) -> bytes:
+        """Decompress one block. Asked for more, the library rounds up to its next size: as much as four times."""
+        block: bytes = self._decompressor.process(data, output_buffer_limit=1)
+        return block
 
 
 class _Zstd(_Stage):

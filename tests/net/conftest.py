@@ -105,8 +105,14 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def black_hole() -> Iterator[tuple[str, int]]:
-    """An address that neither accepts nor refuses: a listener nobody serves, its queue full."""
+def black_hole(black_hole_socket: socket.socket) -> tuple[str, int]:
+    """An address that neither accepts nor refuses."""
+    return black_hole_socket.getsockname()
+
+
+@pytest.fixture
+def black_hole_socket() -> Iterator[socket.socket]:
+    """A listener whose queue is full, and that nobody serves unless the test does."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -121,7 +127,7 @@ def black_hole() -> Iterator[tuple[str, int]]:
                 break
         else:
             pytest.fail("the queue never filled")
-        yield listener.getsockname()
+        yield listener
 
 
 @pytest.fixture
@@ -186,6 +192,9 @@ def speak_tls(server_context: ssl.SSLContext) -> Handler:
             if data:
                 secured.sendall(b"hello")
             until_end(secured)
+            # Without a goodbye OpenSSL forgets the session of a server that keeps state.
+            with contextlib.suppress(OSError):
+                secured.unwrap()
         return report
 
     return handle

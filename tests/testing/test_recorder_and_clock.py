@@ -39,6 +39,8 @@ def test_waiting_in_vain_says_what_came_instead():
     events(QUEUED)
     with pytest.raises(TimeoutError, match="1 RequestServed; events so far: RequestQueued"):
         events.wait_for(RequestServed, timeout=0)
+    with pytest.raises(TimeoutError, match="2 RequestQueued"):
+        events.wait_for(RequestQueued, n=2, timeout=0)
 
 
 def test_the_clock_moves_when_told_and_never_back():

@@ -26,7 +26,11 @@ def head(*lines: bytes, status: int = 200, version: bytes = b"1.1"):
     return parse_head(b"\r\n".join([b"HTTP/%b %d X" % (version, status), *lines, b"", b""]))
 
 
-CL, TE, BOTH = (b"Content-Length: 5",), (b"Transfer-Encoding: chunked",), (b"Transfer-Encoding: chunked", b"Content-Length: 5")
+CL, TE, BOTH = (
+    (b"Content-Length: 5",),
+    (b"Transfer-Encoding: chunked",),
+    (b"Transfer-Encoding: chunked", b"Content-Length: 5"),
+)
 RANGES = b"Content-Type: multipart/byteranges; boundary=b"
 
 # (section, method, status, fields, answer)

@@ -9,7 +9,7 @@ import pytest
 from keeppool.errors import InvalidHeader
 from keeppool.wire.fields import EMPTY, field_block, is_token
 
-CONTROLS = [bytes([byte]) for byte in [*range(0x00, 0x09), *range(0x0A, 0x20), 0x7F]]
+CONTROLS = [bytes([byte]) for byte in [*range(0x09), *range(0x0A, 0x20), 0x7F]]
 
 
 def test_fields_keep_their_order_and_case():

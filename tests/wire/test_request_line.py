@@ -31,7 +31,9 @@ def test_a_method_that_is_no_token_is_refused(name):
     assert caught.value.method == name
 
 
-@pytest.mark.parametrize("target", ["/", "*", "/a?b=c&d=%20", "http://a/b", "example.com:443", "/!$&'()*+,;=:@~-._{}|^"])
+@pytest.mark.parametrize(
+    "target", ["/", "*", "/a?b=c&d=%20", "http://a/b", "example.com:443", "/!$&'()*+,;=:@~-._{}|^"]
+)
 def test_visible_ascii_is_a_target(target):
     """Percent-encoding is done before; what is visible passes unchanged."""
     assert check_target(target) == target.encode()

@@ -15,7 +15,7 @@ NGINX = (
     b"Content-Length: 1024\r\nLast-Modified: Sat, 22 Nov 2025 04:00:00 GMT\r\nConnection: keep-alive\r\n"
     b'ETag: "69213ab0-400"\r\nAccept-Ranges: bytes\r\n\r\n'
 )
-CONTROLS = [bytes([byte]) for byte in [*range(0x00, 0x09), *range(0x0B, 0x20), 0x7F]]
+CONTROLS = [bytes([byte]) for byte in [*range(0x09), *range(0x0B, 0x20), 0x7F]]
 
 
 def facts(head):
@@ -175,7 +175,9 @@ def test_a_fold_with_a_control_character_is_refused(control):
         parse_head(head_of(b"A: b", b" c%bd" % control))
 
 
-@pytest.mark.parametrize("head", [b"", b"\r\n", b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nA: b\r\n"])
+@pytest.mark.parametrize(
+    "head", [b"", b"\r\n", b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nA: b\r\n"]
+)
 def test_a_head_without_its_end_is_refused(head):
     """`parse_head` is for whole heads."""
     with pytest.raises(InvalidHead, match="empty line"):
@@ -225,10 +227,12 @@ def test_every_cut_of_an_invalid_head_is_refused(bad):
     for parts in every_cut(head_of(bad, b"C: d")):
         reader = HeadReader()
         with pytest.raises(InvalidHead):
-            assert not any([reader.feed(part) for part in parts])
+            assert not any(reader.feed(part) for part in parts)
 
 
-@pytest.mark.parametrize("start", [b"X", b"<html>", b"\r\nHTTP/1.1", b" HTTP", b"HTTP 200", b"HTTQ", b"\x16\x03\x01", b"+OK"])
+@pytest.mark.parametrize(
+    "start", [b"X", b"<html>", b"\r\nHTTP/1.1", b" HTTP", b"HTTP 200", b"HTTQ", b"\x16\x03\x01", b"+OK"]
+)
 def test_bytes_that_cannot_be_http_fail_at_once(start):
     """No wait for an end that will not come; a TLS or SMTP server on the wrong port is told from the first bytes."""
     for parts in every_cut(start):
@@ -284,7 +288,7 @@ def test_too_many_fields_are_refused(line_end):
 
 
 def test_a_long_line_without_a_colon_costs_no_more_than_its_length():
-    """64 KiB of name characters: a search that started anew at each of them would take seconds, and trip the timeout."""
+    """64 KiB of name characters; a search starting anew at each of them, 200 times, would trip the timeout."""
     for _ in range(200):
         with pytest.raises(InvalidHead):
             HeadReader().feed(head_of(b"a" * 65000))
@@ -297,7 +301,23 @@ def test_field_lines_of_a_trailer_section_are_parsed_alike():
 
 
 LINE_PARTS = st.sampled_from(
-    [b"\r\n", b"\n", b"\r", b": ", b":", b" ", b"\t", b"A", b"Content-Length", b"x y", b"\x00", b"\xe9", b"7", b";", b"\r\nB: c"]
+    [
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b": ",
+        b":",
+        b" ",
+        b"\t",
+        b"A",
+        b"Content-Length",
+        b"x y",
+        b"\x00",
+        b"\xe9",
+        b"7",
+        b";",
+        b"\r\nB: c",
+    ]
 )
 
 

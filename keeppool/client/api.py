@@ -1,0 +1,48 @@
+"""`keeppool.get` and its siblings: requests without a session to look after.
+
+Decides: that they share one pool, and no cookies. Two calls to one host use one connection, unlike in requests, where
+    each call has connections of its own; a cookie an answer sets is sent on by the redirects of that call only, as in
+    requests.
+Does not know: anything else; the session does the work. A program that wants limits, headers or cookies of its own
+    makes a `Session`.
+
+The shared session is made when the first of these names is used, and closed when the interpreter ends.
+
+Thread safety: any thread.
+"""
+
+from __future__ import annotations
+
+import atexit
+
+from keeppool.client.response import Response
+from keeppool.client.session import Session
+
+
+class SharedSession(Session):
+    """The session behind the functions. It forgets cookies with each call."""
+
+    def _keep_cookies(self, answer: Response) -> None:
+        from keeppool.client.cookies import CookieJar, keep_cookies
+
+        request = answer.request
+        if request.cookies is None:
+            request.cookies = CookieJar()
+        keep_cookies(request.cookies, request, answer.raw.head)
+
+    def __reduce__(self) -> str:
+        # Functions can be pickled, so their session can: another process has one of its own.
+        return "shared_session"
+
+
+shared_session = SharedSession()
+atexit.register(shared_session.close)
+
+request = shared_session.request
+get = shared_session.get
+options = shared_session.options
+head = shared_session.head
+post = shared_session.post
+put = shared_session.put
+patch = shared_session.patch
+delete = shared_session.delete

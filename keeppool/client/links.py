@@ -1,0 +1,30 @@
+"""The Link header: relations of an answer to other resources, such as the next page.
+
+Source: RFC 8288 §3 (syntax), §3.3 (rel).
+"""
+
+from __future__ import annotations
+
+import re
+
+_LINK = re.compile(r"<([^>]*)>((?:[^,\"]|\"(?:[^\"\\]|\\.)*\")*)")
+_PARAMETER = re.compile(r";\s*([^\s=;,]+)\s*(?:=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^;,]*)))?")
+_ESCAPED = re.compile(r"\\(.)")
+
+
+def parse_links(value: str) -> dict[str, dict[str, str]]:
+    """Read a Link field.
+
+    Args:
+        value: Its value, several fields joined by commas.
+
+    Returns:
+        From relation (or URL, where there is none) to the link's `url` and parameters, as requests gives it.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for url, rest in _LINK.findall(value):
+        link = {"url": url.strip()}
+        for name, quoted, plain in _PARAMETER.findall(rest):
+            link.setdefault(name, _ESCAPED.sub(r"\1", quoted) or plain.strip(" '"))
+        found[link.get("rel", link["url"])] = link
+    return found

@@ -1,0 +1,386 @@
+"""What a caller gets when servers answer, misbehave, or die at a chosen point."""
+
+import pytest
+
+from keeppool import HostConfig, Limits, PoolManager, Timeout, errors
+from keeppool.events import RequestResent, Why
+from keeppool.testing import RawConnection, ScriptedServer
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def answer_once_then(*rest):
+    """A connection that answers one request well, then does the rest at the second one."""
+    return [RawConnection.read_request, OK, RawConnection.read_request, *rest]
+
+
+SERVE = [RawConnection.read_request, OK, RawConnection.read_request, OK, RawConnection.read_until_closed]
+
+
+@pytest.fixture
+def pool(recorder):
+    with PoolManager(timeout=5, on_event=recorder) as pool:
+        yield pool
+
+
+def is_settled(pool):
+    stats = pool.stats()
+    return stats.busy == stats.connecting == stats.waiting == 0 and stats.opened == stats.open + stats.closed
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", errors.InvalidHead),
+        (b"HTTP/2 200\r\n\r\n", errors.InvalidHead),
+        (b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n", errors.InvalidHead),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70000 + b"\r\n\r\n", errors.HeadTooLarge),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 300 + b"\r\n", errors.HeadTooLarge),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", errors.InvalidLength),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", errors.InvalidLength),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", errors.InvalidChunk),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", errors.IncompleteBody),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", errors.IncompleteBody),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", errors.TruncatedHead),
+        (b"", errors.ServerDisconnected),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nzzzz", errors.ContentDecodingError),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 30, errors.InvalidHead),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_lying_server_gets_its_own_error_and_the_pool_stays_usable(pool, answer, kind, stream):
+    with ScriptedServer([RawConnection.read_request, answer], SERVE) as server:
+        with pytest.raises(kind) as raised, pool.request("GET", server.url, stream=stream) as response:
+            response.read()
+        error = raised.value
+        assert error.origin == server.url
+        assert error.sent > 0
+        assert error.received == len(answer) or kind is errors.HeadTooLarge
+        assert is_settled(pool)
+        assert pool.request("GET", server.url).data == b"ok"
+
+
+def test_interim_answers_are_skipped(pool):
+    with ScriptedServer([RawConnection.read_request, b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK]) as server:
+        assert pool.request("GET", server.url).data == b"ok"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("end", [RawConnection.close, RawConnection.reset])
+def test_an_idempotent_request_survives_a_reused_connection_that_dies_unanswered(pool, recorder, method, end):
+    with ScriptedServer(answer_once_then(end), [RawConnection.read_request, OK]) as server:
+        pool.request("GET", server.url)
+        assert pool.request(method, server.url).status == 200
+        assert len(server.connections) == 2
+    assert len(recorder.of(RequestResent)) == 1
+    assert pool.stats().resent == 1
+
+
+@pytest.mark.parametrize("end", [RawConnection.close, RawConnection.reset])
+def test_a_post_that_died_unanswered_is_not_sent_again(pool, end):
+    with ScriptedServer(answer_once_then(end), SERVE) as server:
+        pool.request("GET", server.url)
+        with pytest.raises(errors.ServerDisconnected) as raised:
+            pool.request("POST", server.url, body=b"pay 100")
+        assert not raised.value.retry_safe
+        assert raised.value.sent > 0
+        assert len(server.connections) == 1
+    assert is_settled(pool)
+
+
+def test_a_post_with_an_idempotency_key_is_sent_again(pool):
+    with ScriptedServer(answer_once_then(RawConnection.close), [RawConnection.read_request, OK]) as server:
+        pool.request("GET", server.url)
+        answer = pool.request("POST", server.url, body=b"pay 100", headers={"Idempotency-Key": "1"})
+        assert answer.status == 200
+        assert server.requests[-1].body == b"pay 100"
+
+
+def test_a_request_on_a_fresh_connection_is_not_sent_again(pool):
+    with ScriptedServer([RawConnection.read_request, RawConnection.close]) as server:
+        with pytest.raises(errors.ServerDisconnected) as raised:
+            pool.request("GET", server.url)
+        assert raised.value.retry_safe
+        assert len(server.connections) == 1
+
+
+def test_a_request_is_resent_once_and_no_more(pool):
+    with ScriptedServer(answer_once_then(RawConnection.close), [RawConnection.read_request]) as server:
+        pool.request("GET", server.url)
+        with pytest.raises(errors.ServerDisconnected):
+            pool.request("GET", server.url)
+        assert len(server.connections) == 2
+
+
+def test_one_byte_of_an_answer_forbids_to_resend(pool):
+    with ScriptedServer(answer_once_then(b"H", RawConnection.reset), SERVE) as server:
+        pool.request("GET", server.url)
+        with pytest.raises((errors.ReadError, errors.TruncatedHead)):
+            pool.request("GET", server.url)
+        assert len(server.connections) == 1
+
+
+def test_a_generator_already_pulled_forbids_to_resend(pool):
+    with ScriptedServer(answer_once_then(RawConnection.close), SERVE) as server:
+        pool.request("GET", server.url)
+        with pytest.raises(errors.ExchangeError):
+            pool.request("PUT", server.url, body=iter([b"a", b"b"]))
+        assert len(server.connections) == 1
+
+
+def test_a_408_on_a_reused_connection_counts_as_closed(pool):
+    late = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with ScriptedServer(answer_once_then(late), [RawConnection.read_request, OK]) as server:
+        pool.request("GET", server.url)
+        assert pool.request("GET", server.url).status == 200
+
+
+def test_a_408_on_a_fresh_connection_is_the_answer(pool):
+    late = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+    with ScriptedServer([RawConnection.read_request, late]) as server:
+        assert pool.request("GET", server.url).status == 408
+        assert pool.stats().closed_by[Why.SERVER_CLOSE] == 1
+
+
+@pytest.mark.parametrize("extra", [OK, b"\r\n", b"x"])
+def test_bytes_behind_an_answer_are_never_an_answer(pool, extra):
+    with ScriptedServer([RawConnection.read_request, OK + extra, RawConnection.read_until_closed], SERVE) as server:
+        assert pool.request("GET", server.url + "/1").data == b"ok"
+        assert pool.request("GET", server.url + "/2").data == b"ok"
+        assert [request.target for request in server.requests] == ["/1", "/2"]
+        assert len(server.connections) == 2
+    assert pool.stats().closed_by[Why.UNASKED_DATA] == 1
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+def test_a_body_behind_an_answer_that_has_none_closes_the_connection(pool, status):
+    poisoned = b"HTTP/1.1 " + status + b"\r\nContent-Length: 4\r\n\r\nevil"
+    with ScriptedServer([RawConnection.read_request, poisoned, RawConnection.read_until_closed], SERVE) as server:
+        assert pool.request("GET", server.url).data == b""
+        assert pool.request("GET", server.url).data == b"ok"
+        assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", Why.SERVER_CLOSE),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Why.SERVER_CLOSE),
+        (b"HTTP/1.1 200 OK\r\n\r\nok", Why.CLOSE_DELIMITED),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            Why.AMBIGUOUS_FRAMING,
+        ),
+        (b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=0\r\nContent-Length: 2\r\n\r\nok", Why.HINT_TIMEOUT),
+        (b"HTTP/1.1 200 OK\r\nKeep-Alive: max=1\r\nContent-Length: 2\r\n\r\nok", Why.HINT_MAX),
+    ],
+)
+def test_a_connection_that_cannot_carry_another_request_is_closed_with_its_reason(pool, answer, why):
+    with ScriptedServer([RawConnection.read_request, answer]) as server:
+        assert pool.request("GET", server.url).data == b"ok"
+    assert pool.stats().closed_by[why] == 1
+    assert pool.stats().open == 0
+
+
+def test_http_1_0_with_keep_alive_is_reused(pool):
+    answer = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
+    script = [RawConnection.read_request, answer, RawConnection.read_request, answer]
+    with ScriptedServer(script) as server:
+        host = HostConfig(http_version="1.0")
+        for _ in range(2):
+            assert pool.request("GET", server.url, host=host).data == b"ok"
+        assert [request.version for request in server.requests] == ["1.0", "1.0"]
+        assert server.requests[0].headers["connection"] == "keep-alive"
+        assert len(server.connections) == 1
+
+
+def test_keep_alive_off_says_close_and_closes(pool):
+    with ScriptedServer([RawConnection.read_request, OK]) as server:
+        pool.request("GET", server.url, host=HostConfig(keep_alive=False))
+        assert server.requests[0].headers["connection"] == "close"
+    assert pool.stats().closed_by[Why.CLIENT_CLOSE] == 1
+
+
+def test_a_refusal_that_comes_during_a_large_upload_is_the_answer(pool):
+    refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
+
+    def refuse(connection):
+        connection.read_head()
+        connection.send(refusal)
+        connection.read_until_closed()
+
+    with ScriptedServer(refuse, SERVE) as server:
+        answer = pool.request("POST", server.url, body=bytes(50_000_000))
+        assert (answer.status, answer.data) == (413, b"big")
+        assert pool.stats().closed_by[Why.REQUEST_UNSENT] == 1
+        assert pool.request("GET", server.url).data == b"ok"
+
+
+def test_a_refusal_is_read_although_the_server_resets_the_upload(pool):
+    refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
+
+    def refuse(connection):
+        connection.read_head()
+        connection.send(refusal)
+        connection.close()
+
+    with ScriptedServer(refuse) as server:
+        try:
+            assert pool.request("POST", server.url, body=bytes(50_000_000)).status == 413
+        except errors.ExchangeError as error:
+            # The reset may overtake the refusal; then the error must say that bytes had left.
+            assert error.sent > 0
+    assert is_settled(pool)
+
+
+def test_a_body_waits_for_100_continue(pool):
+    def invite(connection):
+        connection.read_head()
+        connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert connection.read_request().body == b"please"
+        connection.send(OK)
+
+    with ScriptedServer(invite) as server:
+        assert pool.request("POST", server.url, body=b"please", headers={"Expect": "100-continue"}).data == b"ok"
+
+
+def test_a_refused_expectation_sends_no_body_and_no_other_request_on_that_connection(pool):
+    refusal = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
+    seen = []
+
+    def refuse(connection):
+        connection.read_head()
+        connection.send(refusal)
+        seen.append(connection.read_until_closed())
+
+    with ScriptedServer(refuse, SERVE) as server:
+        assert pool.request("PUT", server.url, body=b"please", headers={"Expect": "100-continue"}).status == 417
+        assert pool.request("GET", server.url).data == b"ok"
+    assert seen == [b""]
+
+
+@pytest.mark.parametrize("length", ["2", "9"])
+def test_a_body_of_the_wrong_length_is_the_callers_error(pool, length):
+    with ScriptedServer([RawConnection.read_until_closed], SERVE) as server:
+        with pytest.raises(errors.BodyLengthError) as raised:
+            pool.request("POST", server.url, body=iter([b"four"]), headers={"Content-Length": length})
+        assert (raised.value.expected, raised.value.actual) == (int(length), 4)
+        assert is_settled(pool)
+        assert pool.request("GET", server.url).data == b"ok"
+
+
+def test_an_error_in_the_callers_body_reaches_the_caller_and_frees_the_slot(pool):
+    def broken():
+        yield b"first"
+        raise RuntimeError("disk on fire")
+
+    with ScriptedServer([RawConnection.read_until_closed], SERVE) as server:
+        with pytest.raises(RuntimeError, match="disk on fire"):
+            pool.request("POST", server.url, body=broken())
+        assert is_settled(pool)
+        assert pool.request("GET", server.url).data == b"ok"
+
+
+def test_a_silent_server_is_a_read_timeout(pool):
+    with ScriptedServer([RawConnection.read_request, RawConnection.read_until_closed]) as server:
+        with pytest.raises(errors.ReadTimeout) as raised:
+            pool.request("GET", server.url, timeout=0.05)
+        assert raised.value.limit == 0.05
+        assert isinstance(raised.value, TimeoutError)
+        assert is_settled(pool)
+
+
+def test_a_dripping_server_is_ended_by_the_total_timeout(pool):
+    def drip(connection):
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while True:
+            connection.send(b"x" * 100)
+
+    with ScriptedServer(drip, timeout=10) as server:
+        response = pool.request("GET", server.url, timeout=Timeout(total=0.1), stream=True)
+        with pytest.raises(errors.TotalTimeout) as raised:
+            list(response.stream(1))
+        assert raised.value.limit == 0.1
+        assert is_settled(pool)
+
+
+def test_a_server_that_takes_nothing_is_a_write_timeout(pool):
+    with ScriptedServer([RawConnection.read_head, lambda connection: connection.wait(done)]) as server:
+        import threading
+
+        done = threading.Event()
+        try:
+            with pytest.raises(errors.WriteTimeout):
+                pool.request("POST", server.url, body=bytes(100_000_000), timeout=0.1)
+        finally:
+            done.set()
+        assert is_settled(pool)
+
+
+def test_a_timeout_of_one_request_is_not_the_next_ones():
+    with PoolManager() as pool, ScriptedServer(SERVE) as server:
+        pool.request("GET", server.url, timeout=0.5)
+        connection = pool._state.idle_connections()[0]
+        pool.request("GET", server.url, timeout=9)
+        assert connection.stream._timeout == 9
+
+
+def test_a_full_pool_says_what_it_looked_like():
+    with PoolManager(Limits(per_host=1)) as pool, ScriptedServer(SERVE) as server:
+        big = pool.request("GET", server.url, stream=True)
+        assert big.status == 200
+        holder = pool._acquire(pool._locate(server.url).route, Timeout(), pool.now(), None)
+        with pytest.raises(errors.PoolTimeout, match=r"1/1 in use, 1 waiting, oldest held \d+\.\d s") as raised:
+            pool.request("GET", server.url, timeout=Timeout(pool=0.01))
+        assert raised.value.in_use == 1
+        assert pool.stats().waiting == 0
+        pool.release(holder, None)
+        assert pool.request("GET", server.url).data == b"ok"
+
+
+def test_a_full_queue_is_said_at_once():
+    with (
+        PoolManager(Limits(per_host=1, waiting=0)) as pool,
+        ScriptedServer([RawConnection.read_request, OK[:-1]]) as server,
+        pool.request("GET", server.url, stream=True),
+        pytest.raises(errors.QueueFull),
+    ):
+        pool.request("GET", server.url)
+
+
+def test_a_closed_pool_refuses(pool):
+    pool.close()
+    with pytest.raises(errors.PoolClosed):
+        pool.request("GET", "http://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "options", "kind"),
+    [
+        ("GET", "ftp://example.com/", {}, errors.InvalidSchema),
+        ("GET", "example.com", {}, errors.MissingSchema),
+        ("GET", "http://", {}, errors.InvalidURL),
+        ("GET", "http:///path", {}, errors.InvalidURL),
+        ("GET", "http://a:99999/", {}, errors.InvalidURL),
+        ("GET", "http://a:0/", {}, errors.InvalidURL),
+        ("GET", "http://a/\r\nX: y", {}, errors.InvalidURL),
+        ("GET", "http://a\x00b/", {}, errors.InvalidURL),
+        ("GET", "", {}, errors.MissingSchema),
+        ("GE T", "http://127.0.0.1/", {}, errors.InvalidMethod),
+        ("GET\r\n", "http://127.0.0.1/", {}, errors.InvalidMethod),
+        ("GET", "http://127.0.0.1/", {"headers": {"X": "a\r\nEvil: b"}}, errors.InvalidHeader),
+        ("GET", "http://127.0.0.1/", {"headers": {"X Y": "a"}}, errors.InvalidHeader),
+        ("GET", "http://127.0.0.1/", {"headers": {"X": 3}}, errors.InvalidHeader),
+        ("POST", "http://127.0.0.1/", {"body": object()}, errors.InvalidBody),
+        ("POST", "http://127.0.0.1/", {"body": b"x", "headers": {"Content-Length": "ten"}}, errors.InvalidHeader),
+        ("GET", "http://127.0.0.1/", {"timeout": -1}, errors.ConfigError),
+        ("GET", "http://127.0.0.1/", {"timeout": "5"}, errors.ConfigError),
+        ("GET", "http://127.0.0.1/", {"host": HostConfig(proxy="gopher://x")}, errors.InvalidProxyURL),
+    ],
+)
+def test_bad_input_has_its_own_error_and_opens_nothing(pool, method, url, options, kind):
+    with pytest.raises(kind):
+        pool.request(method, url, **options)
+    assert pool.stats().opened == 0
+    assert is_settled(pool)

@@ -1,0 +1,142 @@
+"""The body as a caller reads it: whole, in pieces, as a file, decoded or not, to the end or not."""
+
+import gzip
+import io
+import json
+
+import pytest
+
+from keeppool import PoolManager, errors
+from keeppool.events import Why
+from keeppool.testing import Manners, RawConnection, ScriptedServer
+
+BODY = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def pool():
+    with PoolManager(timeout=5) as pool:
+        yield pool
+
+
+@pytest.fixture(params=["length", "chunked", "close", "gzip", "gzip chunked"])
+def site(request, sites):
+    coding = "gzip" if "gzip" in request.param else None
+    framing = request.param.removeprefix("gzip").strip() or "length"
+    return sites.add(Manners(framing=framing, coding=coding, body=BODY))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("amt", [1, 7, 4096, 10240, 10241, 1 << 20])
+def test_read_gives_exactly_what_was_asked_until_the_end(pool, site, stream, amt):
+    with pool.request("GET", site.url, stream=stream) as response:
+        pieces = iter(lambda: response.read(amt), b"")
+        *full, last = pieces
+        assert all(len(piece) == amt for piece in full)
+        assert b"".join([*full, last]) == BODY
+        assert response.read() == b""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("amt", [1, 100, 65536])
+def test_stream_gives_the_same_body_in_pieces_of_at_most_amt(pool, site, stream, amt):
+    response = pool.request("GET", site.url, stream=stream)
+    pieces = list(response.stream(amt))
+    assert b"".join(pieces) == BODY
+    assert max(map(len, pieces)) <= amt
+
+
+def test_data_can_be_looked_at_any_number_of_times(pool, site):
+    response = pool.request("GET", site.url, stream=True)
+    assert response.data == response.data == BODY
+
+
+def test_a_response_can_be_wrapped_as_a_file(pool, site):
+    response = pool.request("GET", site.url, stream=True)
+    assert io.BufferedReader(response).read() == BODY
+
+
+def test_the_connection_is_back_before_the_last_piece_is_seen(pool, sites):
+    site = sites.add(Manners(body=BODY))
+    response = pool.request("GET", site.url, stream=True)
+    while response.read(1000):
+        if response._lease is None:
+            break
+    assert pool.stats().idle == 1
+    pool.request("GET", site.url)
+    assert site.opened == 1
+
+
+def test_data_after_streaming_says_that_it_is_gone(pool, sites):
+    response = pool.request("GET", sites.add(Manners(body=BODY)).url, stream=True)
+    response.read(10)
+    with pytest.raises(errors.StreamConsumedError):
+        _ = response.data
+    response.close()
+
+
+def test_a_body_can_be_had_undecoded(pool, sites):
+    url = sites.add(Manners(coding="gzip", body=BODY)).url
+    assert gzip.decompress(pool.request("GET", url, decode_content=False).data) == BODY
+    with pool.request("GET", url, stream=True) as response:
+        assert gzip.decompress(response.read(decode_content=False)) == BODY
+
+
+def test_the_choice_of_decoding_comes_too_late_after_the_first_byte(pool, sites):
+    with pool.request("GET", sites.add(Manners(coding="gzip", body=BODY)).url, stream=True) as response:
+        response.read(1)
+        with pytest.raises(errors.StreamConsumedError):
+            response.read(1, decode_content=False)
+
+
+def test_closing_early_closes_the_connection_and_frees_its_slot(pool, sites):
+    with pool.request("GET", sites.add(Manners(body=50_000_000)).url, stream=True) as response:
+        response.read(10)
+    assert pool.stats().closed_by[Why.BODY_UNREAD] == 1
+    assert pool.stats().open == 0
+
+
+def test_draining_a_small_rest_saves_the_connection(pool, sites):
+    site = sites.add(Manners(body=60_000))
+    response = pool.request("GET", site.url, stream=True)
+    response.drain_conn()
+    assert response.closed
+    pool.request("GET", site.url)
+    assert site.opened == 1
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_draining_a_large_rest_closes_instead(pool, sites, framing):
+    response = pool.request("GET", sites.add(Manners(framing=framing, body=50_000_000)).url, stream=True)
+    response.drain_conn()
+    assert pool.stats().closed_by[Why.BODY_UNREAD] == 1
+
+
+def test_headers_are_found_in_any_case_and_keep_their_repeats(pool):
+    head = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nX-\xc3\x84: no\r\nContent-Length: 0\r\n\r\n"
+    head = head.replace(b"X-\xc3\x84: no\r\n", b"X-Name: \xe4\r\n")
+    with ScriptedServer([RawConnection.read_request, head]) as server:
+        response = pool.request("GET", server.url)
+    assert response.headers["SET-COOKIE"] == "a=1, b=2"
+    assert response.headers.getlist("set-cookie") == ["a=1", "b=2"]
+    assert response.headers["x-name"] == "ä"
+
+
+def test_trailers_are_there_when_the_body_is(pool):
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 9\r\n\r\n"
+    with ScriptedServer([RawConnection.read_request, answer]) as server:
+        response = pool.request("GET", server.url)
+    assert response.trailers == [(b"X-Sum", b"9")]
+
+
+def test_json_is_parsed(pool, sites):
+    site = sites.add(Manners(body=json.dumps({"ä": 1}).encode()))
+    assert pool.request("GET", site.url).json() == {"ä": 1}
+
+
+def test_a_byteranges_body_without_a_length_ends_at_its_last_delimiter(pool):
+    body = b"--X\r\nContent-Range: bytes 0-1/9\r\n\r\nab\r\n--X--"
+    head = b"HTTP/1.1 206 Partial Content\r\nContent-Type: multipart/byteranges; boundary=X\r\n\r\n"
+    with ScriptedServer([RawConnection.read_request, head + body, RawConnection.read_until_closed]) as server:
+        assert pool.request("GET", server.url).data == body
+    assert pool.stats().closed_by[Why.CLOSE_DELIMITED] == 1

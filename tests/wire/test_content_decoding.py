@@ -1,0 +1,216 @@
+"""Content codings: every cut decodes alike, damage is told, output is bounded."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import zlib
+
+import pytest
+from cuts import every_cut
+
+from keeppool.errors import ContentDecodingError
+from keeppool.wire import decode
+from keeppool.wire.decode import Decoder, accept_encoding, content_decoder
+
+brotli = pytest.importorskip("brotli")
+zstd = (
+    pytest.importorskip("compression.zstd")
+    if decode.sys.version_info >= (3, 14)
+    else pytest.importorskip("backports.zstd")
+)
+
+#: What a decoder may give beyond the limit: Brotli hands out whole blocks.
+SLACK = 32768
+
+
+def bare_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+def gz(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+PACK = {
+    "gzip": (b"gzip", gz),
+    "x-gzip": (b"X-GZIP", gz),
+    "zlib": (b"deflate", zlib.compress),
+    "bare deflate": (b"deflate", bare_deflate),
+    "br": (b"br", brotli.compress),
+    "zstd": (b"zstd", zstd.compress),
+    "gzip in br": (b"gzip, br", lambda data: brotli.compress(gz(data))),
+    "zstd in gzip": (b"zstd ,identity,, gzip", lambda data: gz(zstd.compress(data))),
+    "five": (b"deflate, gzip, br, zstd, gzip", lambda d: gz(zstd.compress(brotli.compress(gz(zlib.compress(d)))))),
+}
+#: Neither all alike nor all different, and longer than one step of the tests' limits.
+TEXT = b"".join([b"%d bottles of beer, " % number for number in range(60)])
+NOISE = random.Random(1).randbytes(300)
+
+
+def decoder_for(value: bytes) -> Decoder:
+    decoder = content_decoder(value)
+    assert decoder is not None
+    return decoder
+
+
+def decoded(decoder: Decoder, parts: list[bytes], limit: int = 65536) -> bytes:
+    """Decode all parts as a driver does, checking the bound on the way."""
+    pieces = []
+    for part in parts:
+        pieces.append(decoder.feed(part, limit))
+        while decoder.pending:
+            pieces.append(decoder.feed(b"", limit))
+    decoder.finish()
+    assert max(map(len, pieces), default=0) <= limit + SLACK
+    return b"".join(pieces)
+
+
+@pytest.mark.parametrize("name", PACK)
+@pytest.mark.parametrize("data", [b"", b"a", TEXT, NOISE], ids=["empty", "one byte", "text", "noise"])
+def test_every_cut_decodes_to_the_same(name, data):
+    """The cut of the input and the bound on the output change nothing."""
+    value, pack = PACK[name]
+    packed = pack(data)
+    for parts in every_cut(packed):
+        assert decoded(decoder_for(value), parts) == data
+    for limit in (1, 2, 7, 100, len(data) or 1):
+        assert decoded(decoder_for(value), [packed], limit) == data
+        assert decoded(decoder_for(value), [packed[at : at + 1] for at in range(len(packed))], limit) == data
+
+
+@pytest.mark.parametrize("name", PACK)
+def test_data_that_stops_short_is_told(name):
+    """Wherever it stops: a body whose framing was complete can still be cut."""
+    value, pack = PACK[name]
+    packed = pack(TEXT)
+    for size in range(1, len(packed)):
+        with pytest.raises(ContentDecodingError) as caught:
+            decoded(decoder_for(value), [packed[:size]])
+        assert caught.value.coding
+
+
+@pytest.mark.parametrize("name", ["gzip", "zlib", "br", "zstd"])
+def test_damaged_data_is_told(name):
+    """With the coding's name and the library's own error as cause."""
+    value, _ = PACK[name]
+    with pytest.raises(ContentDecodingError, match="is damaged") as caught:
+        decoded(
+            decoder_for(value), [b"\x78\x9c\xff\xff\xff this is no compressed data at all, whatever the field says"]
+        )
+    assert caught.value.coding == value.decode()
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("name", ["gzip", "zlib", "zstd"])
+def test_a_wrong_check_sum_is_damage(name):
+    """A flipped bit does not go by in silence where the format can tell."""
+    value, pack = PACK[name]
+    packed = pack(TEXT)
+    if name == "zstd":
+        packed = zstd.compress(TEXT, options={zstd.CompressionParameter.checksum_flag: 1})
+    broken = bytearray(packed)
+    broken[-6 if name == "gzip" else -1] ^= 1
+    for parts in ([bytes(broken)], [bytes(broken[:-1]), bytes(broken[-1:])]):
+        with pytest.raises(ContentDecodingError, match="is damaged"):
+            decoded(decoder_for(value), parts)
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_several_members_are_one_body(name):
+    """RFC 1952 §2.2 and RFC 8878 §3.1; an empty member between them ends nothing."""
+    value, pack = PACK[name]
+    packed = pack(b"one ") + pack(b"") + pack(b"two")
+    for parts in every_cut(packed):
+        assert decoded(decoder_for(value), parts) == b"one two"
+        assert decoded(decoder_for(value), parts, limit=1) == b"one two"
+    with pytest.raises(ContentDecodingError):
+        decoded(decoder_for(value), [packed[:-1]])
+
+
+@pytest.mark.parametrize("garbage", [b"\x00" * 20, b"\x1f", b"\x1fx", b"garbage", b"\x00\x1f\x8b"])
+@pytest.mark.parametrize("name", ["gzip", "zlib", "bare deflate"])
+def test_bytes_behind_the_data_are_ignored_as_gzip_does(name, garbage):
+    """Old servers pad; browsers and gzip(1) ignore it."""
+    value, pack = PACK[name]
+    for parts in every_cut(pack(b"data") + garbage):
+        assert decoded(decoder_for(value), parts) == b"data"
+
+
+@pytest.mark.parametrize("name", ["br", "zstd"])
+def test_bytes_behind_newer_codings_are_damage(name):
+    """Their formats leave no room for padding, and no server is known to send any."""
+    value, pack = PACK[name]
+    for parts in every_cut(pack(b"data") + b"garbage"):
+        with pytest.raises(ContentDecodingError):
+            decoded(decoder_for(value), parts)
+
+
+BOMB = b"\0" * 5_000_000
+
+
+@pytest.mark.parametrize("name", PACK)
+def test_a_bomb_is_given_out_in_bounded_steps(name):
+    """A kilobyte may stand for gigabytes; no step makes more than asked for, whatever coding."""
+    value, pack = PACK[name]
+    packed = pack(BOMB)
+    decoder = decoder_for(value)
+    total = 0
+    for at in range(0, len(packed), 1024):
+        piece = decoder.feed(packed[at : at + 1024], 10_000)
+        assert len(piece) <= 10_000 + SLACK
+        total += len(piece)
+    assert total < len(BOMB)
+    assert decoder.pending
+    while decoder.pending:
+        piece = decoder.feed(b"", 100_000)
+        assert len(piece) <= 100_000 + SLACK
+        total += len(piece)
+    decoder.finish()
+    assert total == len(BOMB)
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_not_no_limit(limit):
+    """To zlib, 0 stands for "all of it"; that must not be one subtraction away."""
+    decoder = decoder_for(b"gzip")
+    assert len(decoder.feed(gz(BOMB), limit)) == 1
+
+
+def test_a_zstd_window_beyond_what_http_allows_is_refused():
+    """RFC 9659 §3: 8 MiB. The window is memory asked of us by the server."""
+    level = {zstd.CompressionParameter.window_log: 24, zstd.CompressionParameter.enable_long_distance_matching: 1}
+    packer = zstd.ZstdCompressor(options=level)
+    packed = packer.compress(NOISE) + packer.flush()
+    with pytest.raises(ContentDecodingError):
+        decoded(decoder_for(b"zstd"), [packed])
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"identity", b" Identity ,", b"compress", b"gzip, unknown", b"gzip;q=1", b"utf-8"]
+)
+def test_nothing_to_decode_or_not_known(value):
+    """The body is then given as it is, with its Content-Encoding for the caller to see."""
+    assert content_decoder(value) is None
+
+
+def test_too_many_codings_are_refused():
+    """Each may multiply by a thousand."""
+    with pytest.raises(ContentDecodingError) as caught:
+        content_decoder(b", ".join([b"gzip"] * 6))
+    assert caught.value.coding == "gzip, gzip, gzip, gzip, gzip, gzip"
+
+
+@pytest.mark.parametrize("name", PACK)
+def test_no_data_at_all_is_complete(name):
+    """HEAD, 204 and 304 carry the field and no content."""
+    value, _ = PACK[name]
+    assert decoded(decoder_for(value), []) == b""
+    assert decoded(decoder_for(value), [b""]) == b""
+
+
+def test_what_is_offered_can_be_decoded():
+    """Each coding offered has a decoder, and the newer ones are offered where their libraries are."""
+    assert accept_encoding() == "gzip, deflate, br, zstd"
+    assert all(content_decoder(coding.strip().encode()) for coding in accept_encoding().split(","))
