@@ -11,10 +11,13 @@ Source: RFC 9110 §15.4 (redirection), §10.2.2 (Location); for what browsers do
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from keeppool.client.request import Request, without
 from keeppool.client.urls import is_same_origin, resolved
+from keeppool.config import Timeout
+from keeppool.errors import TotalTimeout
 from keeppool.wire.head import ResponseHead
 
 #: The statuses that are followed if they say where to. 300 and 304 to 306 are none of them: a choice to make, no
@@ -83,3 +86,16 @@ def method_after(status: int, method: bytes) -> bytes:
     if status in (302, 303):
         return method if method == b"HEAD" else b"GET"
     return b"GET" if status == 301 and method == b"POST" else method
+
+
+def left_of(limit: Timeout | None, used: float) -> Timeout | None:
+    """Take the seconds a call has used off its total timeout: that is meant for the whole chain.
+
+    Raises:
+        TotalTimeout: Nothing is left.
+    """
+    if limit is None or limit.total is None:
+        return limit
+    if used >= limit.total:
+        raise TotalTimeout(f"following redirects took longer than {limit.total} s", limit=limit.total)
+    return replace(limit, total=limit.total - used)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.client import redirect
@@ -24,7 +23,8 @@ from keeppool.client.response import Response
 from keeppool.client.urls import parse, text_of
 from keeppool.client.verbs import Verbs
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
-from keeppool.errors import KeepPoolError, TooManyRedirects, TotalTimeout
+from keeppool.errors import KeepPoolError, TooManyRedirects
+from keeppool.pools.clock import clock
 from keeppool.pools.request import default_fields, prepare_body
 from keeppool.pools.threads import PoolManager
 from keeppool.wire.fields import EMPTY
@@ -238,7 +238,7 @@ class Session(Verbs):
                 request = redirect.next_request(answer.request, answer.status_code, location)
                 if request.payload is not None:
                     request.payload.rewind()
-                left = self._left(limit, began)
+                left = redirect.left_of(limit, clock() - began)
             except KeepPoolError as error:
                 error.request, error.response = answer.request, answer
                 raise
@@ -248,19 +248,6 @@ class Session(Verbs):
             if b"set-cookie" in answer.raw.head.index:
                 self._keep_cookies(answer)
         return answer
-
-    def _left(self, limit: Timeout | None, began: float) -> Timeout | None:
-        """Take the time used so far off a total timeout: it is meant for the whole call.
-
-        Raises:
-            TotalTimeout: Nothing is left.
-        """
-        if limit is None or limit.total is None:
-            return limit
-        left = limit.total - (self.pool.now() - began)
-        if left <= 0:
-            raise TotalTimeout(f"following redirects took longer than {limit.total} s", limit=limit.total)
-        return replace(limit, total=left)
 
     def _with_cookies(self, request: Request, cookies: CookiesArgument | None = None) -> Request:
         """Add the Cookie header, if there are cookies at all; a call's own are remembered for its redirects."""

@@ -239,6 +239,10 @@ class PoolState:
         """List what is on the shelf, least recently used first."""
         return self._shelf.all()
 
+    def everything(self) -> list[Connection]:
+        """List every connection that has been opened and not closed: idle, and in somebody's hands."""
+        return [connection for host in self._hosts.values() for connection in (*host.idle, *host.busy)]
+
     # Deciding
 
     def _take_idle(self, host: Host, now: float) -> Connection | None:

@@ -14,6 +14,7 @@ import select
 import socket
 import ssl
 import struct
+from collections.abc import Iterable
 
 #: One TLS record carries at most 16 KiB (RFC 8446 §5.1). `SSLSocket.send` is all or nothing: of a larger piece the
 #: server may have decrypted a part although send reported nothing. Only up to one record is "0 accepted" a proof.
@@ -156,6 +157,28 @@ class Stream:
         except (OSError, ValueError):
             return Liveness.CLOSED
         return Liveness.DATA if byte else Liveness.CLOSED
+
+
+def gone(streams: Iterable[Stream]) -> list[tuple[Stream, Liveness]]:
+    """Look at many idle streams at once, without waiting, and list those that are closed or have data.
+
+    Over TLS only a close is told: bytes may be session tickets, which the next `probe` reads.
+    """
+    poll = select.poll()
+    watched: dict[int, Stream] = {}
+    for stream in streams:
+        number = stream.sock.fileno()
+        if number >= 0:
+            watched[number] = stream
+            poll.register(number, _WATCHED)
+    found = []
+    for number, flags in poll.poll(0):
+        stream = watched[number]
+        if flags & _GONE:
+            found.append((stream, Liveness.CLOSED))
+        elif not stream.is_tls:
+            found.append((stream, Liveness.DATA))
+    return found
 
 
 def _timeval(seconds: float | None) -> bytes:

@@ -53,7 +53,7 @@ class TlsStore:
         self._sessions: OrderedDict[Origin, tuple[ssl.SSLContext, ssl.SSLSession]] = OrderedDict()
 
     def context_for(self, identity: TlsIdentity) -> ssl.SSLContext:
-        """Give the context of this identity, built by the first who asks; the caller's own context is given back as it is.
+        """Give the context of this identity, built by the first who asks, or the caller's own as it is.
 
         Raises:
             ConfigError: A file of the identity is missing or unusable, or `ssl_context` is none. Nothing is kept.

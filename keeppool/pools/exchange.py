@@ -46,6 +46,7 @@ class Exchange:
     """The facts of one request, and what follows from them.
 
     Attributes:
+        connection: What it goes over; set before `begin`.
         head: The request's head as bytes, and the body too where it is small.
         body: What is sent behind `head`; `None` if nothing.
         expects_continue: The server is asked whether it wants the body (RFC 9110 §10.1.1).
@@ -94,6 +95,7 @@ class Exchange:
         self.route = route
         self.method = method
         self.timeout = timeout or route.timeout
+        self.connection: Connection
         self._resent = False
         self.expects_continue = False
         self._idempotent = True if b"idempotency-key" in fields.names else None
@@ -106,9 +108,9 @@ class Exchange:
             self.body = None if whole is not None else body
             self.head = b"%b %b%b%b\r\n%b" % (method, target, tail, body.framing.lines, whole or b"")
 
-    def begin(self, connection: Connection, now: float) -> None:
-        """Start an attempt on a connection."""
-        self.connection = connection
+    def begin(self, now: float) -> None:
+        """Start an attempt on `connection`."""
+        connection = self.connection
         self._reused = connection.served > 0
         self._idle = now - connection.read_at
         self._began_at = now

@@ -6,34 +6,39 @@ Waits for the network; decides nothing.
 from __future__ import annotations
 
 import ssl
+import sys
+import warnings
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from keeppool.errors import IncompleteBody, ReadError
 from keeppool.events import Why
+from keeppool.pools.clock import clock
 from keeppool.pools.converse import CLOCK_SLACK
 from keeppool.pools.exchange import Exchange
 from keeppool.wire.message import BodyReader
 
 if TYPE_CHECKING:
-    from keeppool.pools.threads import PoolManager
+    from keeppool.pools.guarded import GuardedPool
 
 
 class ThreadLease:
     """See `keeppool.pools.response.Lease` for what each method promises.
 
     Args:
-        manager: Whose connection it is.
+        pool: Whose connection it is.
         exchange: The exchange whose body is being read.
-        deadline: When its total timeout passes, on the manager's clock.
+        deadline: When its total timeout passes, on `clock`.
     """
 
-    __slots__ = ("_deadline", "_exchange", "_manager", "_stream")
+    __slots__ = ("_deadline", "_exchange", "_place", "_pool", "_stream")
 
-    def __init__(self, manager: PoolManager, exchange: Exchange, deadline: float | None) -> None:
-        self._manager = manager
+    def __init__(self, pool: GuardedPool, exchange: Exchange, deadline: float | None) -> None:
+        self._pool = pool
         self._exchange = exchange
         self._deadline = deadline
         self._stream = exchange.connection.stream
+        self._place: str | None = _callers_place()
 
     def receive(self, size: int) -> bytes:
         """Read up to `size` bytes; none means the server closed."""
@@ -55,30 +60,50 @@ class ThreadLease:
     def finish(self, body: BodyReader) -> None:
         """Give the connection back: the body has ended as its framing said."""
         exchange = self._exchange
-        exchange.connection.read_at = self._manager.now()
-        self._manager.release(exchange.connection, exchange.why_close(body))
+        exchange.connection.read_at = clock()
+        self._end(exchange.why_close(body))
 
     def discard(self) -> None:
         """Close the connection: what is left on it is not wanted."""
-        self._manager.release(self._exchange.connection, Why.BODY_UNREAD)
+        self._end(Why.BODY_UNREAD)
 
     def close_failed(self) -> None:
         """Close the connection: the exchange on it has failed."""
-        self._manager.release(self._exchange.connection, Why.EXCHANGE_FAILED)
+        self._end(Why.EXCHANGE_FAILED)
 
     def drain_within(self, seconds: float) -> None:
         """Let all following `receive` calls together take this long at the most."""
-        deadline = self._manager.now() + seconds
+        deadline = clock() + seconds
         self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
 
+    def __del__(self) -> None:
+        """Hand the connection of a response that was dropped unread to whoever takes the lock next."""
+        if self._place is not None:
+            self._pool.dropped.append(self._exchange.connection)
+            url = self._exchange.route.name
+            text = f"a streamed response from {url} was dropped unread; it was made at {self._place}"
+            warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
+
+    def _end(self, why: Why | None) -> None:
+        self._place = None
+        self._pool.release(self._exchange.connection, why)
+
     def _bound(self, deadline: float) -> None:
-        left = deadline - self._manager.now()
+        left = deadline - clock()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         read = self._exchange.timeout.read
         self._stream.set_timeout(left if read is None else min(read, left))
 
     def _total_passed(self) -> float | None:
-        if self._deadline is not None and self._manager.now() >= self._deadline - CLOCK_SLACK:
+        if self._deadline is not None and clock() >= self._deadline - CLOCK_SLACK:
             return self._exchange.timeout.total
         return None
+
+
+def _callers_place() -> str:
+    """Name the line outside this package that asked for the response."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("keeppool."):
+        frame = frame.f_back
+    return "an unknown place" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

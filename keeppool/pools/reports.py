@@ -45,9 +45,10 @@ def queued(ticket: Ticket) -> Event:
     return RequestQueued(str(ticket.host.origin), len(ticket.host.waiters))
 
 
-def opened(connection: Connection, began_at: float, resumed: bool) -> Event:
+def opened(connection: Connection, began_at: float) -> Event:
     """Report a successful dial."""
-    return ConnectionOpened(str(connection.origin), connection.number, connection.born_at - began_at, resumed)
+    took = connection.born_at - began_at
+    return ConnectionOpened(str(connection.origin), connection.number, took, connection.stream.resumed)
 
 
 def connect_failed(connection: Connection, error: BaseException) -> Event:
@@ -76,6 +77,6 @@ def answered(exchange: Exchange, head: ResponseHead, after: float) -> Event:
     return ResponseStarted(exchange.route.name, number, method, head.status, after)
 
 
-def resent(exchange: Exchange, sent: int) -> Event:
-    """Report that a request goes out again."""
-    return RequestResent(exchange.route.name, exchange.method.decode(), sent)
+def resent(exchange: Exchange) -> Event:
+    """Report that a request goes out again; its figures are still those of the attempt that failed."""
+    return RequestResent(exchange.route.name, exchange.method.decode(), exchange.sent)

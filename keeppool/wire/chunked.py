@@ -31,6 +31,7 @@ _SHOWN = 100
 
 # Blanks behind the size are not in the grammar, but old servers pad sizes with them and they cannot be misread.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,%d})[ \t]*+(?:;[^%b]*+)?\r\n" % (_MAX_DIGITS, CONTROL_CHARS))
+_HEX_DIGITS = frozenset([b"%c" % digit for digit in b"0123456789abcdefABCDEF"])
 
 
 class _Next(enum.Enum):
@@ -124,6 +125,8 @@ class ChunkedBody:
         """Keep the start of a line, unless it is wrong or too long already."""
         if self._next is _END and line != b"\r":
             raise _invalid("chunk data longer than its size", line)
+        if self._next is _SIZE and line[:1] not in _HEX_DIGITS:
+            raise _invalid("not a chunk's size", line)
         if len(line) >= (self._room if self._next is _TRAILER else _MAX_SIZE_LINE):
             raise _invalid("a line too long", line)
         self._held = line

@@ -120,8 +120,9 @@ def _by_transfer_encoding(head: ResponseHead) -> Framing:
     codings = [coding.strip(b" \t").lower() for coding in value.split(b",")]
     named = [coding for coding in codings if coding not in (b"", b"identity")]
     if named == [b"chunked"]:
-        # Both fields, or chunked in HTTP/1.0, which does not know it: read as chunked, then close (§6.1).
-        doubtful = b"content-length" in head.index or head.version < 11
+        # Both fields, chunked in HTTP/1.0, which does not know it (§6.1), or not that word alone: llhttp takes
+        # "chunked," for a coding other than chunked, and so might whoever stands between. Read it, then close.
+        doubtful = b"content-length" in head.index or head.version < 11 or codings != named
         return _CHUNKED_DOUBTFUL if doubtful else _CHUNKED
     if named:
         line = b"Transfer-Encoding: " + value[:80]

@@ -41,8 +41,3 @@ def answering() -> Iterator[Callable[..., Site]]:
     for running in started:
         running.close()
         assert not running.errors
-
-
-def elsewhere(status: int, location: str, *headers: tuple[str, str], body: bytes = b"") -> Answer:
-    """Make a redirect."""
-    return Answer(status=status, headers=(("Location", location), *headers), body=body)

@@ -195,7 +195,7 @@ def test_a_location_is_read_from_where_it_was_given(base, location, leads_to):
     [
         (b"ftp://b.example/", InvalidSchema),
         (b"javascript:alert(1)", InvalidSchema),
-        (b"http://", InvalidURL),
+        (b"https://", InvalidURL),
         (b"http://[::1/", InvalidURL),
         (b"http://b.example:99999/", InvalidURL),
     ],

@@ -200,6 +200,7 @@ class PoolMachine(RuleBasedStateMachine):
         facts = self.model.facts
         siblings = self.model.at(facts[connection].origin, self.model.idle)
         fresher = [c for c in siblings if facts[c].read_at > facts[connection].read_at]
+        self.model.resent += not self.model.is_closed
         self._another(connection, Why.PEER_CLOSED, self.pool.redialled)
         assert self.model.at(facts[connection].origin, self.model.idle) == fresher, "stale siblings go, fresher stay"
 
@@ -291,7 +292,8 @@ class PoolMachine(RuleBasedStateMachine):
     def _settle(self, gone: Any = None, handed: Any = None) -> None:
         """Carry out the orders in the model, one by one; `gone` is struck off already, `handed` may go to a caller."""
         self.steps += 1
-        orders, self.pool.orders = self.pool.orders, []
+        orders = list(self.pool.orders)
+        self.pool.orders.clear()
         for order in orders:
             if isinstance(order, self.core.records.Serve):
                 self._serve(order.ticket, handed)
@@ -320,7 +322,7 @@ class PoolMachine(RuleBasedStateMachine):
         model.waited += self.now - ticket.since
         if connection is handed:
             model.ends(ticket, "served")
-            model._lent(connection)
+            model.handed_on(connection)
         else:
             assert ticket is model.oldest_servable(), "not first come first served across hosts"
             model.ends(ticket, "served")
@@ -349,6 +351,7 @@ class PoolMachine(RuleBasedStateMachine):
         for origin, host in hosts.items():
             assert host.open == len(model.at(origin))
             assert list(host.idle) == model.at(origin, model.idle)
+            assert list(host.busy) == model.at(origin, model.busy), "not the longest held first"
             assert list(host.waiters) == [ticket for ticket in model.waiting if ticket.host.origin == origin]
             if origin.proxy is not None:
                 assert host.group.open == len(model.through(origin.proxy))
@@ -359,7 +362,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert counters.closed_by == model.closed_by
         assert counters.opened - sum(counters.closed_by.values()) == len(model.busy + model.idle)
         assert (counters.reused, counters.queued) == (model.reused, model.queued)
-        assert counters.connect_failed == model.connect_failed
+        assert (counters.connect_failed, counters.resent) == (model.connect_failed, model.resent)
         assert counters.waited == model.waited
         assert counters.peak_open == model.peak
 

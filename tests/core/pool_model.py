@@ -64,6 +64,7 @@ class Model:
     reused: int = 0
     queued: int = 0
     connect_failed: int = 0
+    resent: int = 0
     waited: float = 0.0
     peak: int = 0
     is_closed: bool = False
@@ -149,6 +150,12 @@ class Model:
         assert fresh, "an expired connection, or another host's, was lent"
         assert connection is fresh[-1], "not the most recently used connection was lent"
         self.idle.remove(connection)
+        self.busy.append(connection)
+        self._lent(connection)
+
+    def handed_on(self, connection: Any) -> None:
+        """A released connection goes straight to a caller who waits for it."""
+        self.busy.remove(connection)
         self.busy.append(connection)
         self._lent(connection)
 

@@ -275,10 +275,18 @@ def test_drop_idle_closes_idle_connections_only_and_before_it_returns(raw):
         assert site.open_now == 1
 
 
+def test_drop_idle_reaches_connections_that_were_only_just_opened(raw):
+    with Site() as site:
+        for _ in range(50):
+            opened = [raw(site), raw(site)]
+            assert site.drop_idle() == 2
+            assert [sock.recv(1) for sock in opened] == [b"", b""]
+        assert site.opened == 100
+
+
 def test_drop_idle_can_reset(raw):
     with Site() as site:
         sock = raw(site)
-        assert site.wait_for(lambda: site.opened == 1)
         assert site.drop_idle(reset=True) == 1
         with pytest.raises(ConnectionResetError):
             sock.recv(1)

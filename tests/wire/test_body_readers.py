@@ -142,6 +142,14 @@ def test_every_cut_of_a_byteranges_body_without_its_end(data):
         assert (caught.value.expected, caught.value.actual) == (None, len(data))
 
 
+def test_a_body_may_begin_with_its_closing_delimiter():
+    """RFC 2046 §5.1.1: the line end before the first delimiter is the head's."""
+    for parts in every_cut(b"--b--\r\n"):
+        reader = ByteRangesBody(b"b")
+        assert payload_of(reader, parts) == b"--b--"
+        assert (reader.complete, reader.rest) == (True, b"\r\n")
+
+
 def test_a_delimiter_after_a_near_miss_is_found():
     """The search does not step over a delimiter that begins inside a failed one."""
     for data in (b"\r\n--b-\r\n--b--", b"\r\n\r\n--b--", b"--\r\n--b--", b"\r\r\n--b--"):

@@ -112,6 +112,12 @@ def test_an_error_shows_the_offending_line_only_from_its_start():
     assert caught.value.line == b"bc"
 
 
+def test_a_body_that_is_not_chunked_at_all_fails_at_once():
+    """Its first byte shows it; no wait for a line's end that may never come."""
+    with pytest.raises(InvalidChunk, match="not a chunk's size"):
+        ChunkedBody().feed(b"<")
+
+
 def test_a_malformed_trailer_keeps_its_cause():
     """The head parser's finding is the cause, the class is the chunked one."""
     with pytest.raises(InvalidChunk, match="white space before") as caught:
