@@ -87,7 +87,8 @@ class Session(Verbs):
         )
         self.params: ParamsArgument = {}
         self.max_redirects = _MAX_REDIRECTS
-        self._headers = Headers([*default_fields().pairs, ("Accept", "*/*")])
+        self._headers = Headers((name.decode(), value.decode()) for name, value in default_fields().pairs)
+        self._headers["Accept"] = "*/*"
         self._verify: bool | str | Inherit = INHERIT
         self._cert: str | tuple[str, str] | Inherit | None = INHERIT
         self._override: HostConfig | None = None

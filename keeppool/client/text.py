@@ -11,9 +11,13 @@ Source: RFC 9110 §8.3.1, §8.3.2 (media type, charset); RFC 8259 §8.1 (JSON is
 from __future__ import annotations
 
 import codecs
+import functools
 import importlib
 from collections.abc import Iterable, Iterator
 from typing import AnyStr, Final
+
+#: Encodings remembered as known or not; the web uses a few dozen, and a hostile server shall not fill the memory.
+_REMEMBERED: Final = 64
 
 # UTF-32's little-endian mark begins with UTF-16's, so it is looked for first.
 _MARKS: Final = (
@@ -71,23 +75,28 @@ def _statistical_encoding(content: bytes) -> str:
 
 def decoded(content: bytes, encoding: str) -> str:
     """Decode for people: bytes the encoding does not know are replaced; an unknown encoding is read as UTF-8."""
-    try:
-        return str(content, encoding, "replace")
-    except (LookupError, ValueError):  # ValueError: a server sent a name with NUL in it.
-        return str(content, "utf-8", "replace")
+    return str(content, _known(encoding), "replace")
 
 
 def decoded_pieces(pieces: Iterable[bytes], encoding: str) -> Iterator[str]:
     """Decode piece by piece; a character cut in two comes with the second piece. Unknown encodings as in `decoded`."""
-    try:
-        decoder = codecs.getincrementaldecoder(encoding)("replace")
-    except (LookupError, ValueError):
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder = codecs.getincrementaldecoder(_known(encoding))("replace")
     for piece in pieces:
         if text := decoder.decode(piece):
             yield text
     if text := decoder.decode(b"", final=True):
         yield text
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _known(encoding: str) -> str:
+    """Return the encoding if it is one of text, else UTF-8: servers send any name, also Python's "zlib" and "idna"."""
+    try:
+        codecs.getincrementaldecoder(encoding)
+        str(b"?", encoding, "replace")
+    except (LookupError, ValueError):  # ValueError: a NUL in the name, or a codec that replaces nothing.
+        return "utf-8"
+    return encoding
 
 
 def lines(pieces: Iterable[AnyStr], delimiter: AnyStr | None) -> Iterator[AnyStr]:

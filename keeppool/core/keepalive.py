@@ -44,7 +44,8 @@ def parse_keep_alive(value: bytes) -> Hint:
     """Read a Keep-Alive field value; several lines are to be joined by commas first.
 
     Every element of the list stands alone: what is not `timeout=` or `max=` with 1 to 9 digits, plain or quoted, is
-    skipped and spoils nothing else. Of repeated parameters the smallest counts.
+    skipped and spoils nothing else; a value without either is as good as none. Of repeated parameters the smallest
+    counts.
 
     Source: draft-thomson-hybi-http-timeout-01 §2 (grammar), RFC 9110 §5.6.1 (lists), §5.6.4 (quoted strings).
     """
@@ -54,7 +55,8 @@ def parse_keep_alive(value: bytes) -> Hint:
         if match is not None:
             name, number = match[1].lower(), int(match[2] or match[3])
             seen[name] = min(number, seen.get(name, number))
-    return Hint(seen.get(b"timeout"), seen.get(b"max"))
+    hint = Hint(seen.get(b"timeout"), seen.get(b"max"))
+    return NO_HINT if hint == NO_HINT else hint
 
 
 @lru_cache(maxsize=256)

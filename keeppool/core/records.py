@@ -46,7 +46,7 @@ class Connection:
         read_at: When its last byte was read: a server's idle timer started about then, not when we were done.
         taken_at: While busy: since when.
         served: Answers it has carried.
-        hint: The last Keep-Alive the server sent on it.
+        hint: What the server last said about keeping it.
         uses_left: Requests the server will still take on it, if it has said so.
         expires_at: While idle: when it must not be used any more.
         entry_at: Time of its entry in the expiry heap; NEVER without one.
@@ -87,7 +87,8 @@ class Connection:
         if hint is not NO_HINT or self.uses_left is not None:
             self.uses_left = uses_left(self.served, hint.max, self.hint.max, self.uses_left)
             if hint is not NO_HINT:
-                self.hint = hint
+                # A timeout once announced holds, though a later answer speaks of `max` alone.
+                self.hint = hint if hint.timeout is not None else Hint(self.hint.timeout, hint.max)
 
     @property
     def origin(self) -> Origin:

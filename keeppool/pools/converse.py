@@ -7,11 +7,11 @@ Source: RFC 9112 §9.5 (a client that sends a body watches for the answer), RFC 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from keeppool.errors import KeepPoolError
 from keeppool.net.stream import TLS_RECORD, Stream
+from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
+from keeppool.wire.body import RequestBody
 from keeppool.wire.head import ResponseHead
 
 #: Bytes asked of the kernel while a head is expected: a head and a small body in one call.
@@ -25,142 +25,127 @@ LAST_WORDS = 0.1
 CLOCK_SLACK = 0.001
 
 
-class Conversation:
-    """One attempt at one exchange on one stream.
+def converse(exchange: Exchange, stream: Stream, deadline: float | None) -> ResponseHead:
+    """Send the request and read the answer's head.
 
     Args:
         exchange: Begun on the stream's connection.
         stream: Connected.
         deadline: When the total timeout passes, on `clock`; `None` without one.
-        clock: Seconds that never go back.
+
+    Raises:
+        ExchangeError: With what was sent and received. The connection must be closed.
     """
+    sending = True
+    try:
+        stream.set_timeout(exchange.timeout.read if deadline is None else _left(exchange, deadline))
+        early = _send(exchange, stream, deadline)
+        if early is not None:
+            return early
+        exchange.request_sent = True
+        sending = False
+        while True:
+            if deadline is not None:
+                stream.set_timeout(_left(exchange, deadline))
+            data = stream.recv(RECEIVE)
+            if not data:
+                raise exchange.closed()
+            head = exchange.take(data)
+            if head is not None:
+                return head
+    except KeepPoolError as error:
+        raise exchange.blame(error) from error.__cause__
+    except OSError as error:
+        answer = _last_words(exchange, stream, error) if sending else None
+        if answer is not None:
+            return answer
+        total = exchange.timeout.total if has_passed(deadline) else None
+        raise exchange.failed(error, sending=sending, total=total) from error
 
-    __slots__ = ("_clock", "_deadline", "_exchange", "_stream")
 
-    def __init__(self, exchange: Exchange, stream: Stream, deadline: float | None, clock: Callable[[], float]) -> None:
-        self._exchange = exchange
-        self._stream = stream
-        self._deadline = deadline
-        self._clock = clock
+def has_passed(deadline: float | None) -> bool:
+    """Tell whether it is the deadline that ended a wait."""
+    return deadline is not None and clock() >= deadline - CLOCK_SLACK
 
-    def run(self) -> ResponseHead:
-        """Send the request and read the answer's head.
 
-        Raises:
-            ExchangeError: With what was sent and received. The connection must be closed.
-        """
-        exchange, stream = self._exchange, self._stream
-        sending = True
-        try:
-            self._bound()
-            early = self._send()
-            if early is not None:
-                return early
-            exchange.request_sent = True
-            sending = False
-            while True:
-                if self._deadline is not None:
-                    self._bound()
-                data = stream.recv(RECEIVE)
-                if not data:
-                    raise exchange.closed()
-                head = exchange.take(data)
+def _send(exchange: Exchange, stream: Stream, deadline: float | None) -> ResponseHead | None:
+    """Send everything; the answer's head, if that was there before the end of the body."""
+    data = exchange.head
+    size = len(data)
+    sent = exchange.sent = stream.send(data if size <= TLS_RECORD or not stream.is_tls else data[:TLS_RECORD])
+    while sent < size:
+        stream.set_timeout(_left(exchange, deadline))
+        sent += stream.send(data[sent:])
+        exchange.sent = sent
+    if exchange.body is None:
+        return None
+    if exchange.expects_continue:
+        early = _await_invitation(exchange, stream)
+        if early is not None:
+            return early
+    return _upload(exchange, exchange.body, stream, deadline)
+
+
+def _upload(exchange: Exchange, body: RequestBody, stream: Stream, deadline: float | None) -> ResponseHead | None:
+    """Send the body piece by piece, with an eye on the server: an answer that is there stops it."""
+    for piece in body.pieces():
+        left = memoryview(piece).cast("B")
+        while left:
+            if stream.is_readable(_left(exchange, deadline), or_writable=True):
+                head = _take_early(exchange, stream)
                 if head is not None:
                     return head
-        except KeepPoolError as error:
-            raise exchange.blame(error) from error.__cause__
-        except OSError as error:
-            answer = self._last_words(error) if sending else None
-            if answer is not None:
-                return answer
-            raise exchange.failed(error, sending=sending, total=self._total_passed()) from error
+            sent = stream.send_now(left)
+            exchange.sent += sent
+            left = left[sent:]
+    return None
 
-    def _send(self) -> ResponseHead | None:
-        """Send everything; the answer's head, if that was there before the end of the body."""
-        exchange, stream = self._exchange, self._stream
-        data = exchange.head
-        if stream.is_tls and len(data) > TLS_RECORD:
-            sent = exchange.sent = stream.send(data[:TLS_RECORD])
-        else:
-            sent = exchange.sent = stream.send(data)
-        while sent < len(data):
-            self._bound()
-            sent += stream.send(data[sent:])
-            exchange.sent = sent
-        if exchange.body is None:
-            return None
-        if exchange.expects_continue:
-            early = self._await_invitation()
-            if early is not None:
-                return early
-        return self._upload()
 
-    def _upload(self) -> ResponseHead | None:
-        """Send the body piece by piece, with an eye on the server: an answer that is there stops it."""
-        exchange, stream = self._exchange, self._stream
-        assert exchange.body is not None, "bug: nothing to upload"
-        for piece in exchange.body.pieces():
-            left = memoryview(piece).cast("B")
-            while left:
-                if stream.is_readable(self._left(), or_writable=True):
-                    head = self._take_early()
-                    if head is not None:
-                        return head
-                sent = stream.send_now(left)
-                exchange.sent += sent
-                left = left[sent:]
+def _await_invitation(exchange: Exchange, stream: Stream) -> ResponseHead | None:
+    try:
+        while not exchange.was_invited and stream.is_readable(INVITATION):
+            head = _take_early(exchange, stream)
+            if head is not None:
+                return head
+    except TimeoutError:
+        pass  # The server may never say; the body goes out all the same (RFC 9110 §10.1.1).
+    return None
+
+
+def _take_early(exchange: Exchange, stream: Stream) -> ResponseHead | None:
+    data = stream.recv_now(RECEIVE)
+    if data is None:
         return None
+    if not data:
+        raise exchange.closed()
+    return exchange.take(data)
 
-    def _await_invitation(self) -> ResponseHead | None:
-        try:
-            while not self._exchange.was_invited and self._stream.is_readable(INVITATION):
-                head = self._take_early()
-                if head is not None:
-                    return head
-        except TimeoutError:
-            pass  # The server may never say; the body goes out all the same (RFC 9110 §10.1.1).
+
+def _last_words(exchange: Exchange, stream: Stream, error: OSError) -> ResponseHead | None:
+    """Read an answer that refuses the request, if one came before the connection broke; only an error counts."""
+    if isinstance(error, (TimeoutError, BlockingIOError)):
         return None
+    try:
+        stream.set_timeout(LAST_WORDS)
+        while data := stream.recv(RECEIVE):
+            head = exchange.take(data)
+            if head is not None:
+                return head if head.status >= 400 else None
+    except OSError:
+        pass  # No words: what the caller gets to see is the first error.
+    return None
 
-    def _take_early(self) -> ResponseHead | None:
-        data = self._stream.recv_now(RECEIVE)
-        if data is None:
-            return None
-        if not data:
-            raise self._exchange.closed()
-        return self._exchange.take(data)
 
-    def _last_words(self, error: OSError) -> ResponseHead | None:
-        """Read an answer that refuses the request, if one came before the connection broke; only an error counts."""
-        if isinstance(error, (TimeoutError, BlockingIOError)):
-            return None
-        exchange, stream = self._exchange, self._stream
-        try:
-            stream.set_timeout(LAST_WORDS)
-            while data := stream.recv(RECEIVE):
-                head = exchange.take(data)
-                if head is not None:
-                    return head if head.status >= 400 else None
-        except OSError:
-            pass  # No words: what the caller gets to see is the first error.
-        return None
+def _left(exchange: Exchange, deadline: float | None) -> float | None:
+    """Give the seconds the next wait may take: the read timeout, or what is left of the total.
 
-    # Time
-
-    def _bound(self) -> None:
-        self._stream.set_timeout(self._left())
-
-    def _left(self) -> float | None:
-        """Give the seconds the next wait may take: the read timeout, or what is left of the total."""
-        read = self._exchange.timeout.read
-        if self._deadline is None:
-            return read
-        left = self._deadline - self._clock()
-        if left <= 0:
-            raise TimeoutError("the total timeout has passed")
-        return left if read is None else min(read, left)
-
-    def _total_passed(self) -> float | None:
-        """Give the total timeout, if that is what has passed."""
-        if self._deadline is not None and self._clock() >= self._deadline - CLOCK_SLACK:
-            return self._exchange.timeout.total
-        return None
+    Raises:
+        TimeoutError: Nothing is left.
+    """
+    read = exchange.timeout.read
+    if deadline is None:
+        return read
+    left = deadline - clock()
+    if left <= 0:
+        raise TimeoutError("the total timeout has passed")
+    return left if read is None else min(read, left)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keeppool.errors import IncompleteBody, ReadError
 from keeppool.events import Why
 from keeppool.pools.clock import clock
-from keeppool.pools.converse import CLOCK_SLACK
+from keeppool.pools.converse import has_passed
 from keeppool.pools.exchange import Exchange
 from keeppool.wire.message import BodyReader
 
@@ -48,7 +48,7 @@ class ThreadLease:
                 self._bound(self._deadline)
             data: bytes = self._stream.recv(size)
         except (TimeoutError, BlockingIOError) as error:
-            raise exchange.timed_out(total=self._total_passed()) from error
+            raise exchange.timed_out(total=exchange.timeout.total if has_passed(self._deadline) else None) from error
         except ssl.SSLEOFError as error:
             # Without TLS's closure alert anybody on the way may have cut the body short (RFC 9112 §9.8).
             raise IncompleteBody("the connection ended without TLS's goodbye") from error
@@ -94,11 +94,6 @@ class ThreadLease:
             raise TimeoutError("the deadline has passed")
         read = self._exchange.timeout.read
         self._stream.set_timeout(left if read is None else min(read, left))
-
-    def _total_passed(self) -> float | None:
-        if self._deadline is not None and clock() >= self._deadline - CLOCK_SLACK:
-            return self._exchange.timeout.total
-        return None
 
 
 def _callers_place() -> str:

@@ -15,7 +15,7 @@ from keeppool.errors import ExchangeError
 from keeppool.events import Event, Why
 from keeppool.pools import janitor, reports
 from keeppool.pools.clock import clock
-from keeppool.pools.converse import Conversation
+from keeppool.pools.converse import converse
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.guarded import GuardedPool
 from keeppool.pools.lease import ThreadLease
@@ -195,7 +195,7 @@ class PoolManager:
             connection = exchange.connection
             try:
                 exchange.begin(clock())
-                head = Conversation(exchange, connection.stream, deadline, clock).run()
+                head = converse(exchange, connection.stream, deadline)
                 connection.read_at = clock()
                 if head.status != 408 or not exchange.is_late_408(connection.read_at):
                     reader = exchange.open_body()

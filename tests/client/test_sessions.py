@@ -54,6 +54,7 @@ def test_the_first_arguments_may_be_given_by_position(site, session):
 
 
 def test_the_default_headers_say_who_and_what_is_understood(site, session):
+    assert session.headers["user-agent"] == f"keeppool/{keeppool.__version__}"
     session.get(f"{site.url}/a")
     seen = site.log[0].headers
     assert seen["user-agent"] == f"keeppool/{keeppool.__version__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import pytest
@@ -48,9 +49,9 @@ def test_other_bytes_are_guessed_or_read_as_latin_1(monkeypatch):
 
 def test_what_cannot_be_decoded_is_replaced_and_unknown_encodings_are_utf_8():
     assert decoded(b"a\xffb", "utf-8") == "a\ufffdb"
-    assert decoded("ü".encode(), "no-such-encoding") == "ü"
-    assert decoded("ü".encode(), "bad\x00name") == "ü"
-    assert list(decoded_pieces(["ü".encode()], "no-such-encoding")) == ["ü"]
+    for unknown in ("no-such-encoding", "bad\x00name", "hex", "zlib", "idna", "undefined", "rot13", ""):
+        assert decoded("ü".encode(), unknown) == "ü"
+        assert list(decoded_pieces(["ü".encode()], unknown)) == ["ü"]
 
 
 def test_a_character_cut_in_two_comes_whole():
@@ -59,7 +60,7 @@ def test_a_character_cut_in_two_comes_whole():
 
 def cut(data, places):
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @given(st.text(st.sampled_from("ab\r\n\x0b\u2028"), max_size=20), st.lists(st.integers(0, 100), max_size=8))

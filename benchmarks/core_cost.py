@@ -1,0 +1,109 @@
+"""Acquire and release of one idle connection, while the pool's tables hold little or much else.
+
+Two costs: that of the decision alone (`PoolState`), and that of a `PoolManager`, with its lock, its clock and the probe
+of a real socket. What else the tables hold must not matter: the last column says how much it does.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.measure import in_turns, machine, median_ratio, median_us, no_garbage_collection, table
+from keeppool.config import Limits, Timeout
+from keeppool.core.origin import Origin
+from keeppool.core.pool import PoolState
+from keeppool.core.records import Connection, Policy, Ticket
+from keeppool.pools.threads import PoolManager
+from keeppool.testing import Site
+
+UNLIMITED = Limits(per_host=None, per_proxy=None, total=None)
+POLICY = Policy()
+ONE_EACH = Policy(per_host=1)
+#: What else is in the tables: how many other hosts with an idle connection, how many with a caller that waits.
+LOADS = {
+    "10 other hosts": (10, 0),
+    "1,000 other hosts": (1_000, 0),
+    "100,000 other hosts": (100_000, 0),
+    "10,000 waiters, each for a host of its own": (10, 10_000),
+}
+ROUNDS, CALLS = 25, 2000
+
+Call = Callable[[], None]
+
+
+def fill(state: PoolState, now: float, hosts: int, waiters: int) -> None:
+    """Give other hosts an idle connection each; let callers wait for hosts that have their one connection in use."""
+    for number in range(hosts):
+        _connected(state, f"idle-{number}.example", POLICY, now, release=True)
+    for number in range(waiters):
+        origin = _connected(state, f"busy-{number}.example", ONE_EACH, now, release=False)
+        ticket = state.requested(origin, ONE_EACH, now)
+        assert isinstance(ticket, Ticket), "the host has room: nobody waits"
+        ticket.wake = threading.Lock()
+
+
+def _connected(state: PoolState, host: str, policy: Policy, now: float, *, release: bool) -> Origin:
+    origin = Origin(scheme="https", host=host, port=443)
+    connection = state.requested(origin, policy, now)
+    assert isinstance(connection, Connection), "an unlimited pool lets nobody wait"
+    state.connected(connection, now)
+    if release:
+        state.released(connection, None, now)
+    return origin
+
+
+def decision(hosts: int, waiters: int) -> Call:
+    """Prepare `requested` and `released` of the decision alone."""
+    state = PoolState(UNLIMITED)
+    fill(state, 0.0, hosts, waiters)
+    origin = _connected(state, "measured.example", POLICY, 0.0, release=True)
+    requested, released = state.requested, state.released
+
+    def take_and_give_back() -> None:
+        released(requested(origin, POLICY, 1.0), None, 1.0)  # type: ignore[arg-type]
+
+    return take_and_give_back
+
+
+def manager(pool: PoolManager, url: str, hosts: int, waiters: int) -> Call:
+    """Prepare the same of a pool that has one real connection; the other hosts' are entries without sockets."""
+    pool.request("GET", url)
+    with pool._lock:
+        fill(pool._state, pool.now(), hosts, waiters)
+    route, timeout = pool._locate(url).route, Timeout()
+    acquire, release, now = pool._acquire, pool.release, pool.now
+
+    def take_and_give_back() -> None:
+        release(acquire(route, timeout, now(), None), None)
+
+    return take_and_give_back
+
+
+def main() -> None:
+    """Measure and print."""
+    print(f"{machine()}\n")
+    with ExitStack() as stack:
+        site = stack.enter_context(Site())
+        states = {name: decision(*load) for name, load in LOADS.items()}
+        pools = {name: stack.enter_context(PoolManager(UNLIMITED)) for name in LOADS}
+        managers = {name: manager(pools[name], site.url, *load) for name, load in LOADS.items()}
+        rows = [*_rows("PoolState", states), *_rows("PoolManager", managers)]
+    print(table(["acquire + release", "beside it in the tables", "µs", "÷ the first"], rows))
+
+
+def _rows(what: str, calls: Mapping[str, Call]) -> Iterator[list[str]]:
+    with no_garbage_collection():
+        costs = in_turns(calls, rounds=ROUNDS, each=CALLS)
+    first = next(iter(costs.values()))
+    for name, own in costs.items():
+        yield [what, name, f"{median_us(own):.2f}", f"{median_ratio(own, first):.2f}"]
+
+
+if __name__ == "__main__":
+    main()

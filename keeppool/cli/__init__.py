@@ -1,0 +1,55 @@
+"""The command `keeppool`: one file a verb.
+
+Decides: which verb runs, and with which exit code what may end it early is reported.
+Knows: the public names of the other rooms, and rich (the extra `cli`), which is imported only when a verb runs.
+Does not know: anything the library would need; the library does not know the command.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from keeppool.cli.arguments import parse
+from keeppool.cli.endings import Exit, UsageError, interruptible, silence
+from keeppool.errors import ConfigError
+
+_NEEDS_RICH = "keeppool's command needs rich: python -m pip install 'keeppool[cli]'"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: Arguments without the program's name; those of the process if not given.
+
+    Returns:
+        The exit code: one of `Exit`.
+
+    Raises:
+        SystemExit: From argparse, for `--help`, `--version` and arguments it cannot read.
+    """
+    try:
+        with interruptible():
+            return _run(parse(argv))
+    except (ConfigError, UsageError) as error:
+        sys.stderr.write(f"keeppool: {error}\n")
+        return Exit.USAGE
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        silence()
+        return Exit.FAILED
+
+
+def _run(arguments: Namespace) -> int:
+    try:
+        importlib.import_module("rich")
+    except ImportError as error:
+        raise UsageError(_NEEDS_RICH) from error
+    verb = importlib.import_module(f"keeppool.cli.{arguments.verb}")
+    code: int = verb.run(arguments)
+    sys.stdout.flush()
+    return code

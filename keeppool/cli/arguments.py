@@ -1,0 +1,75 @@
+"""The command line: verbs, options, their help.
+
+Decides: what argparse can decide without knowing a limit's rules; those are `Limits`' own.
+Does not know: the verbs' modules, which need rich. `--help` has to work without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from keeppool import __version__, presets
+
+#: Enough to fill six sockets on each of five hosts.
+_FETCH_THREADS = 32
+#: Two for each of the demo's hosts on average: some hosts run into their cap, others do not.
+_DEMO_THREADS = 24
+#: Fifty for each of the demo's hosts: several hundred in all, done in about a second.
+_DEMO_PAGES = 600
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; `verb` names the module that carries it out.
+
+    Raises:
+        SystemExit: 0 after `--help` and `--version`; 2 after an error, which was written to standard error.
+    """
+    parser = argparse.ArgumentParser(
+        prog="keeppool", description="An HTTP client whose heart is its connection pool.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"keeppool {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo | fetch")
+    _add_demo(verbs)
+    fetch = _add_fetch(verbs)
+    arguments = parser.parse_args(argv)
+    if arguments.verb == "fetch" and not arguments.urls and arguments.input is None:
+        fetch.error("give at least one URL, or -i FILE")
+    return arguments
+
+
+def _add_demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "Fetch several hundred pages from a dozen embedded servers through one pool, and show what it did."
+    demo = verbs.add_parser("demo", help="show the pool at work, without a network", description=text)
+    demo.add_argument("--pages", type=_count, default=_DEMO_PAGES, metavar="N", help="pages in all (%(default)s)")
+    demo.add_argument("--threads", type=_count, default=_DEMO_THREADS, metavar="N", help="threads (%(default)s)")
+    _add_preset(demo)
+    demo.add_argument("--json", action="store_true", help="one JSON object a line; the last one holds the totals")
+
+
+def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    text = "Fetch URLs, many at once, through one capped pool. Without -o bodies are read, checked and dropped."
+    fetch = verbs.add_parser("fetch", help="fetch URLs, many at once", description=text)
+    fetch.add_argument("urls", nargs="*", metavar="URL", help="absolute, http or https")
+    fetch.add_argument("-i", "--input", metavar="FILE", help="more URLs, one a line; # begins a comment; - is stdin")
+    fetch.add_argument("-o", "--output", metavar="DIR", help="folder to write the bodies to; made if need be")
+    fetch.add_argument("--per-host", type=int, metavar="N", help="most connections to one host")
+    fetch.add_argument("--total", type=int, metavar="N", help="most connections in all")
+    _add_preset(fetch)
+    fetch.add_argument("--config", metavar="FILE", help="keeppool.toml; --preset, --per-host and --total win over it")
+    fetch.add_argument("--threads", type=_count, default=_FETCH_THREADS, metavar="N", help="threads (%(default)s)")
+    fetch.add_argument("--timeout", type=float, metavar="S", help="seconds to connect, and between two pieces")
+    fetch.add_argument("--json", action="store_true", help="one JSON object for each URL; the last one holds the totals")
+    return fetch
+
+
+def _add_preset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", metavar="NAME", help=f"a browser's limits: {', '.join(presets.NAMES)}")
+
+
+def _count(text: str) -> int:
+    """Read a number of pages or threads."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number

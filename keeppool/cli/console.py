@@ -1,0 +1,44 @@
+"""Where the command writes: the two consoles, JSON lines, and text that came from elsewhere.
+
+Decides: that nothing a server or a file said can steer the terminal.
+Knows: rich. It takes care of NO_COLOR, of files and of narrow terminals.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from rich.console import Console
+
+#: Columns where there is no terminal to ask: the demo's table fits without folding.
+_FILE_WIDTH = 100
+
+
+def standard_output() -> Console:
+    """Make the console for results."""
+    return _console(stderr=False)
+
+
+def standard_error() -> Console:
+    """Make the console for progress and failures."""
+    return _console(stderr=True)
+
+
+def write_json(console: Console, value: dict[str, Any]) -> None:
+    """Write one object as one line, at once, for whoever reads while the command runs."""
+    console.file.write(json.dumps(value) + "\n")
+    console.file.flush()
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey instead of show."""
+    return text if text.isprintable() else "".join([c if c.isprintable() else ascii(c)[1:-1] for c in text])
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _FILE_WIDTH
+    return console

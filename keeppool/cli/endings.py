@@ -1,0 +1,65 @@
+"""How the command ends: its exit codes, Ctrl-C, and a reader that has gone.
+
+Decides: that the first Ctrl-C is the last one that counts.
+Knows: signals and the standard streams. Does not know: what was going on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Exit(enum.IntEnum):
+    """The command's exit codes."""
+
+    #: Everything arrived.
+    OK = 0
+    #: Something did not, or nobody reads the output any more.
+    FAILED = 1
+    #: Arguments or configuration that cannot be meant; nothing was begun. argparse's own figure.
+    USAGE = 2
+    #: Ctrl-C: 128 and the number of SIGINT, as shells report it.
+    INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """What was asked for cannot be begun. The message says why, in one line."""
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let the first Ctrl-C raise KeyboardInterrupt and all others do nothing.
+
+    After a Ctrl-C the signal stays ignored: the process is ending, and a second one must not tear its farewell apart.
+    Does nothing outside of the main thread, or where whoever started the process had it ignore Ctrl-C (`nohup`).
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is _interrupt:
+            signal.signal(signal.SIGINT, before)
+
+
+def silence() -> None:
+    """Point standard output and error to nowhere, so that what is still buffered for a closed pipe ends quietly."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt

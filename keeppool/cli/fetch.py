@@ -1,0 +1,173 @@
+"""`keeppool fetch`: many URLs at once through one capped pool.
+
+Decides: what counts as arrived: a whole body with a status below 400, and where asked for its file in place.
+Knows: the session, the crew, where files go. Does not know: connections; the pool does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from rich.text import Text
+
+from keeppool import Response, Session
+from keeppool.cli.console import printable, standard_error, standard_output, write_json
+from keeppool.cli.crew import Crew
+from keeppool.cli.endings import Exit
+from keeppool.cli.names import Names
+from keeppool.cli.progress import Meter, progress_bar
+from keeppool.cli.report import fetch_summary, fetch_totals
+from keeppool.cli.settings import config_of
+from keeppool.cli.sinks import Folder, Sink
+from keeppool.cli.sources import Source
+from keeppool.errors import HTTPError
+
+#: Bytes of a body handed on at a time.
+_PIECE = 65536
+
+
+class Job(NamedTuple):
+    """A URL, and what its file will be called."""
+
+    url: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What became of one URL; its fields are those of the JSON line.
+
+    Attributes:
+        url: As it was given.
+        status: Of the last answer; `None` if there was none.
+        bytes: Length of the body, content codings undone, as far as it came.
+        seconds: From the start, waiting for a connection included, to the end of the body.
+        file: Where the body is, if it was to be kept and is whole.
+        error: Why it did not arrive: the error's class and message.
+    """
+
+    url: str
+    status: int | None
+    bytes: int
+    seconds: float
+    file: str | None
+    error: str | None
+
+
+def run(arguments: Namespace) -> int:
+    """Carry out the command.
+
+    Raises:
+        ConfigError, UsageError: The arguments cannot be meant; nothing was fetched.
+    """
+    out, notes = standard_output(), standard_error()
+    shown = not (arguments.json and out.is_terminal)
+    with contextlib.ExitStack() as stack:
+        source = Source(arguments.urls, arguments.input)
+        urls = stack.enter_context(source)
+        session = stack.enter_context(Session(config=config_of(arguments)))
+        folder = stack.enter_context(Folder(arguments.output)) if arguments.output is not None else None
+        meter = Meter()
+        bar = stack.enter_context(progress_bar(notes, session, meter, shown=shown))
+        crew = stack.enter_context(Crew(_jobs(urls), Fetcher(session, folder, meter).fetch, arguments.threads))
+        score = Score(out if arguments.json else None, bar, bar.add_task("", total=source.count(), failed=0))
+        started = time.monotonic()
+        try:
+            for fetched in crew:
+                score.note(fetched)
+        finally:
+            seconds = time.monotonic() - started
+            bar.stop()
+            session.close()
+            _sum_up(out, arguments, score, fetch_totals(score.done, score.failed, meter.bytes, seconds, session))
+    return Exit.FAILED if score.failed else Exit.OK
+
+
+class Fetcher:
+    """Fetches one URL at a time; any number of threads share one.
+
+    Args:
+        session: What to fetch with.
+        folder: Where bodies go; `None` drops them.
+        meter: Told of all bytes that arrive.
+    """
+
+    def __init__(self, session: Session, folder: Folder | None, meter: Meter) -> None:
+        self._session = session
+        self._folder = folder
+        self._meter = meter
+
+    def fetch(self, job: Job) -> Fetched:
+        """Fetch a URL. Whatever goes wrong with it is told in the result, and stays with it."""
+        started = time.monotonic()
+        status, size, file, trouble = None, 0, None, None
+        try:
+            with self._session.get(job.url, stream=True) as answer, self._sink(job.name) as sink:
+                status = answer.status_code
+                for piece in _body(answer):
+                    size += len(piece)
+                    self._meter.add(len(piece))
+                    if sink is not None:
+                        sink.write(piece)
+                if sink is not None:
+                    sink.finish()
+                    file = str(sink.path)
+        except Exception as error:
+            trouble = f"{type(error).__name__}: {error}"
+        return Fetched(job.url, status, size, round(time.monotonic() - started, 6), file, trouble)
+
+    def _sink(self, name: str) -> contextlib.AbstractContextManager[Sink | None]:
+        return contextlib.nullcontext() if self._folder is None else self._folder.sink(name)
+
+
+class Score:
+    """Counts what is done, moves the bar, and writes a line for what has to be told.
+
+    Args:
+        out: Where each result goes as JSON; `None` if nowhere.
+        bar: The progress bar; failures are written above it.
+        task: Its one task.
+    """
+
+    def __init__(self, out: Console | None, bar: Progress, task: TaskID) -> None:
+        self.done = 0
+        self.failed = 0
+        self._out = out
+        self._bar = bar
+        self._task = task
+
+    def note(self, fetched: Fetched) -> None:
+        """Take in one result."""
+        self.done += 1
+        if fetched.error is not None:
+            self.failed += 1
+            line = Text.assemble(("failed", "red"), f" {printable(fetched.url)}  {printable(fetched.error)}")
+            self._bar.console.print(line, soft_wrap=True)
+        self._bar.update(self._task, advance=1, failed=self.failed)
+        if self._out is not None:
+            write_json(self._out, asdict(fetched))
+
+
+def _jobs(urls: Iterator[str]) -> Iterator[Job]:
+    names = Names()
+    return (Job(url, names.name_for(url)) for url in urls)
+
+
+def _body(answer: Response) -> Iterator[bytes]:
+    """Go through the body of an answer that is one.
+
+    Raises:
+        HTTPError: Its status says that it is not; the connection is free for the next.
+    """
+    if answer.status_code >= 400:
+        answer.drain()
+        raise HTTPError(f"{answer.status_code} {answer.reason}".rstrip(), response=answer)
+    return answer.iter_content(_PIECE)

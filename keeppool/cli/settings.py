@@ -1,0 +1,32 @@
+"""Limits and timeouts from the command line, laid over a configuration file.
+
+Decides: which of them wins. Knows: the options' names. Does not know: which values are possible; `Limits` does.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import replace
+
+from keeppool import Config, Timeout, load_config, presets
+
+
+def config_of(arguments: Namespace) -> Config:
+    """Build the configuration `keeppool fetch` runs with.
+
+    Raises:
+        ConfigError: The file, the preset or a number cannot be meant.
+    """
+    config = load_config(arguments.config) if arguments.config is not None else Config()
+    limits = presets.by_name(arguments.preset) if arguments.preset is not None else config.limits
+    if arguments.per_host is not None:
+        limits = replace(limits, per_host=arguments.per_host)
+    if arguments.total is not None:
+        limits = replace(limits, total=arguments.total)
+    return replace(config, limits=limits, timeout=_timeout(config.timeout, arguments.timeout))
+
+
+def _timeout(base: Timeout, seconds: float | None) -> Timeout:
+    timeout = base if seconds is None else Timeout.of(seconds, base)
+    # The queue is of our own making: to wait in it for long is no failure, unless the file says so.
+    return replace(timeout, pool=None) if timeout.pool == Timeout().pool else timeout

@@ -1,0 +1,101 @@
+"""Files that appear under their final name only when they are whole.
+
+Decides: what becomes of a file that was not finished: it disappears.
+Knows: a folder. Does not know: where the bytes come from, or what a file should be called (`names.py`).
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from io import FileIO
+from pathlib import Path
+from typing import Self
+
+from keeppool.cli.endings import UsageError
+
+
+class Folder:
+    """The folder files are written to. Leaving its `with` block removes what is unfinished, and allows no more.
+
+    Args:
+        path: Made if it is not there.
+
+    Raises:
+        UsageError: It is not there and cannot be made.
+
+    Thread safety: any thread may write, each its own sinks.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        #: Guards both fields below, and that files come and go only while the folder is open.
+        self.lock = threading.Lock()
+        self.unfinished: set[Path] = set()
+        self.is_closed = False
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot write to {path}: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with self.lock:
+            self.is_closed = True
+            for path in self.unfinished:
+                path.unlink(missing_ok=True)
+
+    def sink(self, name: str) -> Sink:
+        """Make a file that will be called `name`."""
+        return Sink(self, self.path / name)
+
+
+class Sink:
+    """A file in the making. A context manager: what was not `finish`ed when it ends was never there.
+
+    Args:
+        folder: Where it is made.
+        path: Its name in the end; a file of that name is replaced.
+
+    Raises:
+        OSError: The file cannot be made or written, or the folder is closed.
+    """
+
+    def __init__(self, folder: Folder, path: Path) -> None:
+        self.path = path
+        self._folder = folder
+        self._temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+        with folder.lock:
+            self._check_open()
+            self._file = FileIO(self._temporary, "x")
+            folder.unfinished.add(self._temporary)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._file.close()
+        with self._folder.lock:
+            if self._temporary in self._folder.unfinished:
+                self._folder.unfinished.discard(self._temporary)
+                self._temporary.unlink(missing_ok=True)
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
+
+    def finish(self) -> None:
+        """Let the file appear under its name: it is whole."""
+        self._file.close()
+        with self._folder.lock:
+            self._check_open()
+            self._temporary.replace(self.path)
+            self._folder.unfinished.discard(self._temporary)
+
+    def _check_open(self) -> None:
+        if self._folder.is_closed:
+            raise OSError(f"{self._folder.path} is not written to any more")

@@ -1,0 +1,83 @@
+"""URLs from the command line and from a file or pipe, one at a time.
+
+Decides: what is a URL and what a comment. Knows: raw files. Does not know: what is done with a URL.
+
+Files are read without Python's buffers: their locks, held by a thread that waits for a slow pipe, would make the
+interpreter abort at its end.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from io import FileIO
+
+from keeppool.cli.endings import UsageError
+
+#: One read of a pipe gives at most this on Linux.
+_READ = 65536
+
+
+class Source:
+    """The URLs to fetch. A context manager; iterate once.
+
+    Args:
+        urls: Those of the command line; they come first.
+        path: A file with more, "-" for standard input, or `None`.
+
+    Raises:
+        UsageError: The file cannot be opened.
+    """
+
+    def __init__(self, urls: Sequence[str], path: str | None) -> None:
+        self._urls = urls
+        self._path = path
+        self._file = None if path is None else _open(path)
+
+    def __enter__(self) -> Iterator[str]:
+        return iter(self)
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._file is not None and self._path != "-":
+            self._file.close()
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._urls
+        if self._file is not None:
+            yield from urls_in(self._file)
+
+    def count(self) -> int | None:
+        """How many there are; `None` if that cannot be known beforehand."""
+        if self._file is None or self._path is None:
+            return len(self._urls)
+        if self._path == "-" or not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            return None
+        with _open(self._path) as again:
+            return len(self._urls) + sum(1 for _ in urls_in(again))
+
+
+def urls_in(file: FileIO) -> Iterator[str]:
+    """Read the URLs of a file: one a line; blank lines and those that begin with # are none."""
+    for line in _lines(file):
+        # What is no UTF-8 stays visible as such, and is refused as a URL; to replace it would ask for another page.
+        text = line.decode("utf-8", "surrogateescape").strip().lstrip("\ufeff")
+        if text and not text.startswith("#"):
+            yield text
+
+
+def _lines(file: FileIO) -> Iterator[bytes]:
+    rest = b""
+    while piece := file.read(_READ):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+    yield rest
+
+
+def _open(path: str) -> FileIO:
+    try:
+        return FileIO(sys.stdin.fileno(), closefd=False) if path == "-" else FileIO(path)
+    except (OSError, AttributeError) as error:  # standard input is None where it was closed
+        reason = getattr(error, "strerror", None) or "closed"
+        raise UsageError(f"cannot read {'standard input' if path == '-' else path}: {reason}") from error
