@@ -59,7 +59,7 @@ def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> ar
     fetch.add_argument("--config", metavar="FILE", help="keeppool.toml; --preset, --per-host and --total win over it")
     fetch.add_argument("--threads", type=_count, default=_FETCH_THREADS, metavar="N", help="threads (%(default)s)")
     fetch.add_argument("--timeout", type=float, metavar="S", help="seconds to connect, and between two pieces")
-    fetch.add_argument("--json", action="store_true", help="one JSON object for each URL; the last one holds the totals")
+    fetch.add_argument("--json", action="store_true", help="one JSON object a URL; the last one holds the totals")
     return fetch
 
 

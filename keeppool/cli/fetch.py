@@ -7,10 +7,9 @@ Knows: the session, the crew, where files go. Does not know: connections; the po
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from keeppool.cli.crew import Crew
 from keeppool.cli.endings import Exit
 from keeppool.cli.names import Names
 from keeppool.cli.progress import Meter, progress_bar
-from keeppool.cli.report import fetch_summary, fetch_totals
+from keeppool.cli.report import fetch_totals, report_fetch
 from keeppool.cli.settings import config_of
 from keeppool.cli.sinks import Folder, Sink
 from keeppool.cli.sources import Source
@@ -35,13 +34,13 @@ _PIECE = 65536
 
 
 class Job(NamedTuple):
-    """A URL, and what its file will be called."""
+    """A URL, and what its file will be called if it gets one."""
 
     url: str
-    name: str
+    name: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fetched:
     """What became of one URL; its fields are those of the JSON line.
 
@@ -55,11 +54,11 @@ class Fetched:
     """
 
     url: str
-    status: int | None
-    bytes: int
-    seconds: float
-    file: str | None
-    error: str | None
+    status: int | None = None
+    bytes: int = 0
+    seconds: float = 0.0
+    file: str | None = None
+    error: str | None = None
 
 
 def run(arguments: Namespace) -> int:
@@ -68,26 +67,30 @@ def run(arguments: Namespace) -> int:
     Raises:
         ConfigError, UsageError: The arguments cannot be meant; nothing was fetched.
     """
-    out, notes = standard_output(), standard_error()
-    shown = not (arguments.json and out.is_terminal)
+    out = standard_output()
+    meter = Meter()
     with contextlib.ExitStack() as stack:
-        source = Source(arguments.urls, arguments.input)
-        urls = stack.enter_context(source)
+        source = stack.enter_context(Source(arguments.urls, arguments.input))
         session = stack.enter_context(Session(config=config_of(arguments)))
         folder = stack.enter_context(Folder(arguments.output)) if arguments.output is not None else None
-        meter = Meter()
-        bar = stack.enter_context(progress_bar(notes, session, meter, shown=shown))
-        crew = stack.enter_context(Crew(_jobs(urls), Fetcher(session, folder, meter).fetch, arguments.threads))
+        # JSON lines on a terminal and a bar would write over each other.
+        bar = progress_bar(standard_error(), session, meter, shown=not (arguments.json and out.is_terminal))
         score = Score(out if arguments.json else None, bar, bar.add_task("", total=source.count(), failed=0))
+        crew = stack.enter_context(
+            Crew(_jobs(iter(source), folder), Fetcher(session, folder, meter).fetch, arguments.threads)
+        )
         started = time.monotonic()
         try:
-            for fetched in crew:
-                score.note(fetched)
+            with bar:
+                score.take(crew)
         finally:
             seconds = time.monotonic() - started
-            bar.stop()
             session.close()
-            _sum_up(out, arguments, score, fetch_totals(score.done, score.failed, meter.bytes, seconds, session))
+            report_fetch(
+                out,
+                fetch_totals(score.done, score.failed, meter.bytes, seconds, session.stats()),
+                as_json=arguments.json,
+            )
     return Exit.FAILED if score.failed else Exit.OK
 
 
@@ -107,25 +110,33 @@ class Fetcher:
 
     def fetch(self, job: Job) -> Fetched:
         """Fetch a URL. Whatever goes wrong with it is told in the result, and stays with it."""
+        fetched = Fetched(job.url)
         started = time.monotonic()
-        status, size, file, trouble = None, 0, None, None
         try:
-            with self._session.get(job.url, stream=True) as answer, self._sink(job.name) as sink:
-                status = answer.status_code
-                for piece in _body(answer):
-                    size += len(piece)
-                    self._meter.add(len(piece))
-                    if sink is not None:
-                        sink.write(piece)
-                if sink is not None:
-                    sink.finish()
-                    file = str(sink.path)
+            with self._session.get(job.url, stream=True) as answer:
+                fetched.status = answer.status_code
+                _check(answer)
+                with self._sink(job.name) as sink:
+                    self._receive(answer, sink, fetched)
         except Exception as error:
-            trouble = f"{type(error).__name__}: {error}"
-        return Fetched(job.url, status, size, round(time.monotonic() - started, 6), file, trouble)
+            fetched.error = f"{type(error).__name__}: {error}"
+        fetched.seconds = round(time.monotonic() - started, 6)
+        return fetched
 
-    def _sink(self, name: str) -> contextlib.AbstractContextManager[Sink | None]:
-        return contextlib.nullcontext() if self._folder is None else self._folder.sink(name)
+    def _receive(self, answer: Response, sink: Sink | None, fetched: Fetched) -> None:
+        for piece in answer.iter_content(_PIECE):
+            fetched.bytes += len(piece)
+            self._meter.add(len(piece))
+            if sink is not None:
+                sink.write(piece)
+        if sink is not None:
+            sink.finish()
+            fetched.file = str(sink.path)
+
+    def _sink(self, name: str | None) -> contextlib.AbstractContextManager[Sink | None]:
+        if self._folder is None or name is None:
+            return contextlib.nullcontext()
+        return self._folder.sink(name)
 
 
 class Score:
@@ -144,8 +155,12 @@ class Score:
         self._bar = bar
         self._task = task
 
-    def note(self, fetched: Fetched) -> None:
-        """Take in one result."""
+    def take(self, results: Iterable[Fetched]) -> None:
+        """Take in all results, as they come."""
+        for fetched in results:
+            self._note(fetched)
+
+    def _note(self, fetched: Fetched) -> None:
         self.done += 1
         if fetched.error is not None:
             self.failed += 1
@@ -156,13 +171,15 @@ class Score:
             write_json(self._out, asdict(fetched))
 
 
-def _jobs(urls: Iterator[str]) -> Iterator[Job]:
+def _jobs(urls: Iterable[str], folder: Folder | None) -> Iterator[Job]:
+    if folder is None:
+        return (Job(url, None) for url in urls)
     names = Names()
     return (Job(url, names.name_for(url)) for url in urls)
 
 
-def _body(answer: Response) -> Iterator[bytes]:
-    """Go through the body of an answer that is one.
+def _check(answer: Response) -> None:
+    """Let pass an answer whose body is what was asked for.
 
     Raises:
         HTTPError: Its status says that it is not; the connection is free for the next.
@@ -170,4 +187,3 @@ def _body(answer: Response) -> Iterator[bytes]:
     if answer.status_code >= 400:
         answer.drain()
         raise HTTPError(f"{answer.status_code} {answer.reason}".rstrip(), response=answer)
-    return answer.iter_content(_PIECE)

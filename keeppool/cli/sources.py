@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from io import FileIO
+from typing import Self
 
 from keeppool.cli.endings import UsageError
 
@@ -36,8 +37,8 @@ class Source:
         self._path = path
         self._file = None if path is None else _open(path)
 
-    def __enter__(self) -> Iterator[str]:
-        return iter(self)
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *exc_info: object) -> None:
         if self._file is not None and self._path != "-":
@@ -69,10 +70,17 @@ def urls_in(file: FileIO) -> Iterator[str]:
 
 def _lines(file: FileIO) -> Iterator[bytes]:
     rest = b""
-    while piece := file.read(_READ):
+    while piece := _read(file):
         *lines, rest = (rest + piece).split(b"\n")
         yield from lines
     yield rest
+
+
+def _read(file: FileIO) -> bytes:
+    try:
+        return file.read(_READ)
+    except OSError as error:
+        raise UsageError(f"reading the URLs failed: {error.strerror}") from error
 
 
 def _open(path: str) -> FileIO:

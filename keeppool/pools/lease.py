@@ -16,6 +16,7 @@ from keeppool.events import Why
 from keeppool.pools.clock import clock
 from keeppool.pools.converse import has_passed
 from keeppool.pools.exchange import Exchange
+from keeppool.wire.framing import Kind
 from keeppool.wire.message import BodyReader
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class ThreadLease:
             raise exchange.timed_out(total=exchange.timeout.total if has_passed(self._deadline) else None) from error
         except ssl.SSLEOFError as error:
             # Without TLS's closure alert anybody on the way may have cut the body short (RFC 9112 §9.8).
-            raise IncompleteBody("the connection ended without TLS's goodbye") from error
+            if exchange.framing.kind is Kind.CLOSE:
+                raise IncompleteBody("the connection ended without TLS's goodbye", actual=exchange.received) from error
+            return b""
         except OSError as error:
             raise ReadError(f"the connection failed in the middle of the body: {error}") from error
         exchange.received += len(data)

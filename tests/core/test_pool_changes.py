@@ -1,4 +1,4 @@
-"""Connections that turn out dead, the pool being closed, limits being changed. "Row 7" is explained in `test_pool.py`."""
+"""Connections that turn out dead, the pool closing, limits changing. "Row 7" is explained in `test_pool.py`."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ Every answer names its connection, its number on it and the worker's process, so
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import signal
 import socket
@@ -88,34 +89,39 @@ def test_a_connection_nginx_closed_without_a_hint_is_never_used(nginx):
     assert (stats.closed_by[Why.PEER_CLOSED], stats.resent) == (1, 0)
 
 
-def test_every_form_of_body_leaves_the_connection_to_the_next(nginx):
-    """Server-side includes make nginx forget the length, so it sends chunks; error_page turns a POST into an answer."""
+def test_every_form_of_answer_leaves_the_connection_to_the_next(nginx):
+    """Server-side includes make nginx forget a body's length, so it sends chunks."""
     server = nginx(
-        add_header=PLACE,
-        ssi=True,
-        ssi_types="text/plain",
-        gzip=True,
-        gzip_min_length=1,
-        gzip_http_version="1.1",
-        error_page="405 =200 /1m.bin",
+        add_header=PLACE, ssi=True, ssi_types="text/plain", gzip=True, gzip_min_length=1, gzip_http_version="1.1"
     )
     with PoolManager() as pool:
         whole = pool.request("GET", f"{server.url}/1m.bin", headers={"Accept-Encoding": "identity"})
         packed = pool.request("GET", server.url, headers={"Accept-Encoding": "gzip"})
         raw = pool.request("GET", server.url, headers={"Accept-Encoding": "gzip"}, decode_content=False)
-        head = pool.request("HEAD", f"{server.url}/1k.bin")
-        posted = pool.request("POST", f"{server.url}/1k.bin", body=b"p" * 300_000)
-        streamed = pool.request("POST", f"{server.url}/1k.bin", body=(b"piece" for _ in range(1000)))
+        head = pool.request("HEAD", f"{server.url}/1m.bin")
         missing = pool.request("GET", f"{server.url}/missing")
-        answers = [whole, packed, raw, head, posted, streamed, missing]
-        stats = pool.stats()
-    assert whole.headers["Transfer-Encoding"] == "chunked"
-    assert whole.data == posted.data == streamed.data == b"m" * 1024 * 1024
-    assert packed.headers["Content-Encoding"] == "gzip"
-    assert packed.data == gzip.decompress(raw.data) == b"hello\n"
+        refused = pool.request("POST", f"{server.url}/1k.bin", body=b"nobody reads this")
+        last = pool.request("GET", f"{server.url}/1k.bin")
+    assert (whole.headers["Transfer-Encoding"], whole.data) == ("chunked", b"m" * 1024 * 1024)
+    assert (packed.headers["Content-Encoding"], packed.data) == ("gzip", b"hello\n")
+    assert gzip.decompress(raw.data) == b"hello\n"
     assert (head.status, head.data) == (200, b"")
-    assert missing.status == 404
+    assert (missing.status, refused.status, last.status) == (404, 405, 200)
+    answers = [whole, packed, raw, head, missing, refused, last]
     assert [request_number_of(answer) for answer in answers] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_every_form_of_body_arrives_whole(nginx):
+    server = nginx(add_header=PLACE, dav_methods="PUT", client_max_body_size="2m", client_body_buffer_size="4k")
+    large = bytes(range(256)) * 4096
+    bodies = [b"small", b"", large, io.BytesIO(large), (b"piece %d\n" % n for n in range(1000)), "text: \u00e9"]
+    with PoolManager() as pool:
+        put = [pool.request("PUT", f"{server.url}/put-{n}", body=body) for n, body in enumerate(bodies)]
+        got = [pool.request("GET", f"{server.url}/put-{n}").data for n in range(len(bodies))]
+        stats = pool.stats()
+    assert [answer.status for answer in put] == [201] * len(bodies)
+    pieces = b"".join(b"piece %d\n" % n for n in range(1000))
+    assert got == [b"small", b"", large, large, pieces, "text: \u00e9".encode()]
     assert stats.opened == 1
 
 

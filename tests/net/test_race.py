@@ -91,6 +91,14 @@ def test_a_later_failure_does_not_end_an_attempt_under_way(closed_port, black_ho
     assert isinstance(lost.value.cause, ConnectionRefusedError)
 
 
+def test_the_kernels_own_patience_is_a_timeout_too() -> None:
+    """After two minutes Linux gives up a connect by itself; nobody waits for that here."""
+    gone, other = OSError(errno.ETIMEDOUT, "timed out"), OSError(errno.EHOSTUNREACH, "no route")
+    one, two = address("127.0.0.1", 80), address("127.0.0.2", 80)
+    assert RaceLost([(one, gone), (two, gone)], [], []).is_timeout()
+    assert not RaceLost([(one, gone), (two, other)], [], []).is_timeout()
+
+
 def test_a_deadline_that_has_passed_tries_nothing(serve) -> None:
     server = serve()
     with pytest.raises(RaceLost, match="not tried") as lost:

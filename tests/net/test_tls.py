@@ -324,6 +324,14 @@ class TestResumption:
     def test_each_connection_brings_the_next_its_ticket(self, visit, trusting) -> None:
         assert [visit(trusting)[0].resumed for _ in range(4)] == [False, True, True, True]
 
+    def test_tickets_are_taken_in_both_versions(self, trusting, origin, store, serve, speak_tls) -> None:
+        """A server that keeps no state has nothing else to resume by; urllib3's contexts refuse them in TLS 1.2."""
+        stream = dial(origin(serve(speak_tls), scheme="https", tls=trusting), timeout=20, tls=store)
+        stream.send(b"ping")
+        stream.recv(100)
+        assert stream.sock.session.has_ticket
+        stream.close()
+
     def test_a_server_that_gives_no_tickets_keeps_state(self, visit, trusting, server_context) -> None:
         server_context.options |= ssl.OP_NO_TICKET
         assert [visit(trusting)[0].resumed for _ in range(2)] == [False, True]
@@ -402,18 +410,25 @@ class TestStore:
         store.remember(origin(80), stream.sock)
         stream.close()
 
-    def test_the_least_recently_used_session_goes_first(self, serve, speak_tls, origin, trusting) -> None:
+    @pytest.mark.parametrize("use", ["remembered again", "asked for"])
+    def test_the_least_recently_used_session_goes_first(self, serve, speak_tls, origin, trusting, use) -> None:
+        """One connection's session stands for that of three origins."""
         store = TlsStore(max_sessions=2)
         server = serve(speak_tls)
         context = store.context_for(trusting)
-        one, two, three = (origin(server, scheme="https", tls=trusting, tag=tag) for tag in "abc")
-        for wanted in (one, two, one, three):
-            stream = dial(wanted, timeout=20, tls=store)
-            stream.send(b"ping")
-            stream.recv(100)
-            store.remember(wanted, stream.sock)
-            stream.close()
-        assert [store.session_for(wanted, context) is not None for wanted in (one, two, three)] == [True, False, True]
+        one, two, three = origins = [origin(server, scheme="https", tls=trusting, tag=tag) for tag in "abc"]
+        stream = dial(one, timeout=20, tls=store)
+        stream.send(b"ping")
+        stream.recv(100)
+        store.remember(one, stream.sock)
+        store.remember(two, stream.sock)
+        if use == "asked for":
+            store.session_for(one, context)
+        else:
+            store.remember(one, stream.sock)
+        store.remember(three, stream.sock)
+        stream.close()
+        assert [store.session_for(wanted, context) is not None for wanted in origins] == [True, False, True]
 
     def test_one_context_for_the_same_trust_and_certificate(self, ca_file) -> None:
         """The name and the fingerprint are no part of a context."""

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from keeppool import HostConfig, Limits, PoolManager, errors
-from keeppool.events import ConnectionClosed, Why
+from keeppool.events import ConnectionClosed, RequestQueued, Why
 from keeppool.testing import Manners, RawConnection, ScriptedServer
 
 
@@ -77,20 +77,18 @@ def test_a_response_dropped_unread_gives_its_slot_back_and_says_where_it_was_mad
     with PoolManager(Limits(per_host=1)) as pool:
         with pytest.warns(ResourceWarning, match=rf"dropped unread; it was made at {__file__}:\d+"):
             pool.request("GET", site.url, stream=True)
-            gc.collect()
         assert pool.request("GET", site.url).status == 200
         assert pool.stats().closed_by[Why.BODY_UNREAD] == 1
 
 
-def test_a_caller_that_waits_gets_the_slot_of_a_response_dropped_meanwhile(sites):
+def test_a_caller_that_waits_gets_the_slot_of_a_response_dropped_meanwhile(sites, recorder):
     site = sites.add(Manners(body=1_000_000))
-    with PoolManager(Limits(per_host=1)) as pool:
+    with PoolManager(Limits(per_host=1), on_event=recorder) as pool:
         held = [pool.request("GET", site.url, stream=True)]
         answers = []
         waiter = threading.Thread(target=lambda: answers.append(pool.request("GET", site.url).status))
         waiter.start()
-        while not pool.stats().waiting:
-            pass
+        recorder.wait_for(RequestQueued)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             held.clear()

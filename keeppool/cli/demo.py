@@ -1,0 +1,61 @@
+"""`keeppool demo`: what a connection pool is for, in a few seconds and without a network.
+
+Decides: two rounds of the same work, one with keep-alive and one without, on fresh sites each.
+Knows: rounds and reports. Does not know: how a page is fetched or a table drawn.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from rich.console import Console
+
+from keeppool import Limits, presets
+from keeppool.cli.console import standard_error, standard_output, write_json
+from keeppool.cli.demo_round import Outcome, Round
+from keeppool.cli.demo_sites import open_sites
+from keeppool.cli.demo_view import View
+from keeppool.cli.endings import Exit
+from keeppool.cli.report import demo_report, demo_totals, host_entry
+from keeppool.testing import Sites
+
+#: Errors that are told in full; more of them say nothing new.
+_TOLD = 5
+
+
+def run(arguments: Namespace) -> int:
+    """Carry out the command.
+
+    Raises:
+        ConfigError: No preset has that name.
+    """
+    limits = presets.by_name(arguments.preset) if arguments.preset is not None else Limits()
+    out = standard_output()
+    outcome = _play(out, arguments, limits, keep_alive=True)
+    without = _play(out, arguments, limits, keep_alive=False)
+    if arguments.json:
+        write_json(out, demo_totals(outcome, without))
+    else:
+        demo_report(out, outcome, without)
+    errors = outcome.errors + without.errors
+    for error in errors[:_TOLD]:
+        sys.stderr.write(f"{error}\n")
+    return Exit.FAILED if errors else Exit.OK
+
+
+def _play(out: Console, arguments: Namespace, limits: Limits, *, keep_alive: bool) -> Outcome:
+    """Run one round; where JSON is wanted, write a line for each host at its end."""
+    with Sites() as sites:
+        hosts = open_sites(sites)
+        current = Round(hosts, arguments.pages, arguments.threads, limits, keep_alive=keep_alive)
+        # Nothing is drawn between lines of JSON, but it is a pity to leave whoever waits for them without a sign.
+        console = standard_error() if arguments.json else out
+        with View(console, current, f"keep-alive {'on' if keep_alive else 'off'}"):
+            for _ in current:
+                pass
+        outcome = current.outcome()
+    if arguments.json:
+        for host in outcome.hosts:
+            write_json(out, {"kind": "host", "keep_alive": keep_alive, **host_entry(host, limits)})
+    return outcome

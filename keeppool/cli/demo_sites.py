@@ -1,0 +1,92 @@
+"""The dozen sites of `keeppool demo`, each with manners of its own.
+
+Decides: who misbehaves how. Knows: `keeppool.testing`. Does not know: who comes to visit.
+
+Loopback has no distance. So each site answers one round trip late, and one more on a new connection, for TCP's
+handshake: as if it were that far away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from keeppool.config import HostConfig
+from keeppool.testing import Answer, Manners, Request, Site, Sites
+
+#: Seconds to the sites and back; what a neighbouring country is away.
+ROUND_TRIP_S = 0.025
+#: Seconds the slow one takes on top.
+_SLOW_S = 0.02
+#: Seconds of idleness after which one site hangs up. Short, so that it happens while the demo runs; long enough that
+#: no thread of a busy machine is kept that long between dialling and sending, which would be a fault nobody can mend.
+_IMPATIENCE_S = 0.2
+#: A page: its path, filled up to what a small one has without its images.
+_PAGE_BYTES = 2048
+
+
+class Character(NamedTuple):
+    """One of the dozen: how it is called, how it behaves, and what the client must know to get on with it."""
+
+    label: str
+    manners: Manners
+    config: HostConfig = HostConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A running site.
+
+    Attributes:
+        name: Address, with the port where several sites share it.
+        label: Its manners in a few words.
+        site: The server, with its own counts.
+        config: What the client must know.
+    """
+
+    name: str
+    label: str
+    site: Site
+    config: HostConfig
+
+
+_CAST = (
+    Character("HTTP/1.1, no hints", Manners()),
+    Character("hints like Apache's", Manners(hint_timeout=5, hint_max=12)),
+    Character("hints like Node's", Manners(hint_timeout=5, hint_max=8, hint_style="constant")),
+    Character("HTTP/1.0, keep-alive", Manners(http_version="1.0"), HostConfig(http_version="1.0")),
+    Character("HTTP/1.0, no more", Manners(http_version="1.0", keep_alive=False)),
+    Character("closes after each", Manners(keep_alive=False)),
+    Character("chunked", Manners(framing="chunked")),
+    Character("gzip", Manners(coding="gzip")),
+    Character(f"{_SLOW_S * 1000:.0f} ms slower", Manners(delay_s=_SLOW_S)),
+    Character("drops idle sockets", Manners(drop_idle_s=_IMPATIENCE_S)),
+    Character("body ends at close", Manners(framing="close")),
+    Character("hangs up after 9", Manners(close_after=9)),
+)
+
+
+def open_sites(sites: Sites) -> list[Host]:
+    """Start the dozen: each on an address of its own where the system has them, on ports of one otherwise."""
+    return [_open(sites, character, f"127.0.0.{number}") for number, character in enumerate(_CAST, start=2)]
+
+
+def page(path: str) -> bytes:
+    """Write the page of a path; no other path has the same."""
+    line = f"This is {path}.\n".encode()
+    return (line * (_PAGE_BYTES // len(line) + 1))[:_PAGE_BYTES]
+
+
+def _open(sites: Sites, character: Character, address: str) -> Host:
+    manners = replace(character.manners, delay_s=character.manners.delay_s + ROUND_TRIP_S)
+    try:
+        site = sites.add(manners, host=address, handler=_answer)
+    except OSError:  # Only Linux has all of 127.0.0.0/8 without being told.
+        site = sites.add(manners, handler=_answer)
+    name = site.host if site.host == address else f"{site.host}:{site.port}"
+    return Host(name, character.label, site, character.config)
+
+
+def _answer(request: Request) -> Answer:
+    handshake = ROUND_TRIP_S if request.number == 1 else 0.0
+    return Answer(headers=(("Content-Type", "text/plain"),), body=page(request.path), delay_s=handshake)

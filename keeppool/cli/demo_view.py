@@ -1,0 +1,88 @@
+"""The live view of `keeppool demo`: a line a host, a sign a socket.
+
+Knows: rich, and a round's figures. Does not know: what comes of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from keeppool.cli.demo_round import Round
+from keeppool.cli.demo_sites import Host
+from keeppool.stats import HostStats
+
+#: Redraws a second: sockets come and go faster than anyone can read.
+_REDRAWS = 12
+
+
+class Signs(NamedTuple):
+    """One character for each state a socket can be in."""
+
+    busy: str
+    idle: str
+    connecting: str
+    free: str
+
+
+_SIGNS = Signs("●", "○", "◌", "·")
+#: Where the terminal has no more than ASCII.
+_PLAIN_SIGNS = Signs("#", "o", "~", ".")
+#: Columns of the bar over all hosts.
+_BAR_WIDTH = 30
+
+
+class View:
+    """Draws a round while it runs; nothing where the console is no terminal. A context manager.
+
+    Args:
+        console: Where to.
+        current: The round.
+        title: What is written on top.
+    """
+
+    def __init__(self, console: Console, current: Round, title: str) -> None:
+        self._round = current
+        self._title = title
+        self._signs = _SIGNS if console.encoding.startswith("utf") else _PLAIN_SIGNS
+        self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=_REDRAWS, transient=True)
+        self._is_shown = console.is_terminal
+
+    def __enter__(self) -> None:
+        if self._is_shown:
+            self._live.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._is_shown:
+            self._live.stop()
+
+    def _draw(self) -> RenderableType:
+        stats = self._round.stats()
+        done, pages = self._round.done.total(), len(self._round.urls)
+        top = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=pages, completed=done, width=_BAR_WIDTH)
+        top.add_row(Text(self._title, "bold"), bar, f"{done}/{pages}", f"{stats.open} sockets")
+        hosts = Table.grid(padding=(0, 2))
+        for host in self._round.hosts:
+            hosts.add_row(*self._line(host, stats.hosts.get(host.site.url, HostStats())))
+        signs = self._signs
+        legend = Text(
+            f"{signs.busy} busy  {signs.idle} idle  {signs.connecting} being opened  {signs.free} free", "dim"
+        )
+        return Group(top, "", hosts, "", legend)
+
+    def _line(self, host: Host, now: HostStats) -> tuple[str, Text, Text, str, Text]:
+        done = self._round.done[host.site.url]
+        waiting = Text(f"{now.waiting} waiting" if now.waiting else "", "dim")
+        return host.name, Text(host.label, "dim"), self._sockets(now), f"{done:3}", waiting
+
+    def _sockets(self, now: HostStats) -> Text:
+        text = Text(self._signs.busy * now.busy, "green")
+        text.append(self._signs.connecting * now.connecting, "yellow")
+        text.append(self._signs.idle * now.idle, "cyan")
+        return text.append(self._signs.free * max((self._round.limits.per_host or 0) - len(text), 0), "dim")

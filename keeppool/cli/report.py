@@ -1,0 +1,173 @@
+"""What the verbs say at their end: totals for programs, tables for people.
+
+Decides: which figures, and how they are called. Knows: rich's tables. Does not know: how the figures came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from keeppool import Limits, Stats
+from keeppool.cli.console import write_json
+from keeppool.cli.demo_round import HostOutcome, Outcome
+from keeppool.cli.demo_sites import ROUND_TRIP_S
+from keeppool.events import Why
+
+
+def host_entry(host: HostOutcome, limits: Limits) -> dict[str, Any]:
+    """One host of the demo, for JSON."""
+    return {
+        "host": host.name,
+        "manners": host.label,
+        "requests": host.requests,
+        "opened": host.tally.opened,
+        "reused": host.tally.reused,
+        "resent": host.tally.resent,
+        "peak": host.peak,
+        "cap": limits.per_host,
+        "late": host.late,
+        "closed_by": _reasons(host.tally.closed_by),
+    }
+
+
+def demo_totals(outcome: Outcome, without: Outcome) -> dict[str, Any]:
+    """Both rounds of the demo, for JSON. All but `without_keep_alive` is about the round with keep-alive."""
+    return {
+        "kind": "totals",
+        **_round_entry(outcome),
+        "hosts": [host_entry(host, outcome.limits) for host in outcome.hosts],
+        "without_keep_alive": _round_entry(without),
+    }
+
+
+def demo_report(console: Console, outcome: Outcome, without: Outcome) -> None:
+    """Draw what the demo has shown: each host, both rounds side by side, what the servers saw."""
+    console.print(_host_table(outcome))
+    console.print(_comparison(outcome, without))
+    console.print(_verdict(outcome, without))
+
+
+def fetch_totals(done: int, failed: int, size: int, seconds: float, stats: Stats) -> dict[str, Any]:
+    """What `keeppool fetch` has done, for JSON."""
+    return {
+        "requests": done,
+        "arrived": done - failed,
+        "errors": failed,
+        "bytes": size,
+        "seconds": round(seconds, 3),
+        "opened": stats.opened,
+        "reused": stats.reused,
+        "resent": stats.resent,
+        "peak_total": stats.peak_open,
+        "closed_by": _reasons(stats.closed_by),
+    }
+
+
+def report_fetch(console: Console, totals: dict[str, Any], *, as_json: bool) -> None:
+    """Write them, as one more line of JSON or as two lines to read."""
+    if as_json:
+        write_json(console, totals)
+        return
+    rate = totals["arrived"] / totals["seconds"] if totals["seconds"] else 0.0
+    text = Text(f"{totals['arrived']:,} of {totals['requests']:,} arrived", "bold")
+    text.append(f", {totals['errors']:,} failed", "red" if totals["errors"] else "")
+    text.append(f": {decimal(totals['bytes'])} in {totals['seconds']:.2f} s ({rate:,.0f}/s)\n", "")
+    text.append(
+        f"{totals['opened']:,} sockets opened, {_share(totals)} reused, at most {totals['peak_total']:,} at once"
+    )
+    console.print(text, soft_wrap=True)
+
+
+def _round_entry(outcome: Outcome) -> dict[str, Any]:
+    stats = outcome.stats
+    return {
+        "requests": sum(host.requests for host in outcome.hosts),
+        "errors": len(outcome.errors),
+        "opened": stats.opened,
+        "reused": stats.reused,
+        "resent": stats.resent,
+        "peak_total": stats.peak_open,
+        "closed_by": _reasons(stats.closed_by),
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+def _reasons(closed_by: Mapping[Why, int]) -> dict[str, int]:
+    return {why.value: count for why, count in closed_by.items() if count}
+
+
+def _share(totals: Mapping[str, int]) -> str:
+    handed_out = totals["opened"] + totals["reused"]
+    return f"{100 * totals['reused'] / handed_out:.0f}%" if handed_out else "none"
+
+
+def _host_table(outcome: Outcome) -> Table:
+    totals = _round_entry(outcome)
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_footer=True)
+    table.add_column("host", f"{len(outcome.hosts)} hosts", no_wrap=True)
+    table.add_column("manners", "", no_wrap=True, style="dim")
+    for heading, footer in (
+        ("pages", str(totals["requests"])),
+        ("sockets", str(totals["opened"])),
+        ("reused", _share(totals)),
+        ("peak", _capped(totals["peak_total"], outcome.limits.total)),
+    ):
+        table.add_column(heading, footer, justify="right", no_wrap=True)
+    table.add_column("closed by", _listed(totals["closed_by"]))
+    for host in outcome.hosts:
+        entry = host_entry(host, outcome.limits)
+        table.add_row(
+            host.name,
+            host.label,
+            str(entry["requests"]),
+            str(entry["opened"]),
+            _share(entry),
+            _capped(host.peak, outcome.limits.per_host),
+            _listed(entry["closed_by"]),
+        )
+    return table
+
+
+def _listed(reasons: Mapping[str, int]) -> str:
+    """List reasons, the most frequent first; a reason and its count are never on different lines."""
+    ordered = sorted(reasons.items(), key=lambda item: -item[1])
+    return ", ".join(f"{reason}\N{NO-BREAK SPACE}{count}" for reason, count in ordered)
+
+
+def _capped(peak: int, cap: int | None) -> str:
+    return f"{peak}/{'∞' if cap is None else cap}"
+
+
+def _comparison(outcome: Outcome, without: Outcome) -> Table:
+    on, off = outcome.stats.opened, without.stats.opened
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("", "sockets", "seconds"):
+        table.add_column(heading, justify="right" if heading else "left")
+    table.add_row("keep-alive on", str(on), f"{outcome.seconds:.2f}")
+    table.add_row("keep-alive off", str(off), f"{without.seconds:.2f}")
+    if on and outcome.seconds:
+        times = f"{off / on:.1f} times", f"{without.seconds / outcome.seconds:.1f} times"
+        table.add_row("", *times, style="bold")
+    return table
+
+
+def _verdict(outcome: Outcome, without: Outcome) -> Text:
+    hosts = outcome.hosts + without.hosts
+    errors, resent = len(outcome.errors + without.errors), outcome.stats.resent
+    peak, late = max(host.peak for host in hosts), sum(host.late for host in hosts)
+    text = Text(f"\n{errors} errors\n\n", "bold red" if errors else "bold green")
+    text.append(
+        f"Servers' own count: never more than {_capped(peak, outcome.limits.per_host)} sockets of a host at once,\n"
+        f"{late} requests after an end they had stated. Sent again, where a reused socket\n"
+        f"died under a request: {resent}. Each host answers as if it were {1000 * ROUND_TRIP_S:.0f} ms away, and a new\n"
+        "socket costs one trip more.",
+        "dim",
+    )
+    return text
