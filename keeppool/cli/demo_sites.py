@@ -52,10 +52,10 @@ class Host:
 
 _CAST = (
     Character("HTTP/1.1, no hints", Manners()),
-    Character("hints like Apache's", Manners(hint_timeout=5, hint_max=12)),
-    Character("hints like Node's", Manners(hint_timeout=5, hint_max=8, hint_style="constant")),
-    Character("HTTP/1.0, keep-alive", Manners(http_version="1.0"), HostConfig(http_version="1.0")),
-    Character("HTTP/1.0, no more", Manners(http_version="1.0", keep_alive=False)),
+    Character("Apache's hints", Manners(hint_timeout=5, hint_max=8)),
+    Character("Node's hints", Manners(hint_timeout=5, hint_max=8, hint_style="constant")),
+    Character("HTTP/1.0 keep-alive", Manners(http_version="1.0"), HostConfig(http_version="1.0")),
+    Character("HTTP/1.0 without", Manners(http_version="1.0", keep_alive=False)),
     Character("closes after each", Manners(keep_alive=False)),
     Character("chunked", Manners(framing="chunked")),
     Character("gzip", Manners(coding="gzip")),

@@ -76,6 +76,10 @@ class View:
         )
         return Group(top, "", hosts, "", legend)
 
+    def _legend(self) -> Text:
+        signs = self._signs
+        return Text(f"{signs.busy} busy  {signs.idle} idle  {signs.connecting} being opened  {signs.free} free", "dim")
+
     def _line(self, host: Host, now: HostStats) -> tuple[str, Text, Text, str, Text]:
         done = self._round.done[host.site.url]
         waiting = Text(f"{now.waiting} waiting" if now.waiting else "", "dim")

@@ -50,7 +50,9 @@ def demo_totals(outcome: Outcome, without: Outcome) -> dict[str, Any]:
 def demo_report(console: Console, outcome: Outcome, without: Outcome) -> None:
     """Draw what the demo has shown: each host, both rounds side by side, what the servers saw."""
     console.print(_host_table(outcome))
+    console.print()
     console.print(_comparison(outcome, without))
+    console.print()
     console.print(_verdict(outcome, without))
 
 
@@ -110,48 +112,43 @@ def _share(totals: Mapping[str, int]) -> str:
 
 def _host_table(outcome: Outcome) -> Table:
     totals = _round_entry(outcome)
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_footer=True)
+    table = Table(box=SIMPLE, show_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_footer=True)
     table.add_column("host", f"{len(outcome.hosts)} hosts", no_wrap=True)
-    table.add_column("manners", "", no_wrap=True, style="dim")
-    for heading, footer in (
-        ("pages", str(totals["requests"])),
-        ("sockets", str(totals["opened"])),
-        ("reused", _share(totals)),
-        ("peak", _capped(totals["peak_total"], outcome.limits.total)),
-    ):
-        table.add_column(heading, footer, justify="right", no_wrap=True)
-    table.add_column("closed by", _listed(totals["closed_by"]))
+    table.add_column("manners", no_wrap=True, style="dim")
+    for heading, key in (("pages", "requests"), ("opened", "opened")):
+        table.add_column(heading, str(totals[key]), justify="right", no_wrap=True)
+    table.add_column("reused", _share(totals), justify="right", no_wrap=True)
+    table.add_column("peak", justify="right", no_wrap=True)
+    table.add_column("closed by")
     for host in outcome.hosts:
-        entry = host_entry(host, outcome.limits)
-        table.add_row(
-            host.name,
-            host.label,
-            str(entry["requests"]),
-            str(entry["opened"]),
-            _share(entry),
-            _capped(host.peak, outcome.limits.per_host),
-            _listed(entry["closed_by"]),
-        )
+        table.add_row(*_host_row(host, outcome.limits))
     return table
 
 
+def _host_row(host: HostOutcome, limits: Limits) -> tuple[str, ...]:
+    entry = host_entry(host, limits)
+    peak = f"{host.peak}/{_cap(limits.per_host)}"
+    counts = str(host.requests), str(host.tally.opened)
+    return host.name, host.label, *counts, _share(entry), peak, _listed(entry["closed_by"])
+
+
 def _listed(reasons: Mapping[str, int]) -> str:
-    """List reasons, the most frequent first; a reason and its count are never on different lines."""
-    ordered = sorted(reasons.items(), key=lambda item: -item[1])
-    return ", ".join(f"{reason}\N{NO-BREAK SPACE}{count}" for reason, count in ordered)
+    """List reasons, the most frequent first; without a blank in between, so that no line ends before the count."""
+    return ", ".join(f"{reason}:{count}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
 
 
-def _capped(peak: int, cap: int | None) -> str:
-    return f"{peak}/{'∞' if cap is None else cap}"
+def _cap(cap: int | None) -> str:
+    return "∞" if cap is None else str(cap)
 
 
 def _comparison(outcome: Outcome, without: Outcome) -> Table:
     on, off = outcome.stats.opened, without.stats.opened
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("", "sockets", "seconds"):
-        table.add_column(heading, justify="right" if heading else "left")
-    table.add_row("keep-alive on", str(on), f"{outcome.seconds:.2f}")
-    table.add_row("keep-alive off", str(off), f"{without.seconds:.2f}")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("the same pages")
+    table.add_column("sockets", justify="right")
+    table.add_column("seconds", justify="right")
+    table.add_row("with keep-alive", str(on), f"{outcome.seconds:.2f}")
+    table.add_row("without", str(off), f"{without.seconds:.2f}")
     if on and outcome.seconds:
         times = f"{off / on:.1f} times", f"{without.seconds / outcome.seconds:.1f} times"
         table.add_row("", *times, style="bold")
@@ -159,15 +156,21 @@ def _comparison(outcome: Outcome, without: Outcome) -> Table:
 
 
 def _verdict(outcome: Outcome, without: Outcome) -> Text:
-    hosts = outcome.hosts + without.hosts
-    errors, resent = len(outcome.errors + without.errors), outcome.stats.resent
+    limits, hosts = outcome.limits, outcome.hosts + without.hosts
+    errors, resent = len(outcome.errors + without.errors), outcome.stats.resent + without.stats.resent
     peak, late = max(host.peak for host in hosts), sum(host.late for host in hosts)
-    text = Text(f"\n{errors} errors\n\n", "bold red" if errors else "bold green")
+    total = max(outcome.stats.peak_open, without.stats.peak_open)
+    text = Text(_counted(errors, "error"), "bold red" if errors else "bold green")
+    text.append(f"; {_counted(resent, 'request')} sent again because a reused socket died just then.\n")
     text.append(
-        f"Servers' own count: never more than {_capped(peak, outcome.limits.per_host)} sockets of a host at once,\n"
-        f"{late} requests after an end they had stated. Sent again, where a reused socket\n"
-        f"died under a request: {resent}. Each host answers as if it were {1000 * ROUND_TRIP_S:.0f} ms away, and a new\n"
-        "socket costs one trip more.",
+        f"The servers counted too: at most {_counted(peak, 'socket')} of one host open at once (cap "
+        f"{_cap(limits.per_host)}),\n{_counted(late, 'request')} after an end they had stated. "
+        f"In all {total} sockets at once (cap {_cap(limits.total)}).\n"
+        f"Each host answers as if it were {1000 * ROUND_TRIP_S:.0f} ms away; a new socket costs that once more.",
         "dim",
     )
     return text
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

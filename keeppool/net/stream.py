@@ -20,6 +20,9 @@ from collections.abc import Iterable
 #: server may have decrypted a part although send reported nothing. Only up to one record is "0 accepted" a proof.
 TLS_RECORD = 16384
 
+#: Seconds beyond which a timeout is none: `settimeout` and `poll` take 32-bit milliseconds, which is 24 days.
+LONGEST_WAIT = 2_000_000.0
+
 _GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)
 _WATCHED = select.POLLIN | select.POLLPRI | getattr(select, "POLLRDHUP", 0)
 
@@ -68,7 +71,7 @@ class Stream:
             return
         self._timeout = seconds
         if self.is_tls:
-            self.sock.settimeout(seconds)
+            self.sock.settimeout(None if seconds is None or seconds > LONGEST_WAIT else seconds)
             return
         timer = _timeval(seconds)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timer)
@@ -103,7 +106,7 @@ class Stream:
             return True
         both = select.poll()
         both.register(self.sock.fileno(), select.POLLIN | (select.POLLOUT if or_writable else 0))
-        seen = both.poll(None if seconds is None else math.ceil(seconds * 1000))
+        seen = both.poll(None if seconds is None or seconds > LONGEST_WAIT else math.ceil(seconds * 1000))
         if not seen:
             raise TimeoutError("the server neither took nor sent a byte")
         return bool(seen[0][1] & ~select.POLLOUT)
@@ -115,13 +118,14 @@ class Stream:
                 return self.recv(size, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return None
+        limit = self.sock.gettimeout()
         self.sock.settimeout(0)
         try:
             return self.recv(size)
         except ssl.SSLWantReadError:
             return None
         finally:
-            self.sock.settimeout(self._timeout)
+            self.sock.settimeout(limit)
 
     def send_now(self, data: memoryview) -> int:
         """Send what fits into the kernel's buffer, which `is_readable` has found to have room."""
@@ -183,7 +187,7 @@ def gone(streams: Iterable[Stream]) -> list[tuple[Stream, Liveness]]:
 
 def _timeval(seconds: float | None) -> bytes:
     """Build the C struct the two socket options take; all zero means no limit, so 0 becomes the shortest wait."""
-    if seconds is None or seconds > 1e9:
+    if seconds is None or seconds > LONGEST_WAIT:
         return struct.pack("@ll", 0, 0)
     micros = max(1, int(seconds * 1_000_000))
     return struct.pack("@ll", *divmod(micros, 1_000_000))

@@ -199,7 +199,8 @@ class PoolManager:
                 connection.read_at = clock()
                 if head.status != 408 or not exchange.is_late_408(connection.read_at):
                     reader = exchange.open_body()
-                    if connection.stream.is_tls:
+                    if connection.served == 1 and connection.stream.is_tls:
+                        # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
                         self._pool.tls.remember(connection.origin, connection.stream.sock)
                     return head, reader
             except BaseException as error:

@@ -229,6 +229,14 @@ class PoolMachine(RuleBasedStateMachine):
         self._settle()
         assert connection not in self.model.idle
 
+    @precondition(lambda self: self.model.busy or self.model.gone)
+    @rule(who=anyone)
+    def late_report(self, who: int) -> None:
+        """Somebody who watched an idle connection reports, but it was lent or closed meanwhile."""
+        connections = self.model.busy + self.model.gone
+        self.pool.peer_closed(connections[who % len(connections)], Why.PEER_CLOSED)
+        assert not self.pool.orders
+
     @rule(seconds=st.sampled_from([0.5, 1, 3, 10]), ticks=st.booleans())
     def time_passes(self, seconds: float, ticks: bool) -> None:
         self.now += seconds
@@ -345,6 +353,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert pool.idle == len(model.idle)
         assert pool.idle_connections() == model.idle
         assert pool.waiting == len(model.waiting)
+        assert set(pool.everything()) == set(model.busy + model.idle)
         hosts = {host.origin: host for host in pool.hosts()}
         alive = [model.facts[c].origin for c in model.all()] + [ticket.host.origin for ticket in model.waiting]
         assert set(hosts) == set(alive), "a host is forgotten too early or too late"

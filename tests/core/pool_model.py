@@ -54,6 +54,7 @@ class Model:
     connecting: list[Any] = field(default_factory=list)
     busy: list[Any] = field(default_factory=list)
     idle: list[Any] = field(default_factory=list)
+    gone: list[Any] = field(default_factory=list)
     waiting: list[Any] = field(default_factory=list)
     served: list[Any] = field(default_factory=list)
     facts: dict[Any, Facts] = field(default_factory=dict)
@@ -210,6 +211,7 @@ class Model:
         places = [place for place in (self.busy, self.idle) if connection in place]
         assert len(places) == 1, f"closed, but on {len(places)} lists: twice, or never opened"
         places[0].remove(connection)
+        self.gone.append(connection)
         self.closed_by[why] += 1
 
     def evicted(self, connection: Any) -> None:

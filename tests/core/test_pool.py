@@ -1,7 +1,6 @@
 """Which connection a caller gets, and whose is closed to make room: facts in, orders out, `now` a number.
 
-A comment such as "row 7" names the bug of another pool that the test would have caught; `tests/mutations` has some of
-them with their sources.
+Where a docstring names another project, the test would have caught its bug; `tests/mutations` has more of them.
 """
 
 from __future__ import annotations
@@ -118,7 +117,7 @@ def test_a_waiting_limit_of_zero_still_serves_whoever_need_not_wait() -> None:
 
 
 def test_every_cap_of_one_works() -> None:
-    """Row 23: off by one exactly at the cap."""
+    """Firefox, CloseIdleConnections: off by one exactly at the cap."""
     desk = Desk(total=1, per_proxy=1)
     policy = Policy(per_host=1)
     connection = desk.open(PA, policy=policy)
@@ -132,7 +131,7 @@ def test_every_cap_of_one_works() -> None:
 
 
 def test_the_least_recently_used_idle_connection_of_all_hosts_goes() -> None:
-    """Netscape's rule; row 47. A is used again, so the fourth host takes B's place."""
+    """Netscape's rule. A is used again, so the fourth host takes B's place."""
     desk = Desk(total=3)
     connections = [desk.visit(where, now) for now, where in enumerate((A, B, C, A))]
     desk.dial(D, 4)

@@ -1,4 +1,4 @@
-"""Connections that turn out dead, the pool closing, limits changing. "Row 7" is explained in `test_pool.py`."""
+"""Connections that turn out dead, the pool closing, limits changing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_who_got_a_dead_connection_gets_the_next_idle_one() -> None:
 
 
 def test_who_got_a_dead_connection_and_finds_no_other_dials_in_its_slot() -> None:
-    """Row 26: capacity lost after removing a stale one at the limit; row 32: no endless loop."""
+    """undici 0ca054aa8: capacity lost after removing a stale one at the limit."""
     desk = Desk(total=1)
     dead = desk.visit(A)
     assert desk.ask(A) is dead
@@ -65,7 +65,7 @@ def test_a_whole_shelf_of_dead_connections_is_gone_through_once() -> None:
 
 
 def test_a_redial_closes_the_hosts_idle_connections_that_are_at_least_as_stale() -> None:
-    """Row 80: after a server's restart one request finds out for all."""
+    """After a server's restart one request finds out for all."""
     desk = Desk()
     connections = [desk.open(A) for _ in range(6)]
     for connection in connections:
@@ -113,7 +113,7 @@ def test_after_closing_who_got_a_dead_connection_gets_no_other(fact: str) -> Non
 
 
 def test_idle_connections_the_peer_closed_are_dropped_without_a_request() -> None:
-    """Rows 46 and 51."""
+    """Node #3595; hyper 2fa0c845: closed connections not noticed."""
     desk = Desk(total=None)
     connections = [desk.visit(origin(f"h{number}")) for number in range(50)]
     for connection in connections:
@@ -124,7 +124,7 @@ def test_idle_connections_the_peer_closed_are_dropped_without_a_request() -> Non
 
 
 def test_a_late_report_about_a_connection_in_use_or_gone_changes_nothing() -> None:
-    """Rows 3, 40 and 41: given back twice; killed in use; a timer for one already removed."""
+    """Go #34941: given back twice; agentkeepalive #57: killed in use; Go #25621: a timer for one already removed."""
     desk = Desk()
     connection = desk.open(A)
     desk.pool.peer_closed(connection, Why.PEER_CLOSED)
@@ -139,7 +139,7 @@ def test_a_late_report_about_a_connection_in_use_or_gone_changes_nothing() -> No
 
 
 def test_closing_closes_the_idle_fails_who_waits_and_lets_the_busy_finish() -> None:
-    """Idle connections close now; busy ones when released, dialling ones when connected (row 28)."""
+    """Idle connections close now; busy ones when released, dialling ones when connected (undici 3e9191513)."""
     desk = Desk(total=3)
     single = Policy(per_host=1)
     busy, dialling = desk.open(A, policy=single), desk.dial(B)
@@ -228,7 +228,7 @@ def test_a_lower_cap_closes_nothing_and_opens_nothing_more() -> None:
     ],
 )
 def test_a_shorter_life_holds_for_connections_on_the_shelf_too(policy: Policy, why: Why) -> None:
-    """Row 52: old sockets kept their place after a change of configuration."""
+    """Chromium DoNotReuseSocketAfterFlush: old sockets kept their place after a change of configuration."""
     desk = Desk()
     old = desk.visit(A, 0)
     desk.dial(A, 10, policy)

@@ -1,4 +1,4 @@
-"""Who waits, who is served next, and what becomes of callers that give up. "Row 7" is explained in `test_pool.py`."""
+"""Who waits, who is served next, and what becomes of callers that give up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keeppool.events import Why
 
 
 def test_a_released_connection_goes_to_the_hosts_longest_waiting_caller() -> None:
-    """Row 9: idled though a request was pending."""
+    """Apache HTTPCORE-589: idled though a request was pending."""
     desk = Desk(total=1)
     connection = desk.open(A)
     first, second = desk.wait(A), desk.wait(A)
@@ -25,7 +25,7 @@ def test_a_released_connection_goes_to_the_hosts_longest_waiting_caller() -> Non
 
 
 def test_a_newcomer_does_not_overtake_who_waits() -> None:
-    """Row 11: newcomers overtook waiters."""
+    """Apache HTTPCORE-593: newcomers overtook waiters."""
     desk = Desk(total=1)
     connection = desk.open(A)
     first = desk.wait(A)
@@ -37,7 +37,7 @@ def test_a_newcomer_does_not_overtake_who_waits() -> None:
 
 
 def test_a_connection_that_cannot_be_reused_gives_its_slot_to_who_waits() -> None:
-    """Row 25: became unusable while held, and kept its slot."""
+    """Firefox 2050384: became unusable while held, and kept its slot."""
     desk = Desk(total=1)
     connection = desk.open(A)
     ticket = desk.wait(A)
@@ -49,7 +49,7 @@ def test_a_connection_that_cannot_be_reused_gives_its_slot_to_who_waits() -> Non
 
 
 def test_a_failed_dial_gives_its_slot_to_who_waits() -> None:
-    """Row 2: slot not given back when a dial was cancelled."""
+    """Go #65705: slot not given back when a dial was cancelled."""
     desk = Desk(total=1)
     connection = desk.dial(A)
     ticket = desk.wait(B)
@@ -59,7 +59,7 @@ def test_a_failed_dial_gives_its_slot_to_who_waits() -> None:
 
 
 def test_a_thousand_dials_failing_in_turn_serve_a_thousand_callers() -> None:
-    """Row 17: failures one inside the other."""
+    """Chromium, HandleMultipleSyncFailuresAfterAsyncFailure: failures one inside the other."""
     desk = Desk(total=1)
     connection = desk.dial(A)
     tickets = [desk.wait(A) for _ in range(1000)]
@@ -72,7 +72,7 @@ def test_a_thousand_dials_failing_in_turn_serve_a_thousand_callers() -> None:
 
 
 def test_a_slot_goes_to_the_oldest_caller_across_hosts() -> None:
-    """Rows 14 and 15: another group not woken; groups served in the map's order."""
+    """Chromium 42267: another group not woken; groups served in the map's order."""
     desk = Desk(total=1)
     connection = desk.open(A)
     tickets = [desk.wait(where) for where in (C, B, D)]
@@ -94,7 +94,7 @@ def test_a_reusable_connection_is_given_up_for_a_caller_of_another_host() -> Non
 
 
 def test_a_caller_blocked_by_its_own_host_blocks_nobody_else() -> None:
-    """Rows 6 and 8: `break` at the first busy key; a caller popped, not servable, and dropped."""
+    """Node: `break` at the first busy key; Apache HTTPCORE-585: a caller popped, not servable, and dropped."""
     desk = Desk(total=3)
     single = Policy(per_host=1)
     desk.open(A, policy=single)
@@ -122,7 +122,7 @@ def test_a_caller_blocked_by_its_proxy_blocks_nobody_else() -> None:
 
 
 def test_a_black_hole_uses_up_its_own_cap_and_no_other() -> None:
-    """Row 24: a dead host held every slot."""
+    """Firefox: a dead host held every slot."""
     desk = Desk(total=8)
     for _ in range(6):
         desk.dial(A)
@@ -166,7 +166,7 @@ def test_a_younger_caller_of_another_host_does_not_take_the_connection_away() ->
 
 
 def test_a_caller_is_only_given_connections_to_its_own_host() -> None:
-    """Row 12: wrong entry leased."""
+    """Apache HTTPCORE-560: wrong entry leased."""
     desk = Desk(total=2)
     held = [desk.open(A), desk.open(B)]
     tickets = [desk.wait(where) for where in (A, B, A, B)]
@@ -198,7 +198,7 @@ def test_a_caller_that_gives_up_waiting_is_skipped() -> None:
 
 
 def test_the_host_of_the_last_caller_to_give_up_is_forgotten() -> None:
-    """Row 16: only then, and then at once."""
+    """Chromium, GroupWithPendingRequestsIsNotEmpty: only then, and then at once."""
     desk = Desk(total=1)
     desk.open(A)
     first, second = desk.wait(B), desk.wait(B)
@@ -209,7 +209,7 @@ def test_the_host_of_the_last_caller_to_give_up_is_forgotten() -> None:
 
 
 def test_a_connection_assigned_to_a_caller_that_gave_up_goes_to_the_next() -> None:
-    """Rows 7 and 10: it belonged to nobody."""
+    """httpcore #1093, Apache HTTPCORE-590: it belonged to nobody."""
     desk = Desk(total=1)
     connection = desk.open(A)
     first, second = desk.wait(A), desk.wait(A)
@@ -268,7 +268,7 @@ def test_an_abandoned_connection_that_has_expired_meanwhile_is_not_passed_on() -
 
 
 def test_a_hundred_thousand_callers_that_gave_up_leave_nothing_behind() -> None:
-    """Row 13: the queue kept dead callers."""
+    """Go #33849: the queue kept dead callers."""
     desk = Desk(total=1)
     connection = desk.open(A)
     for ticket in [desk.wait(A) for _ in range(100_000)]:
