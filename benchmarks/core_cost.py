@@ -1,7 +1,8 @@
 """Acquire and release of one idle connection, while the pool's tables hold little or much else.
 
-Two costs: that of the decision alone (`PoolState`), and that of a `PoolManager`, with its lock, its clock and the probe
-of a real socket. What else the tables hold must not matter: the last column says how much it does.
+Two costs: that of the decision alone (`PoolState`), and that of a `PoolManager`'s whole part in it, the lock, the clock
+and the probe of a real socket included (`GuardedPool`). What else the tables hold must not matter; the last column
+says how much it does.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measure import in_turns, machine, median_ratio, median_us, no_garbage_collection, table
-from keeppool.config import Limits, Timeout
+from keeppool.config import Config, Limits, Timeout
 from keeppool.core.origin import Origin
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Connection, Policy, Ticket
-from keeppool.pools.threads import PoolManager
+from keeppool.events import Why
+from keeppool.pools.clock import clock
+from keeppool.pools.guarded import GuardedPool
+from keeppool.pools.locate import Locator
 from keeppool.testing import Site
 
 UNLIMITED = Limits(per_host=None, per_proxy=None, total=None)
@@ -71,29 +75,31 @@ def decision(hosts: int, waiters: int) -> Call:
     return take_and_give_back
 
 
-def manager(pool: PoolManager, url: str, hosts: int, waiters: int) -> Call:
-    """Prepare the same of a pool that has one real connection; the other hosts' are entries without sockets."""
-    pool.request("GET", url)
-    with pool._lock:
-        fill(pool._state, pool.now(), hosts, waiters)
-    route, timeout = pool._locate(url).route, Timeout()
-    acquire, release, now = pool._acquire, pool.release, pool.now
+@contextmanager
+def guarded(url: str, hosts: int, waiters: int) -> Iterator[Call]:
+    """Prepare the same of what a `PoolManager` stands on: one real connection, the other hosts' are entries alone."""
+    pool = GuardedPool(UNLIMITED, None)
+    pool._is_watched = True  # The janitor would look for sockets behind those entries.
+    fill(pool._state, clock(), hosts, waiters)
+    route, timeout = Locator(Config(limits=UNLIMITED)).locate(url).route, Timeout()
+    acquire, release = pool.acquire, pool.release
 
     def take_and_give_back() -> None:
-        release(acquire(route, timeout, now(), None), None)
+        release(acquire(route, timeout, clock(), None), None)
 
-    return take_and_give_back
+    yield take_and_give_back
+    release(acquire(route, timeout, clock(), None), Why.CLIENT_CLOSE)
 
 
 def main() -> None:
     """Measure and print."""
     print(f"{machine()}\n")
+    states = {name: decision(*load) for name, load in LOADS.items()}
+    rows = list(_rows("decided (PoolState)", states))
     with ExitStack() as stack:
         site = stack.enter_context(Site())
-        states = {name: decision(*load) for name, load in LOADS.items()}
-        pools = {name: stack.enter_context(PoolManager(UNLIMITED)) for name in LOADS}
-        managers = {name: manager(pools[name], site.url, *load) for name, load in LOADS.items()}
-        rows = [*_rows("PoolState", states), *_rows("PoolManager", managers)]
+        pools = {name: stack.enter_context(guarded(site.url, *load)) for name, load in LOADS.items()}
+        rows += _rows("with lock, clock and probe (GuardedPool)", pools)
     print(table(["acquire + release", "beside it in the tables", "µs", "÷ the first"], rows))
 
 

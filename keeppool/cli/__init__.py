@@ -7,6 +7,7 @@ Does not know: anything the library would need; the library does not know the co
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from argparse import Namespace
@@ -35,10 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with interruptible():
             return _run(parse(argv))
     except (ConfigError, UsageError) as error:
-        sys.stderr.write(f"keeppool: {error}\n")
-        return Exit.USAGE
+        return _end(Exit.USAGE, str(error))
     except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+        return _end(Exit.INTERRUPTED, "interrupted")
     except BrokenPipeError:
         silence()
         return Exit.FAILED
@@ -52,4 +52,10 @@ def _run(arguments: Namespace) -> int:
     verb = importlib.import_module(f"keeppool.cli.{arguments.verb}")
     code: int = verb.run(arguments)
     sys.stdout.flush()
+    return code
+
+
+def _end(code: Exit, why: str) -> Exit:
+    with contextlib.suppress(OSError):  # nobody may read it any more
+        sys.stderr.write(f"keeppool: {why}\n")
     return code

@@ -21,7 +21,7 @@ _GONE: Final = object()
 
 
 class Crew(Generic[_Job, _Result]):
-    """Threads at work from the beginning of a `with` block. Iterate over it for the results, as they come.
+    """Threads that work while somebody iterates over their results, once, in this object's `with` block.
 
     Args:
         jobs: Taken by one thread at a time, in order. What it raises is raised to whoever iterates.
@@ -40,8 +40,6 @@ class Crew(Generic[_Job, _Result]):
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(size)]
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -49,6 +47,8 @@ class Crew(Generic[_Job, _Result]):
         self._dismissed = True
 
     def __iter__(self) -> Iterator[_Result]:
+        for thread in self._threads:
+            thread.start()
         at_work = len(self._threads)
         while at_work:
             result = self._results.get()

@@ -7,6 +7,7 @@ Knows: the session, the crew, where files go. Does not know: connections; the po
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
@@ -73,12 +74,10 @@ def run(arguments: Namespace) -> int:
         source = stack.enter_context(Source(arguments.urls, arguments.input))
         session = stack.enter_context(Session(config=config_of(arguments)))
         folder = stack.enter_context(Folder(arguments.output)) if arguments.output is not None else None
-        # JSON lines on a terminal and a bar would write over each other.
-        bar = progress_bar(standard_error(), session, meter, shown=not (arguments.json and out.is_terminal))
+        bar = progress_bar(standard_error(), session, meter, shown=not _is_terminal_taken(arguments, out))
         score = Score(out if arguments.json else None, bar, bar.add_task("", total=source.count(), failed=0))
-        crew = stack.enter_context(
-            Crew(_jobs(iter(source), folder), Fetcher(session, folder, meter).fetch, arguments.threads)
-        )
+        fetcher = Fetcher(session, folder, meter)
+        crew = stack.enter_context(Crew(_jobs(source, folder), fetcher.fetch, arguments.threads))
         started = time.monotonic()
         try:
             with bar:
@@ -86,11 +85,8 @@ def run(arguments: Namespace) -> int:
         finally:
             seconds = time.monotonic() - started
             session.close()
-            report_fetch(
-                out,
-                fetch_totals(score.done, score.failed, meter.bytes, seconds, session.stats()),
-                as_json=arguments.json,
-            )
+            totals = fetch_totals(score.done, score.failed, meter.bytes, seconds, session.stats())
+            report_fetch(out, totals, as_json=arguments.json)
     return Exit.FAILED if score.failed else Exit.OK
 
 
@@ -187,3 +183,9 @@ def _check(answer: Response) -> None:
     if answer.status_code >= 400:
         answer.drain()
         raise HTTPError(f"{answer.status_code} {answer.reason}".rstrip(), response=answer)
+
+
+def _is_terminal_taken(arguments: Namespace, out: Console) -> bool:
+    """Tell whether a bar would be written over: by lines of JSON, or by the URLs somebody types."""
+    typed = arguments.input == "-" and sys.stdin is not None and sys.stdin.isatty()
+    return typed or (arguments.json and out.is_terminal)

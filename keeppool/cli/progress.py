@@ -49,7 +49,7 @@ class Figures(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Draw the figures of this moment."""
         stats = self._session.stats()
-        parts = [f"{task.speed or 0:.0f}/s", decimal(self._meter.bytes), f"{stats.open} sockets ({stats.busy} busy)"]
+        parts = [f"{task.speed or 0:.0f}/s", decimal(self._meter.bytes), f"sockets: {stats.open} ({stats.busy} busy)"]
         text = Text(" · ".join(parts), style="cyan")
         if failed := task.fields["failed"]:
             text.append(f" · {failed} failed", style="red")

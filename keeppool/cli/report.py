@@ -67,7 +67,8 @@ def fetch_totals(done: int, failed: int, size: int, seconds: float, stats: Stats
         "opened": stats.opened,
         "reused": stats.reused,
         "resent": stats.resent,
-        "peak_total": stats.peak_open,
+        # The pool's figure holds sockets that were being dialled, in vain perhaps.
+        "peak_total": min(stats.peak_open, stats.opened),
         "closed_by": _reasons(stats.closed_by),
     }
 
@@ -78,12 +79,11 @@ def report_fetch(console: Console, totals: dict[str, Any], *, as_json: bool) -> 
         write_json(console, totals)
         return
     rate = totals["arrived"] / totals["seconds"] if totals["seconds"] else 0.0
-    text = Text(f"{totals['arrived']:,} of {totals['requests']:,} arrived", "bold")
+    text = Text(f"{totals['arrived']:,} arrived", "bold")
     text.append(f", {totals['errors']:,} failed", "red" if totals["errors"] else "")
     text.append(f": {decimal(totals['bytes'])} in {totals['seconds']:.2f} s ({rate:,.0f}/s)\n", "")
-    text.append(
-        f"{totals['opened']:,} sockets opened, {_share(totals)} reused, at most {totals['peak_total']:,} at once"
-    )
+    text.append(f"{_counted(totals['opened'], 'socket')} opened, at most {totals['peak_total']:,} at once; ")
+    text.append(f"{_share(totals)} of requests found one open")
     console.print(text, soft_wrap=True)
 
 
@@ -112,7 +112,9 @@ def _share(totals: Mapping[str, int]) -> str:
 
 def _host_table(outcome: Outcome) -> Table:
     totals = _round_entry(outcome)
-    table = Table(box=SIMPLE, show_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_footer=True)
+    table = Table(
+        box=SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_footer=True
+    )
     table.add_column("host", f"{len(outcome.hosts)} hosts", no_wrap=True)
     table.add_column("manners", no_wrap=True, style="dim")
     for heading, key in (("pages", "requests"), ("opened", "opened")):

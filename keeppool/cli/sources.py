@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import stat
+import string
 import sys
 from collections.abc import Iterator, Sequence
 from io import FileIO
 from typing import Self
+from urllib.parse import quote
 
 from keeppool.cli.endings import UsageError
 
@@ -62,10 +64,17 @@ class Source:
 def urls_in(file: FileIO) -> Iterator[str]:
     """Read the URLs of a file: one a line; blank lines and those that begin with # are none."""
     for line in _lines(file):
-        # What is no UTF-8 stays visible as such, and is refused as a URL; to replace it would ask for another page.
-        text = line.decode("utf-8", "surrogateescape").strip().lstrip("\ufeff")
+        text = _text(line).lstrip("\ufeff").strip()
         if text and not text.startswith("#"):
             yield text
+
+
+def _text(line: bytes) -> str:
+    """Decode a line; where it is no UTF-8, quote its bytes as they are: to replace some would ask for another page."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return quote(line, safe=string.punctuation + " ")
 
 
 def _lines(file: FileIO) -> Iterator[bytes]:

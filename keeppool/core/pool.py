@@ -318,7 +318,8 @@ class PoolState:
             return Why.HINT_MAX
         if policy.max_requests is not None and connection.served >= policy.max_requests:
             return Why.MAX_REQUESTS
-        limit = idle_limit(connection.hint.timeout, policy.idle_timeout)
+        hint = connection.hint.timeout
+        limit = policy.idle_timeout if hint is None else idle_limit(hint, policy.idle_timeout)
         expires_at = NEVER if limit is None else connection.read_at + limit
         if policy.max_age is not None:
             expires_at = min(expires_at, connection.born_at + policy.max_age)

@@ -172,7 +172,7 @@ class Exchange:
             framing=self.framing.why_close,
             status=head.status,
             version=head.version,
-            connection=head.get(b"connection"),
+            connection=head.get(b"connection") if head.repeated else head.index.get(b"connection"),
             request_sent=self.request_sent,
             client_close=self._closes,
         )

@@ -71,6 +71,7 @@ class Response:
         "_decode",
         "_decoder",
         "_exchange",
+        "_failure",
         "_first",
         "_headers",
         "_lease",
@@ -105,6 +106,7 @@ class Response:
         self._decode = decode
         self._decoder: Decoder | None = None
         self._begun = False
+        self._failure: KeepPoolError | None = None
         self._headers: HTTPHeaderDict | None = None
         self._data: bytes | None = None
         self._streamed = False
@@ -203,8 +205,8 @@ class Response:
             missing -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def stream(self, amt: int = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
-        """Go through the body in pieces of at most `amt` bytes, as they arrive.
+    def stream(self, amt: int | None = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
+        """Go through the body in pieces of at most `amt` bytes (None: as large as they come), as they arrive.
 
         Raises:
             ExchangeError: As for `data`.
@@ -212,7 +214,7 @@ class Response:
         if decode_content is not None:
             self._choose_decoding(decode_content)
         self._load_data_into_buffer()
-        while piece := self._some(amt):
+        while piece := self._some(amt or READ_SIZE):
             yield piece
 
     def __iter__(self) -> Iterator[bytes]:
@@ -304,6 +306,8 @@ class Response:
 
     def _decoded(self, decoder: Decoder, most: int) -> bytes:
         """Decode until there is something to give, never more than `most` bytes ahead."""
+        if self._failure is not None:
+            raise self._failure
         try:
             piece = decoder.feed(b"", most) if decoder.pending else b""
             while not piece and (raw := self._pull(READ_SIZE)):
@@ -320,6 +324,8 @@ class Response:
             first, self._first = self._first, b""
             return first
         body = self._body
+        if self._lease is None and not body.complete:
+            raise self._failure or StreamConsumedError("the response was closed before its body was read")
         while self._lease is not None and not body.complete:
             remaining = body.remaining
             try:
@@ -351,4 +357,5 @@ class Response:
         if self._lease is not None:
             lease, self._lease = self._lease, None
             lease.close_failed()
+        self._failure = error
         return self._exchange.blame(error)

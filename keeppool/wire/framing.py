@@ -134,7 +134,7 @@ def _by_transfer_encoding(head: ResponseHead) -> Framing:
 
 def _content_length(head: ResponseHead) -> int:
     """Apply rules 5 and 6: digits, or the same digits several times (RFC 9110 §8.6)."""
-    value = head.get(b"content-length") or b""
+    value = (head.get(b"content-length") if head.repeated else head.index[b"content-length"]) or b""
     if not value.isdigit():
         same = {part.strip(b" \t") for part in value.split(b",")}
         value = same.pop() if len(same) == 1 else value

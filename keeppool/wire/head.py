@@ -210,9 +210,9 @@ class HeadReader:
             end = data.find(b"\r\n\r\n") + 4
             if 4 <= end <= self._max_bytes:
                 head = _parse_plain(data[:end])
-                if head is not None:
+                if head is not None and len(head.names) <= self._max_fields:
                     self.rest = data[end:]
-                    return self._counted(head)
+                    return head
         return self._feed_held(data)
 
     def _feed_held(self, data: bytes) -> ResponseHead | None:

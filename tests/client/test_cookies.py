@@ -187,6 +187,8 @@ def test_copies_and_pickles_are_independent():
     jar = jar_of({"a": "1"})
     for other in (jar.copy(), copy.deepcopy(jar), pickle.loads(pickle.dumps(jar))):
         assert other.get_dict() == {"a": "1"}
+        next(iter(other)).value = "9"
+        assert jar["a"] == "1"
         other.set("a", "2")
         assert jar["a"] == "1"
 

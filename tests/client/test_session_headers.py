@@ -85,6 +85,19 @@ def test_pairs_may_repeat_a_name():
     ]
 
 
+def test_a_write_while_the_block_is_made_is_in_the_next_one():
+    class Interrupted(Headers):
+        def pairs(self):
+            seen = super().pairs()
+            if len(seen) == 1:
+                self["B"] = "2"
+            return seen
+
+    headers = Interrupted({"A": "1"})
+    assert headers.block().lines == b"A: 1\r\n"
+    assert headers.block().lines == b"A: 1\r\nB: 2\r\n"
+
+
 def test_a_block_never_misses_a_finished_write():
     """Whoever asks after a write, in any thread, gets that write; many writers and readers at once."""
     headers = Headers({"N": "0"})

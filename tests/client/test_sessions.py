@@ -139,6 +139,13 @@ def test_a_call_may_have_its_own_timeout(site, session):
     assert session.get(f"{site.url}/a", timeout=None).ok
 
 
+def test_true_is_not_one_second(site, session):
+    """Although Python holds them for equal, so that a cache would too."""
+    assert session.get(f"{site.url}/a", timeout=1).ok
+    with pytest.raises(ConfigError):
+        session.get(f"{site.url}/a", timeout=True)
+
+
 def test_the_sessions_timeout_holds_where_a_call_says_nothing(site):
     site.pause()
     with keeppool.Session(timeout=(5, 0.2)) as session, pytest.raises(ReadTimeout):
@@ -213,7 +220,7 @@ def test_a_call_without_verification_lends_its_connection_to_no_other(secured, s
 def test_verification_holds_for_redirects_too(secured, site, session):
     with pytest.raises(CertificateError):
         session.get(f"{site.url}/redirect/1", params={"to": f"{secured.url}/a"})
-    assert session.get(f"{site.url}/redirect/1", params={"to": f"{secured.url}/a"}, verify=False).ok
+    assert session.get(f"{site.url}/redirect/3", params={"to": f"{secured.url}/a"}, verify=False).ok
 
 
 def test_a_sessions_verification_may_be_set_and_a_call_may_differ(secured, session, authority, tmp_path):

@@ -24,7 +24,7 @@ def test_who_got_a_dead_connection_gets_the_next_idle_one() -> None:
 
 
 def test_who_got_a_dead_connection_and_finds_no_other_dials_in_its_slot() -> None:
-    """undici 0ca054aa8: capacity lost after removing a stale one at the limit."""
+    """Undici 0ca054aa8: capacity lost after removing a stale one at the limit."""
     desk = Desk(total=1)
     dead = desk.visit(A)
     assert desk.ask(A) is dead

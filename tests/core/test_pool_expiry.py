@@ -29,7 +29,7 @@ from keeppool.events import Why
 def test_the_smallest_limit_decides_how_long_a_connection_lies_idle(
     policy: Policy, hint: Hint, lasts: float, why: Why
 ) -> None:
-    """Node #52653: a hint counts without a limit of ours; Firefox: no whole seconds; hyper-util 9ac0dfe: by default too."""
+    """Node #52653: a hint counts without a limit of ours; Firefox: no whole seconds; hyper-util: by default too."""
     desk = Desk()
     connection = desk.visit(A, 100, policy, hint)
     assert desk.pool.next_expiry() == 100 + lasts
@@ -80,7 +80,7 @@ def test_a_connection_that_may_not_lie_idle_is_closed_at_once(policy: Policy, hi
 
 
 def test_a_billionth_of_a_second_is_a_limit_like_any_other() -> None:
-    """hyper cc3f2518: a tiny interval made others spin."""
+    """Hyper cc3f2518: a tiny interval made others spin."""
     desk = Desk()
     policy = Policy(idle_timeout=1e-9)
     connection = desk.visit(A, 0, policy)
@@ -90,7 +90,7 @@ def test_a_billionth_of_a_second_is_a_limit_like_any_other() -> None:
 
 
 def test_a_clock_that_goes_back_harms_nothing() -> None:
-    """hyper dcdd6d10: subtraction of times underflowed."""
+    """Hyper dcdd6d10: subtraction of times underflowed."""
     desk = Desk()
     connection = desk.visit(A, 1000)
     desk.pool.ticked(0)
@@ -112,7 +112,7 @@ def test_idle_time_counts_from_the_last_byte_read() -> None:
 
 
 def test_a_connection_in_use_does_not_expire() -> None:
-    """agentkeepalive #57: the idle timer fired on a connection in use."""
+    """Agentkeepalive #57: the idle timer fired on a connection in use."""
     desk = Desk()
     connection = desk.visit(A, 0)
     desk.ask(A, 50)
@@ -126,7 +126,7 @@ def test_a_connection_in_use_does_not_expire() -> None:
 
 
 def test_a_life_shorter_than_a_queue_of_requests_lets_all_of_them_through() -> None:
-    """undici 0ca054aa8: capacity was lost each time."""
+    """Undici 0ca054aa8: capacity was lost each time."""
     desk = Desk(total=1)
     policy = Policy(max_age=1.5)
     for now in range(20):
@@ -166,7 +166,7 @@ def test_a_tick_closes_a_bounded_number_and_the_next_goes_on() -> None:
 
 
 def test_ten_thousand_hosts_visited_leave_nothing_behind() -> None:
-    """undici 59940c8b3: one object per origin for ever."""
+    """Undici 59940c8b3: one object per origin for ever."""
     desk = Desk(total=None, per_proxy=100)
     for number in range(10_000):
         desk.visit(origin(f"h{number}", f"p{number % 100}" if number % 2 else None), number / 1000)

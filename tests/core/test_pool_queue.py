@@ -209,7 +209,7 @@ def test_the_host_of_the_last_caller_to_give_up_is_forgotten() -> None:
 
 
 def test_a_connection_assigned_to_a_caller_that_gave_up_goes_to_the_next() -> None:
-    """httpcore #1093, Apache HTTPCORE-590: it belonged to nobody."""
+    """Httpcore #1093, Apache HTTPCORE-590: it belonged to nobody."""
     desk = Desk(total=1)
     connection = desk.open(A)
     first, second = desk.wait(A), desk.wait(A)

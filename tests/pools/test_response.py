@@ -140,3 +140,28 @@ def test_a_byteranges_body_without_a_length_ends_at_its_last_delimiter(pool):
     with ScriptedServer([RawConnection.read_request, head + body, RawConnection.read_until_closed]) as server:
         assert pool.request("GET", server.url).data == body
     assert pool.stats().closed_by[Why.CLOSE_DELIMITED] == 1
+
+
+def test_a_body_that_broke_off_is_never_taken_for_an_empty_one(pool):
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
+    with ScriptedServer([RawConnection.read_request, answer]) as server:
+        response = pool.request("GET", server.url, stream=True)
+        for _ in range(2):
+            with pytest.raises(errors.IncompleteBody):
+                _ = response.data
+
+
+def test_damaged_gzip_is_never_taken_for_an_empty_body(pool):
+    answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nzzzz"
+    with ScriptedServer([RawConnection.read_request, answer]) as server:
+        response = pool.request("GET", server.url, stream=True)
+        for _ in range(2):
+            with pytest.raises(errors.ContentDecodingError):
+                _ = response.data
+
+
+def test_a_response_closed_unread_says_so(pool, sites):
+    response = pool.request("GET", sites.add(Manners(body=5_000_000)).url, stream=True)
+    response.close()
+    with pytest.raises(errors.StreamConsumedError, match="closed before"):
+        _ = response.data

@@ -1,0 +1,84 @@
+"""How the command ends when something ends it: Ctrl-C, a reader that goes, a package that is not there."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import pytest
+
+from keeppool.testing import Site, Sites
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_at_once_and_closes_busy_sockets(start, times):
+    """130, no traceback, however often; a server that never answers cannot keep the process."""
+    with Site() as site:
+        site.pause()
+        process = start("fetch", *[f"{site.url}/{number}" for number in range(40)])
+        assert site.wait_for(lambda: site.requests == 6, 20)
+        for _ in range(times):
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert site.wait_for(lambda: site.open_now == 0)
+    assert process.returncode == 130
+    assert out.startswith("0 arrived, 0 failed: ")
+    assert err == "keeppool: interrupted\n"
+
+
+def test_ctrl_c_while_urls_are_awaited(start):
+    """A pipe nobody writes to holds a thread in a read; the end does not wait for it."""
+    with Site() as site:
+        process = start("fetch", f"{site.url}/", "-i", "-", "--json", stdin=subprocess.PIPE)
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "keeppool: interrupted\n")
+
+
+def test_ctrl_c_in_the_demo(start):
+    """130, no traceback, with threads and sites at work: the second round has just begun."""
+    process = start("demo", "--json")
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "keeppool: interrupted\n")
+
+
+def test_a_closed_pipe_ends_quietly(start, sites: Sites):
+    """`keeppool fetch --json … | head -1`: exit code 1, not a word, and the rest is not fetched."""
+    site = sites.add()
+    process = start("fetch", "--json", "--threads", "2", *[f"{site.url}/{number}" for number in range(2000)])
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(30) == 1
+    assert site.requests < 2000
+
+
+def test_standard_error_closed_too(start, sites: Sites):
+    """Failures have nowhere to go either; still no traceback and no hang."""
+    site = sites.add()
+    process = start("fetch", "--json", *[f"{site.url}/status/404"] * 500)
+    assert process.stdout.readline()
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait(30) == 1
+
+
+def test_without_rich_one_line_says_what_to_install(run, tmp_path):
+    """Exit code 2; `--help` and `--version` work all the same."""
+    (tmp_path / "rich.py").write_text("raise ImportError('no rich here')\n")
+    line = "keeppool: keeppool's command needs rich: python -m pip install 'keeppool[cli]'\n"
+    assert run("demo", path=tmp_path) == (2, "", line)
+    assert run("fetch", "http://127.0.0.1/", path=tmp_path) == (2, "", line)
+    code, out, err = run("fetch", "--help", path=tmp_path)
+    assert (code, err) == (0, "")
+    assert "--per-host" in out
+
+
+def test_version(run):
+    """`python -m keeppool` and the script are one."""
+    import keeppool
+
+    assert run("--version") == (0, f"keeppool {keeppool.__version__}\n", "")

@@ -1,0 +1,1 @@
+"""What keeppool promises by its names, errors, version, README and docstrings."""

@@ -1,0 +1,70 @@
+"""The public names: all there, all explained, none paid for before it is used."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+
+import keeppool
+
+#: What costs milliseconds to import and is not needed before the first request.
+HEAVY = {"asyncio", "certifi", "email", "http", "logging", "rich", "select", "socket", "ssl", "threading", "urllib3"}
+
+
+def modules_after(statement: str) -> set[str]:
+    """Run a statement in a new interpreter; name the top-level modules it has imported beyond a bare start's."""
+    code = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in run.stdout.split()}
+
+
+@pytest.mark.parametrize("name", keeppool.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(keeppool, name) is not None
+
+
+@pytest.mark.parametrize("name", sorted(set(keeppool.__all__) - {"INHERIT", "__version__"}))
+def test_every_public_name_says_what_it_is(name):
+    assert (inspect.getdoc(getattr(keeppool, name)) or "").strip()
+
+
+def test_the_list_of_names_is_what_dir_and_a_star_import_give():
+    assert dir(keeppool) == sorted(keeppool.__all__)
+    assert len(keeppool.__all__) == len(set(keeppool.__all__))
+    names: dict[str, object] = {}
+    exec("from keeppool import *", names)
+    assert set(names) - {"__builtins__"} == set(keeppool.__all__)
+
+
+def test_a_name_that_is_not_public_is_missed_by_its_name():
+    with pytest.raises(AttributeError, match="'keeppool' has no attribute 'AsyncSession_'"):
+        keeppool.AsyncSession_  # noqa: B018  # looking it up is the test
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    assert not modules_after("import keeppool") & HEAVY
+
+
+def test_importing_the_session_imports_nothing_that_is_only_for_others():
+    imported = modules_after("from keeppool import Session, PoolManager, get")
+    assert not imported & {"asyncio", "rich", "requests", "httptools", "h11"}
+
+
+def test_configuration_can_be_written_without_loading_a_client():
+    imported = modules_after("from keeppool import Limits, Timeout, HostConfig, presets; presets.CHROME")
+    assert not imported & {"ssl", "socket", "urllib3", "asyncio"}
+
+
+def test_a_name_is_the_same_object_wherever_it_is_imported_from():
+    code = """
+import json, keeppool
+from keeppool.client.session import Session
+from keeppool.config import Limits
+print(json.dumps([keeppool.Session is Session, keeppool.Limits is Limits, keeppool.Session is keeppool.Session]))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(run.stdout) == [True, True, True]

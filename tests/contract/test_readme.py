@@ -1,0 +1,125 @@
+"""README and docs: every program in them runs, every name is there, every figure is the code's."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from keeppool import Limits, load_config, presets
+from keeppool.testing import Answer, Request
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+#: The host the pages' programs talk to; here a site on the loopback stands in for it.
+EXAMPLE = "https://example.com"
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    place: str
+    language: str
+    text: str
+
+
+def blocks(language: str) -> list[Block]:
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Block(f"{page.relative_to(ROOT)}:{line}", match[1], match[2]))
+    return [block for block in found if block.language == language]
+
+
+def answer(request: Request) -> Answer:
+    """Be the host the programs talk to: some text, some JSON, a large file, by path."""
+    if request.path == "/items":
+        return Answer(status=201, headers=(("Content-Type", "application/json"),), body=b'{"id": 1}')
+    body = b"x" * 300_000 if request.path.endswith(".bin") else b"<p>keep-alive</p>"
+    return Answer(headers=(("Content-Type", "text/html; charset=utf-8"),), body=body)
+
+
+each_program = pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.place)
+
+
+@each_program
+def test_every_program_runs(block, sites, capsys):
+    site = sites.add(handler=answer)
+    program = compile(block.text.replace(EXAMPLE, site.url), block.place, "exec")
+    exec(program, {"__name__": "__main__"})
+    if EXAMPLE in block.text:
+        assert site.requests > 0
+        assert site.opened == 1, "one host, one caller: one socket"
+
+
+@each_program
+def test_every_name_of_keeppool_in_a_program_is_public(block):
+    for node in ast.walk(ast.parse(block.text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "keeppool":
+            module = importlib.import_module(node.module or "")
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "keeppool":
+            module, names = importlib.import_module("keeppool"), [node.attr]
+        else:
+            continue
+        assert set(names) <= set(getattr(module, "__all__", dir(module))), block.place
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=lambda block: block.place)
+def test_every_configuration_file_is_valid(block, tmp_path):
+    path = tmp_path / "keeppool.toml"
+    path.write_text(block.text, encoding="utf-8")
+    assert isinstance(load_config(path).limits, Limits)
+
+
+def test_the_two_commands_stand_where_a_newcomer_and_the_continuous_integration_look_for_them():
+    commands = [block.text.strip() for block in blocks("sh") if block.place.startswith("README.md")]
+    assert commands[:2] == [
+        "python -m pip install '.[cli]' && keeppool demo",
+        "python -m pip install '.[test]' && python -m pytest",
+    ]
+
+
+def preset_rows() -> list[list[str]]:
+    """The rows of README's table of presets, as cells."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:3] == "| `"]
+    return [row for row in rows if re.match(r"`(rfc2616|[A-Z]+[0-9]*)\b", row[0])]
+
+
+def figure(cell: str) -> float | None:
+    return None if cell.startswith("none") else float(cell.removesuffix(" s"))
+
+
+def test_the_table_of_presets_lists_them_all():
+    names = {name for name, value in vars(presets).items() if isinstance(value, Limits)}
+    assert {row[0].strip("`") for row in preset_rows()} == names | {"rfc2616(users=N)"}
+
+
+@pytest.mark.parametrize("row", preset_rows(), ids=lambda row: row[0])
+def test_the_table_of_presets_has_the_figures_of_the_code(row):
+    users = 10
+    name, *cells = row
+    limits = presets.rfc2616(users=users) if "rfc2616" in name else getattr(presets, name.strip("`"))
+    cells = [cell.replace("2·N", str(2 * users)) for cell in cells]
+    assert [figure(cell) for cell in cells] == [limits.per_host, limits.per_proxy, limits.total, limits.idle_timeout]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_file_the_architecture_names_is_there():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+/[a-z_0-9/]*(?:\.py)?)`", text))
+    missing = [name for name in named if not (ROOT / name).exists() and not (ROOT / "keeppool" / name).exists()]
+    assert named
+    assert missing == []
