@@ -47,6 +47,7 @@ class Limits:
             common load balancers hang up; a server's own `Keep-Alive: timeout=` can only shorten it.
         max_age: Seconds since dialling after which a connection takes no further request.
         max_requests: Requests one connection may carry.
+        learn: Keep connections for a shorter time where the server was seen to close idle ones without saying so.
 
     Raises:
         ConfigError: A value is of the wrong type, negative, or 0 where that would admit no connection at all.
@@ -59,6 +60,7 @@ class Limits:
     idle_timeout: float | None = 55.0
     max_age: float | None = None
     max_requests: int | None = None
+    learn: bool = True
 
     def __post_init__(self) -> None:
         for name in ("per_host", "per_proxy", "total", "max_requests"):
@@ -66,6 +68,7 @@ class Limits:
         check_count("waiting", self.waiting, least=0)
         check_seconds("idle_timeout", self.idle_timeout)
         check_seconds("max_age", self.max_age)
+        _check_bool("learn", self.learn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,10 @@ class HostConfig:
             operating system's check of a dead peer and has nothing to do with HTTP keep-alive. 120 s stays below
             the 350 s after which common network gateways drop a silent connection.
         tag: Requests with different tags never share a connection.
+        idempotent: True if applying a request twice does no harm, whatever its method; False if even a GET must not
+            be sent again; None leaves it to the method. Only asked when a reused connection died unanswered.
+        unsafe: "fresh" gives requests that could not be sent again (POST, or a body that cannot be replayed) only a
+            new connection or one used within the last second; "any" takes any idle one.
 
     Raises:
         ConfigError: A value that cannot be meant; names field, value and rule.
@@ -168,6 +175,8 @@ class HostConfig:
     unix_socket: str | None | Inherit = INHERIT
     tcp_keepalive: float | None | Inherit = INHERIT
     tag: str | None | Inherit = INHERIT
+    idempotent: bool | None | Inherit = INHERIT
+    unsafe: str | Inherit = INHERIT
 
     def __post_init__(self) -> None:
         for name, check in _HOST_CHECKS.items():
@@ -287,6 +296,16 @@ def _check_http_version(name: str, value: object) -> None:
         raise bad(name, value, 'must be "1.0" or "1.1"')
 
 
+def _check_idempotent(name: str, value: object) -> None:
+    if value is not None:
+        _check_bool(name, value)
+
+
+def _check_unsafe(name: str, value: object) -> None:
+    if value not in ("any", "fresh"):
+        raise bad(name, value, 'must be "any" or "fresh"')
+
+
 def _check_timeout(name: str, value: object) -> None:
     if value is not None and not isinstance(value, (Timeout, int, float, tuple)):
         raise bad(name, value, "must be a Timeout, seconds, a (connect, read) pair, or None")
@@ -314,4 +333,6 @@ _HOST_CHECKS: Mapping[str, Callable[[str, object], None]] = {
     "unix_socket": _check_text,
     "tcp_keepalive": check_seconds,
     "tag": _check_text,
+    "idempotent": _check_idempotent,
+    "unsafe": _check_unsafe,
 }

@@ -27,6 +27,8 @@ class Why(enum.Enum):
     HINT_TIMEOUT = "hint_timeout"
     #: The server's `Keep-Alive: max=` is used up.
     HINT_MAX = "hint_max"
+    #: The server has been seen to close silently after about this idle time.
+    LEARNED_TIMEOUT = "learned_timeout"
     #: Older than `max_age`.
     MAX_AGE = "max_age"
     #: Carried `max_requests` requests.

@@ -93,6 +93,8 @@ class Stats(_Turnover):
         waited_s: Counter: seconds all of these have waited together.
         closed_by: Counter for each reason to close; every `Why` is a key, also where nothing was closed for it.
         hosts: Gauges by origin, named like "https://example.com:443".
+        learned: Seconds after which idle connections of an origin are closed because its server was seen to close
+            them silently; see `Limits.learn`.
     """
 
     open: int = 0
@@ -109,15 +111,18 @@ class Stats(_Turnover):
     waited_s: float = 0.0
     closed_by: Mapping[Why, int] = field(default_factory=dict)
     hosts: Mapping[str, HostStats] = field(default_factory=dict)
+    learned: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "closed_by", _every_reason(self.closed_by))
         object.__setattr__(self, "hosts", MappingProxyType(dict(self.hosts)))
+        object.__setattr__(self, "learned", MappingProxyType(dict(self.learned)))
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON: reasons by their text, `closed` and `reuse_ratio` included."""
         hosts = {origin: host.as_dict() for origin, host in self.hosts.items()}
-        return {f.name: getattr(self, f.name) for f in fields(self)} | self._derived() | {"hosts": hosts}
+        figures = {f.name: getattr(self, f.name) for f in fields(self)}
+        return figures | self._derived() | {"hosts": hosts, "learned": dict(self.learned)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

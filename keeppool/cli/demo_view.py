@@ -50,15 +50,18 @@ class View:
         self._round = current
         self._title = title
         self._signs = _SIGNS if console.encoding.startswith("utf") else _PLAIN_SIGNS
-        self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=_REDRAWS, transient=True)
-        self._is_shown = console.is_terminal
+        self._console = console
+        self._live: Live | None = None
 
     def __enter__(self) -> None:
-        if self._is_shown:
+        if self._console.is_terminal:
+            self._live = Live(
+                console=self._console, get_renderable=self._draw, refresh_per_second=_REDRAWS, transient=True
+            )
             self._live.start()
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._is_shown:
+        if self._live is not None:
             self._live.stop()
 
     def _draw(self) -> RenderableType:

@@ -79,9 +79,9 @@ def report_fetch(console: Console, totals: dict[str, Any], *, as_json: bool) -> 
         write_json(console, totals)
         return
     rate = totals["arrived"] / totals["seconds"] if totals["seconds"] else 0.0
-    text = Text(f"{totals['arrived']:,} arrived", "bold")
-    text.append(f", {totals['errors']:,} failed", "red" if totals["errors"] else "")
-    text.append(f": {decimal(totals['bytes'])} in {totals['seconds']:.2f} s ({rate:,.0f}/s)\n", "")
+    text = Text().append(f"{totals['arrived']:,} arrived", "bold")
+    text.append(f", {totals['errors']:,} failed", "red" if totals["errors"] else None)
+    text.append(f": {decimal(totals['bytes'])} in {totals['seconds']:.2f} s ({rate:,.0f}/s)\n")
     text.append(f"{_counted(totals['opened'], 'socket')} opened, at most {totals['peak_total']:,} at once; ")
     text.append(f"{_share(totals)} of requests found one open")
     console.print(text, soft_wrap=True)
@@ -162,7 +162,7 @@ def _verdict(outcome: Outcome, without: Outcome) -> Text:
     errors, resent = len(outcome.errors + without.errors), outcome.stats.resent + without.stats.resent
     peak, late = max(host.peak for host in hosts), sum(host.late for host in hosts)
     total = max(outcome.stats.peak_open, without.stats.peak_open)
-    text = Text(_counted(errors, "error"), "bold red" if errors else "bold green")
+    text = Text().append(_counted(errors, "error"), "bold red" if errors else "bold green")
     text.append(f"; {_counted(resent, 'request')} sent again because a reused socket died just then.\n")
     text.append(
         f"The servers counted too: at most {_counted(peak, 'socket')} of one host open at once (cap "

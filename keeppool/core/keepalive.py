@@ -39,7 +39,6 @@ class Hint(NamedTuple):
 NO_HINT = Hint()
 
 
-@lru_cache(maxsize=256)
 def parse_keep_alive(value: bytes) -> Hint:
     """Read a Keep-Alive field value; several lines are to be joined by commas first.
 
@@ -49,8 +48,14 @@ def parse_keep_alive(value: bytes) -> Hint:
 
     Source: draft-thomson-hybi-http-timeout-01 §2 (grammar), RFC 9110 §5.6.1 (lists), §5.6.4 (quoted strings).
     """
+    return _parsed(value[:LONGEST_VALUE])
+
+
+# A server says the same few values over and over. Cut first: a cache of hostile ones must not fill memory.
+@lru_cache(maxsize=256)
+def _parsed(value: bytes) -> Hint:
     seen: dict[bytes, int] = {}
-    for element in _ELEMENT.findall(value[:LONGEST_VALUE]):
+    for element in _ELEMENT.findall(value):
         match = _PARAMETER.fullmatch(element)
         if match is not None:
             name, number = match[1].lower(), int(match[2] or match[3])
@@ -76,6 +81,8 @@ def why_not_persistent(version: int, connection: bytes | None) -> Why | None:
     """
     if connection is None:
         return None if version >= 11 else Why.SERVER_CLOSE
+    if len(connection) > LONGEST_VALUE:
+        return Why.SERVER_CLOSE  # Nobody means this; `close` may stand at its end.
     options = connection_options(connection)
     if b"close" in options:
         return Why.SERVER_CLOSE

@@ -23,9 +23,9 @@ from collections.abc import Iterator
 
 from keeppool.config import Limits
 from keeppool.core.idle import Shelf
-from keeppool.core.keepalive import idle_limit
+from keeppool.core.lifetime import Lessons, is_fresh, settle
 from keeppool.core.origin import Origin, Proxy
-from keeppool.core.records import NEVER, Close, Connection, Counters, Group, Host, Order, Policy, Serve, State, Ticket
+from keeppool.core.records import Close, Connection, Counters, Group, Host, Order, Policy, Serve, State, Ticket
 from keeppool.core.waiting import Queue
 from keeppool.errors import PoolClosed, QueueFull
 from keeppool.events import Why
@@ -55,6 +55,7 @@ class PoolState:
         "_connections",
         "_groups",
         "_hosts",
+        "_lessons",
         "_queue",
         "_shelf",
         "_tickets",
@@ -77,13 +78,20 @@ class PoolState:
         self._groups: dict[Proxy | None, Group] = {}
         self._shelf = Shelf()
         self._queue = Queue()
+        self._lessons = Lessons()
         self._connections = 0
         self._tickets = 0
 
     # Facts
 
-    def requested(self, origin: Origin, policy: Policy, now: float) -> Connection | Ticket:
+    def requested(self, origin: Origin, policy: Policy, now: float, fresh: bool = False) -> Connection | Ticket:
         """A caller wants a connection: the newest idle one, else a new one, else a place in the queue.
+
+        Args:
+            origin: Where to.
+            policy: The limits that hold there.
+            now: The time.
+            fresh: Only a new connection, or one used so recently that it can hardly be stale.
 
         Raises:
             PoolClosed: The pool takes no more requests.
@@ -94,7 +102,7 @@ class PoolState:
             host = self._admit(origin, policy)
         elif policy is not host.policy:
             self._change_policy(host, policy, now)
-        if host.idle and (connection := self._take_idle(host, now)) is not None:
+        if host.idle and (connection := self._take_idle(host, now, fresh)) is not None:
             return connection
         if self.is_closed:
             self._forget(host)
@@ -140,15 +148,18 @@ class PoolState:
             connection.state = _IDLE
             self._shelf.put(connection)
 
-    def found_dead(self, connection: Connection, why: Why, now: float) -> Connection:
+    def found_dead(self, connection: Connection, why: Why, now: float, fresh: bool = False) -> Connection:
         """The connection just handed out turned out unusable. Its holder gets another: idle, or to be dialled.
+
+        `fresh` is as for `requested`.
 
         Raises:
             PoolClosed: The pool was closed meanwhile; the holder has nothing any more.
         """
         self.counters.reused -= 1
+        self._learn(connection, why, now)
         host = self._close_for_another(connection, why)
-        other = self._take_idle(host, now) or self._open(host, now)
+        other = self._take_idle(host, now, fresh) or self._open(host, now)
         self._grant(now)
         return other
 
@@ -165,6 +176,7 @@ class PoolState:
             if idle.read_at <= connection.read_at:
                 self._shelf.take(idle)
                 self._close(idle, Why.PEER_CLOSED)
+        self._learn(connection, why, now)
         host = self._close_for_another(connection, why)
         self.counters.resent += 1
         other = self._open(host, now)
@@ -186,12 +198,13 @@ class PoolState:
             self.counters.reused -= 1
             self.released(connection, None, now)
 
-    def peer_closed(self, connection: Connection, why: Why) -> None:
+    def peer_closed(self, connection: Connection, why: Why, now: float) -> None:
         """Something happened on an idle connection: it was closed, or sent bytes nobody asked for.
 
         Nobody can be waiting for its slot: whoever waits would have had it closed (invariant 3).
         """
         if connection.state is State.IDLE:
+            self._learn(connection, why, now)
             self._shelf.take(connection)
             self._close(connection, why)
             self._forget(connection.host)
@@ -202,7 +215,7 @@ class PoolState:
             connection = self._shelf.take_expired(now)
             if connection is None:
                 return
-            self._close(connection, self._why_expired(connection, now))
+            self._close(connection, connection.expires_by)
             self._forget(connection.host)
 
     def closed_by_user(self) -> None:
@@ -235,6 +248,10 @@ class PoolState:
         """Callers in the queue."""
         return self._queue.length
 
+    def learned(self, now: float) -> dict[Origin, float]:
+        """List the idle limits, in seconds, that servers' silent closes have taught."""
+        return self._lessons.all(now)
+
     def hosts(self) -> Iterator[Host]:
         """Go through the hosts that have a connection or a caller."""
         return iter(self._hosts.values())
@@ -249,16 +266,26 @@ class PoolState:
 
     # Deciding
 
-    def _take_idle(self, host: Host, now: float) -> Connection | None:
+    def _take_idle(self, host: Host, now: float, fresh: bool) -> Connection | None:
         """Take the host's newest idle connection that has not expired; close the expired ones met on the way."""
+        if fresh and not self._has_fresh(host, now):
+            return None
         while host.idle:
             connection = self._shelf.take_newest(host)
             if now < connection.expires_at:
                 self._hold(connection, now)
                 self.counters.reused += 1
                 return connection
-            self._close(connection, self._why_expired(connection, now))
+            self._close(connection, connection.expires_by)
         return None
+
+    def _has_fresh(self, host: Host, now: float) -> bool:
+        """Tell whether the host's newest idle connection is fresh; if not, see that there is room for a new one."""
+        if host.idle and is_fresh(next(reversed(host.idle)), now):
+            return True
+        if host.idle and host.is_full:
+            self._evict(next(iter(host.idle)))
+        return False
 
     def _may_open(self, host: Host) -> bool:
         """Tell whether the host may have one more connection; close the least recently used idle one if that helps."""
@@ -313,27 +340,8 @@ class PoolState:
         """Tell why a connection at the end of a good exchange is done for; else set when it expires."""
         if self.is_closed:
             return Why.POOL_CLOSED
-        policy = connection.host.policy
-        if connection.uses_left == 0:
-            return Why.HINT_MAX
-        if policy.max_requests is not None and connection.served >= policy.max_requests:
-            return Why.MAX_REQUESTS
-        hint = connection.hint.timeout
-        limit = policy.idle_timeout if hint is None else idle_limit(hint, policy.idle_timeout)
-        expires_at = NEVER if limit is None else connection.read_at + limit
-        if policy.max_age is not None:
-            expires_at = min(expires_at, connection.born_at + policy.max_age)
-        connection.expires_at = expires_at
-        return None if now < expires_at else self._why_expired(connection, now)
-
-    @staticmethod
-    def _why_expired(connection: Connection, now: float) -> Why:
-        policy, hint = connection.host.policy, connection.hint.timeout
-        if policy.max_age is not None and connection.born_at + policy.max_age <= now:
-            return Why.MAX_AGE
-        if hint is not None and idle_limit(hint, policy.idle_timeout) != policy.idle_timeout:
-            return Why.HINT_TIMEOUT
-        return Why.IDLE_TIMEOUT
+        lessons = self._lessons
+        return settle(connection, now, lessons.limit(connection.origin, now) if lessons else None)
 
     # Moving, each in one place
 
@@ -407,6 +415,11 @@ class PoolState:
             self._forget(host)
             raise PoolClosed(f"the pool was closed during a request to {host.origin}", origin=str(host.origin))
         return host
+
+    def _learn(self, connection: Connection, why: Why, now: float) -> None:
+        """Remember that a server hung up before anything had announced it."""
+        if why is Why.PEER_CLOSED and self.limits.learn:
+            self._lessons.learn(connection, now)
 
     def _evict(self, connection: Connection) -> None:
         self._shelf.take(connection)

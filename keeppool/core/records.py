@@ -49,6 +49,7 @@ class Connection:
         hint: What the server last said about keeping it.
         uses_left: Requests the server will still take on it, if it has said so.
         expires_at: While idle: when it must not be used any more.
+        expires_by: The reason it will be closed for then.
         entry_at: Time of its entry in the expiry heap; NEVER without one.
     """
 
@@ -56,6 +57,7 @@ class Connection:
         "born_at",
         "entry_at",
         "expires_at",
+        "expires_by",
         "hint",
         "host",
         "number",
@@ -77,6 +79,7 @@ class Connection:
         self.hint = NO_HINT
         self.uses_left: int | None = None
         self.expires_at = self.entry_at = NEVER
+        self.expires_by = Why.IDLE_TIMEOUT
 
     def answered(self, hint: Hint) -> None:
         """Record that an answer's head arrived, with what it said about keeping the connection.
@@ -174,7 +177,7 @@ class Group:
 
 
 class Counters:
-    """What has happened so far; every number only grows.
+    """What has happened so far.
 
     Attributes:
         opened: Connections dialled successfully.

@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
         idle: Seconds the connection had sat unused before this request.
         closed: The peer closed or reset the connection (no timeout, no malformed answer), or a whole 408 came.
         received: Bytes of an answer that arrived; an interim answer counts. A whole 408 counts as none.
-        sent: Bytes of the request the kernel accepted.
+        sent: Bytes of the request the kernel accepted. None where a 408 says that the server took none.
         replayable: The body can be produced again from its start.
         method: Upper case.
         idempotent: The caller's word, or an Idempotency-Key; `None` leaves it to the method.

@@ -98,7 +98,7 @@ class Exchange:
         self.connection: Connection
         self._resent = False
         self.expects_continue = False
-        self._idempotent = True if b"idempotency-key" in fields.names else None
+        self._idempotent = True if b"idempotency-key" in fields.names else route.idempotent
         if body is None:
             self.body = None
             self.head = b"%b %b%b\r\n" % (method, target, tail)
@@ -179,11 +179,17 @@ class Exchange:
 
     # Failing
 
+    def is_unsafe(self) -> bool:
+        """Tell whether the request could not be sent again if its connection turned out stale after it left."""
+        if self.body is not None and not self.body.may_replay():
+            return True
+        return not is_idempotent(self.method, self._idempotent)
+
     def is_late_408(self, now: float) -> bool:
         """Tell whether the answer is a 408 that the server sent because the connection had been silent.
 
-        RFC 9110 §15.5.9: the request may be repeated on a new connection. Only where the connection sat idle before,
-        and the 408 was there about as soon as the request.
+        RFC 9110 §15.5.9: the server says that it has not got the request, which may be repeated on a new connection.
+        Only where the connection had been used before, and the 408 was there about as soon as the request.
         """
         head = self.answer
         return head is not None and head.status == 408 and now - self._began_at < LATE_408 and self.may_resend(408)
@@ -201,7 +207,7 @@ class Exchange:
             idle=self._idle,
             closed=closed,
             received=0 if error == 408 else self.received,
-            sent=self.sent,
+            sent=0 if error == 408 else self.sent,
             replayable=self.body is None or self.body.may_replay(),
             method=self.method,
             idempotent=self._idempotent,

@@ -67,7 +67,9 @@ class GuardedPool:
 
     # Getting a connection
 
-    def acquire(self, route: Route, timeout: Timeout, now: float, deadline: float | None) -> Connection:
+    def acquire(
+        self, route: Route, timeout: Timeout, now: float, deadline: float | None, fresh: bool = False
+    ) -> Connection:
         """Get a connection that is open and alive: idle, dialled, or after a wait.
 
         Args:
@@ -75,6 +77,7 @@ class GuardedPool:
             timeout: `pool` and `connect` bound the wait and the dial.
             now: The time.
             deadline: When the total timeout passes, if there is one.
+            fresh: Only a new connection, or one used so recently that it can hardly be stale.
 
         Raises:
             PoolTimeout, PoolClosed, QueueFull, ConnectError: Nothing is held.
@@ -83,7 +86,7 @@ class GuardedPool:
         if self.dropped:
             self._collect_dropped()
         with self._lock:
-            got = state.requested(route.origin, route.policy, now)
+            got = state.requested(route.origin, route.policy, now, fresh)
             if type(got) is Ticket:
                 # A lock is the cheapest thing a thread can wait on and another one can end the wait with.
                 got.wake = threading.Lock()
@@ -92,7 +95,7 @@ class GuardedPool:
             self._perform()
         if type(got) is Ticket:
             got = self._wait(got, route, timeout, deadline)
-        return self._make_usable(got, timeout, deadline)  # type: ignore[arg-type]
+        return self._make_usable(got, timeout, deadline, fresh)  # type: ignore[arg-type]
 
     def redial(self, exchange: Exchange, deadline: float | None) -> None:
         """Replace the connection of a failed attempt by a new one, in the same slot, for the one resend.
@@ -107,7 +110,7 @@ class GuardedPool:
         self._dial(fresh, exchange.timeout, deadline)
         exchange.connection = fresh
 
-    def _make_usable(self, connection: Connection, timeout: Timeout, deadline: float | None) -> Connection:
+    def _make_usable(self, connection: Connection, timeout: Timeout, deadline: float | None, fresh: bool) -> Connection:
         """Probe an open connection, dial a new one; a dead one is replaced until one is alive."""
         while connection.state is State.BUSY:
             liveness = connection.stream.probe()
@@ -116,7 +119,7 @@ class GuardedPool:
                     self._on_event(reports.reused(connection))
                 return connection
             with self._lock:
-                connection = self._state.found_dead(connection, _why(liveness), clock())
+                connection = self._state.found_dead(connection, _why(liveness), clock(), fresh)
         self._dial(connection, timeout, deadline)
         return connection
 
@@ -199,7 +202,7 @@ class GuardedPool:
         """Take a snapshot of all gauges and counters, at one moment."""
         self._collect_dropped()
         with self._lock:
-            return snapshot(self._state)
+            return snapshot(self._state, clock())
 
     def close(self) -> None:
         """Close idle connections now and busy ones when they are done; refuse what comes later."""
@@ -229,7 +232,7 @@ class GuardedPool:
             connection, served = watched[stream]
             with self._lock:
                 if connection.served == served:
-                    self._state.peer_closed(connection, _why(liveness))
+                    self._state.peer_closed(connection, _why(liveness), clock())
 
     def _collect_dropped(self) -> None:
         while self.dropped:

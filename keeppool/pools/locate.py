@@ -10,7 +10,9 @@ Source: RFC 9110 §4.2 (http and https URIs), §7.2 (Host); RFC 9112 §3.2 (requ
 from __future__ import annotations
 
 import base64
+import importlib
 import re
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote
@@ -33,6 +35,10 @@ REMEMBERED_HOSTS = 1024
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
+#: Guards the first import of urllib3. Its modules import each other in circles: threads that begin with different ones
+#: at the same time get importlib's `_DeadlockError`, or a KeyError (Python 3.11, urllib3 2.8).
+_IMPORTING = threading.Lock()
+
 T = TypeVar("T")
 
 
@@ -45,10 +51,24 @@ class Route:
         policy: The limits that hold for it.
         timeout: The waits that hold for it.
         version: `HTTP/1.1` or `HTTP/1.0`, as on the wire.
+        idempotent: Whether requests to this host may be applied twice; None leaves it to the method.
+        wants_fresh: Requests that could not be sent again get a new or just used connection.
         proxied: What stands before the path in the request line where a proxy needs the whole URL; else empty.
     """
 
-    __slots__ = ("_defaults", "_host_line", "_tail", "name", "origin", "policy", "proxied", "timeout", "version")
+    __slots__ = (
+        "_defaults",
+        "_host_line",
+        "_tail",
+        "idempotent",
+        "name",
+        "origin",
+        "policy",
+        "proxied",
+        "timeout",
+        "version",
+        "wants_fresh",
+    )
 
     def __init__(
         self, origin: Origin, policy: Policy, timeout: Timeout, host_line: bytes, defaults: FieldBlock, version: bytes
@@ -59,6 +79,8 @@ class Route:
         self.timeout = timeout
         self.version = version
         self.proxied = b""
+        self.idempotent: bool | None = None
+        self.wants_fresh = False
         self._host_line = host_line
         self._defaults = defaults
         self._tail: tuple[FieldBlock | None, bytes, bool] = (None, b"", False)
@@ -107,6 +129,9 @@ class Locator:
     """
 
     def __init__(self, config: Config) -> None:
+        # Not at the first URL: that one may be parsed by several threads at once.
+        with _IMPORTING:
+            importlib.import_module("urllib3")
         self._config = config
         self._table = HostTable(config.hosts)
         self.locate = lru_cache(REMEMBERED_URLS)(self._locate)
@@ -142,6 +167,8 @@ class Locator:
             field_block(_default_fields(entry, proxy if plain_through_proxy else None)),
             b"HTTP/1.0" if entry.http_version == "1.0" else b"HTTP/1.1",
         )
+        route.idempotent = _or(entry.idempotent, None)
+        route.wants_fresh = entry.unsafe == "fresh"
         if plain_through_proxy:
             route.proxied = f"{scheme}://{authority}".encode()
         return route

@@ -7,7 +7,7 @@ from keeppool.core.records import Host
 from keeppool.stats import HostStats, Stats
 
 
-def snapshot(state: PoolState) -> Stats:
+def snapshot(state: PoolState, now: float) -> Stats:
     """Copy every gauge and counter. To be called under the pool's lock, so that they fit together."""
     hosts: dict[str, HostStats] = {}
     for host in state.hosts():
@@ -29,6 +29,7 @@ def snapshot(state: PoolState) -> Stats:
         waited_s=counters.waited,
         closed_by=dict(counters.closed_by),
         hosts=hosts,
+        learned={str(origin): limit for origin, limit in state.learned(now).items()},
     )
 
 

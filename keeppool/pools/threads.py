@@ -140,7 +140,9 @@ class PoolManager:
         started = clock()
         total = exchange.timeout.total
         deadline = None if total is None else started + total
-        exchange.connection = self._pool.acquire(located.route, exchange.timeout, started, deadline)
+        route = located.route
+        fresh = route.wants_fresh and exchange.is_unsafe()
+        exchange.connection = self._pool.acquire(route, exchange.timeout, started, deadline, fresh)
         head, reader = self._converse(exchange, deadline)
         connection = exchange.connection
         if self._on_event is not None:

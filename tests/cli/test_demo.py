@@ -12,6 +12,7 @@ from keeppool import presets
 from keeppool.cli import demo_sites, main
 from keeppool.cli.demo_round import Round
 from keeppool.cli.demo_sites import Character, open_sites
+from keeppool.cli.report import _verdict, demo_totals
 from keeppool.config import Limits
 from keeppool.testing import Answer, Manners, Site, Sites
 
@@ -98,7 +99,10 @@ def test_a_wrong_page_is_an_error():
         hosts[1].site.handler = lambda _: Answer(status=500)
         current = Round(hosts, 24, 4, Limits(), keep_alive=True)
         errors = [visit.error for visit in current if visit.error]
-        assert sorted(current.outcome().errors) == sorted(errors)
+        outcome = current.outcome()
+    assert sorted(outcome.errors) == sorted(errors)
+    assert demo_totals(outcome, outcome)["errors"] == 4
+    assert str(_verdict(outcome, outcome)).startswith("8 errors; ")
     assert len(errors) == 4
     assert sum("not the page" in error for error in errors) == 2
     assert sum("HTTPError: 500" in error for error in errors) == 2
@@ -121,10 +125,13 @@ def test_an_unknown_preset_is_told_with_those_there_are(capsys):
 
 
 def test_no_thread_is_left(capsys):
-    """The sites' thread and the crew end with the command."""
-    before = threading.active_count()
+    """The sites' thread, the crew and the pool's own threads end with the command."""
+    before = set(threading.enumerate())
     demo(capsys, "--pages", "24")
-    assert threading.active_count() == before
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in left)
 
 
 def test_the_view_shows_sockets_by_state():

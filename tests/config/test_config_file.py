@@ -108,6 +108,8 @@ SAMPLES = {
     "unix_socket": '"/run/app.sock"',
     "tcp_keepalive": "60",
     "tag": '"blue"',
+    "idempotent": "true",
+    "unsafe": '"fresh"',
 }
 
 
@@ -121,7 +123,10 @@ def test_every_field_of_a_host_can_be_set_from_a_file(tmp_path: Path, name: str)
 def test_every_limit_and_timeout_can_be_set_and_unset_from_a_file(
     tmp_path: Path, table: str, kind: type[Limits | Timeout]
 ) -> None:
+    assert loaded(tmp_path, "[limits]\nlearn = false").limits.learn is False
     for f in fields(kind):
+        if f.name == "learn":
+            continue
         assert getattr(getattr(loaded(tmp_path, f"[{table}]\n{f.name} = 7"), table), f.name) == 7
         assert getattr(getattr(loaded(tmp_path, f'[{table}]\n{f.name} = "none"'), table), f.name) is None
 

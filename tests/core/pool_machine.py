@@ -66,7 +66,8 @@ class PoolMachine(RuleBasedStateMachine):
     )
     def begin(self, sites: list[Any], total: int | None, per_proxy: int, waiting: int | None) -> None:
         origin, most = self.core.origin, self.core.pool.MOST_OVERTAKES
-        self.limits = Limits(total=total, per_proxy=per_proxy, waiting=waiting)
+        # What silent closes teach has tests of its own (test_lifetime.py); here it would hide the rules below it.
+        self.limits = Limits(total=total, per_proxy=per_proxy, waiting=waiting, learn=False)
         self.pool = self.core.pool.PoolState(self.limits)
         self.model = Model(total, per_proxy, most)
         self.now = 1000.0
@@ -245,7 +246,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(who=anyone, why=st.sampled_from([Why.PEER_CLOSED, Why.UNASKED_DATA]))
     def peer_closed(self, who: int, why: Why) -> None:
         connection = self.model.idle[who % len(self.model.idle)]
-        self.pool.peer_closed(connection, why)
+        self.pool.peer_closed(connection, why, self.now)
         self._settle()
         assert connection not in self.model.idle
 
@@ -254,7 +255,7 @@ class PoolMachine(RuleBasedStateMachine):
     def late_report(self, who: int) -> None:
         """Somebody who watched an idle connection reports, but it was lent or closed meanwhile."""
         connections = self.model.busy + self.model.gone
-        self.pool.peer_closed(connections[who % len(connections)], Why.PEER_CLOSED)
+        self.pool.peer_closed(connections[who % len(connections)], Why.PEER_CLOSED, self.now)
         assert not self.pool.orders
 
     @rule(seconds=st.sampled_from([0.5, 1, 3, 10]), ticks=st.booleans())

@@ -117,7 +117,7 @@ def test_idle_connections_the_peer_closed_are_dropped_without_a_request() -> Non
     desk = Desk(total=None)
     connections = [desk.visit(origin(f"h{number}")) for number in range(50)]
     for connection in connections:
-        desk.pool.peer_closed(connection, Why.PEER_CLOSED)
+        desk.pool.peer_closed(connection, Why.PEER_CLOSED, 0)
     assert desk.orders() == [Close(connection, Why.PEER_CLOSED) for connection in connections]
     assert desk.pool.open == 0
     assert not list(desk.pool.hosts())
@@ -127,10 +127,10 @@ def test_a_late_report_about_a_connection_in_use_or_gone_changes_nothing() -> No
     """Go #34941: given back twice; agentkeepalive #57: killed in use; Go #25621: a timer for one already removed."""
     desk = Desk()
     connection = desk.open(A)
-    desk.pool.peer_closed(connection, Why.PEER_CLOSED)
+    desk.pool.peer_closed(connection, Why.PEER_CLOSED, 0)
     assert connection.state is State.BUSY
     desk.release(connection, why=Why.SERVER_CLOSE)
-    desk.pool.peer_closed(connection, Why.PEER_CLOSED)
+    desk.pool.peer_closed(connection, Why.PEER_CLOSED, 0)
     assert desk.orders() == [Close(connection, Why.SERVER_CLOSE)]
     desk.assert_empty()
 

@@ -191,7 +191,7 @@ def test_expiries_are_right_after_the_list_was_rebuilt() -> None:
     for number in range(200):
         connection = desk.open(D, policy=Policy(idle_timeout=1000 - number))
         desk.release(connection, 0)
-        desk.pool.peer_closed(connection, Why.PEER_CLOSED)
+        desk.pool.peer_closed(connection, Why.PEER_CLOSED, 0)
     desk.orders()
     for number, connection in enumerate(kept):
         desk.pool.ticked(100 + number)
@@ -203,3 +203,14 @@ def test_a_host_used_all_the_time_costs_the_list_one_entry() -> None:
     for now in range(1000):
         desk.visit(A, now)
     assert len(desk.pool._shelf._expiries) == 1
+
+
+def test_a_connection_used_again_meanwhile_is_left_until_its_own_time() -> None:
+    desk = Desk()
+    connection = desk.visit(A, 0)
+    desk.visit(A, 50)
+    desk.pool.ticked(60)
+    assert desk.orders() == []
+    assert desk.pool.next_expiry() == 105
+    desk.pool.ticked(105)
+    assert desk.orders() == [Close(connection, Why.IDLE_TIMEOUT)]

@@ -337,3 +337,17 @@ def test_hosts_behind_a_proxy_keep_their_order_when_an_older_caller_gives_up() -
     desk.release(direct, why=Why.SERVER_CLOSE)
     assert second.connection is not None
     assert third.connection is None
+
+
+def test_a_proxy_gives_up_its_connection_for_an_older_caller_that_goes_another_way() -> None:
+    desk = Desk(total=3, per_proxy=1)
+    one, two = Policy(per_host=1), Policy(per_host=2)
+    through, direct = desk.open(PA), desk.open(A)
+    desk.open(B, policy=one)
+    oldest, aside = desk.wait(B, policy=one), desk.wait(PB)
+    desk.release(direct)
+    desk.ask(A)
+    desk.wait(B, policy=two)
+    desk.release(through)
+    assert oldest.connection is not None
+    assert aside.connection is None

@@ -34,26 +34,30 @@ BODIES = {
 }
 
 
+def resent_bodies(outcome: Outcome) -> set[str]:
+    """Try every kind of body."""
+    return {kind for kind, replayable in BODIES.items() if may_resend(outcome._replace(replayable=replayable))}
+
+
+REPLAYABLE = {kind for kind, replayable in BODIES.items() if replayable}
+
+
 @pytest.mark.parametrize("method", METHODS, ids=bytes.decode)
-@pytest.mark.parametrize("body", BODIES)
 class TestTable:
-    """Rows that hold for every method and every body, or say for which."""
+    """Rows that hold for every method, or say for which."""
 
-    def test_9112_9_3_1_nothing_was_accepted_so_any_method_goes_again(self, method: bytes, body: str) -> None:
-        outcome = UNSENT._replace(method=method, replayable=BODIES[body])
-        assert may_resend(outcome) is BODIES[body]
+    def test_9112_9_3_1_nothing_was_accepted_so_any_method_goes_again(self, method: bytes) -> None:
+        assert resent_bodies(UNSENT._replace(method=method)) == REPLAYABLE
 
-    def test_9110_9_2_2_all_was_sent_so_only_idempotent_methods_go_again(self, method: bytes, body: str) -> None:
-        outcome = STALE._replace(method=method, replayable=BODIES[body])
-        assert may_resend(outcome) is (BODIES[body] and method in {*SAFE, b"PUT", b"DELETE"})
+    def test_9110_9_2_2_all_was_sent_so_only_idempotent_methods_go_again(self, method: bytes) -> None:
+        expected = REPLAYABLE if method in {*SAFE, b"PUT", b"DELETE"} else set()
+        assert resent_bodies(STALE._replace(method=method)) == expected
 
-    def test_9110_9_2_2_the_caller_vouches_for_it(self, method: bytes, body: str) -> None:
-        outcome = STALE._replace(method=method, replayable=BODIES[body], idempotent=True)
-        assert may_resend(outcome) is BODIES[body]
+    def test_9110_9_2_2_the_caller_vouches_for_it(self, method: bytes) -> None:
+        assert resent_bodies(STALE._replace(method=method, idempotent=True)) == REPLAYABLE
 
-    def test_9110_9_2_2_the_caller_warns_of_it(self, method: bytes, body: str) -> None:
-        outcome = STALE._replace(method=method, replayable=BODIES[body], idempotent=False)
-        assert not may_resend(outcome)
+    def test_9110_9_2_2_the_caller_warns_of_it(self, method: bytes) -> None:
+        assert resent_bodies(STALE._replace(method=method, idempotent=False)) == set()
 
 
 @pytest.mark.parametrize("method", METHODS, ids=bytes.decode)

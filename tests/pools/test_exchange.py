@@ -387,3 +387,39 @@ def test_bad_input_has_its_own_error_and_opens_nothing(pool, method, url, option
         pool.request(method, url, **options)
     assert pool.stats().opened == 0
     assert is_settled(pool)
+
+
+def test_a_caller_may_say_that_a_post_can_be_applied_twice(pool):
+    with ScriptedServer(answer_once_then(RawConnection.close), [RawConnection.read_request, OK]) as server:
+        pool.request("GET", server.url)
+        assert pool.request("POST", server.url, body=b"x", host=HostConfig(idempotent=True)).status == 200
+
+
+def test_a_caller_may_say_that_a_get_must_not_be_sent_again(pool):
+    with ScriptedServer(answer_once_then(RawConnection.close), SERVE) as server:
+        pool.request("GET", server.url)
+        with pytest.raises(errors.ServerDisconnected) as raised:
+            pool.request("GET", server.url, host=HostConfig(idempotent=False))
+        assert not raised.value.retry_safe
+        assert len(server.connections) == 1
+
+
+def test_a_post_after_a_408_is_sent_again_because_the_server_says_it_has_not_got_it(pool):
+    late = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with ScriptedServer(answer_once_then(late), [RawConnection.read_request, OK]) as server:
+        pool.request("GET", server.url)
+        assert pool.request("POST", server.url, body=b"pay").status == 200
+        assert [request.body for request in server.requests] == [b"", b"pay", b"pay"]
+
+
+def test_an_unsafe_request_gets_a_fresh_connection_where_the_host_is_set_so(sites):
+    """The connection is a second old by the clock of the pool's core, not of the wall."""
+    site = sites.add()
+    with PoolManager(defaults=HostConfig(unsafe="fresh")) as pool:
+        pool.request("GET", site.url)
+        (idle,) = pool._pool._state.idle_connections()
+        idle.read_at -= 5
+        assert pool.request("GET", site.url).reused
+        idle.read_at -= 5
+        assert not pool.request("POST", site.url, body=b"x").reused
+        assert pool.request("POST", site.url, body=b"x").reused
