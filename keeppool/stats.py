@@ -84,7 +84,7 @@ class Stats(_Turnover):
         busy: Gauge: of these, carrying one.
         connecting: Gauge: connections being dialled; they count against the caps too.
         waiting: Gauge: callers in the queue.
-        peak_open: The most connections ever open at once.
+        peak_open: The most connections held at once, dialling ones included: what the caps are about.
         opened: Counter: connections dialled with success.
         reused: Counter: requests that took a connection which was already open.
         connect_failed: Counter: dials that failed.

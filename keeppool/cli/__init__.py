@@ -42,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         silence()
         return Exit.FAILED
+    except OSError as error:  # such as a full disk behind standard output
+        code = _end(Exit.FAILED, str(error))
+        silence()
+        return code
 
 
 def _run(arguments: Namespace) -> int:

@@ -29,7 +29,7 @@ _PLAIN = re.compile(
     r"https?://(?:[a-z0-9_-]++\.)*+[a-z0-9_-]++(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
     r"(?:/(?!\.)[A-Za-z0-9._~!$&'()*+,;=:@-]*+)++(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?-]++)?"
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 # `localhost:8080/x` is a host and a port, not a scheme called localhost.
 _PORT = re.compile(r"[0-9]+(?:[/?#].*)?", re.DOTALL)
@@ -157,7 +157,7 @@ def _location_text(location: bytes) -> str:
 def _parse_careful(url: str) -> Address:
     _check_scheme(url)
     if _CONTROL.search(url):
-        raise InvalidURL(f"URL {url!r} holds a control character", url=url)
+        raise InvalidURL(f"URL {url!r} holds a control character or a lone surrogate", url=url)
     # Deferred: importing any part of urllib3 imports most of it.
     from urllib3.exceptions import LocationParseError
     from urllib3.util.url import parse_url

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 REMEMBERED_URLS = 2048
 REMEMBERED_HOSTS = 1024
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+#: What no URL may hold: control characters, and lone surrogates, which no encoding can write.
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 #: Guards the first import of urllib3. Its modules import each other in circles: threads that begin with different ones
 #: at the same time get importlib's `_DeadlockError`, or a KeyError (Python 3.11, urllib3 2.8).
@@ -187,8 +188,8 @@ def parse_url(url: str) -> Url:
 
     if not isinstance(url, str):
         raise InvalidURL(f"a URL must be text, not {type(url).__name__}: {url!r}", url=repr(url))
-    if _CONTROLS.search(url):
-        raise InvalidURL(f"the URL holds a control character: {url!r}", url=url)
+    if _UNWRITABLE.search(url):
+        raise InvalidURL(f"the URL holds a control character or a lone surrogate: {url!r}", url=url)
     try:
         parsed = parse(url)
     except (LocationParseError, UnicodeError) as error:

@@ -74,6 +74,7 @@ def test_a_user_without_a_password_has_an_empty_one():
         ("http://example.com/\r\nX: y", InvalidURL, "control character"),
         ("http://exa\x00mple.com/", InvalidURL, "control character"),
         ("http://example.com/\x7f", InvalidURL, "control character"),
+        ("http://example.com/\udcff", InvalidURL, "lone surrogate"),
         ("http://example.com:99999/", InvalidURL, "malformed"),
         ("http://example.com:port/", InvalidURL, "malformed"),
         ("http://[::1/", InvalidURL, "malformed"),

@@ -369,6 +369,7 @@ def test_a_closed_pool_refuses(pool):
         ("GET", "http://a:0/", {}, errors.InvalidURL),
         ("GET", "http://a/\r\nX: y", {}, errors.InvalidURL),
         ("GET", "http://a\x00b/", {}, errors.InvalidURL),
+        ("GET", "http://a/\udcff", {}, errors.InvalidURL),
         ("GET", "", {}, errors.MissingSchema),
         ("GE T", "http://127.0.0.1/", {}, errors.InvalidMethod),
         ("GET\r\n", "http://127.0.0.1/", {}, errors.InvalidMethod),
