@@ -70,6 +70,7 @@ def connection_options(value: bytes) -> frozenset[bytes]:
     return frozenset(option.strip(b" \t").lower() for option in value.split(b",")) - {b""}
 
 
+@lru_cache(maxsize=64)
 def why_not_persistent(version: int, connection: bytes | None) -> Why | None:
     """Tell whether an answer leaves its connection open; `None` if it does.
 
@@ -81,8 +82,6 @@ def why_not_persistent(version: int, connection: bytes | None) -> Why | None:
     """
     if connection is None:
         return None if version >= 11 else Why.SERVER_CLOSE
-    if len(connection) > LONGEST_VALUE:
-        return Why.SERVER_CLOSE  # Nobody means this; `close` may stand at its end.
     options = connection_options(connection)
     if b"close" in options:
         return Why.SERVER_CLOSE

@@ -8,7 +8,7 @@ Source: RFC 9112 §6.3 (message length), §9.3 (persistence), §9.6 (teardown).
 
 from __future__ import annotations
 
-from keeppool.core.keepalive import why_not_persistent
+from keeppool.core.keepalive import LONGEST_VALUE, why_not_persistent
 from keeppool.events import Why
 
 
@@ -42,5 +42,8 @@ def why_not_reusable(
         return Why.CLIENT_CLOSE
     # The server gave up waiting for a request; it closes whatever its header says (RFC 9110 §15.5.9).
     if status == 408:
+        return Why.SERVER_CLOSE
+    # Nobody means a field of this length; `close` may stand at its end, and the answers below are remembered.
+    if connection is not None and len(connection) > LONGEST_VALUE:
         return Why.SERVER_CLOSE
     return why_not_persistent(version, connection)

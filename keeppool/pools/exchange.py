@@ -155,10 +155,8 @@ class Exchange:
         head = self.answer
         assert head is not None, "bug: no answer yet"
         index = head.index
-        hint = NO_HINT
-        if b"keep-alive" in index:
-            hint = parse_keep_alive(head.get(b"keep-alive") or b"")
-        self.connection.answered(hint)
+        said = b"keep-alive" in index
+        self.connection.answered(parse_keep_alive(head.get(b"keep-alive") or b"") if said else NO_HINT)
         self.framing: Framing = framing_of(self.method, head)
         return body_reader(self.framing, head)
 

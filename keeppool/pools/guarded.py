@@ -33,6 +33,12 @@ from keeppool.stats import Stats
 #: Idle connections looked at by one pass of the janitor between two takings of the lock.
 BATCH = 256
 
+# Looked up on the way of every request; as members of their classes they would cost three times as much.
+_BUSY = State.BUSY
+_CLOSED = State.CLOSED
+_IDLE = State.IDLE
+_ALIVE = Liveness.IDLE
+
 #: Every pool of the process, for `_forget_parents`.
 _pools: weakref.WeakSet[GuardedPool] = weakref.WeakSet()
 
@@ -112,9 +118,9 @@ class GuardedPool:
 
     def _make_usable(self, connection: Connection, timeout: Timeout, deadline: float | None, fresh: bool) -> Connection:
         """Probe an open connection, dial a new one; a dead one is replaced until one is alive."""
-        while connection.state is State.BUSY:
+        while connection.state is _BUSY:
             liveness = connection.stream.probe()
-            if liveness is Liveness.IDLE:
+            if liveness is _ALIVE:
                 if self._on_event is not None:
                     self._on_event(reports.reused(connection))
                 return connection
@@ -186,13 +192,13 @@ class GuardedPool:
         """Give a connection back; `why` tells why it cannot be used again, None that it can."""
         state = self._state
         with self._lock:
-            if connection.state is State.CLOSED:
+            if connection.state is _CLOSED:
                 # Inherited by fork: closed and forgotten already.
                 return
             state.released(connection, why, clock())
         if state.orders:
             self._perform()
-        if not self._is_watched and connection.state is State.IDLE:
+        if not self._is_watched and connection.state is _IDLE:
             self._is_watched = True
             janitor.watch(self)
         if self._on_event is not None and (event := reports.idle(connection)) is not None:

@@ -13,6 +13,7 @@ Source: RFC 9112 §6.1 (Transfer-Encoding), §6.2 (Content-Length), §6.3 (messa
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from typing import Final, NamedTuple
 
@@ -57,6 +58,9 @@ class Framing(NamedTuple):
 #: recipients to guard against overflow, which is someone else's behind us: files, sockets, C libraries.
 MAX_LENGTH: Final = 2**63 - 1
 
+#: Digits that hold any length that could be meant even with leading zeros, and keep int() cheap.
+_DIGITS: Final = 30
+
 _LENGTH = Kind.LENGTH
 _EMPTY: Final = Framing(Kind.EMPTY, 0, None)
 _UPGRADED: Final = Framing(Kind.EMPTY, 0, Why.SWITCHED)
@@ -99,7 +103,8 @@ def framing_of(method: bytes, head: ResponseHead) -> Framing:
     if b"transfer-encoding" in index:  # rules 3 and 4
         return _by_transfer_encoding(head)
     if b"content-length" in index:  # rules 5 and 6
-        return Framing(_LENGTH, _content_length(head), None)
+        value = (head.get(b"content-length") if head.repeated else index[b"content-length"]) or b""
+        return _by_length(value) if len(value) <= _DIGITS else Framing(_LENGTH, _content_length(value), None)
     return _by_close(head)  # rule 8; rule 7 is for requests
 
 
@@ -128,18 +133,24 @@ def _by_transfer_encoding(head: ResponseHead) -> Framing:
         line = b"Transfer-Encoding: " + value[:80]
         raise InvalidHead(f"transfer coding {value[:80]!r}: only chunked was offered, once, and last", line=line)
     if b"content-length" in head.index:
-        return Framing(_LENGTH, _content_length(head), Why.AMBIGUOUS_FRAMING)
+        length = _content_length(head.get(b"content-length") or b"")
+        return Framing(_LENGTH, length, Why.AMBIGUOUS_FRAMING)
     return _by_close(head)
 
 
-def _content_length(head: ResponseHead) -> int:
-    """Apply rules 5 and 6: digits, or the same digits several times (RFC 9110 §8.6)."""
-    value = (head.get(b"content-length") if head.repeated else head.index[b"content-length"]) or b""
+# Answers of one kind have few lengths; only short values come here, so that hostile ones cannot fill memory.
+@functools.lru_cache(maxsize=256)
+def _by_length(value: bytes) -> Framing:
+    """Apply rule 6."""
+    return Framing(_LENGTH, _content_length(value), None)
+
+
+def _content_length(value: bytes) -> int:
+    """Apply rule 5: digits, or the same digits several times (RFC 9110 §8.6)."""
     if not value.isdigit():
         same = {part.strip(b" \t") for part in value.split(b",")}
         value = same.pop() if len(same) == 1 else value
-    # 30 digits hold any length that could be meant even with leading zeros, and keep int() cheap.
-    if not value.isdigit() or len(value) > 30 or (length := int(value)) > MAX_LENGTH:
+    if not value.isdigit() or len(value) > _DIGITS or (length := int(value)) > MAX_LENGTH:
         raise InvalidLength(f"Content-Length {value[:80]!r} is not one length in bytes", value=value[:80])
     return length
 
