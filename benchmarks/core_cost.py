@@ -16,15 +16,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measure import in_turns, machine, median_ratio, median_us, no_garbage_collection, table
-from keeppool.config import Config, Limits, Timeout
+from keeppool.config import Config, Limits
 from keeppool.core.origin import Origin
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Connection, Policy, Ticket
 from keeppool.events import Why
 from keeppool.pools.clock import clock
+from keeppool.pools.exchange import Exchange
 from keeppool.pools.guarded import GuardedPool
 from keeppool.pools.locate import Locator
 from keeppool.testing import Site
+from keeppool.wire.fields import EMPTY
 
 UNLIMITED = Limits(per_host=None, per_proxy=None, total=None)
 POLICY = Policy()
@@ -81,14 +83,16 @@ def guarded(url: str, hosts: int, waiters: int) -> Iterator[Call]:
     pool = GuardedPool(UNLIMITED, None)
     pool._is_watched = True  # The janitor would look for sockets behind those entries.
     fill(pool._state, clock(), hosts, waiters)
-    route, timeout = Locator(Config(limits=UNLIMITED)).locate(url).route, Timeout()
+    exchange = Exchange(Locator(Config(limits=UNLIMITED)).locate(url), b"GET", EMPTY, None, None)
     acquire, release = pool.acquire, pool.release
 
     def take_and_give_back() -> None:
-        release(acquire(route, timeout, clock(), None), None)
+        exchange.connection = acquire(exchange, clock(), None, False)
+        release(exchange, None)
 
     yield take_and_give_back
-    release(acquire(route, timeout, clock(), None), Why.CLIENT_CLOSE)
+    exchange.connection = acquire(exchange, clock(), None, False)
+    release(exchange, Why.CLIENT_CLOSE)
 
 
 def main() -> None:

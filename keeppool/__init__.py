@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from keeppool.client.session import Session
     from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
     from keeppool.config_file import load_config
+    from keeppool.core.habits import Survey
+    from keeppool.pools.survey import survey
     from keeppool.pools.threads import PoolManager
     from keeppool.stats import HostLedger, Stats
 
@@ -37,6 +39,8 @@ _HOMES = {
     "load_config": "keeppool.config_file",
     "Stats": "keeppool.stats",
     "HostLedger": "keeppool.stats",
+    "Survey": "keeppool.core.habits",
+    "survey": "keeppool.pools.survey",
     **dict.fromkeys(
         ("delete", "get", "head", "options", "patch", "post", "put", "request"),
         "keeppool.client.api",
@@ -54,6 +58,7 @@ __all__ = [
     "Response",
     "Session",
     "Stats",
+    "Survey",
     "Timeout",
     "__version__",
     "delete",
@@ -68,6 +73,7 @@ __all__ = [
     "presets",
     "put",
     "request",
+    "survey",
 ]
 
 

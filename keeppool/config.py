@@ -13,6 +13,7 @@ import enum
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -130,8 +131,10 @@ class HostConfig:
         idle_timeout: See `Limits`.
         max_age: See `Limits`.
         max_requests: See `Limits`.
-        timeout: A `Timeout`, or seconds for connecting and reading alike.
-        headers: Header fields sent unless the request brings its own of that name.
+        timeout: A `Timeout`; or seconds for connecting and reading alike, or a pair of them, which leave the pool's
+            other waits as they are.
+        headers: Header fields sent unless the request brings its own of that name. Not those that frame a body, which
+            are a matter of each request.
         verify: True to trust certifi's roots, a path (file or folder of PEM) to trust those, False to trust anyone.
         cert: Path of the client's certificate in PEM, or a `(certificate, key)` pair of paths.
         fingerprint: Hex digest (SHA-256, SHA-1 or MD5) the server's certificate must have.
@@ -185,8 +188,9 @@ class HostConfig:
                 check(name, value)
         if self.headers is not INHERIT:
             object.__setattr__(self, "headers", _header_pairs(self.headers))
-        if self.timeout is not INHERIT and not isinstance(self.timeout, Timeout):
-            object.__setattr__(self, "timeout", Timeout.of(self.timeout, Timeout()))
+        if self.timeout is not INHERIT:
+            # Only checked: what a number or a pair leaves open is the pool's to say, which is not known here.
+            Timeout.of(self.timeout, Timeout())
 
     def over(self, base: HostConfig) -> HostConfig:
         """Lay this entry over a less specific one: what is said here wins, headers are merged by name."""
@@ -224,6 +228,11 @@ class Config:
                 raise bad("hosts", {pattern: entry}, "maps a pattern (str) to a HostConfig")
         object.__setattr__(self, "hosts", MappingProxyType(dict(self.hosts)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy can neither be pickled nor copied deeply; what it shows can.
+        hosts = dict(self.hosts)
+        return partial(type(self), limits=self.limits, timeout=self.timeout, defaults=self.defaults, hosts=hosts), ()
+
 
 def bad(name: str, value: object, rule: str, file: str = "") -> ConfigError:
     """Build the error that names field, value and rule (and the file, if there is one)."""
@@ -260,6 +269,8 @@ def _header_pairs(value: Any) -> tuple[tuple[str, str], ...]:
     for pair in pairs:
         if not all(isinstance(part, str) for part in pair):
             raise bad("headers", pair, "names and values must be text")
+        if pair[0].lower() in ("content-length", "transfer-encoding", "expect", "trailer"):
+            raise bad("headers", pair, "says how one request's body is sent, so it cannot be said for all of a host's")
     return pairs
 
 

@@ -29,8 +29,9 @@
     │   └── ContentDecodingError          gzip, deflate, br or zstd data is damaged
     ├── HTTPError                         `raise_for_status`: a complete answer, 400 or above
     ├── TooManyRedirects
+    ├── RetryError                        no tries left, and the last answer's status is one to be tried again
     ├── StreamConsumedError (TypeError)   the body was already read as a stream
-    └── UnrewindableBodyError             a redirect needs the body again and it cannot be rewound
+    └── UnrewindableBodyError             a redirect or a retry needs the body again and it cannot be rewound
 
 `except (PoolError, ConnectError)` therefore means: safe to repeat, whatever the method.
 Facts are attributes, never only text, and survive pickling. `__cause__` holds the operating system's error.
@@ -313,6 +314,13 @@ class HTTPError(KeepPoolError):
 
 class TooManyRedirects(KeepPoolError):
     """More redirects than allowed; `response` is the last one."""
+
+
+class RetryError(KeepPoolError):
+    """Tried as often as `retries=` allows, and answered with a status of its list each time; `response` is the last."""
+
+    #: How often the request was sent on purpose; the pool's own resending does not count.
+    tries: int = 0
 
 
 class StreamConsumedError(KeepPoolError, TypeError):

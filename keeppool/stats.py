@@ -9,9 +9,11 @@ requests. Gauges say what is the case now, counters what has happened since the 
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -49,6 +51,12 @@ class _Turnover:
     def _derived(self) -> dict[str, Any]:
         reasons = {why.value: count for why, count in self.closed_by.items()}
         return {"closed_by": reasons, "closed": self.closed, "reuse_ratio": self.reuse_ratio}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy can neither be pickled nor copied deeply; what it shows can.
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]  # each is a dataclass
+        plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+        return partial(type(self), **plain), ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +191,15 @@ class HostLedger:
             if counts is None:
                 counts = self._by_origin[event.origin] = _Counts()
             counts.add(event)
+
+    def __getstate__(self) -> tuple[dict[str, _Counts], _Counts]:
+        # As of one moment, so copied under the lock, which itself cannot travel.
+        with self._lock:
+            return copy.deepcopy((self._by_origin, self._total))
+
+    def __setstate__(self, state: tuple[dict[str, _Counts], _Counts]) -> None:
+        self._lock = threading.Lock()
+        self._by_origin, self._total = state
 
     def hosts(self) -> dict[str, HostTally]:
         """What was counted for each origin, in the order they were first heard of."""

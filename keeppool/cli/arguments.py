@@ -17,6 +17,12 @@ _FETCH_THREADS = 32
 _DEMO_THREADS = 24
 #: Fifty for each of the demo's hosts: several hundred in all, done in about a second.
 _DEMO_PAGES = 600
+#: Seconds that show the longest idle timeouts of common servers (IIS: 120), and requests that show the usual limit
+#: (Apache httpd: 100).
+_PROBE_WAIT_S = 130.0
+_PROBE_REQUESTS = 120
+#: Seconds after which a server that does not answer is not worth waiting for.
+_PROBE_TIMEOUT_S = 10.0
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -29,9 +35,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="keeppool", description="An HTTP client whose heart is its connection pool.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"keeppool {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo | fetch")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo | fetch | probe")
     _add_demo(verbs)
     fetch = _add_fetch(verbs)
+    _add_probe(verbs)
     arguments = parser.parse_args(argv)
     if arguments.verb == "fetch" and not arguments.urls and arguments.input is None:
         fetch.error("give at least one URL, or -i FILE")
@@ -63,12 +70,29 @@ def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> ar
     return fetch
 
 
+def _add_probe(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = (
+        "Find out how a server keeps connections: what it says, when it really hangs up, after how many requests, and "
+        "how; then print the configuration that suits it. Sends GET requests of the URL, so choose a small page. "
+        "Ctrl-C ends it without a result: a smaller --max-wait gives one sooner."
+    )
+    probe = verbs.add_parser("probe", help="find out how a server keeps connections", description=text)
+    probe.add_argument("url", metavar="URL", help="absolute, http or https")
+    wait = "seconds for everything; what is still open then is said to be (%(default)g)"
+    probe.add_argument("--max-wait", type=float, default=_PROBE_WAIT_S, metavar="S", help=wait)
+    most = "most requests on one connection (%(default)s)"
+    probe.add_argument("--max-requests", type=_count, default=_PROBE_REQUESTS, metavar="N", help=most)
+    patience = "seconds to connect, and between two pieces (%(default)g)"
+    probe.add_argument("--timeout", type=float, default=_PROBE_TIMEOUT_S, metavar="S", help=patience)
+    probe.add_argument("--json", action="store_true", help="one JSON object")
+
+
 def _add_preset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", metavar="NAME", help=f"a browser's limits: {', '.join(presets.NAMES)}")
 
 
 def _count(text: str) -> int:
-    """Read a number of pages or threads."""
+    """Read a number of pages, threads or requests."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")

@@ -1,6 +1,6 @@
-"""What `keeppool fetch` shows while it runs: a bar with rate, bytes and open sockets.
+"""What the verbs show while they run: a bar with rate, bytes and open sockets, or one with the time that is left.
 
-Knows: rich, and the session's figures. Does not know: fetching.
+Knows: rich, and the session's figures. Does not know: fetching, probing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import threading
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from keeppool import Session
@@ -57,15 +57,24 @@ class Figures(ProgressColumn):
 
 
 def progress_bar(console: Console, session: Session, meter: Meter, *, shown: bool) -> Progress:
-    """Make the bar; it is shown on a terminal only, and gone at the end.
+    """Make the bar of `keeppool fetch`; it is shown on a terminal only, and gone at the end."""
+    figures = Figures(session, meter)
+    columns = BarColumn(bar_width=24), MofNCompleteColumn(), figures, TimeElapsedColumn()
+    return _bar(console, *columns, shown=shown)
+
+
+def waiting_bar(console: Console) -> Progress:
+    """Make a bar of seconds with a text beside it; it is shown on a terminal only, and gone at the end."""
+    return _bar(console, BarColumn(bar_width=24), TextColumn("{task.description}", style="cyan"), shown=True)
+
+
+def _bar(console: Console, *columns: ProgressColumn, shown: bool) -> Progress:
+    """Make a bar.
 
     Rich would send what is written to standard output to this console as well; results may be going to a file.
     """
     return Progress(
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        Figures(session, meter),
-        TimeElapsedColumn(),
+        *columns,
         console=console,
         disable=not (shown and console.is_terminal),
         transient=True,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.client import redirect
@@ -23,9 +24,9 @@ from keeppool.client.response import Response
 from keeppool.client.urls import parse, text_of
 from keeppool.client.verbs import Verbs
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
-from keeppool.errors import KeepPoolError, TooManyRedirects
+from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects
 from keeppool.pools.clock import clock
-from keeppool.pools.request import default_fields, prepare_body
+from keeppool.pools.request import FRAMING, default_fields, prepare_body
 from keeppool.pools.threads import PoolManager
 from keeppool.wire.fields import EMPTY
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from http.cookiejar import CookieJar as StandardCookieJar
 
     from keeppool.client.cookies import CookieJar, CookiesArgument
+    from keeppool.client.retries import RetriesArgument, Retrying
     from keeppool.events import Event
     from keeppool.stats import Stats
     from keeppool.wire.body import RequestBody
@@ -59,6 +61,10 @@ class Session(Verbs):
         defaults: What holds for all hosts unless an entry says otherwise.
         config: All of the above in one; an argument given beside it wins.
         on_event: Called with each event of the pool.
+        retries: How calls that do not say it themselves are tried again: a number, a `urllib3.util.Retry`, or not at
+            all; see `request`. It has nothing to do with the pool's own resending.
+
+    A session can be pickled: its settings and cookies travel, its connections do not.
 
     Attributes:
         pool: The `PoolManager`.
@@ -81,6 +87,7 @@ class Session(Verbs):
         defaults: HostConfig | None = None,
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
+        retries: RetriesArgument = None,
     ) -> None:
         self.pool = PoolManager(
             limits, timeout=timeout, hosts=hosts, defaults=defaults, config=config, on_event=on_event
@@ -93,6 +100,7 @@ class Session(Verbs):
         self._cert: str | tuple[str, str] | Inherit | None = INHERIT
         self._override: HostConfig | None = None
         self._jar: StandardCookieJar | None = None
+        self.retries = retries
         #: Guards the first making of `_jar`.
         self._making = threading.Lock()
 
@@ -142,6 +150,15 @@ class Session(Verbs):
         self._cert = cert
         self._override = _override(self._verify, self._cert)
 
+    @property
+    def retries(self) -> Retrying | None:
+        """How calls are tried again; a number or a `urllib3.util.Retry` may be set, `None` or 0 for not at all."""
+        return self._retrying
+
+    @retries.setter
+    def retries(self, retries: RetriesArgument) -> None:
+        self._retrying = _retrying_of(retries)
+
     def stats(self) -> Stats:
         """Take a snapshot of the pool's gauges and counters."""
         return self.pool.stats()
@@ -174,6 +191,7 @@ class Session(Verbs):
         stream: bool,
         verify: bool | str | None,
         cert: str | tuple[str, str] | None,
+        retries: RetriesArgument | Inherit,
     ) -> Response:
         """Send a request and follow where it leads: the way every call takes.
 
@@ -191,19 +209,24 @@ class Session(Verbs):
             and address.credentials is None
             and not self.params
             and not self._jar
+            and FRAMING.isdisjoint((block := self._headers.block()).names)
         ):
-            request = Request(method, address, self._headers.block(), _NO_BODY.get(method))
+            request = Request(method, address, block, _NO_BODY.get(method))
         else:
             request = prepare(method, address, self._headers, headers, self.params, params, data, json, auth)
             request = self._with_cookies(request, cookies)
         override = self._override if verify is None and cert is None else self._overridden(verify, cert)
         limit = None if timeout is INHERIT else self._timeout(timeout)
-        answer = self._send(request, limit, stream, override)
+        retrying = self._retrying if retries is INHERIT else _retrying_of(retries)
+        if retrying is None:
+            began, answer = None, self._send(request, limit, stream, override)
+        else:
+            began, answer = clock(), self._retry(request, limit, stream, override, retrying)
         index = answer.raw.head.index
         if b"set-cookie" in index:
             self._keep_cookies(answer)
         if follow and b"location" in index and answer.status_code in redirect.STATUSES:
-            return self._follow(answer, limit, stream, override)
+            return self._follow(answer, began, limit, stream, override, retrying)
         return answer
 
     def _send(self, request: Request, limit: Timeout | None, stream: bool, override: HostConfig | None) -> Response:
@@ -222,7 +245,51 @@ class Session(Verbs):
             raise
         return Response(raw, request, stream)
 
-    def _follow(self, answer: Response, limit: Timeout | None, stream: bool, override: HostConfig | None) -> Response:
+    def _retry(
+        self, request: Request, limit: Timeout | None, stream: bool, override: HostConfig | None, retrying: Retrying
+    ) -> Response:
+        """Send a request until its answer or its error is one to keep; nothing is held during a pause.
+
+        Raises:
+            RetryError, UnrewindableBodyError: See `retries.py`. Any other error is the last try's own.
+        """
+        from keeppool.client.retries import Tries, rewind
+
+        tries = Tries(retrying, request)
+        left = limit
+        while True:
+            try:
+                answer = self._send(request, left, stream, override)
+            except InvalidRequest:
+                raise  # The caller's mistake: another try would only repeat it.
+            except KeepPoolError as error:
+                timeout = limit or self._configured_timeout(request, override)
+                pause = tries.after_error(error, timeout.total)
+                if pause is None:
+                    raise
+                rewind(request, error=error)
+            else:
+                timeout = limit or self._configured_timeout(request, override)
+                pause = tries.after_answer(answer, timeout.total)
+                if pause is None:
+                    return answer
+                answer.drain()
+                rewind(request, answer=answer)
+            tries.wait(pause)
+            left = timeout if timeout.total is None else replace(timeout, total=tries.left_of(timeout.total))
+
+    def _configured_timeout(self, request: Request, override: HostConfig | None) -> Timeout:
+        return self.pool._locate(request.address.sent, override).route.timeout
+
+    def _follow(
+        self,
+        answer: Response,
+        began: float | None,
+        limit: Timeout | None,
+        stream: bool,
+        override: HostConfig | None,
+        retrying: Retrying | None,
+    ) -> Response:
         """Go where an answer leads, until one leads nowhere.
 
         Raises:
@@ -230,7 +297,8 @@ class Session(Verbs):
                 followed; its connection is free.
         """
         history: list[Response] = []
-        began = answer.raw.started_at
+        if began is None:
+            began = answer.raw.started_at
         while (location := redirect.location_of(answer.raw.head)) is not None:
             answer.drain()
             try:
@@ -244,7 +312,11 @@ class Session(Verbs):
                 error.request, error.response = answer.request, answer
                 raise
             history.append(answer)
-            answer = self._send(self._with_cookies(request), left, stream, override)
+            request = self._with_cookies(request)
+            if retrying is None:
+                answer = self._send(request, left, stream, override)
+            else:
+                answer = self._retry(request, left, stream, override, retrying)
             answer.history = history.copy()
             if b"set-cookie" in answer.raw.head.index:
                 self._keep_cookies(answer)
@@ -265,6 +337,13 @@ class Session(Verbs):
 
         keep_cookies(self.cookies, answer.request, answer.raw.head)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The lock cannot be pickled; the pool knows for itself what of it travels.
+        return {name: value for name, value in self.__dict__.items() if name != "_making"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _making=threading.Lock())
+
     def _timeout(self, value: TimeoutArgument) -> Timeout:
         if isinstance(value, Timeout):
             return value
@@ -277,6 +356,15 @@ class Session(Verbs):
     def _overridden(self, verify: bool | str | None, cert: str | tuple[str, str] | None) -> HostConfig | None:
         """Lay one call's TLS settings over the session's; as an override they make a pool key of their own."""
         return _override(self._verify if verify is None else verify, self._cert if cert is None else cert)
+
+
+def _retrying_of(retries: RetriesArgument) -> Retrying | None:
+    if retries is None:
+        return None
+    # Imported late: most programs do without.
+    from keeppool.client.retries import retrying_of
+
+    return retrying_of(retries)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED, typed=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from keeppool.client.headers import HeadersArgument
     from keeppool.client.prepare import AuthArgument, ParamsArgument
     from keeppool.client.response import Response
+    from keeppool.client.retries import RetriesArgument
 
 
 class Verbs(ABC):
@@ -43,6 +44,7 @@ class Verbs(ABC):
         stream: bool,
         verify: bool | str | None,
         cert: str | tuple[str, str] | None,
+        retries: RetriesArgument | Inherit,
     ) -> Response:
         """Send a request and follow where it leads."""
 
@@ -62,6 +64,7 @@ class Verbs(ABC):
         stream: bool = False,
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
+        retries: RetriesArgument | Inherit = INHERIT,
     ) -> Response:
         """Send a request with any method.
 
@@ -81,6 +84,11 @@ class Verbs(ABC):
             stream: Return at the head; the body is read when it is looked at.
             verify: Check certificates: True, False, or where trusted ones are. `None`: as the session says.
             cert: The client's certificate, or (certificate, key) paths.
+            retries: Try again what failed or was refused: how many more times, or a `urllib3.util.Retry` with statuses,
+                methods and pauses; `None` or 0 for not at all. Without it the session's. What did not reach the server
+                is tried again with any method, everything else with those the `Retry` allows, and those are the
+                idempotent ones unless it says otherwise. No connection is held during a pause, and a total timeout
+                holds for all tries and pauses together. With `stream` a body that breaks off later is the caller's.
 
         Returns:
             The answer, whatever its status; see `Response.raise_for_status`.
@@ -90,14 +98,30 @@ class Verbs(ABC):
             PoolError, ConnectError: No connection. Nothing was sent.
             ExchangeError: The connection failed; `sent`, `received` and `retry_safe` say how far it got.
             TooManyRedirects: `response` is the last one.
-            UnrewindableBodyError: A redirect asks for the body again; `response` is the redirect.
+            UnrewindableBodyError: A redirect, or another try, needs the body again; `response` is the answer that made
+                it necessary, `__cause__` the error.
+            RetryError: The last try too was answered with a status of the `Retry`'s `status_forcelist`; `response` is
+                that answer. Without `raise_on_status` it is returned instead.
 
         Thread safety:
             Any thread, any number at once.
         """
         verb = check_method(method)
         return self._call(
-            verb, url, params, data, json, headers, cookies, auth, timeout, allow_redirects, stream, verify, cert
+            verb,
+            url,
+            params,
+            data,
+            json,
+            headers,
+            cookies,
+            auth,
+            timeout,
+            allow_redirects,
+            stream,
+            verify,
+            cert,
+            retries,
         )
 
     def get(
@@ -115,10 +139,24 @@ class Verbs(ABC):
         stream: bool = False,
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
+        retries: RetriesArgument | Inherit = INHERIT,
     ) -> Response:
         """Send a GET request; see `request`."""
         return self._call(
-            b"GET", url, params, data, json, headers, cookies, auth, timeout, allow_redirects, stream, verify, cert
+            b"GET",
+            url,
+            params,
+            data,
+            json,
+            headers,
+            cookies,
+            auth,
+            timeout,
+            allow_redirects,
+            stream,
+            verify,
+            cert,
+            retries,
         )
 
     def options(
@@ -136,10 +174,24 @@ class Verbs(ABC):
         stream: bool = False,
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
+        retries: RetriesArgument | Inherit = INHERIT,
     ) -> Response:
         """Send an OPTIONS request; see `request`."""
         return self._call(
-            b"OPTIONS", url, params, data, json, headers, cookies, auth, timeout, allow_redirects, stream, verify, cert
+            b"OPTIONS",
+            url,
+            params,
+            data,
+            json,
+            headers,
+            cookies,
+            auth,
+            timeout,
+            allow_redirects,
+            stream,
+            verify,
+            cert,
+            retries,
         )
 
     def head(
@@ -157,10 +209,24 @@ class Verbs(ABC):
         stream: bool = False,
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
+        retries: RetriesArgument | Inherit = INHERIT,
     ) -> Response:
         """Send a HEAD request; see `request`. Redirects are not followed unless asked for."""
         return self._call(
-            b"HEAD", url, params, data, json, headers, cookies, auth, timeout, allow_redirects, stream, verify, cert
+            b"HEAD",
+            url,
+            params,
+            data,
+            json,
+            headers,
+            cookies,
+            auth,
+            timeout,
+            allow_redirects,
+            stream,
+            verify,
+            cert,
+            retries,
         )
 
     def post(
@@ -178,10 +244,24 @@ class Verbs(ABC):
         stream: bool = False,
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
+        retries: RetriesArgument | Inherit = INHERIT,
     ) -> Response:
         """Send a POST request; see `request`."""
         return self._call(
-            b"POST", url, params, data, json, headers, cookies, auth, timeout, allow_redirects, stream, verify, cert
+            b"POST",
+            url,
+            params,
+            data,
+            json,
+            headers,
+            cookies,
+            auth,
+            timeout,
+            allow_redirects,
+            stream,
+            verify,
+            cert,
+            retries,
         )
 
     def put(
@@ -199,10 +279,24 @@ class Verbs(ABC):
         stream: bool = False,
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
+        retries: RetriesArgument | Inherit = INHERIT,
     ) -> Response:
         """Send a PUT request; see `request`."""
         return self._call(
-            b"PUT", url, params, data, json, headers, cookies, auth, timeout, allow_redirects, stream, verify, cert
+            b"PUT",
+            url,
+            params,
+            data,
+            json,
+            headers,
+            cookies,
+            auth,
+            timeout,
+            allow_redirects,
+            stream,
+            verify,
+            cert,
+            retries,
         )
 
     def patch(
@@ -220,10 +314,24 @@ class Verbs(ABC):
         stream: bool = False,
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
+        retries: RetriesArgument | Inherit = INHERIT,
     ) -> Response:
         """Send a PATCH request; see `request`."""
         return self._call(
-            b"PATCH", url, params, data, json, headers, cookies, auth, timeout, allow_redirects, stream, verify, cert
+            b"PATCH",
+            url,
+            params,
+            data,
+            json,
+            headers,
+            cookies,
+            auth,
+            timeout,
+            allow_redirects,
+            stream,
+            verify,
+            cert,
+            retries,
         )
 
     def delete(
@@ -241,8 +349,22 @@ class Verbs(ABC):
         stream: bool = False,
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
+        retries: RetriesArgument | Inherit = INHERIT,
     ) -> Response:
         """Send a DELETE request; see `request`."""
         return self._call(
-            b"DELETE", url, params, data, json, headers, cookies, auth, timeout, allow_redirects, stream, verify, cert
+            b"DELETE",
+            url,
+            params,
+            data,
+            json,
+            headers,
+            cookies,
+            auth,
+            timeout,
+            allow_redirects,
+            stream,
+            verify,
+            cert,
+            retries,
         )

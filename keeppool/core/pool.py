@@ -284,7 +284,7 @@ class PoolState:
         if host.idle and is_fresh(next(reversed(host.idle)), now):
             return True
         if host.idle and host.is_full:
-            self._evict(next(iter(host.idle)))
+            self._evict(next(iter(host.idle)), host)
         return False
 
     def _may_open(self, host: Host) -> bool:
@@ -296,11 +296,11 @@ class PoolState:
         if group_full and not group.idle:
             return False
         if group_full:
-            self._evict(next(iter(group.idle)))
+            self._evict(next(iter(group.idle)), host)
         elif total is not None and self.open >= total:
             if not len(self._shelf):
                 return False
-            self._evict(self._shelf.least_recent())
+            self._evict(self._shelf.least_recent(), host)
         return True
 
     def _pass_on(self, connection: Connection, now: float) -> None:
@@ -421,10 +421,12 @@ class PoolState:
         if why is Why.PEER_CLOSED and self.limits.learn:
             self._lessons.learn(connection, now)
 
-    def _evict(self, connection: Connection) -> None:
+    def _evict(self, connection: Connection, beneficiary: Host) -> None:
+        """Close an idle connection so that `beneficiary`, perhaps its own host, has room; that one is not forgotten."""
         self._shelf.take(connection)
         self._close(connection, Why.EVICTED)
-        self._forget(connection.host)
+        if connection.host is not beneficiary:
+            self._forget(connection.host)
 
     def _enqueue(self, host: Host, now: float) -> Ticket:
         most = self.limits.waiting

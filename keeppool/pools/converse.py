@@ -7,7 +7,9 @@ Source: RFC 9112 §9.5 (a client that sends a body watches for the answer), RFC 
 
 from __future__ import annotations
 
-from keeppool.errors import KeepPoolError
+from collections.abc import Iterator
+
+from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
 from keeppool.net.stream import TLS_RECORD, Stream
 from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
@@ -35,6 +37,7 @@ def converse(exchange: Exchange, stream: Stream, deadline: float | None) -> Resp
 
     Raises:
         ExchangeError: With what was sent and received. The connection must be closed.
+        BodyFailed: The caller's body raised something.
     """
     sending = True
     try:
@@ -80,15 +83,24 @@ def _send(exchange: Exchange, stream: Stream, deadline: float | None) -> Respons
     if exchange.body is None:
         return None
     if exchange.expects_continue:
-        early = _await_invitation(exchange, stream)
+        early = _await_invitation(exchange, stream, deadline)
         if early is not None:
             return early
     return _upload(exchange, exchange.body, stream, deadline)
 
 
+class BodyFailed(Exception):
+    """The caller's own body raised `error`, which says nothing about the connection and is not to be taken for it."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
 def _upload(exchange: Exchange, body: RequestBody, stream: Stream, deadline: float | None) -> ResponseHead | None:
     """Send the body piece by piece, with an eye on the server: an answer that is there stops it."""
-    for piece in body.pieces():
+    pieces = body.pieces()
+    while (piece := _next_piece(pieces)) is not None:
         left = memoryview(piece).cast("B")
         while left:
             if stream.is_readable(_left(exchange, deadline), or_writable=True):
@@ -101,9 +113,21 @@ def _upload(exchange: Exchange, body: RequestBody, stream: Stream, deadline: flo
     return None
 
 
-def _await_invitation(exchange: Exchange, stream: Stream) -> ResponseHead | None:
+def _next_piece(pieces: Iterator[bytes | memoryview]) -> bytes | memoryview | None:
     try:
-        while not exchange.was_invited and stream.is_readable(INVITATION):
+        return next(pieces, None)
+    except (BodyLengthError, InvalidBody):
+        raise
+    except BaseException as error:
+        raise BodyFailed(error) from error
+
+
+def _await_invitation(exchange: Exchange, stream: Stream, deadline: float | None) -> ResponseHead | None:
+    """Wait for an interim answer; the final one's head, if that came instead."""
+    end = clock() + INVITATION
+    end = end if deadline is None else min(end, deadline)
+    try:
+        while not exchange.was_invited and stream.is_readable(max(end - clock(), 0)):
             head = _take_early(exchange, stream)
             if head is not None:
                 return head
@@ -125,12 +149,14 @@ def _last_words(exchange: Exchange, stream: Stream, error: OSError) -> ResponseH
     """Read an answer that refuses the request, if one came before the connection broke; only an error counts."""
     if isinstance(error, (TimeoutError, BlockingIOError)):
         return None
+    end = clock() + LAST_WORDS
     try:
-        stream.set_timeout(LAST_WORDS)
-        while data := stream.recv(RECEIVE):
-            head = exchange.take(data)
-            if head is not None:
-                return head if head.status >= 400 else None
+        while (left := end - clock()) > 0:
+            stream.set_timeout(left)
+            data = stream.recv(RECEIVE)
+            head = exchange.take(data) if data else None
+            if head is not None or not data:
+                return head if head is not None and head.status >= 400 else None
     except OSError:
         pass  # No words: what the caller gets to see is the first error.
     return None

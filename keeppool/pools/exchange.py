@@ -11,14 +11,16 @@ Source: RFC 9110 §9.2.2, §15.2 (interim answers); RFC 9112 §9.
 from __future__ import annotations
 
 from keeppool.config import Timeout
-from keeppool.core.keepalive import NO_HINT, parse_keep_alive
-from keeppool.core.records import Connection
+from keeppool.core.keepalive import NO_HINT, parse_keep_alive, why_not_persistent
+from keeppool.core.records import Connection, Ticket
 from keeppool.core.resend import Outcome, is_idempotent, may_resend
 from keeppool.core.reuse import why_not_reusable
 from keeppool.errors import (
     ExchangeError,
+    InvalidBody,
     InvalidHead,
     KeepPoolError,
+    ProtocolError,
     ReadError,
     ReadTimeout,
     SendError,
@@ -46,7 +48,9 @@ class Exchange:
     """The facts of one request, and what follows from them.
 
     Attributes:
-        connection: What it goes over; set before `begin`.
+        held: What has to be given back, whatever happens: a place in the queue, or a connection. Set and cleared under
+            the pool's lock, together with what the pool writes down.
+        connection: What this attempt goes over.
         head: The request's head as bytes, and the body too where it is small.
         body: What is sent behind `head`; `None` if nothing.
         expects_continue: The server is asked whether it wants the body (RFC 9110 §10.1.1).
@@ -63,6 +67,7 @@ class Exchange:
         "_idempotent",
         "_idle",
         "_interim",
+        "_lent_at",
         "_reader",
         "_resent",
         "_reused",
@@ -72,6 +77,7 @@ class Exchange:
         "expects_continue",
         "framing",
         "head",
+        "held",
         "method",
         "received",
         "request_sent",
@@ -95,7 +101,10 @@ class Exchange:
         self.route = route
         self.method = method
         self.timeout = timeout or route.timeout
-        self.connection: Connection
+        self._lent_at: float | None = None
+        self.held: Connection | Ticket | None = None
+        if body is not None and body.length is None and route.version == b"HTTP/1.0":
+            raise InvalidBody("HTTP/1.0 has no chunked bodies: give the body a length, or set Content-Length")
         self._resent = False
         self.expects_continue = False
         self._idempotent = True if b"idempotency-key" in fields.names else route.idempotent
@@ -103,14 +112,15 @@ class Exchange:
             self.body = None
             self.head = b"%b %b%b\r\n" % (method, target, tail)
         else:
-            self.expects_continue = _expects_continue(fields)
+            self.expects_continue = _expects_continue(fields, route.version)
             whole = None if self.expects_continue else body.whole
             self.body = None if whole is not None else body
             self.head = b"%b %b%b%b\r\n%b" % (method, target, tail, body.framing.lines, whole or b"")
 
-    def begin(self, now: float) -> None:
-        """Start an attempt on `connection`."""
-        connection = self.connection
+    def begin(self, connection: Connection, now: float) -> None:
+        """Start an attempt on a connection."""
+        self.connection = connection
+        self._lent_at = connection.taken_at
         self._reused = connection.served > 0
         self._idle = now - connection.read_at
         self._began_at = now
@@ -121,6 +131,13 @@ class Exchange:
         self.request_sent = False
         self.answer: ResponseHead | None = None
         self.rest = b""
+
+    def is_holder(self, connection: Connection) -> bool:
+        """Tell whether the connection in `held` is still lent to us.
+
+        An interrupt may come between the pool's word that it was given back and ours; by then it may be another's.
+        """
+        return self._lent_at is None or connection.taken_at == self._lent_at
 
     def take(self, data: bytes) -> ResponseHead | None:
         """Take bytes of the answer; the final head, once it is whole.
@@ -186,11 +203,16 @@ class Exchange:
     def is_late_408(self, now: float) -> bool:
         """Tell whether the answer is a 408 that the server sent because the connection had been silent.
 
-        RFC 9110 §15.5.9: the server says that it has not got the request, which may be repeated on a new connection.
-        Only where the connection had been used before, and the 408 was there about as soon as the request.
+        RFC 9110 §15.5.9: the server says that it has not got the request, and closes; the request may be repeated on a
+        new connection. Believed only on a connection that was used before, of a 408 that says `close`, was there
+        about as soon as the request, and has no interim answer before it: whoever said 100 has begun to read. Any
+        other 408 may be an application's, and is the answer.
         """
         head = self.answer
-        return head is not None and head.status == 408 and now - self._began_at < LATE_408 and self.may_resend(408)
+        if head is None or head.status != 408 or self.was_invited or now - self._began_at > LATE_408:
+            return False
+        closes = why_not_persistent(head.version, head.get(b"connection")) is not None
+        return closes and self.may_resend(408)
 
     def may_resend(self, error: BaseException | int) -> bool:
         """Tell whether the request may go out once more, on a new connection.
@@ -215,8 +237,16 @@ class Exchange:
     def resend(self) -> None:
         """Note that the request goes out again, and put its body back to the start."""
         self._resent = True
+        self._lent_at = None
         if self.body is not None:
             self.body.rewind()
+
+    def spoken_too_early(self, *, closed: bool) -> ExchangeError:
+        """Build the error for a server that closed a new connection, or sent something on it, before the request."""
+        self.sent = self.received = 0
+        if closed:
+            return self._about(ServerDisconnected, "the server closed the new connection before the request was sent")
+        return self._about(ProtocolError, "the server sent bytes before the request")
 
     def closed(self) -> ExchangeError:
         """Build the error for a connection that ended before the final head."""
@@ -267,5 +297,8 @@ class Exchange:
         return error
 
 
-def _expects_continue(fields: FieldBlock) -> bool:
-    return b"expect" in fields.names and (fields.get(b"expect") or b"").lower() == b"100-continue"
+def _expects_continue(fields: FieldBlock, version: bytes) -> bool:
+    """Tell whether the body waits for an invitation; HTTP/1.0 has none (RFC 9110 §10.1.1)."""
+    if b"expect" not in fields.names or version == b"HTTP/1.0":
+        return False
+    return (fields.get(b"expect") or b"").lower() == b"100-continue"

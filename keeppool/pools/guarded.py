@@ -9,16 +9,18 @@ anybody dials in its place, so that the server too never sees more sockets than 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable
 
-from keeppool.config import Limits, Timeout
+from keeppool.config import Limits
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Close, Connection, Order, State, Ticket
-from keeppool.errors import PoolClosed, PoolTimeout
+from keeppool.errors import ConnectError, PoolClosed, PoolTimeout
 from keeppool.events import Event, Why
 from keeppool.net.dial import dial
 from keeppool.net.stream import Liveness, gone
@@ -35,7 +37,6 @@ BATCH = 256
 
 # Looked up on the way of every request; as members of their classes they would cost three times as much.
 _BUSY = State.BUSY
-_CLOSED = State.CLOSED
 _IDLE = State.IDLE
 _ALIVE = Liveness.IDLE
 
@@ -48,18 +49,19 @@ class GuardedPool:
 
     Args:
         limits: The caps.
-        on_event: Whoever listens; called outside the lock.
+        tell: Where events go, outside the lock; `None` if nobody listens. Held weakly: who listens often owns the pool.
 
     Thread safety:
-        Any thread may call any method at any time.
+        Any thread may call any method at any time, but not a signal handler: it may run inside the lock.
     """
 
-    def __init__(self, limits: Limits, on_event: Callable[[Event], None] | None) -> None:
+    def __init__(self, limits: Limits, tell: Callable[[Event], None] | None) -> None:
         self.limits = limits
         self.tls = TlsStore()
-        self._on_event = on_event
-        #: Connections whose holder was dropped unread. A finalizer may run inside any lock, so all it does is append.
-        self.dropped: deque[Connection] = deque()
+        self._tell = None if tell is None else weakref.WeakMethod(tell)
+        #: Exchanges whose response was dropped unread, and where it was made. A finalizer may run inside any lock, so
+        #: all it does is append.
+        self.dropped: deque[tuple[Exchange, str]] = deque()
         self._start_empty()
         _pools.add(self)
 
@@ -71,28 +73,27 @@ class GuardedPool:
         self._state = PoolState(self.limits)
         self._is_watched = False
 
-    # Getting a connection
+    # Getting a connection. What the pool has given is in `exchange.held` from the moment its tables say so.
 
-    def acquire(
-        self, route: Route, timeout: Timeout, now: float, deadline: float | None, fresh: bool = False
-    ) -> Connection:
+    def acquire(self, exchange: Exchange, now: float, deadline: float | None, fresh: bool) -> Connection:
         """Get a connection that is open and alive: idle, dialled, or after a wait.
 
         Args:
-            route: Where to.
-            timeout: `pool` and `connect` bound the wait and the dial.
+            exchange: Whom it is for; its `held` says what is to be given back, by `give_up`, if this raises.
             now: The time.
             deadline: When the total timeout passes, if there is one.
             fresh: Only a new connection, or one used so recently that it can hardly be stale.
 
         Raises:
-            PoolTimeout, PoolClosed, QueueFull, ConnectError: Nothing is held.
+            PoolTimeout, PoolClosed, QueueFull, ConnectError: Nothing was sent.
+            ServerDisconnected, ProtocolError: The server closed, or spoke, before it was asked. Nothing was sent.
         """
         state = self._state
         if self.dropped:
             self._collect_dropped()
+        route = exchange.route
         with self._lock:
-            got = state.requested(route.origin, route.policy, now, fresh)
+            got = exchange.held = state.requested(route.origin, route.policy, now, fresh)
             if type(got) is Ticket:
                 # A lock is the cheapest thing a thread can wait on and another one can end the wait with.
                 got.wake = threading.Lock()
@@ -100,109 +101,122 @@ class GuardedPool:
         if state.orders:
             self._perform()
         if type(got) is Ticket:
-            got = self._wait(got, route, timeout, deadline)
-        return self._make_usable(got, timeout, deadline, fresh)  # type: ignore[arg-type]
+            got = self._wait(got, exchange, deadline)
+        return self._make_usable(exchange, got, deadline, fresh)  # type: ignore[arg-type]
 
-    def redial(self, exchange: Exchange, deadline: float | None) -> None:
+    def redial(self, exchange: Exchange, deadline: float | None) -> Connection:
         """Replace the connection of a failed attempt by a new one, in the same slot, for the one resend.
 
         Raises:
-            PoolClosed, ConnectError: Nothing is held.
+            PoolClosed, ConnectError: As `acquire`.
         """
         with self._lock:
-            fresh = self._state.redialled(exchange.connection, Why.PEER_CLOSED, clock())
-        if self._on_event is not None:
-            self._on_event(reports.resent(exchange))
-        self._dial(fresh, exchange.timeout, deadline)
-        exchange.connection = fresh
+            fresh = exchange.held = self._state.redialled(exchange.connection, Why.PEER_CLOSED, clock())
+        if self._tell is not None:
+            self.report(reports.resent(exchange))
+        return self._dial(exchange, fresh, deadline)
 
-    def _make_usable(self, connection: Connection, timeout: Timeout, deadline: float | None, fresh: bool) -> Connection:
+    def _make_usable(
+        self, exchange: Exchange, connection: Connection, deadline: float | None, fresh: bool
+    ) -> Connection:
         """Probe an open connection, dial a new one; a dead one is replaced until one is alive."""
         while connection.state is _BUSY:
             liveness = connection.stream.probe()
             if liveness is _ALIVE:
-                if self._on_event is not None:
-                    self._on_event(reports.reused(connection))
+                if self._tell is not None:
+                    self.report(reports.reused(connection))
                 return connection
             with self._lock:
-                connection = self._state.found_dead(connection, _why(liveness), clock(), fresh)
-        self._dial(connection, timeout, deadline)
-        return connection
+                connection = exchange.held = self._state.found_dead(connection, _why(liveness), clock(), fresh)
+        return self._dial(exchange, connection, deadline)
 
-    def _dial(self, connection: Connection, timeout: Timeout, deadline: float | None) -> None:
-        """Open the connection's socket; on any failure its slot goes to the next."""
+    def _dial(self, exchange: Exchange, connection: Connection, deadline: float | None) -> Connection:
+        """Open the connection's socket."""
         # Orders may stand for the socket whose place this one takes: it has to be closed first.
         self._perform()
         began = clock()
         try:
-            limit = _shorter(timeout.connect, deadline, began)
+            limit = _shorter(exchange.timeout.connect, deadline, began)
             connection.stream = dial(connection.origin, timeout=limit, tls=self.tls)
-        except BaseException as error:
-            with self._lock:
-                self._state.connect_failed(connection, clock())
-            self._perform()
-            if self._on_event is not None:
-                self._on_event(reports.connect_failed(connection, error))
+        except ConnectError as error:
+            if self._tell is not None:
+                self.report(reports.connect_failed(connection, error))
             raise
         with self._lock:
             wanted = self._state.connected(connection, clock())
-        if self._on_event is not None:
-            self._on_event(reports.opened(connection, began))
+        if self._tell is not None:
+            self.report(reports.opened(connection, began))
         if not wanted:
-            self._perform()
             name = str(connection.origin)
             raise PoolClosed(f"the pool was closed while {name} was dialled", origin=name)
+        liveness = connection.stream.probe()
+        if liveness is not _ALIVE:
+            # Whatever is there was not said in answer to us, and must not be taken for it (RFC 9112 §9.2).
+            exchange.connection = connection
+            self.release(exchange, _why(liveness))
+            raise exchange.spoken_too_early(closed=liveness is Liveness.CLOSED)
+        return connection
 
-    def _wait(self, ticket: Ticket, route: Route, timeout: Timeout, deadline: float | None) -> Connection:
-        """Wait in the queue; a caller that leaves it, for whatever reason, leaves nothing behind."""
-        if self._on_event is not None:
-            self._on_event(reports.queued(ticket))
+    def _wait(self, ticket: Ticket, exchange: Exchange, deadline: float | None) -> Connection:
+        """Wait in the queue."""
+        if self._tell is not None:
+            self.report(reports.queued(ticket))
         # While somebody waits, a response dropped unread must give its slot back although nobody else may come by.
         janitor.watch(self)
-        limit = _shorter(timeout.pool, deadline, clock())
-        try:
-            # -1 is `acquire`'s word for no limit; it refuses waits beyond TIMEOUT_MAX.
-            served = ticket.wake.acquire(timeout=-1 if limit is None else min(limit, threading.TIMEOUT_MAX))
-        except BaseException:
-            with self._lock:
-                self._state.abandoned(ticket, clock())
-            self._perform()
-            raise
-        if not served:
-            self._give_up(ticket, route, limit or 0.0)
+        limit = _shorter(exchange.timeout.pool, deadline, clock())
+        # -1 is `acquire`'s word for no limit; it refuses waits beyond TIMEOUT_MAX.
+        if not ticket.wake.acquire(timeout=-1 if limit is None else min(limit, threading.TIMEOUT_MAX)):
+            self._leave_queue(ticket, exchange.route, limit or 0.0)
         if ticket.failure is not None:
             raise ticket.failure
-        assert ticket.connection is not None, "bug: woken without a connection"
-        return ticket.connection
-
-    def _give_up(self, ticket: Ticket, route: Route, limit: float) -> None:
-        """Leave the queue with PoolTimeout, unless the connection came in the last moment."""
         with self._lock:
-            if ticket.connection is not None or ticket.failure is not None:
-                return
-            now = clock()
-            error = _pool_timeout(ticket, self._state, route, limit, now)
-            self._state.abandoned(ticket, now)
-        self._perform()
-        raise error
+            connection = exchange.held = ticket.connection
+        assert connection is not None, "bug: woken without a connection"
+        return connection
+
+    def _leave_queue(self, ticket: Ticket, route: Route, limit: float) -> None:
+        """Give up with PoolTimeout, unless the connection came in the last moment."""
+        with self._lock:
+            if ticket.connection is None and ticket.failure is None:
+                raise _pool_timeout(ticket, self._state, route, limit, clock())
 
     # Giving it back
 
-    def release(self, connection: Connection, why: Why | None) -> None:
-        """Give a connection back; `why` tells why it cannot be used again, None that it can."""
-        state = self._state
+    def release(self, exchange: Exchange, why: Why | None) -> None:
+        """Give a connection back at its exchange's end; `why` tells why it cannot be used again, None that it can."""
+        state, connection = self._state, exchange.connection
         with self._lock:
-            if connection.state is _CLOSED:
-                # Inherited by fork: closed and forgotten already.
+            if exchange.held is None or connection.state is not _BUSY:
+                # Given back already, or inherited by fork, where it was closed and forgotten.
                 return
             state.released(connection, why, clock())
+            exchange.held = None
         if state.orders:
             self._perform()
         if not self._is_watched and connection.state is _IDLE:
             self._is_watched = True
             janitor.watch(self)
-        if self._on_event is not None and (event := reports.idle(connection)) is not None:
-            self._on_event(event)
+        if self._tell is not None and (event := reports.idle(connection)) is not None:
+            self.report(event)
+
+    def give_up(self, exchange: Exchange) -> None:
+        """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
+        with self._lock:
+            held, exchange.held = exchange.held, None
+            if type(held) is Ticket:
+                self._state.abandoned(held, clock())
+            elif type(held) is Connection and exchange.is_holder(held):
+                self._take_back(held)
+        self._perform()
+
+    def _take_back(self, connection: Connection) -> None:
+        if connection.state is State.BUSY:
+            self._state.released(connection, Why.EXCHANGE_FAILED, clock())
+        elif connection.state is State.CONNECTING:
+            self._state.connect_failed(connection, clock())
+            if connection.stream is not None:
+                # Interrupted between the end of the dial and the word about it. Closing a new socket does not wait.
+                connection.stream.abort()
 
     def stats(self) -> Stats:
         """Take a snapshot of all gauges and counters, at one moment."""
@@ -215,6 +229,11 @@ class GuardedPool:
         with self._lock:
             self._state.closed_by_user()
         self._perform()
+
+    @property
+    def is_empty(self) -> bool:
+        """True if no connection is open or being dialled. Needs no lock: one number is read."""
+        return not self._state.open
 
     # What nobody asks for: the janitor's rounds, and life after fork
 
@@ -241,8 +260,12 @@ class GuardedPool:
                     self._state.peer_closed(connection, _why(liveness), clock())
 
     def _collect_dropped(self) -> None:
+        """Close what responses dropped unread have left behind, and say where they were made."""
         while self.dropped:
-            self.release(self.dropped.popleft(), Why.BODY_UNREAD)
+            exchange, place = self.dropped.popleft()
+            self.release(exchange, Why.BODY_UNREAD)
+            text = f"a streamed response from {exchange.route.name} was dropped unread; it was made at {place}"
+            warnings.warn(text, ResourceWarning, stacklevel=2)
 
     def forget_parent(self) -> None:
         """Start anew in a forked child: close the copies of the parent's sockets, without a word to the servers.
@@ -267,11 +290,20 @@ class GuardedPool:
             while orders:
                 _carry_out(orders[0])
                 done.append(orders.popleft())
-        if self._on_event is not None and done:
+        if self._tell is not None and done:
             now = clock()
             for order in done:
                 if (event := reports.performed(order, now)) is not None:
-                    self._on_event(event)
+                    self.report(event)
+
+    def report(self, event: Event) -> None:
+        """Tell whoever listens. An error of theirs is theirs: it is logged, and changes nothing here."""
+        tell = None if self._tell is None else self._tell()
+        if tell is not None:
+            try:
+                tell(event)
+            except Exception:
+                logging.getLogger("keeppool").exception("a listener failed at %r", event)
 
 
 def _forget_parents() -> None:

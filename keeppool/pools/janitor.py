@@ -12,10 +12,12 @@ Source: RFC 9112 §9.5 (clients should watch idle connections for the server's c
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class _Janitor:
         while self._has_work():
             pause.wait(ROUND)
             while self.orphans:
-                self.orphans.popleft().close()
+                _without_fail(self.orphans.popleft().close)
             self._make_round()
 
     def _has_work(self) -> bool:
@@ -70,9 +72,18 @@ class _Janitor:
             # Off the list first: a pool that asks to be watched while it is swept then stays on it.
             with self._lock:
                 self._pools.discard(pool)
-            if pool.sweep():
+            if _without_fail(pool.sweep):
                 with self._lock:
                     self._pools.add(pool)
+
+
+def _without_fail(work: Callable[[], bool | None]) -> bool | None:
+    """Do something for one pool; whatever goes wrong there must not leave all the others without a janitor."""
+    try:
+        return work()
+    except Exception:
+        logging.getLogger("keeppool").exception("the janitor could not look after a pool")
+        return True
 
 
 _janitor = _Janitor()
@@ -84,8 +95,12 @@ def watch(pool: GuardedPool) -> None:
 
 
 def adopt(pool: GuardedPool) -> None:
-    """Take over a pool whose manager is gone; safe to call from a finalizer, which may run inside any lock."""
-    _janitor.orphans.append(pool)
+    """Take over a pool whose manager is gone; safe to call from a finalizer, which may run inside any lock.
+
+    A janitor is at work whenever a pool has something idle; a pool that has nothing needs none.
+    """
+    if not pool.is_empty:
+        _janitor.orphans.append(pool)
 
 
 def _start_anew() -> None:

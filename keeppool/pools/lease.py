@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ssl
 import sys
-import warnings
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -35,11 +34,11 @@ class ThreadLease:
     __slots__ = ("_deadline", "_exchange", "_place", "_pool", "_stream")
 
     def __init__(self, pool: GuardedPool, exchange: Exchange, deadline: float | None) -> None:
-        self._pool = pool
         self._exchange = exchange
+        self._pool = pool
         self._deadline = deadline
         self._stream = exchange.connection.stream
-        self._place: str | None = _callers_place()
+        self._place = _callers_place()
 
     def receive(self, size: int) -> bytes:
         """Read up to `size` bytes; none means the server closed."""
@@ -64,15 +63,15 @@ class ThreadLease:
         """Give the connection back: the body has ended as its framing said."""
         exchange = self._exchange
         exchange.connection.read_at = clock()
-        self._end(exchange.why_close(body))
+        self._pool.release(exchange, exchange.why_close(body))
 
     def discard(self) -> None:
         """Close the connection: what is left on it is not wanted."""
-        self._end(Why.BODY_UNREAD)
+        self._pool.release(self._exchange, Why.BODY_UNREAD)
 
     def close_failed(self) -> None:
         """Close the connection: the exchange on it has failed."""
-        self._end(Why.EXCHANGE_FAILED)
+        self._pool.release(self._exchange, Why.EXCHANGE_FAILED)
 
     def drain_within(self, seconds: float) -> None:
         """Let all following `receive` calls together take this long at the most."""
@@ -80,16 +79,9 @@ class ThreadLease:
         self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
 
     def __del__(self) -> None:
-        """Hand the connection of a response that was dropped unread to whoever takes the lock next."""
-        if self._place is not None:
-            self._pool.dropped.append(self._exchange.connection)
-            url = self._exchange.route.name
-            text = f"a streamed response from {url} was dropped unread; it was made at {self._place}"
-            warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
-
-    def _end(self, why: Why | None) -> None:
-        self._place = None
-        self._pool.release(self._exchange.connection, why)
+        """Leave the connection of a response that was dropped unread to whoever takes the pool's lock next."""
+        if self._exchange.held is not None:
+            self._pool.dropped.append((self._exchange, self._place))
 
     def _bound(self, deadline: float) -> None:
         left = deadline - clock()

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import base64
 import importlib
+import os
 import re
 import threading
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ from keeppool.core.origin import Origin, Proxy, TlsIdentity
 from keeppool.core.records import Policy
 from keeppool.errors import InvalidProxyURL, InvalidSchema, InvalidURL, MissingSchema
 from keeppool.hosts import DEFAULT_PORTS, HostTable
+from keeppool.pools.request import default_fields
 from keeppool.wire.fields import FieldBlock, field_block
 from keeppool.wire.request import check_target
 
@@ -39,6 +41,15 @@ _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 #: Guards the first import of urllib3. Its modules import each other in circles: threads that begin with different ones
 #: at the same time get importlib's `_DeadlockError`, or a KeyError (Python 3.11, urllib3 2.8).
 _IMPORTING = threading.Lock()
+
+
+def _replace_lock() -> None:
+    """In a forked child the lock may be held by a thread that does not exist there."""
+    global _IMPORTING
+    _IMPORTING = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_replace_lock)
 
 T = TypeVar("T")
 
@@ -60,6 +71,7 @@ class Route:
     __slots__ = (
         "_defaults",
         "_host_line",
+        "_private",
         "_tail",
         "idempotent",
         "name",
@@ -83,6 +95,9 @@ class Route:
         self.idempotent: bool | None = None
         self.wants_fresh = False
         self._host_line = host_line
+        # Inside a tunnel the origin reads the head; what is meant for the proxy went with CONNECT.
+        tunnelled = origin.proxy is not None and origin.scheme == "https"
+        self._private = frozenset((b"proxy-authorization",)) if tunnelled else frozenset()
         self._defaults = defaults
         self._tail: tuple[FieldBlock | None, bytes, bool] = (None, b"", False)
 
@@ -104,12 +119,22 @@ class Route:
         return lines, closes
 
     def _make_tail(self, fields: FieldBlock) -> tuple[bytes, bool]:
-        host_line = b"" if b"host" in fields.names else self._host_line
-        extra = [pair for pair in self._defaults.pairs if pair[0].lower() not in fields.names]
-        own = field_block(extra)
-        connection = fields.get(b"connection") or own.get(b"connection") or b""
-        lines = b" " + self.version + b"\r\n" + host_line + fields.lines + own.lines
-        return lines, b"close" in connection_options(connection)
+        """Put together the request's fields and the host's: the request's win, unless they only repeat our defaults."""
+        said = {name.lower() for name, _ in self._defaults.pairs}
+        weak = {name.lower() for name, value in fields.pairs if (name.lower(), value) in library_defaults()}
+        dropped = (said & weak) | self._private
+        own = [pair for pair in fields.pairs if pair[0].lower() not in dropped]
+        names = {name.lower() for name, _ in own}
+        block = field_block([*own, *(pair for pair in self._defaults.pairs if pair[0].lower() not in names)])
+        host_line = b"" if b"host" in block.names else self._host_line
+        lines = b" " + self.version + b"\r\n" + host_line + block.lines
+        return lines, b"close" in connection_options(block.get(b"connection") or b"")
+
+
+@cache
+def library_defaults() -> frozenset[tuple[bytes, bytes]]:
+    """List what a request says although nobody has asked for it: a host's own headers win over these."""
+    return frozenset((name.lower(), value) for name, value in (*default_fields().pairs, (b"Accept", b"*/*")))
 
 
 class Located(NamedTuple):
@@ -150,6 +175,10 @@ class Locator:
         target = check_target(parsed.request_uri)
         return Located(route, route.proxied + target, url)
 
+    def _timeout(self, entry: HostConfig) -> Timeout:
+        base = self._config.timeout
+        return base if entry.timeout is INHERIT else Timeout.of(entry.timeout, base)
+
     def _make_route(self, scheme: str, host: str, port: int, override: HostConfig | None) -> Route:
         host = host.strip("[]")
         entry = self._table.resolve(scheme, host, port).over(self._config.defaults)
@@ -163,7 +192,7 @@ class Locator:
         route = Route(
             origin,
             _policy(entry, limits, per_host=limits.per_proxy if plain_through_proxy else limits.per_host),
-            cast("Timeout", _or(entry.timeout, self._config.timeout)),
+            self._timeout(entry),
             b"Host: %b\r\n" % authority.encode(),
             field_block(_default_fields(entry, proxy if plain_through_proxy else None)),
             b"HTTP/1.0" if entry.http_version == "1.0" else b"HTTP/1.1",

@@ -22,11 +22,14 @@ def prepare_fields(headers: HeadersArgument) -> FieldBlock:
     """Check a request's headers and add the two every request has unless it brings its own.
 
     Raises:
-        InvalidHeader: A name or value HTTP cannot carry.
+        InvalidHeader: A name or value HTTP cannot carry, or no mapping or pairs at all.
     """
     if not headers:
         return default_fields()
-    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    try:
+        pairs = [(name, value) for name, value in (headers.items() if isinstance(headers, Mapping) else headers)]
+    except (TypeError, ValueError) as error:
+        raise InvalidHeader(f"headers must be a mapping or (name, value) pairs: {headers!r}", value=headers) from error
     given = field_block(pairs)
     missing = [pair for pair in default_fields().pairs if pair[0].lower() not in given.names]
     return field_block([*missing, *given.pairs])
@@ -43,21 +46,44 @@ def default_fields() -> FieldBlock:
 def prepare_body(body: Any, fields: FieldBlock, method: bytes) -> RequestBody | None:
     """Prepare a body; `None` where nothing is sent and nothing has to be said about it.
 
+    What the caller's own fields say about the body's length must be one thing, and true: two readings of where a
+    request ends are two requests (RFC 9112 §11.2).
+
     Raises:
-        InvalidHeader: The caller's Content-Length is no number.
+        InvalidHeader: The caller's Content-Length or Transfer-Encoding is malformed, repeated, contradicts the other,
+            or speaks of a body that is not there; or there are two Host fields.
         InvalidBody: The body is of a type that cannot be sent.
         BodyLengthError: A body in memory is not as long as the caller's Content-Length.
     """
-    if body is None and method not in (b"POST", b"PUT", b"PATCH"):
+    length, chunked = (None, False) if FRAMING.isdisjoint(fields.names) else _stated_framing(fields)
+    if body is None and (chunked or length):
+        raise _contradiction("it announces a body, and there is none", fields)
+    if body is None and length is None and method not in (b"POST", b"PUT", b"PATCH"):
         return None
-    length = fields.get(b"content-length")
-    if length is not None and not length.isdigit():
-        value = length.decode("latin-1")
-        raise InvalidHeader(f"Content-Length {value!r} is not a number", name="Content-Length", value=value)
-    coding = fields.get(b"transfer-encoding")
-    return request_body(
-        body,
-        content_length=None if length is None else int(length),
-        chunked=coding is not None and coding.lower().endswith(b"chunked"),
-        method=method,
-    )
+    return request_body(body, content_length=length, chunked=chunked, method=method)
+
+
+#: The fields that say where a request ends, or whom it is for; each may stand once.
+FRAMING = frozenset((b"content-length", b"transfer-encoding", b"host"))
+
+
+def _stated_framing(fields: FieldBlock) -> tuple[int | None, bool]:
+    """Read what the caller's fields say of the body: its length if they state one, and whether it goes in chunks."""
+    values = {name: [v for n, v in fields.pairs if n.lower() == name] for name in FRAMING}
+    if any(len(found) > 1 for found in values.values()):
+        raise _contradiction("a field that may stand once stands there twice", fields)
+    lengths, codings = values[b"content-length"], values[b"transfer-encoding"]
+    if lengths and codings:
+        raise _contradiction("Content-Length and Transfer-Encoding exclude each other", fields)
+    if codings and codings[0].lower() != b"chunked":
+        raise _contradiction("chunked is the only transfer coding that can be sent", fields)
+    # 18 digits are more bytes than there are; more would only be a way to make int() work.
+    if lengths and not (lengths[0].isdigit() and len(lengths[0]) <= 18):
+        raise _contradiction("Content-Length is not a number", fields)
+    return (int(lengths[0]) if lengths else None), bool(codings)
+
+
+def _contradiction(rule: str, fields: FieldBlock) -> InvalidHeader:
+    named = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in fields.pairs if n.lower() in FRAMING]
+    shown = ", ".join(f"{name}: {value[:80]}" for name, value in named)
+    return InvalidHeader(f"{rule}: {shown} (RFC 9112 §6)", name=named[0][0], value=named[0][1])

@@ -74,7 +74,9 @@ class Response:
         "_failure",
         "_first",
         "_headers",
+        "_is_given_up",
         "_lease",
+        "_offset",
         "_streamed",
         "answered_at",
         "head",
@@ -112,8 +114,11 @@ class Response:
         self._streamed = False
         #: Payload that came with the head, as it was sent.
         self._first = first
-        #: Payload that is ready and was not handed out.
+        #: Payload that is ready, of which `_offset` bytes were handed out. Never cut: small pieces of a large body
+        #: would copy all of the rest for each.
         self._buffer = b""
+        self._offset = 0
+        self._is_given_up = False
 
     # What the head says
 
@@ -163,12 +168,12 @@ class Response:
         """The whole body, decoded, kept for the next look.
 
         Raises:
-            StreamConsumedError: A part was already handed out by `read` or `stream`.
+            StreamConsumedError: A part was already handed out by `read` or `stream`, or the body was given up.
             ExchangeError: The body broke off, was malformed, or came too slowly. The connection is closed.
         """
         if self._data is None:
             if self._streamed:
-                raise StreamConsumedError("the body was already read as a stream; its content was not kept")
+                raise self._failure or StreamConsumedError("the body was read as a stream; its content was not kept")
             self._data = self._read_all()
         return self._data
 
@@ -233,11 +238,17 @@ class Response:
     @property
     def closed(self) -> bool:
         """True once the connection was given back and nothing is left to hand out."""
-        return self._lease is None and not self._buffer and not self._first and (self._data is None or self._streamed)
+        unread = len(self._buffer) > self._offset or self._first or (self._data is not None and not self._streamed)
+        return self._lease is None and not unread
 
     def close(self) -> None:
-        """Give up the rest of the body. The connection is closed unless the body had ended. Safe to repeat."""
-        self._buffer = self._first = b""
+        """Give up the rest of the body. The connection is closed unless the body had ended. Safe to repeat.
+
+        A body that was read whole, by `data` or without `stream`, stays.
+        """
+        if self._first or len(self._buffer) > self._offset:
+            self._is_given_up = self._is_given_up or self._data is None
+        self._buffer, self._first, self._offset = b"", b"", 0
         if self._lease is not None:
             lease, self._lease = self._lease, None
             lease.discard()
@@ -276,7 +287,7 @@ class Response:
     def _load_data_into_buffer(self) -> None:
         """Let a body that was read whole be read again piece by piece, once."""
         if not self._streamed and self._data is not None:
-            self._buffer, self._data = self._data, None
+            self._buffer, self._offset = self._data, 0
         self._streamed = True
 
     def _choose_decoding(self, decode: bool) -> None:
@@ -292,16 +303,20 @@ class Response:
 
     def _some(self, most: int) -> bytes:
         """Give up to `most` bytes of the body, at least one; none at its end."""
-        buffer = self._buffer
-        if buffer:
-            self._buffer = buffer[most:]
-            return buffer if len(buffer) <= most else buffer[:most]
+        offset = self._offset
+        if offset < len(self._buffer):
+            piece = self._buffer[offset : offset + most]
+            self._offset = offset + len(piece)
+            return piece
+        if self._data is not None:
+            return b""
         if not self._begun:
             self._begin()
         decoder = self._decoder
         piece = self._pull(most) if decoder is None else self._decoded(decoder, most)
         if len(piece) > most:
-            self._buffer, piece = piece[most:], piece[:most]
+            self._buffer, self._offset = piece, most
+            return piece[:most]
         return piece
 
     def _decoded(self, decoder: Decoder, most: int) -> bytes:
@@ -324,7 +339,7 @@ class Response:
             first, self._first = self._first, b""
             return first
         body = self._body
-        if self._lease is None and not body.complete:
+        if self._is_given_up or (self._lease is None and not body.complete):
             raise self._failure or StreamConsumedError("the response was closed before its body was read")
         while self._lease is not None and not body.complete:
             remaining = body.remaining

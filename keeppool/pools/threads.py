@@ -10,12 +10,12 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
-from keeppool.errors import ExchangeError
-from keeppool.events import Event, Why
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument, bad
+from keeppool.errors import ExchangeError, InvalidURL
+from keeppool.events import Event
 from keeppool.pools import janitor, reports
 from keeppool.pools.clock import clock
-from keeppool.pools.converse import converse
+from keeppool.pools.converse import BodyFailed, converse
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.guarded import GuardedPool
 from keeppool.pools.lease import ThreadLease
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from keeppool.wire.head import ResponseHead
     from keeppool.wire.message import BodyReader
 
+#: What a pool makes for itself from its configuration.
+_MACHINERY = frozenset(("_locate", "_orphaned", "_pool"))
+
 
 class PoolManager:
     """A capped pool of persistent connections to any number of hosts, for any number of threads.
@@ -42,13 +45,15 @@ class PoolManager:
         defaults: What holds for all hosts unless an entry of `hosts` says otherwise.
         config: All of the above in one, as `keeppool.load_config` returns it; an argument given beside it wins.
         on_event: Called with each `keeppool.events` event, in the thread where it happened, never under a lock.
-            What it raises reaches that thread's caller.
+            What it raises is logged by the logger "keeppool" and goes no further.
+
+    Pickled or copied, it becomes a new pool with the same configuration and listener, and no connections.
 
     Raises:
         ConfigError: An argument that cannot be meant.
 
     Thread safety:
-        Any thread may call any method at any time.
+        Any thread may call any method at any time; a signal handler may not, as it may run inside the pool's lock.
     """
 
     def __init__(
@@ -70,9 +75,9 @@ class PoolManager:
         )
         self._locate = Locator(self.config).locate
         self._on_event = on_event
-        self._pool = GuardedPool(self.config.limits, on_event)
-        # A manager dropped without `close` leaves its idle sockets to the janitor.
-        weakref.finalize(self, janitor.adopt, self._pool)
+        self._pool = GuardedPool(self.config.limits, None if on_event is None else self._tell)
+        # A manager dropped without `close` leaves its sockets to the janitor.
+        self._orphaned = weakref.finalize(self, janitor.adopt, self._pool)
 
     # The public calls
 
@@ -110,6 +115,10 @@ class PoolManager:
             ExchangeError: The exchange failed; see its `sent`, `received` and `retry_safe`.
         """
         checked = check_method(method)
+        if not isinstance(url, str):
+            raise InvalidURL(f"a URL must be text, not {type(url).__name__}: {url!r}", url=repr(url))
+        if host is not None and not isinstance(host, HostConfig):
+            raise bad("host", host, "must be a HostConfig")
         fields = prepare_fields(headers)
         return self.exchange(
             checked,
@@ -135,37 +144,31 @@ class PoolManager:
         decode: bool = True,
     ) -> Response:
         """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
-        located = self._locate(url, override)
-        exchange = Exchange(located, method, fields, body, timeout)
+        exchange = Exchange(self._locate(url, override), method, fields, body, timeout)
         started = clock()
         total = exchange.timeout.total
         deadline = None if total is None else started + total
-        route = located.route
-        fresh = route.wants_fresh and exchange.is_unsafe()
-        exchange.connection = self._pool.acquire(route, exchange.timeout, started, deadline, fresh)
-        head, reader = self._converse(exchange, deadline)
-        connection = exchange.connection
-        if self._on_event is not None:
-            self._on_event(reports.answered(exchange, head, connection.read_at - started))
         try:
+            head, reader = self._converse(exchange, started, deadline)
+            answered = exchange.connection.read_at
+            if self._on_event is not None:
+                self._pool.report(reports.answered(exchange, head, answered - started))
             first = reader.feed(exchange.rest) if exchange.rest else b""
-        except ExchangeError as error:
-            self._pool.release(connection, Why.EXCHANGE_FAILED)
-            raise exchange.blame(error) from error.__cause__
-        answered = connection.read_at
-        if reader.complete:
-            lease = None
-            self._pool.release(connection, exchange.why_close(reader))
-        else:
-            lease = ThreadLease(self._pool, exchange, deadline)
-        response = Response(head, reader, lease, exchange, url, decode, first, started, answered)
-        if not stream:
-            try:
+            if reader.complete:
+                lease = None
+                self._pool.release(exchange, exchange.why_close(reader))
+            else:
+                lease = ThreadLease(self._pool, exchange, deadline)
+            response = Response(head, reader, lease, exchange, url, decode, first, started, answered)
+            if not stream:
                 response.preload()
-            except BaseException:
-                # An interrupt between two reads leaves the rest on the connection.
-                response.close()
-                raise
+        except BaseException as error:
+            self._pool.give_up(exchange)
+            if isinstance(error, BodyFailed):
+                raise error.error from error.error.__cause__
+            if isinstance(error, ExchangeError):
+                raise exchange.blame(error) from error.__cause__
+            raise
         return response
 
     def stats(self) -> Stats:
@@ -174,6 +177,7 @@ class PoolManager:
 
     def close(self) -> None:
         """Close idle connections now and busy ones when they are done; every later request gets PoolClosed."""
+        self._orphaned.detach()
         self._pool.close()
 
     def __enter__(self) -> Self:
@@ -182,21 +186,25 @@ class PoolManager:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Configuration and listener travel, sockets and counters do not: what arrives is a new, open pool.
+        return {name: value for name, value in self.__dict__.items() if name not in _MACHINERY}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        PoolManager.__init__(self, config=self.config, on_event=self._on_event)
+
     def __repr__(self) -> str:
         stats = self.stats()
         return f"<PoolManager {stats.open} open, {stats.busy} busy, {stats.waiting} waiting>"
 
-    # One exchange
-
-    def _converse(self, exchange: Exchange, deadline: float | None) -> tuple[ResponseHead, BodyReader]:
-        """Send the request and read the answer's head; once more on a new connection, where that is safe.
-
-        Whatever is raised, the connection has been given back.
-        """
+    def _converse(self, exchange: Exchange, now: float, deadline: float | None) -> tuple[ResponseHead, BodyReader]:
+        """Send the request and read the answer's head; once more on a new connection, where that is safe."""
+        fresh = exchange.route.wants_fresh and exchange.is_unsafe()
+        connection = self._pool.acquire(exchange, now, deadline, fresh)
         while True:
-            connection = exchange.connection
             try:
-                exchange.begin(clock())
+                exchange.begin(connection, clock())
                 head = converse(exchange, connection.stream, deadline)
                 connection.read_at = clock()
                 if head.status != 408 or not exchange.is_late_408(connection.read_at):
@@ -205,20 +213,13 @@ class PoolManager:
                         # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
                         self._pool.tls.remember(connection.origin, connection.stream.sock)
                     return head, reader
-            except BaseException as error:
-                if not isinstance(error, ExchangeError):
-                    self._pool.release(connection, Why.EXCHANGE_FAILED)
-                    raise
+            except ExchangeError as error:
                 if not exchange.may_resend(error):
-                    self._pool.release(connection, Why.EXCHANGE_FAILED)
-                    raise exchange.blame(error) from error.__cause__
-            self._resend(exchange, deadline)
-
-    def _resend(self, exchange: Exchange, deadline: float | None) -> None:
-        """Go back to the start on a new connection, in the slot of the one that failed."""
-        try:
+                    raise
             exchange.resend()
-        except BaseException:
-            self._pool.release(exchange.connection, Why.EXCHANGE_FAILED)
-            raise
-        self._pool.redial(exchange, deadline)
+            connection = self._pool.redial(exchange, deadline)
+
+    def _tell(self, event: Event) -> None:
+        """Pass an event on. The pool knows this method weakly, so that a listener that owns us can be collected."""
+        if self._on_event is not None:
+            self._on_event(event)

@@ -63,6 +63,7 @@ _DIGITS: Final = 30
 
 _LENGTH = Kind.LENGTH
 _EMPTY: Final = Framing(Kind.EMPTY, 0, None)
+_EMPTY_DOUBTFUL: Final = Framing(Kind.EMPTY, 0, Why.AMBIGUOUS_FRAMING)
 _UPGRADED: Final = Framing(Kind.EMPTY, 0, Why.SWITCHED)
 _TUNNEL: Final = Framing(Kind.TUNNEL, None, Why.SWITCHED)
 _CHUNKED: Final = Framing(Kind.CHUNKED, None, None)
@@ -97,7 +98,7 @@ def framing_of(method: bytes, head: ResponseHead) -> Framing:
     """
     index = head.index
     if method == b"HEAD" or head.status < 200 or head.status in (204, 304) or method == b"CONNECT":  # rules 1 and 2
-        bodiless = _bodiless(method, head.status)
+        bodiless = _bodiless(method, head)
         if bodiless is not None:
             return bodiless
     if b"transfer-encoding" in index:  # rules 3 and 4
@@ -108,15 +109,28 @@ def framing_of(method: bytes, head: ResponseHead) -> Framing:
     return _by_close(head)  # rule 8; rule 7 is for requests
 
 
-def _bodiless(method: bytes, status: int) -> Framing | None:
+def _bodiless(method: bytes, head: ResponseHead) -> Framing | None:
     """Apply rules 1 and 2; a 204 to CONNECT falls under both, and is a tunnel without a body."""
+    status = head.status
     if method == b"CONNECT" and 200 <= status < 300:
         return _TUNNEL
     if status == 101:
         return _UPGRADED
+    if method != b"HEAD" and status in (204, 304) and _announces_body(head):
+        return _EMPTY_DOUBTFUL
     if method == b"HEAD" or status < 200 or status in (204, 304):
         return _EMPTY
     return None
+
+
+def _announces_body(head: ResponseHead) -> bool:
+    """Tell whether an answer that has no body says that it has one: a server that means it will send it, late.
+
+    RFC 9110 §8.6 and RFC 9112 §6.1 forbid both fields in a 204; a 304 may repeat the Content-Length of the 200.
+    """
+    if b"transfer-encoding" in head.index:
+        return True
+    return head.status == 204 and (head.get(b"content-length") or b"0").strip(b"0") != b""
 
 
 def _by_transfer_encoding(head: ResponseHead) -> Framing:

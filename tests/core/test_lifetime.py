@@ -5,7 +5,7 @@ from desk import A, Desk, origin
 
 from keeppool.core.keepalive import Hint
 from keeppool.core.lifetime import FORGOTTEN, LESSON_FLOOR, MOST_LESSONS, Lesson, Lessons
-from keeppool.core.records import Policy, State
+from keeppool.core.records import Policy, State, Ticket
 from keeppool.events import Why
 
 
@@ -154,3 +154,16 @@ def test_a_dead_fresh_connection_is_not_replaced_by_a_stale_one():
     assert desk.pool.requested(A, Policy(), 30.5, fresh=True) is fresh
     other = desk.pool.found_dead(fresh, Why.PEER_CLOSED, 30.5, fresh=True)
     assert other.state is State.CONNECTING
+
+
+@pytest.mark.parametrize("limits", [{}, {"total": 1}, {"per_proxy": 1}])
+def test_a_host_that_gives_way_to_itself_stays_in_the_tables(limits):
+    """The only connection of a host is closed for a fresh one: the host must not be forgotten on the way."""
+    desk = Desk(**limits)
+    where = origin("pa", "proxy") if "per_proxy" in limits else A
+    policy = Policy(per_host=1)
+    desk.visit(where, policy=policy)
+    fresh = desk.pool.requested(where, policy, 30, fresh=True)
+    assert fresh.state is State.CONNECTING
+    assert [host.origin for host in desk.pool.hosts()] == [where]
+    assert isinstance(desk.pool.requested(where, policy, 30, fresh=True), Ticket)

@@ -8,7 +8,16 @@ import warnings
 import pytest
 
 from keeppool import HostConfig, Limits, PoolManager, errors
-from keeppool.events import ConnectionClosed, RequestQueued, Why
+from keeppool.events import (
+    ConnectionClosed,
+    ConnectionIdle,
+    ConnectionOpened,
+    ConnectionReused,
+    RequestQueued,
+    ResponseStarted,
+    Why,
+)
+from keeppool.pools import janitor
 from keeppool.testing import Manners, RawConnection, ScriptedServer
 
 
@@ -75,9 +84,9 @@ def test_a_pool_that_is_dropped_without_close_has_its_sockets_closed(sites):
 def test_a_response_dropped_unread_gives_its_slot_back_and_says_where_it_was_made(sites):
     site = sites.add(Manners(body=1_000_000))
     with PoolManager(Limits(per_host=1)) as pool:
+        pool.request("GET", site.url, stream=True)
         with pytest.warns(ResourceWarning, match=rf"dropped unread; it was made at {__file__}:\d+"):
-            pool.request("GET", site.url, stream=True)
-        assert pool.request("GET", site.url).status == 200
+            assert pool.request("GET", site.url).status == 200
         assert pool.stats().closed_by[Why.BODY_UNREAD] == 1
 
 
@@ -167,6 +176,71 @@ def test_a_stream_begun_before_fork_is_an_error_in_the_child_and_whole_in_the_pa
 
         assert in_child(read)
         assert len(streaming.read()) == 2_000_000
+
+
+def test_a_pool_whose_listener_owns_it_can_be_collected(sites):
+    site = sites.add()
+
+    class Crawler:
+        def __init__(self):
+            self.pool = PoolManager(on_event=self.listen)
+
+        def listen(self, event):
+            pass
+
+    Crawler().pool.request("GET", site.url)
+    gc.collect()
+    assert site.wait_for(lambda: site.open_now == 0)
+
+
+def test_pools_dropped_with_nothing_open_are_not_kept(sites):
+    site = sites.add()
+    for _ in range(50):
+        PoolManager().request("GET", site.url, host=HostConfig(keep_alive=False))
+    gc.collect()
+    assert len(janitor._janitor.orphans) == 0
+
+
+EVENTS = [RequestQueued, ConnectionOpened, ConnectionReused, ResponseStarted, ConnectionIdle, ConnectionClosed]
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_a_listener_that_fails_changes_nothing_for_anybody(sites, caplog, kind):
+    site = sites.add()
+    calls = []
+
+    def listen(event):
+        if isinstance(event, kind):
+            calls.append(event)
+            raise RuntimeError("the listener's own bug")
+
+    with PoolManager(Limits(per_host=1), timeout=5, on_event=listen) as pool:
+        with pool.request("GET", f"{site.url}/bytes/1000000", stream=True) as held:
+            waiter = threading.Thread(target=pool.request, args=("GET", site.url))
+            waiter.start()
+            held.read(1)
+            while kind is RequestQueued and not calls:
+                pass
+        waiter.join(10)
+        for _ in range(3):
+            assert pool.request("GET", site.url).status == 200
+        pool.request("GET", site.url, host=HostConfig(keep_alive=False))
+        assert (pool.stats().busy, pool.stats().connecting) == (0, 0)
+    assert calls
+    assert "the listener's own bug" in caplog.text
+
+
+def test_a_listener_that_fails_does_not_end_the_janitor(sites, recorder):
+    site = sites.add()
+
+    def fail(event):
+        raise RuntimeError
+
+    with PoolManager(Limits(idle_timeout=0.01), on_event=fail) as bad, PoolManager(on_event=recorder) as good:
+        bad.request("GET", site.url)
+        good.request("GET", site.url)
+        site.drop_idle()
+        assert recorder.wait_for(ConnectionClosed)
 
 
 def test_an_event_listener_may_use_the_pool(sites):

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from keeppool import HostConfig, Limits, PoolManager, Timeout, errors
-from keeppool.events import RequestResent, Why
+from keeppool import HostConfig, Limits, PoolManager, Session, Timeout, errors
+from keeppool.events import ConnectionOpened, RequestResent, Why
 from keeppool.testing import RawConnection, ScriptedServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -138,7 +138,7 @@ def test_a_408_on_a_reused_connection_counts_as_closed(pool):
 
 
 def test_a_408_on_a_fresh_connection_is_the_answer(pool):
-    late = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+    late = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     with ScriptedServer([RawConnection.read_request, late]) as server:
         assert pool.request("GET", server.url).status == 408
         assert pool.stats().closed_by[Why.SERVER_CLOSE] == 1
@@ -424,3 +424,175 @@ def test_an_unsafe_request_gets_a_fresh_connection_where_the_host_is_set_so(site
         idle.read_at -= 5
         assert not pool.request("POST", site.url, body=b"x").reused
         assert pool.request("POST", site.url, body=b"x").reused
+
+
+def test_a_408_on_a_connection_that_stays_open_is_an_applications_answer(pool):
+    answer = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+    with ScriptedServer(answer_once_then(answer)) as server:
+        pool.request("GET", server.url)
+        assert pool.request("POST", server.url, body=b"pay").status == 408
+        assert len(server.connections) == 1
+
+
+def test_a_408_after_an_invitation_is_the_answer(pool):
+    """Whoever has said 100 has begun to read, and may have executed the request."""
+
+    def serve(connection):
+        connection.read_request()
+        connection.send(OK)
+        connection.read_head()
+        connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.read_request()
+        connection.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with ScriptedServer(serve) as server:
+        pool.request("GET", server.url)
+        answer = pool.request("POST", server.url, body=b"pay", headers={"Expect": "100-continue"})
+        assert answer.status == 408
+        assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ([("Content-Length", "4"), ("Transfer-Encoding", "chunked")], b"four"),
+        ([("Content-Length", "4"), ("Content-Length", "4")], b"four"),
+        ([("Transfer-Encoding", "gzip")], b"four"),
+        ([("Transfer-Encoding", "identity")], b"four"),
+        ([("Transfer-Encoding", "gzip, chunked")], b"four"),
+        ([("Transfer-Encoding", "xchunked")], b"four"),
+        ([("Transfer-Encoding", "chunked"), ("transfer-encoding", "chunked")], b"four"),
+        ([("Transfer-Encoding", "chunked")], None),
+        ([("Content-Length", "4")], None),
+        ([("Content-Length", "+4")], b"four"),
+        ([("Content-Length", "4" * 5000)], b"four"),
+        ([("Host", "a"), ("Host", "b")], None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_fields_that_could_be_read_as_two_requests_are_refused(pool, headers, body, method):
+    with pytest.raises(errors.InvalidHeader):
+        pool.request(method, "http://127.0.0.1:1/", headers=headers, body=body)
+
+
+def test_a_session_whose_headers_frame_a_body_is_refused_too():
+    with Session() as session:
+        session.headers["Content-Length"] = "7"
+        for call in (session.get, session.post):
+            with pytest.raises(errors.InvalidHeader):
+                call("http://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Expect"])
+def test_a_host_cannot_frame_the_bodies_of_all_its_requests(name):
+    with pytest.raises(errors.ConfigError):
+        HostConfig(headers={name: "5"})
+
+
+def test_http_1_0_has_no_chunked_bodies(pool):
+    with pytest.raises(errors.InvalidBody, match=r"HTTP/1\.0"):
+        pool.request("POST", "http://127.0.0.1:1/", body=iter([b"a"]), host=HostConfig(http_version="1.0"))
+
+
+class Broken:
+    """A body that raises what a connection raises."""
+
+    def __init__(self, error):
+        self.error = error
+        self.pulled = 0
+
+    def __call__(self):
+        self.pulled += 1
+        yield b"first"
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "disk"), TimeoutError("theirs"), errors.ServerDisconnected("of another request")], ids=repr
+)
+def test_an_error_of_the_callers_body_is_not_taken_for_the_connections(pool, error):
+    body = Broken(error)
+    serve = [RawConnection.read_request, OK, RawConnection.read_until_closed]
+    with ScriptedServer(serve) as server:
+        pool.request("GET", server.url)
+        with pytest.raises(type(error)) as raised:
+            pool.request("PUT", server.url, body=body)
+        assert raised.value is error
+        assert body.pulled == 1
+        assert len(server.connections) == 1
+    assert is_settled(pool)
+
+
+def test_a_204_that_announces_a_body_cannot_poison_the_next_request(pool):
+    sent = threading.Event()
+    late = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"
+
+    def poison(connection):
+        connection.read_request()
+        connection.send(b"HTTP/1.1 204 No Content\r\nContent-Length: 42\r\n\r\n")
+        connection.wait(sent)
+        connection.send(late)
+
+    with ScriptedServer(poison, SERVE) as server:
+        assert pool.request("GET", server.url).status == 204
+        sent.set()
+        assert pool.request("GET", server.url).data == b"ok"
+
+
+@pytest.mark.parametrize("end", [RawConnection.close, RawConnection.read_until_closed])
+def test_bytes_before_the_request_on_a_new_connection_are_never_an_answer(end):
+    spoken = threading.Event()
+
+    def poison(connection):
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+        if end is RawConnection.close:
+            connection.close()
+        spoken.set()
+        if end is not RawConnection.close:
+            connection.read_until_closed()
+
+    def listen(event):
+        if isinstance(event, ConnectionOpened):
+            assert spoken.wait(5)
+
+    with ScriptedServer(poison) as server, PoolManager(on_event=listen) as pool:
+        with pytest.raises((errors.ProtocolError, errors.ServerDisconnected)) as raised:
+            pool.request("POST", server.url, body=b"x")
+        assert (raised.value.sent, raised.value.retry_safe) == (0, True)
+        assert is_settled(pool)
+
+
+def test_an_invitation_that_never_comes_is_bounded_by_the_total_timeout(pool):
+    def trickle(connection):
+        connection.read_head()
+        connection.read_until_closed()
+
+    with ScriptedServer(trickle) as server, pytest.raises(errors.TotalTimeout):
+        pool.request("POST", server.url, body=b"x", headers={"Expect": "100-continue"}, timeout=Timeout(total=0.05))
+
+
+def test_a_pool_closed_under_an_exchange_leaves_no_socket_open(pool):
+    def serve(connection):
+        connection.read_request()
+        connection.send(OK)
+        connection.read_request()
+        pool.close()
+        connection.close()
+
+    with ScriptedServer(serve) as server:
+        pool.request("GET", server.url)
+        (idle,) = pool._pool._state.idle_connections()
+        with pytest.raises(errors.PoolClosed):
+            pool.request("GET", server.url)
+        assert idle.stream.sock.fileno() == -1
+        assert not pool._pool._state.orders
+
+
+def test_a_url_that_is_no_text_and_a_host_that_is_no_config_are_told(pool):
+    with pytest.raises(errors.InvalidURL):
+        pool.request("GET", ["http://a/"])
+    with pytest.raises(errors.ConfigError):
+        pool.request("GET", "http://a/", host={"per_host": 1})
+    with pytest.raises(errors.InvalidHeader):
+        pool.request("GET", "http://a/", headers=5)

@@ -165,3 +165,18 @@ def test_a_response_closed_unread_says_so(pool, sites):
     response.close()
     with pytest.raises(errors.StreamConsumedError, match="closed before"):
         _ = response.data
+
+
+def test_a_small_response_closed_unread_says_so_too(pool, sites):
+    response = pool.request("GET", sites.add(Manners(body=b"tiny")).url, stream=True)
+    response.close()
+    with pytest.raises(errors.StreamConsumedError, match="closed before"):
+        _ = response.data
+
+
+def test_a_whole_response_keeps_its_data_when_closed_or_read(pool, site):
+    response = pool.request("GET", site.url)
+    assert response.read() == BODY
+    response.close()
+    assert response.read() == b""
+    assert response.data == BODY

@@ -6,6 +6,7 @@ import pytest
 
 from keeppool import Config, HostConfig, Limits, PoolManager, Timeout, errors
 from keeppool.pools.locate import Locator
+from keeppool.pools.request import prepare_fields
 from keeppool.testing import RawConnection, ScriptedServer
 from keeppool.wire.fields import field_block
 
@@ -157,3 +158,28 @@ def test_a_dead_host_is_a_connect_error_that_names_it(recorder):
         assert pool.stats().connect_failed == 1
         assert pool.stats().connecting == 0
         assert pool.stats().hosts == {}
+
+
+def test_a_hosts_own_headers_win_over_what_the_library_says_by_itself():
+    found = route("http://a/", hosts={"a": HostConfig(headers={"User-Agent": "theirs", "Accept": "text/html"})}).route
+    lines, _ = found.tail(prepare_fields({"Accept": "*/*"}))
+    assert b"User-Agent: theirs\r\n" in lines
+    assert b"Accept: text/html\r\n" in lines
+    assert b"keeppool" not in lines
+    assert b"User-Agent: mine\r\n" in found.tail(prepare_fields({"User-Agent": "mine"}))[0]
+
+
+def test_a_host_entry_may_name_the_host_field():
+    lines, _ = route("http://a/", hosts={"a": HostConfig(headers={"Host": "virtual"})}).route.tail(field_block([]))
+    assert lines.count(b"Host:") == 1
+    assert b"Host: virtual\r\n" in lines
+
+
+def test_a_number_as_a_hosts_timeout_leaves_the_pools_other_waits():
+    config = {"timeout": Timeout(pool=1, total=9), "hosts": {"a": HostConfig(timeout=3)}}
+    assert route("http://a/", **config).route.timeout == Timeout(connect=3, read=3, pool=1, total=9)
+
+
+def test_credentials_for_a_proxy_do_not_go_into_the_tunnel():
+    found = route("https://a/", defaults=HostConfig(proxy="http://p:1")).route
+    assert b"secret" not in found.tail(field_block([("Proxy-Authorization", "secret")]))[0]

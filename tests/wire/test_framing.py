@@ -10,6 +10,7 @@ from keeppool.wire.framing import MAX_LENGTH, Framing, Kind, boundary_of, framin
 from keeppool.wire.head import parse_head
 
 EMPTY = Framing(Kind.EMPTY, 0, None)
+EMPTY_DOUBTFUL = Framing(Kind.EMPTY, 0, Why.AMBIGUOUS_FRAMING)
 UPGRADED = Framing(Kind.EMPTY, 0, Why.SWITCHED)
 TUNNEL = Framing(Kind.TUNNEL, None, Why.SWITCHED)
 CHUNKED = Framing(Kind.CHUNKED, None, None)
@@ -44,9 +45,12 @@ RULES = [
     ("§6.3 1", b"GET", 103, (), EMPTY),
     ("§6.3 1", b"GET", 101, (), UPGRADED),
     ("§6.3 1", b"HEAD", 101, CL, UPGRADED),
-    ("§6.3 1", b"GET", 204, CL, EMPTY),
+    ("§6.3 1", b"GET", 204, CL, EMPTY_DOUBTFUL),
+    ("§6.3 1", b"GET", 204, (b"Content-Length: 0",), EMPTY),
+    ("§6.3 1", b"GET", 204, TE, EMPTY_DOUBTFUL),
+    ("§6.3 1", b"HEAD", 204, CL, EMPTY),
     ("§6.3 1", b"GET", 304, CL, EMPTY),
-    ("§6.3 1", b"POST", 304, TE, EMPTY),
+    ("§6.3 1", b"POST", 304, TE, EMPTY_DOUBTFUL),
     # Rule 2: CONNECT.
     ("§6.3 2", b"CONNECT", 200, (), TUNNEL),
     ("§6.3 2", b"CONNECT", 200, BOTH, TUNNEL),

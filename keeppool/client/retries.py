@@ -1,0 +1,254 @@
+"""Trying again what failed or was refused, because the caller has asked for it: `retries=`.
+
+Decides: after an error or an answer, whether the request is sent again, and after how many seconds.
+Knows: urllib3's `Retry`, which holds the counts, the statuses, the methods and the pauses; what each of our errors says
+    about how far the request got.
+Does not know: how a request is sent and who waits; the session does. The pool's own resending (`core.resend`) lies
+    below: it happens once, unasked, where it cannot do harm. This is policy, and may apply a request twice.
+
+Source: RFC 9110 §9.2.2 (which requests may be repeated), §10.2.3 (Retry-After).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, MaxRetryError, ProtocolError
+from urllib3.exceptions import HTTPError as RetryRefusal
+from urllib3.util import Retry
+
+from keeppool.config import bad
+from keeppool.core.resend import IDEMPOTENT
+from keeppool.errors import (
+    BodyLengthError,
+    ConnectError,
+    ExchangeError,
+    KeepPoolError,
+    PoolClosed,
+    PoolError,
+    RetryError,
+    TotalTimeout,
+    UnrewindableBodyError,
+)
+from keeppool.pools.clock import clock as pools_clock
+
+if TYPE_CHECKING:
+    from keeppool.client.request import Request
+    from keeppool.client.response import Response
+
+#: What no waiting mends: the pool stays closed, the time has passed, the caller's body has the length it has.
+_FINAL = (PoolClosed, TotalTimeout, BodyLengthError)
+
+
+class Retrying:
+    """How often a request is tried again, and who does the waiting in between.
+
+    Args:
+        retry: How many more tries, or a `urllib3.util.Retry`. Its `redirect` count is not used: the session follows
+            redirects, and each request of a chain has tries of its own. Its `sleep` is not called.
+        sleep: Waits for so many seconds. Whatever it raises ends the call; no connection is held meanwhile.
+        clock: Tells the seconds by which a total timeout is measured.
+
+    Raises:
+        ConfigError: `retry` is neither, or negative.
+
+    Thread safety: immutable; any number of calls may share it.
+    """
+
+    __slots__ = ("clock", "retry", "sleep")
+
+    def __init__(
+        self,
+        retry: int | Retry,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = pools_clock,
+    ) -> None:
+        self.retry = retry if isinstance(retry, Retry) else Retry(_checked(retry))
+        self.sleep = sleep
+        self.clock = clock
+
+    def __repr__(self) -> str:
+        return f"Retrying({self.retry!r})"
+
+
+RetriesArgument = int | Retry | Retrying | None
+
+
+def retrying_of(retries: RetriesArgument) -> Retrying | None:
+    """Read the forms `retries=` takes; `None` for none at all.
+
+    Raises:
+        ConfigError: None of these.
+    """
+    if retries in (None, 0):
+        return None
+    return retries if isinstance(retries, Retrying) else Retrying(retries)
+
+
+class Tries:
+    """The tries of one request.
+
+    Args:
+        retrying: How many, and how long to wait.
+        request: What is tried.
+    """
+
+    __slots__ = ("_began", "_count", "_request", "_retry", "_retrying")
+
+    def __init__(self, retrying: Retrying, request: Request) -> None:
+        self._retrying = retrying
+        self._retry = retrying.retry
+        self._request = request
+        self._began = retrying.clock()
+        self._count = 1
+
+    def after_error(self, error: KeepPoolError, total: float | None) -> float | None:
+        """Decide after a try that failed.
+
+        Args:
+            error: What was raised.
+            total: Seconds that all tries and pauses may take together.
+
+        Returns:
+            Seconds to wait before the next try; `None` if the error is the caller's to see.
+        """
+        reason = reason_of(error, self._request.verb)
+        if reason is None:
+            return None
+        try:
+            self._retry = self._retry.increment(self._request.method, self._request.url, error=reason)
+        except RetryRefusal:
+            return None
+        pause = self._retry.get_backoff_time()
+        return pause if self._has_time(pause, total) else None
+
+    def after_answer(self, answer: Response, total: float | None) -> float | None:
+        """Decide after a try that was answered.
+
+        Args:
+            answer: Its body may still be on its way.
+            total: Seconds that all tries and pauses may take together.
+
+        Returns:
+            Seconds to wait before the next try; `None` if this is the answer.
+
+        Raises:
+            RetryError: Its status is one of those to be tried again and there are no tries or no time left; only with
+                `raise_on_status`. Its connection is free.
+        """
+        headers = answer.raw.headers
+        after = _retry_after(self._retry, headers)
+        if not self._retry.is_retry(self._request.method, answer.status_code, after is not None):
+            return None
+        try:
+            self._retry = self._retry.increment(
+                self._request.method,
+                self._request.url,
+                response=_Refusal(answer.status_code, headers),  # type: ignore[arg-type]
+            )
+        except MaxRetryError as error:
+            self._complain(answer, f"no tries left after {self._count}", error)
+            return None
+        pause = after or self._retry.get_backoff_time()
+        if not self._has_time(pause, total):
+            self._complain(answer, f"{pause:g} s to wait are more than the total timeout of {total:g} s leaves")
+            return None
+        return pause
+
+    def wait(self, seconds: float) -> None:
+        """Let the pause pass; nothing may be held meanwhile."""
+        self._count += 1
+        if seconds:
+            self._retrying.sleep(seconds)
+
+    def left_of(self, total: float) -> float:
+        """Give the seconds of a total timeout that the next try may take; never 0, which would not even try."""
+        return max(total - self._used(), 0.001)
+
+    def _used(self) -> float:
+        return self._retrying.clock() - self._began
+
+    def _has_time(self, pause: float, total: float | None) -> bool:
+        return total is None or self._used() + pause < total
+
+    def _complain(self, answer: Response, why: str, cause: Exception | None = None) -> None:
+        """Raise, if the caller wants to hear of a listed status as an error; else the last answer is the answer."""
+        if not self._retry.raise_on_status or answer.status_code not in self._retry.status_forcelist:
+            return
+        answer.drain()
+        text = f"{self._request.method} {self._request.url} was answered {answer.status_code}: {why}"
+        raise RetryError(text, request=self._request, response=answer, tries=self._count) from cause
+
+
+def reason_of(error: KeepPoolError, verb: bytes) -> Exception | None:
+    """Translate an error of ours into the one by which `Retry` counts; `None` if trying again would be of no use.
+
+    Args:
+        error: Of the pool.
+        verb: The method of the request.
+
+    Returns:
+        A connection error, tried again whatever the method, where the server has seen nothing: the request did not
+        leave, or not one byte of it was accepted. Else a read error, tried again with `allowed_methods` only.
+    """
+    if isinstance(error, _FINAL):
+        return None
+    reason: Exception
+    if isinstance(error, (PoolError, ConnectError)) or (isinstance(error, ExchangeError) and not error.sent):
+        reason = ConnectTimeoutError(str(error))
+    # Of a method that is idempotent by itself only `HostConfig(idempotent=False)` says that it is not safe: a retry
+    # policy for all hosts must not overrule what was said of this one.
+    elif isinstance(error, ExchangeError) and (error.retry_safe or verb not in IDEMPOTENT):
+        reason = ProtocolError(str(error))
+    else:
+        return None
+    reason.__cause__ = error
+    return reason
+
+
+class _Refusal:
+    """An answer as `Retry.increment` wants to see it. It leads nowhere: redirects are the session's."""
+
+    __slots__ = ("headers", "status")
+
+    def __init__(self, status: int, headers: Any) -> None:
+        self.status = status
+        self.headers = headers
+
+    def get_redirect_location(self) -> bool:
+        return False
+
+
+def _retry_after(retry: Retry, headers: Any) -> float | None:
+    """Read the seconds a server asks to wait; `None` if it does not, or in no way that can be read."""
+    if not retry.respect_retry_after_header:
+        return None
+    value = headers.get("retry-after")
+    try:
+        return None if value is None else retry.parse_retry_after(value)
+    except (InvalidHeader, ValueError, OverflowError):
+        return None
+
+
+def _checked(retry: object) -> int:
+    if isinstance(retry, bool) or not isinstance(retry, int) or retry < 0:
+        raise bad("retries", retry, "must be a whole number from 0 on, a urllib3.util.Retry, or None")
+    return retry
+
+
+def rewind(request: Request, *, error: KeepPoolError | None = None, answer: Response | None = None) -> None:
+    """Put a request's body back to its start for another try.
+
+    Raises:
+        UnrewindableBodyError: It was consumed; the error or the answer that asked for another try is with it.
+    """
+    if request.payload is None:
+        return
+    try:
+        request.payload.rewind()
+    except UnrewindableBodyError as refusal:
+        refusal.request, refusal.response = request, answer
+        raise refusal from error

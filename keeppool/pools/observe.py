@@ -1,0 +1,296 @@
+"""One connection asked by hand, and many of them watched while they are idle.
+
+Decides nothing: it writes down what was answered, when something happened, and how the connection ended.
+Knows: streams and the wire. Does not know: why it is done (`survey.py`), and what follows from it (`core/habits.py`).
+
+Source: RFC 9112 §9.5 (monitoring idle connections), §9.6 (FIN and RST), §9.8 (TLS).
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import ssl
+
+from keeppool.config import Timeout
+from keeppool.core.habits import Hangup, IdleEnd, Reply
+from keeppool.core.keepalive import NO_HINT, parse_keep_alive
+from keeppool.core.reuse import why_not_reusable
+from keeppool.errors import (
+    ExchangeError,
+    InvalidHead,
+    ReadError,
+    ReadTimeout,
+    SendError,
+    ServerDisconnected,
+    TotalTimeout,
+    TruncatedHead,
+    WriteTimeout,
+)
+from keeppool.events import Why
+from keeppool.net.stream import Stream
+from keeppool.pools.clock import clock
+from keeppool.pools.converse import RECEIVE, has_passed
+from keeppool.pools.exchange import MOST_INTERIM
+from keeppool.pools.locate import Located
+from keeppool.pools.request import default_fields
+from keeppool.wire.framing import Framing, framing_of
+from keeppool.wire.head import HeadReader, ResponseHead
+from keeppool.wire.message import body_reader
+
+#: Bytes kept of what a server sends unasked: a 408's whole status line, and enough to recognise anything else.
+KEPT = 100
+
+
+class Line:
+    """One connection: asked with GET, then left idle.
+
+    Args:
+        located: Where it leads and what is asked for.
+        stream: Connected; whoever opened it closes it.
+        timeout: Its `read` bounds each wait, and its `total` is named when a deadline has passed.
+
+    Attributes:
+        replies: What the answers said, in order.
+        hangup: How the server has ended it; `None` while it is open.
+        said: The first bytes that came unasked.
+    """
+
+    __slots__ = (
+        "_closes",
+        "_disturbed_at",
+        "_head",
+        "_name",
+        "_read_at",
+        "_received",
+        "_sent",
+        "_timeout",
+        "hangup",
+        "replies",
+        "said",
+        "stream",
+    )
+
+    def __init__(self, located: Located, stream: Stream, timeout: Timeout) -> None:
+        tail, self._closes = located.route.tail(default_fields())
+        self._head = b"GET %b%b\r\n" % (located.target, tail)
+        self._name = located.route.name
+        self._timeout = timeout
+        self._sent = self._received = 0
+        self._read_at = clock()
+        self._disturbed_at: float | None = None
+        self.stream = stream
+        self.replies: list[Reply] = []
+        self.hangup: Hangup | None = None
+        self.said = b""
+
+    def ask(self, deadline: float) -> Reply:
+        """Send a request and read the whole answer.
+
+        Args:
+            deadline: When it must be done, on `clock`.
+
+        Raises:
+            ExchangeError: It failed. The connection is of no further use.
+        """
+        self._sent = self._received = 0
+        try:
+            self._send(deadline)
+            reply = self._read(deadline)
+        except ExchangeError as error:
+            raise self._blame(error) from error.__cause__
+        self._read_at = clock()
+        self.replies.append(reply)
+        return reply
+
+    def listen(self, at: float) -> None:
+        """Take down what has happened on the idle connection; over TLS it may be nothing but a session ticket.
+
+        Args:
+            at: When it happened, or the last moment before.
+        """
+        try:
+            data = self.stream.recv_now(RECEIVE)
+        except ssl.SSLEOFError:
+            data = b""
+        except ConnectionResetError:
+            self.hangup = Hangup.RST
+        except OSError:
+            self.hangup = Hangup.ERROR
+        else:
+            if data is None:
+                return
+            self.said = (self.said + data)[:KEPT]
+        if self.hangup is None and not data:
+            self.hangup = Hangup.FIN
+        if self._disturbed_at is None:
+            self._disturbed_at = max(at, self._read_at)
+
+    def idle_s(self) -> float:
+        """Give the seconds since the last byte of the last answer."""
+        return clock() - self._read_at
+
+    def idle_end(self) -> IdleEnd | None:
+        """Tell what became of it while it was idle; `None` if nothing happened."""
+        if self._disturbed_at is None:
+            return None
+        idle_s = self._disturbed_at - self._read_at
+        return IdleEnd(idle_s=idle_s, hangup=self.hangup, said=self.said, served=len(self.replies))
+
+    def _send(self, deadline: float) -> None:
+        left = memoryview(self._head)
+        try:
+            while left:
+                self._bound(deadline)
+                sent = self.stream.send(left)
+                self._sent += sent
+                left = left[sent:]
+        except (TimeoutError, BlockingIOError) as error:
+            raise self._late(WriteTimeout, "the server took no byte of the request in time", deadline) from error
+        except OSError as error:
+            message = f"the connection failed while the request was sent: {error.strerror or error}"
+            raise SendError(message) from error
+
+    def _read(self, deadline: float) -> Reply:
+        head, rest = self._read_head(deadline)
+        framing = framing_of(b"GET", head)
+        body = body_reader(framing, head)
+        if rest:
+            body.feed(rest)
+        while not body.complete:
+            data = self._receive(deadline)
+            if data:
+                body.feed(data)
+            else:
+                body.eof()
+        self.said = body.rest[:KEPT]
+        return self._reply(head, framing)
+
+    def _read_head(self, deadline: float) -> tuple[ResponseHead, bytes]:
+        """Read the final answer's head, and what came with it (RFC 9110 §15.2: interim ones may precede it)."""
+        data = b""
+        for _ in range(MOST_INTERIM + 1):
+            reader = HeadReader()
+            head = reader.feed(data) if data else None
+            while head is None:
+                head = reader.feed(self._receive(deadline) or self._end_of_head())
+            if head.status >= 200 or head.status == 101:
+                return head, reader.rest
+            data = reader.rest
+        raise InvalidHead(f"more than {MOST_INTERIM} interim answers and no final one")
+
+    def _end_of_head(self) -> bytes:
+        if self._received:
+            raise TruncatedHead("the server closed the connection in the middle of the answer's head")
+        raise ServerDisconnected("the server closed the connection without answering")
+
+    def _receive(self, deadline: float) -> bytes:
+        """Read what comes next; no bytes mean that the server has closed."""
+        try:
+            self._bound(deadline)
+            data = self.stream.recv(RECEIVE)
+        except (TimeoutError, BlockingIOError) as error:
+            raise self._late(ReadTimeout, "the server sent nothing in time", deadline) from error
+        except ssl.SSLEOFError:
+            data = b""
+        except OSError as error:
+            kind = ReadError if self._received else ServerDisconnected
+            message = f"the connection failed while the answer was awaited: {error.strerror or error}"
+            raise kind(message) from error
+        if not data:
+            self.hangup = Hangup.FIN
+        self._received += len(data)
+        return data
+
+    def _reply(self, head: ResponseHead, framing: Framing) -> Reply:
+        connection, keep_alive = head.get(b"connection"), head.get(b"keep-alive")
+        why = why_not_reusable(
+            framing=framing.why_close,
+            status=head.status,
+            version=head.version,
+            connection=connection,
+            request_sent=True,
+            client_close=self._closes,
+        )
+        return Reply(
+            version=head.version,
+            status=head.status,
+            connection=None if connection is None else connection.decode("latin-1"),
+            keep_alive=None if keep_alive is None else keep_alive.decode("latin-1"),
+            hint=NO_HINT if keep_alive is None else parse_keep_alive(keep_alive),
+            why_close=Why.UNASKED_DATA if self.said else why,
+        )
+
+    def _bound(self, deadline: float) -> None:
+        """Let the next wait end at the read timeout or at the deadline."""
+        left = deadline - clock()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        read = self._timeout.read
+        self.stream.set_timeout(left if read is None else min(read, left))
+
+    def _late(self, kind: type[ExchangeError], what: str, deadline: float) -> ExchangeError:
+        total = self._timeout.total
+        if total is not None and has_passed(deadline):
+            return TotalTimeout(f"not done within {total:g} s", limit=total)
+        return kind(what, limit=self._timeout.read)
+
+    def _blame(self, error: ExchangeError) -> ExchangeError:
+        """Add this connection's facts to an error."""
+        error.origin = self._name
+        error.sent = self._sent
+        error.received = self._received
+        error.retry_safe = True
+        error.message = f"GET {self._name}: {error.message}"
+        error.args = (error.message,)
+        return error
+
+
+class Watch:
+    """Idle connections, and when something happens on them.
+
+    Attributes:
+        lines: All that were ever put under watch.
+    """
+
+    __slots__ = ("_looked_at", "lines")
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self._looked_at = clock()
+
+    def add(self, line: Line) -> None:
+        """Leave a connection idle from now on."""
+        self.lines.append(line)
+
+    @property
+    def open(self) -> list[Line]:
+        """Those the server has not closed."""
+        return [line for line in self.lines if line.hangup is None]
+
+    def look(self, seconds: float, *others: Line) -> None:
+        """Take down what has happened since the last look; if nothing has, wait for the next thing.
+
+        Args:
+            seconds: The longest wait.
+            *others: Connections that are watched for this one look.
+        """
+        lines = [*self.open, *others]
+        # What is there already may have come at any time since the last look; the earliest is the safe one to believe.
+        happened = self._looked_at
+        ready = _readable(lines, 0)
+        if not ready and seconds > 0:
+            ready = _readable(lines, seconds)
+            happened = clock()
+        for line in ready:
+            line.listen(happened)
+        self._looked_at = clock()
+
+
+def _readable(lines: list[Line], seconds: float) -> list[Line]:
+    """Wait for bytes or an end on any of the connections."""
+    poll = select.poll()
+    by_number = {line.stream.sock.fileno(): line for line in lines}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(math.ceil(seconds * 1000))]

@@ -1,0 +1,56 @@
+"""The programs behind README's figures still run; what they measure is not a test's business."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from live.servers import program
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> str:
+    """Run Python in the checkout, warnings as errors; give what it prints."""
+    command = [sys.executable, "-W", "error", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=100).stdout
+
+
+@pytest.mark.parametrize("way", [["-m", "benchmarks.sequential"], ["benchmarks/sequential.py"]], ids=["module", "file"])
+def test_sequential_compares_clients_on_one_nginx(way):
+    program("nginx")
+    printed = json.loads(run(*way, "--rounds", "2", "--requests", "5", "--json"))
+    assert {"bare socket loop", "http.client", "urllib3", "keeppool.Session", "keeppool.PoolManager"} <= set(
+        printed["rows"]
+    )
+    assert printed["rows"]["bare socket loop"]["time_by_floor"] == 1.0
+
+
+def test_sequential_says_what_it_needs_where_nginx_is_missing():
+    code = "import shutil; shutil.which = lambda *_, **__: None; from benchmarks import sequential; sequential.main()"
+    failed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.strip().splitlines()[-1].startswith("nginx is not installed")
+
+
+def test_core_cost_takes_and_gives_back_one_connection():
+    code = """
+from benchmarks import core_cost
+core_cost.LOADS = {"little": (10, 0), "waiters": (10, 10)}
+core_cost.ROUNDS, core_cost.CALLS = 2, 10
+core_cost.main()
+"""
+    rows = [line for line in run("-c", code).splitlines() if line.startswith(("| decided", "| with lock"))]
+    assert len(rows) == 4
+
+
+def test_probe_cost_looks_at_plain_and_tls():
+    assert [line[:6] for line in run("benchmarks/probe_cost.py").splitlines()[-2:]] == ["| plai", "| TLS "]
+
+
+def test_import_cost_compares_with_others():
+    code = "from benchmarks import import_cost; import_cost.ROUNDS = 1; import_cost.main()"
+    assert "| `import keeppool` |" in run("-c", code)

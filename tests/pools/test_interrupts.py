@@ -1,0 +1,91 @@
+"""KeyboardInterrupt at every line of the front end: the slot comes back, and the next request is right."""
+
+import linecache
+import sys
+from pathlib import Path
+
+import pytest
+
+import keeppool
+from keeppool import Limits, PoolManager, Timeout
+from keeppool.testing import Manners
+
+PACKAGE = Path(keeppool.__file__).parent
+#: Where an interrupt strikes: everything that waits or holds something. Inside the core's own bookkeeping (microseconds
+#: under the lock) an interrupt cannot be survived in pure Python, and is not tried.
+STRUCK = {str(PACKAGE / "pools" / name) for name in ("guarded.py", "threads.py", "converse.py", "response.py")}
+#: Except the clean-up itself: a second interrupt while the first is dealt with is the user's last word.
+SPARED = {"give_up", "_take_back", "release", "_perform", "_carry_out", "sweep", "_close_gone", "_collect_dropped"}
+
+
+class Striker:
+    """Raises KeyboardInterrupt at the n-th line of the front end that is run."""
+
+    def __init__(self, at):
+        self.left = at
+        self.struck = False
+        self.entered = set()
+
+    def __call__(self, frame, event, _):
+        if frame.f_code.co_filename not in STRUCK or frame.f_code.co_name in SPARED:
+            return None
+        if event == "line" and not self.is_leaving_lock(frame):
+            self.left -= 1
+            if self.left == 0:
+                self.struck = True
+                raise KeyboardInterrupt
+        return self
+
+    def is_leaving_lock(self, frame):
+        """Tell the second event of a `with` line: no signal is handled between its block's end and the lock's release."""
+        if not linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with "):
+            return False
+        place = (id(frame), frame.f_lineno)
+        self.entered ^= {place}
+        return place not in self.entered
+
+    def __enter__(self):
+        self.before = sys.gettrace()
+        sys.settrace(self)
+        return self
+
+    def __exit__(self, *exc_info):
+        sys.settrace(self.before)
+
+
+def whole(pool, url):
+    assert pool.request("GET", f"{url}/bytes/300000").status == 200
+
+
+def streamed(pool, url):
+    with pool.request("GET", f"{url}/bytes/300000", stream=True) as response:
+        assert sum(map(len, response.stream())) == 300_000
+
+
+def upload(pool, url):
+    assert pool.request("POST", f"{url}/echo", body=iter([b"a", b"b"])).status == 200
+
+
+@pytest.mark.parametrize("is_warm", [False, True], ids=["new connection", "reused connection"])
+@pytest.mark.parametrize("work", [whole, streamed, upload])
+@pytest.mark.filterwarnings("ignore:a streamed response:ResourceWarning")
+def test_an_interrupt_anywhere_frees_the_slot(sites, work, is_warm):
+    site = sites.add(Manners())
+    at = 0
+    struck = True
+    while struck:
+        at += 1
+        with PoolManager(Limits(per_host=1), timeout=Timeout(pool=1)) as pool:
+            if is_warm:
+                pool.request("GET", site.url)
+            striker = Striker(at)
+            try:
+                with striker:
+                    work(pool, site.url)
+            except KeyboardInterrupt:
+                pass
+            struck = striker.struck
+            stats = pool.stats()
+            assert (stats.busy, stats.connecting, stats.waiting) == (0, 0, 0), f"at line event {at}"
+            assert pool.request("GET", f"{site.url}/bytes/3").data == b"012"
+    assert at > 40
