@@ -240,8 +240,9 @@ class GuardedPool:
     def sweep(self) -> bool:
         """Close idle connections that expired or that the server closed; False when nothing is left to watch."""
         self._collect_dropped()
+        while self._close_expired():
+            self._perform()
         with self._lock:
-            self._state.ticked(clock())
             idle = [(connection, connection.served) for connection in self._state.idle_connections()]
         for start in range(0, len(idle), BATCH):
             self._close_gone(idle[start : start + BATCH])
@@ -249,6 +250,13 @@ class GuardedPool:
         with self._lock:
             self._is_watched = bool(self._state.idle or self._state.waiting)
             return self._is_watched
+
+    def _close_expired(self) -> bool:
+        """Let the state order one batch of closes; False if none was due. Between two batches others have the lock."""
+        with self._lock:
+            before = self._state.open
+            self._state.ticked(clock())
+            return self._state.open < before
 
     def _close_gone(self, idle: list[tuple[Connection, int]]) -> None:
         """Close those whose socket says that the server has gone, if they have not been used meanwhile."""

@@ -302,8 +302,13 @@ class TestHandshake:
         server = serve(interrupt)
         store.context_for(trusting)
         before = open_files()
-        with pytest.raises(KeyboardInterrupt) as caught:
-            dial(origin(server, scheme="https", tls=trusting), timeout=20, tls=store)
+        # Jobs in the background are started with SIGINT ignored.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt) as caught:
+                dial(origin(server, scheme="https", tls=trusting), timeout=20, tls=store)
+        finally:
+            signal.signal(signal.SIGINT, handler)
         # The traceback still holds every frame: nothing was closed by luck.
         assert caught.value.__traceback__ is not None
         assert server.seen() == b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import ssl
 import threading
 
@@ -16,6 +17,7 @@ from keeppool.pools.survey import IDLE_LINES
 from keeppool.testing import Answer, Manners, RawConnection, ScriptedServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 #: Longer than any of these servers keeps a connection; what ends sooner does not use it up.
 LONG = 30.0
@@ -116,26 +118,47 @@ def test_unasked_bytes_on_an_idle_connection_are_reported_as_such():
     assert found.is_open, "the other ones"
 
 
-def test_session_tickets_are_not_unasked_bytes(sites):
-    authority = trustme.CA()
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def server_context(authority):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    site = sites.add(Manners(drop_idle_s=0.3), tls=context)
+    return context
+
+
+@pytest.fixture
+def trusting(authority):
     with authority.cert_pem.tempfile() as path:
-        found = survey(site.url, max_wait=LONG, max_requests=2, host=HostConfig(verify=path))
+        yield HostConfig(verify=path)
+
+
+def test_a_close_over_tls_is_measured_like_any_other(sites, server_context, trusting):
+    site = sites.add(Manners(drop_idle_s=0.3), tls=server_context)
+    found = survey(site.url, max_wait=LONG, max_requests=2, host=trusting)
     assert [(end.hangup, end.said) for end in found.idle] == [(Hangup.FIN, b"")] * (IDLE_LINES + 1)
 
 
-def test_a_tls_connection_that_is_cut_without_a_goodbye_is_an_end_like_any_other():
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    idle = threading.Event()
-    cut = [RawConnection.read_request, OK, lambda connection: connection.wait(idle), RawConnection.cut]
-    with authority.cert_pem.tempfile() as path, ScriptedServer(cut, tls=context) as server:
-        done = when_counted(IDLE_LINES + 1, idle.set)
-        found = survey(server.url, max_wait=LONG, max_requests=1, host=HostConfig(verify=path), on_progress=done)
-    assert {end.hangup for end in found.idle} == {Hangup.FIN}
+def test_what_carries_no_bytes_over_tls_is_neither_unasked_nor_an_end(server_context, trusting):
+    """A readable socket may hold a ticket, or as here the beginning of a record; the cut after it is the end."""
+    idle, begun = threading.Event(), threading.Event()
+
+    def begin_a_record(connection):
+        socket.socket.send(connection._socket, b"\x17\x03\x03\x01\x00")
+        begun.set()
+
+    def progress(seen):
+        if seen.requests == IDLE_LINES + 1:
+            idle.set()
+
+    steps = [lambda c: c.wait(idle), begin_a_record, RawConnection.cut]
+    with ScriptedServer([RawConnection.read_request, OK, *steps], tls=server_context) as server:
+        found = survey(server.url, max_wait=LONG, max_requests=1, host=trusting, on_progress=progress)
+    assert begun.is_set()
+    assert [(end.hangup, end.said) for end in found.idle] == [(Hangup.FIN, b"")] * (IDLE_LINES + 1)
 
 
 # Requests on one connection
@@ -173,12 +196,13 @@ def test_a_server_that_closes_only_when_the_request_too_many_comes_is_limited_to
     assert (found.run.limit, found.run.hangup) == (2, None)
 
 
-def test_silent_closes_after_different_counts_are_no_limit():
+@pytest.mark.parametrize("second", [[OK] * 3, [OK] * 5 + [LAST]], ids=["after fewer", "after more, announced"])
+def test_silent_closes_after_different_counts_are_no_limit(second):
     tried = threading.Event()
     idle = [RawConnection.read_request, OK, lambda connection: connection.wait(tried)]
     five = [RawConnection.read_request, OK] * 5
-    three = [*[RawConnection.read_request, OK] * 3, lambda _: tried.set()]
-    with ScriptedServer(*[idle] * IDLE_LINES, five, three) as server:
+    other = [step for answer in second for step in (RawConnection.read_request, answer)]
+    with ScriptedServer(*[idle] * IDLE_LINES, five, [*other, lambda _: tried.set()]) as server:
         found = survey(server.url, max_wait=LONG)
     assert (found.run.limit, found.run.hangup, found.host_config.max_requests) == (None, None, INHERIT)
     assert found.troubles == ("one connection was closed silently after 5 answers, which could not be seen again",)
@@ -187,7 +211,7 @@ def test_silent_closes_after_different_counts_are_no_limit():
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", Why.SERVER_CLOSE),
+        (LAST, Why.SERVER_CLOSE),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Why.SERVER_CLOSE),
         (b"HTTP/1.1 200 OK\r\n\r\nok", Why.CLOSE_DELIMITED),
         (OK + b"more", Why.UNASKED_DATA),

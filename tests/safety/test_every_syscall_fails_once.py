@@ -19,7 +19,7 @@ from keeppool.testing import Manners, Site
 #: More calls than any exchange here makes.
 MOST_CALLS = 60
 CALLS = ("send", "recv", "probe", "set_timeout", "is_readable", "recv_now", "send_now")
-LARGE = bytes(range(256)) * 3000
+LARGE = bytes(range(256)) * 400
 
 
 class Saboteur(OnOpen):

@@ -162,6 +162,9 @@ def visit(pool, urls, thread: int, until: float) -> tuple[Counter[str], set[str]
         except errors.ExchangeError as error:
             outcomes[type(error).__name__] += 1
             assert error.sent > 0 or error.retry_safe
+        except errors.ConnectError as error:
+            outcomes["reset before anything was sent"] += 1
+            assert isinstance(error.__cause__, ConnectionResetError)
     return outcomes, answered
 
 
