@@ -87,9 +87,7 @@ def httpx_client() -> Iterator[Send]:
     import httpx
 
     with httpx.Client(timeout=TIMEOUT) as client:
-        yield lambda method, url, name, body: client.request(
-            method, url, headers={"X-Id": name}, content=body
-        ).content
+        yield lambda method, url, name, body: client.request(method, url, headers={"X-Id": name}, content=body).content
 
 
 @contextlib.contextmanager

@@ -99,13 +99,10 @@ class Lesson:
 class Lessons:
     """What silent closes have taught, by origin. Bounded, and forgotten after a while."""
 
-    __slots__ = ("_lessons",)
+    __slots__ = ("by_origin",)
 
     def __init__(self) -> None:
-        self._lessons: OrderedDict[Origin, Lesson] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._lessons)
+        self.by_origin: OrderedDict[Origin, Lesson] = OrderedDict()
 
     def learn(self, connection: Connection, now: float) -> None:
         """A server closed a connection earlier than anything had announced; its idle age is what counts.
@@ -114,26 +111,26 @@ class Lessons:
         """
         origin = connection.origin
         age = (now if connection.state is State.IDLE else connection.taken_at) - connection.read_at
-        lesson = self._lessons.get(origin)
+        lesson = self.by_origin.get(origin)
         if lesson is None or now - lesson.at > FORGOTTEN:
-            self._lessons[origin] = Lesson(age, now)
+            self.by_origin[origin] = Lesson(age, now)
         else:
             lesson.add(age, now)
-        self._lessons.move_to_end(origin)
-        if len(self._lessons) > MOST_LESSONS:
-            self._lessons.popitem(last=False)
+        self.by_origin.move_to_end(origin)
+        if len(self.by_origin) > MOST_LESSONS:
+            self.by_origin.popitem(last=False)
 
     def limit(self, origin: Origin, now: float) -> float | None:
         """Give the seconds a connection to this origin should sit idle at the most; `None` if nothing is known."""
-        lesson = self._lessons.get(origin)
+        lesson = self.by_origin.get(origin)
         if lesson is None:
             return None
         if now - lesson.at > FORGOTTEN:
-            del self._lessons[origin]
+            del self.by_origin[origin]
             return None
         return lesson.limit
 
     def all(self, now: float) -> dict[Origin, float]:
         """List the limits in force."""
-        known = ((origin, self.limit(origin, now)) for origin in list(self._lessons))
+        known = ((origin, self.limit(origin, now)) for origin in list(self.by_origin))
         return {origin: limit for origin, limit in known if limit is not None}

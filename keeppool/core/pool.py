@@ -341,7 +341,7 @@ class PoolState:
         if self.is_closed:
             return Why.POOL_CLOSED
         lessons = self._lessons
-        return settle(connection, now, lessons.limit(connection.origin, now) if lessons else None)
+        return settle(connection, now, lessons.limit(connection.origin, now) if lessons.by_origin else None)
 
     # Moving, each in one place
 

@@ -18,14 +18,25 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from keeppool.pools.guarded import GuardedPool
+from typing import Protocol
 
 #: Seconds between two rounds. A server's close is noticed within that time; a round over 256 idle sockets takes about
 #: 0.2 ms, so looking costs nothing that could be measured.
 ROUND = 1.0
+
+
+class Swept(Protocol):
+    """What the janitor looks after."""
+
+    def sweep(self) -> bool:
+        """Close what expired and what the servers closed; False when nothing is left to watch."""
+
+    def close(self) -> None:
+        """Close everything."""
+
+    @property
+    def is_empty(self) -> bool:
+        """True if there is nothing to close. Must not take a lock."""
 
 
 class _Janitor:
@@ -34,12 +45,12 @@ class _Janitor:
     def __init__(self) -> None:
         #: Guards `_pools` and `_thread`. Never held while a pool is swept.
         self._lock = threading.Lock()
-        self._pools: weakref.WeakSet[GuardedPool] = weakref.WeakSet()
+        self._pools: weakref.WeakSet[Swept] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
         #: Pools whose manager was dropped without `close`. Finalizers append here, which needs no lock.
-        self.orphans: deque[GuardedPool] = deque()
+        self.orphans: deque[Swept] = deque()
 
-    def watch(self, pool: GuardedPool) -> None:
+    def watch(self, pool: Swept) -> None:
         with self._lock:
             self._pools.add(pool)
             if self._thread is None:
@@ -89,12 +100,12 @@ def _without_fail(work: Callable[[], bool | None]) -> bool | None:
 _janitor = _Janitor()
 
 
-def watch(pool: GuardedPool) -> None:
+def watch(pool: Swept) -> None:
     """Look after a pool until it has nothing idle and nobody waiting."""
     _janitor.watch(pool)
 
 
-def adopt(pool: GuardedPool) -> None:
+def adopt(pool: Swept) -> None:
     """Take over a pool whose manager is gone; safe to call from a finalizer, which may run inside any lock.
 
     A janitor is at work whenever a pool has something idle; a pool that has nothing needs none.

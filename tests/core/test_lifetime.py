@@ -107,7 +107,7 @@ def test_lessons_are_bounded():
     desk, lessons = Desk(total=None), Lessons()
     for number in range(MOST_LESSONS + 10):
         lessons.learn(desk.open(origin(f"h{number}")), 5)
-    assert len(lessons) == MOST_LESSONS
+    assert len(lessons.by_origin) == MOST_LESSONS
 
 
 def test_a_hint_shorter_than_the_lesson_stays_the_reason():

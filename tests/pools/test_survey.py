@@ -142,22 +142,24 @@ def test_a_close_over_tls_is_measured_like_any_other(sites, server_context, trus
     assert [(end.hangup, end.said) for end in found.idle] == [(Hangup.FIN, b"")] * (IDLE_LINES + 1)
 
 
-def test_what_carries_no_bytes_over_tls_is_neither_unasked_nor_an_end(server_context, trusting):
-    """A readable socket may hold a ticket, or as here the beginning of a record; the cut after it is the end."""
-    idle, begun = threading.Event(), threading.Event()
+def test_what_carries_no_bytes_over_tls_is_not_unasked(server_context, trusting):
+    """A readable socket may hold a session ticket, or as here the beginning of a record."""
+    idle = threading.Event()
+    begin_a_record = [lambda c: c.wait(idle), lambda c: socket.socket.send(c._socket, b"\x17\x03\x03\x01\x00")]
+    script = [RawConnection.read_request, OK, *begin_a_record, RawConnection.read_request]
+    with ScriptedServer(script, tls=server_context) as server:
+        done = when_counted(IDLE_LINES + 1, idle.set)
+        found = survey(server.url, max_wait=0.3, max_requests=1, host=trusting, on_progress=done)
+    assert (found.idle, found.has_unasked) == ((), False)
+    assert found.open_s > 0
 
-    def begin_a_record(connection):
-        socket.socket.send(connection._socket, b"\x17\x03\x03\x01\x00")
-        begun.set()
 
-    def progress(seen):
-        if seen.requests == IDLE_LINES + 1:
-            idle.set()
-
-    steps = [lambda c: c.wait(idle), begin_a_record, RawConnection.cut]
-    with ScriptedServer([RawConnection.read_request, OK, *steps], tls=server_context) as server:
-        found = survey(server.url, max_wait=LONG, max_requests=1, host=trusting, on_progress=progress)
-    assert begun.is_set()
+def test_a_tls_connection_that_is_cut_without_a_goodbye_is_an_end_like_any_other(server_context, trusting):
+    idle = threading.Event()
+    cut = [RawConnection.read_request, OK, lambda connection: connection.wait(idle), RawConnection.cut]
+    with ScriptedServer(cut, tls=server_context) as server:
+        done = when_counted(IDLE_LINES + 1, idle.set)
+        found = survey(server.url, max_wait=LONG, max_requests=1, host=trusting, on_progress=done)
     assert [(end.hangup, end.said) for end in found.idle] == [(Hangup.FIN, b"")] * (IDLE_LINES + 1)
 
 

@@ -30,18 +30,18 @@ def server_tls(authority) -> ssl.SSLContext:
     return context
 
 
+@pytest.fixture(scope="session")
+def plants(server_tls, roots) -> dict[str, Plant]:
+    """Server arguments and pool arguments that fit together, without and with TLS."""
+    return {"plain": Plant(None, None, None), "tls": Plant(server_tls, roots, ssl.create_default_context(cafile=roots))}
+
+
 @pytest.fixture(scope="session", params=["plain", "tls"])
-def plant(request, server_tls, roots) -> Plant:
-    """Server arguments and pool arguments that fit together, once without and once with TLS."""
-    return Plant(server_tls, roots) if request.param == "tls" else Plant(None, None)
+def plant(request, plants) -> Plant:
+    """Once the plain one, once the one with TLS."""
+    return plants[request.param]
 
 
 @pytest.fixture(scope="session")
-def tls_plant(server_tls, roots) -> Plant:
-    return Plant(server_tls, roots)
-
-
-@pytest.fixture(scope="session")
-def plant_of(server_tls, roots):
-    """A function from "with TLS?" to a plant."""
-    return lambda secured: Plant(server_tls, roots) if secured else Plant(None, None)
+def tls_plant(plants) -> Plant:
+    return plants["tls"]

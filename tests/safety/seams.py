@@ -21,15 +21,16 @@ SERVE = [*[RawConnection.read_request, OK] * 20, RawConnection.read_until_closed
 
 
 class Plant(NamedTuple):
-    """A server's TLS context and the root that a client of it trusts; both `None` for plain HTTP."""
+    """A server's TLS context, the root that a client of it trusts, and that client's context; `None` for plain HTTP."""
 
     tls: ssl.SSLContext | None
     roots: str | None
+    client: ssl.SSLContext | None
 
     def pool(self, *arguments: Any, **options: Any) -> PoolManager:
         """Open a pool that trusts the server."""
-        if self.roots is not None:
-            options["defaults"] = HostConfig(verify=self.roots).over(options.get("defaults", HostConfig()))
+        if self.client is not None:
+            options["defaults"] = HostConfig(ssl_context=self.client)
         options.setdefault("timeout", 5)
         return PoolManager(*arguments, **options)
 

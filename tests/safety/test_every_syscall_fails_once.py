@@ -19,7 +19,8 @@ from keeppool.testing import Manners, Site
 #: More calls than any exchange here makes.
 MOST_CALLS = 60
 CALLS = ("send", "recv", "probe", "set_timeout", "is_readable", "recv_now", "send_now")
-LARGE = bytes(range(256)) * 400
+#: Longer than what goes out together with the head.
+LARGE = bytes(range(256)) * 300
 
 
 class Saboteur(OnOpen):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -109,8 +111,9 @@ def test_giving_up_an_endless_body_comes_to_an_end(plant, give_up):
     def endless(connection):
         connection.read_request()
         connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while True:
-            connection.send(b"1\r\nx\r\n")
+        with contextlib.suppress(ssl.SSLError):
+            while True:
+                connection.send(b"1\r\nx\r\n")
 
     with ScriptedServer(endless, tls=plant.tls) as server, plant.pool() as pool:
         response = pool.request("GET", server.url, stream=True)
