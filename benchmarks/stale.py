@@ -5,7 +5,8 @@ A cell counts, over a number of GETs and POSTs one after the other with pauses b
     errors the caller saw / POSTs carried out twice / requests sent after the stated end / answers not its own
 
 Errors are not all avoidable: a POST whose connection died after it was sent must not be sent again, and its caller has
-to be told. A 408 that the server sent to an idle connection is no answer to the request that came after it. The column "lost POSTs" says how many of a careful client's errors were of that kind.
+to be told. The column "lost POSTs" says how many of a careful client's errors were of that kind. A 408 that the server
+sent to an idle connection is no answer to the request that came after it.
 
 Every cell has a server and a client of its own; several run at a time. A peer that is not installed is left out, and a
 line says so.

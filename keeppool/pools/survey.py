@@ -65,7 +65,7 @@ def survey(
     one carries request after request, to see after how many it ends. An end nobody announced is tried once more.
 
     Args:
-        url: Absolute, http or https. Its page is fetched some 125 times at the most; choose a small one.
+        url: Absolute, http or https. Its page is fetched some 125 times, 250 at the worst; choose a small one.
         max_wait: Seconds for everything, except that a connection which is still open then is asked once more,
             within `timeout`. 130 see the 120 s of IIS and the 75 s of nginx. `None`: until all have ended.
         max_requests: Most requests on one connection. 120 see the 100 of Apache httpd. `None`: no limit.

@@ -45,6 +45,7 @@ class Core(NamedTuple):
     pool: ModuleType
     records: ModuleType
     keepalive: ModuleType
+    lifetime: ModuleType
     origin: ModuleType
 
 
@@ -108,12 +109,23 @@ class PoolMachine(RuleBasedStateMachine):
     def request_with_another_policy(self, who: int, policy: dict[str, Any]) -> None:
         self._request(self.origins[who % len(self.origins)], self.core.records.Policy(**policy))
 
-    def _request(self, origin: Any, policy: Any) -> None:
+    @precondition(lambda self: self.model.idle)
+    @rule(who=anyone, later=st.sampled_from([0, 2]))
+    def request_fresh(self, who: int, later: float) -> None:
+        """A request that could not be sent again, to a host with something idle: only a fresh connection may carry it."""
+        self.now += later
+        origin = self.model.facts[self.model.idle[who % len(self.model.idle)]].origin
+        self._request(origin, self.model.policy[origin], fresh=True)
+
+    def _request(self, origin: Any, policy: Any, fresh: bool = False) -> None:
         model = self.model
+        idle = model.at(origin, model.idle)
+        is_stale = fresh and idle and not self.core.lifetime.is_fresh(idle[-1], self.now)
         if not model.is_closed or model.at(origin) or model.oldest_at(origin):
             model.policy[origin] = policy
+        model.yielding = origin if is_stale and model.host_full(origin) else None
         try:
-            answer = self.pool.requested(origin, policy, self.now)
+            answer = self.pool.requested(origin, policy, self.now, fresh)
         except PoolClosed:
             assert model.is_closed
             return self._settle()
@@ -128,7 +140,9 @@ class PoolMachine(RuleBasedStateMachine):
         elif answer.state is self.core.records.State.CONNECTING:
             model.dialling(answer, origin)
         else:
+            assert not is_stale, "a stale connection was lent for a request that wanted a fresh one"
             model.lent_from_shelf(answer, origin, self.now)
+        assert model.yielding is None, "a host full of idle connections made no room for a fresh one"
         return None
 
     @precondition(lambda self: self.model.connecting)

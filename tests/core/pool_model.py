@@ -69,6 +69,8 @@ class Model:
     waited: float = 0.0
     peak: int = 0
     is_closed: bool = False
+    #: The host whose caller wants a fresh connection while it is full of idle ones, during that one request.
+    yielding: Any = None
 
     # Counting
 
@@ -218,6 +220,11 @@ class Model:
         """Check that the right idle connection had to go, and that one had to."""
         proxy = self.facts[connection].origin.proxy
         of_proxy = self.through(proxy, self.idle)
+        if self.yielding is not None:
+            assert self.host_full(self.yielding)
+            assert connection is self.at(self.yielding, self.idle)[0], "not the host's own oldest gave way"
+            self.yielding = None
+            return
         if self.total_full() and connection is self.idle[0]:
             return
         assert self.proxy_full(proxy), "an idle connection was evicted although there was room"

@@ -42,7 +42,7 @@ def test_an_answer_sent_on_an_idle_connection_is_never_handed_out(plant, method)
 
 
 def test_an_answer_sent_before_the_first_request_is_never_handed_out(plant):
-    """What is there before the request goes out cannot be its answer, on a new connection no more than on an old one."""
+    """What is there before the request goes out cannot be its answer, on a new connection as on an old one."""
 
     def wait(stream):
         if stream.is_tls:
@@ -61,7 +61,7 @@ def test_an_answer_sent_before_the_first_request_is_never_handed_out(plant):
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_408_that_was_sent_on_an_idle_connection_reaches_nobody(plant, method):
-    """It says only that the server is tired of waiting; also a POST goes over a new connection, for nothing was sent."""
+    """It says that the server is tired of waiting; a POST too goes over a new connection, as nothing was sent."""
     idle = threading.Event()
     tired = [RawConnection.read_request, OK, lambda connection: connection.wait(idle), LATE_408]
     with ScriptedServer(tired, SERVE, tls=plant.tls) as server, plant.pool() as pool:

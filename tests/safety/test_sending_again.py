@@ -72,13 +72,13 @@ def test_every_request_has_a_resend_of_its_own(sites):
 
 def test_a_server_that_hangs_up_on_everybody_is_asked_twice_at_the_most():
     """Once on the old connection, once on a new one (OkHttp, curl, Firefox: without end)."""
-    with ScriptedServer(answer_once_then(RawConnection.close), [RawConnection.read_request]) as server:
-        with PoolManager() as pool:
+    dying = [answer_once_then(RawConnection.close), [RawConnection.read_request]]
+    with ScriptedServer(*dying) as server, PoolManager() as pool:
+        pool.request("GET", server.url)
+        with pytest.raises(errors.ServerDisconnected):
             pool.request("GET", server.url)
-            with pytest.raises(errors.ServerDisconnected):
-                pool.request("GET", server.url)
-            assert len(server.requests) == 3
-            assert_settled(pool)
+        assert len(server.requests) == 3
+        assert_settled(pool)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -161,10 +161,10 @@ def visit(pool, urls, thread: int, until: float) -> tuple[Counter[str], set[str]
                 answered.add(name)
         except errors.ExchangeError as error:
             outcomes[type(error).__name__] += 1
-            assert error.sent > 0 or error.retry_safe
+            outcomes["unexplained"] += not error.sent and not error.retry_safe
         except errors.ConnectError as error:
             outcomes["reset before anything was sent"] += 1
-            assert isinstance(error.__cause__, ConnectionResetError)
+            outcomes["unexplained"] += not isinstance(error.__cause__, ConnectionResetError)
     return outcomes, answered
 
 
@@ -189,6 +189,7 @@ def test_a_hostile_world_costs_nothing_but_errors_that_say_so(plant):
     executed = sum((world.executed for world in worlds), Counter())
     posts = {name for _, answered in results for name in answered}
     assert outcomes["answered"] > 100, outcomes
+    assert outcomes["unexplained"] == 0, outcomes
     twice = {name for name, times in executed.items() if times > 1 and name.startswith("POST")}
     assert not twice, f"POSTs carried out twice; seed {SEED}"
     assert {executed[name] for name in posts} == {1}, f"a POST that was answered was carried out once; seed {SEED}"
