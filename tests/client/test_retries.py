@@ -273,6 +273,16 @@ def test_the_callers_mistake_is_not_repeated(site):
     assert site.wait_for(lambda: (site.opened, site.open_now) == (1, 0))
 
 
+def test_a_proxy_that_is_none_is_told_as_without_retries():
+    proxy = HostConfig(proxy="ftp://proxy")
+    with (
+        keeppool.Session(defaults=proxy, retries=5) as session,
+        pytest.raises(keeppool.errors.InvalidProxyURL) as caught,
+    ):
+        session.get("http://127.0.0.1/")
+    assert caught.value.request.url == "http://127.0.0.1/"
+
+
 SENT = {"sent": 100, "retry_safe": True}
 
 

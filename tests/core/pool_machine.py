@@ -112,7 +112,7 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.idle)
     @rule(who=anyone, later=st.sampled_from([0, 2]))
     def request_fresh(self, who: int, later: float) -> None:
-        """A request that could not be sent again, to a host with something idle: only a fresh connection may carry it."""
+        """A request that could not be sent again: of what its host has idle, only what is fresh may carry it."""
         self.now += later
         origin = self.model.facts[self.model.idle[who % len(self.model.idle)]].origin
         self._request(origin, self.model.policy[origin], fresh=True)

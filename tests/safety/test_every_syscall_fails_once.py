@@ -78,7 +78,7 @@ REQUESTS = {
     "POST": lambda pool, url: pool.request("POST", url, body=b"pay", headers={"X-Request-Id": "POST"}),
     "large POST": lambda pool, url: pool.request("POST", url, body=LARGE, headers={"X-Request-Id": "POST"}),
     "generated POST": lambda pool, url: pool.request("POST", url, body=pieces(), headers={"X-Request-Id": "POST"}),
-    "PUT": lambda pool, url: pool.request("PUT", url, body=LARGE),
+    "PUT": lambda pool, url: pool.request("PUT", url, body=[b"some", b" and the rest"]),
     "expecting PUT": lambda pool, url: pool.request("PUT", url, body=b"x", headers={"Expect": "100-continue"}),
 }
 
