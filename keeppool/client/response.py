@@ -72,7 +72,7 @@ class Response:
         self.history: list[Response] = []
         self._streams = stream
         self._spent = False
-        self._content: bytes | None = None
+        self._content: bytes | None = None if stream else raw.data
         self._encoding: str | None = _UNSET
         self._headers: HTTPHeaderDict | None = None
         self._cookies: CookieJar | None = None

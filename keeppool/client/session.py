@@ -236,9 +236,9 @@ class Session(Verbs):
                 request.address.sent,
                 request.fields,
                 request.payload,
-                timeout=limit,
-                stream=stream,
-                override=override,
+                limit,
+                stream,
+                override,
             )
         except KeepPoolError as error:
             error.request = request

@@ -13,7 +13,6 @@ from keeppool.events import Why
 
 
 def why_not_reusable(
-    *,
     framing: Why | None,
     status: int,
     version: int,

@@ -147,11 +147,14 @@ class Exchange:
         """
         self.received += len(data)
         head = self._reader.feed(data)
-        if head is not None and head.status < 200 and head.status != 101:
+        if head is None:
+            return None
+        if head.status < 200 and head.status != 101:
             head = self._skip_interim()
-        if head is not None:
-            self.answer = head
-            self.rest = self._reader.rest
+            if head is None:
+                return None
+        self.answer = head
+        self.rest = self._reader.rest
         return head
 
     def _skip_interim(self) -> ResponseHead | None:
@@ -183,13 +186,9 @@ class Exchange:
             return Why.UNASKED_DATA
         head = self.answer
         assert head is not None, "bug: no answer yet"
+        connection = head.get(b"connection") if head.repeated else head.index.get(b"connection")
         return why_not_reusable(
-            framing=self.framing.why_close,
-            status=head.status,
-            version=head.version,
-            connection=head.get(b"connection") if head.repeated else head.index.get(b"connection"),
-            request_sent=self.request_sent,
-            client_close=self._closes,
+            self.framing.why_close, head.status, head.version, connection, self.request_sent, self._closes
         )
 
     # Failing

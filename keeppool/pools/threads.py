@@ -137,7 +137,6 @@ class PoolManager:
         url: str,
         fields: FieldBlock,
         body: RequestBody | None = None,
-        *,
         timeout: Timeout | None = None,
         stream: bool = False,
         override: HostConfig | None = None,

@@ -37,7 +37,7 @@ class Striker:
         return self
 
     def is_leaving_lock(self, frame):
-        """Tell the second event of a `with` line: no signal is handled between its block's end and the lock's release."""
+        """Tell the second event of a `with` line: no signal is handled between a block's end and the lock's release."""
         if not linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with "):
             return False
         place = (id(frame), frame.f_lineno)
