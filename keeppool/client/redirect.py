@@ -88,14 +88,19 @@ def method_after(status: int, method: bytes) -> bytes:
     return b"GET" if status == 301 and method == b"POST" else method
 
 
-def left_of(limit: Timeout | None, used: float) -> Timeout | None:
+def left_of(limit: Timeout | None, total: float | None, used: float) -> Timeout | None:
     """Take the seconds a call has used off its total timeout: that is meant for the whole chain.
+
+    Args:
+        limit: The waits of the next request; `None` leaves them to its host's configuration.
+        total: Seconds the whole call may take, `None` for no limit.
+        used: Seconds it has taken so far.
 
     Raises:
         TotalTimeout: Nothing is left.
     """
-    if limit is None or limit.total is None:
+    if total is not None and used >= total:
+        raise TotalTimeout(f"following redirects took longer than {total:g} s", limit=total)
+    if limit is None or total is None:
         return limit
-    if used >= limit.total:
-        raise TotalTimeout(f"following redirects took longer than {limit.total} s", limit=limit.total)
-    return replace(limit, total=limit.total - used)
+    return replace(limit, total=total - used)

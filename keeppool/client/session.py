@@ -263,13 +263,13 @@ class Session(Verbs):
             except InvalidRequest:
                 raise  # The caller's mistake: another try would only repeat it.
             except KeepPoolError as error:
-                timeout = limit or self._configured_timeout(request, override)
+                timeout = limit or self.pool.timeout_for(request.address.sent, override)
                 pause = tries.after_error(error, timeout.total)
                 if pause is None:
                     raise
                 rewind(request, error=error)
             else:
-                timeout = limit or self._configured_timeout(request, override)
+                timeout = limit or self.pool.timeout_for(request.address.sent, override)
                 pause = tries.after_answer(answer, timeout.total)
                 if pause is None:
                     return answer
@@ -277,9 +277,6 @@ class Session(Verbs):
                 rewind(request, answer=answer)
             tries.wait(pause)
             left = timeout if timeout.total is None else replace(timeout, total=tries.left_of(timeout.total))
-
-    def _configured_timeout(self, request: Request, override: HostConfig | None) -> Timeout:
-        return self.pool._locate(request.address.sent, override).route.timeout
 
     def _follow(
         self,
@@ -297,6 +294,7 @@ class Session(Verbs):
                 followed; its connection is free.
         """
         history: list[Response] = []
+        total = (limit or self.pool.timeout_for(answer.request.address.sent, override)).total
         if began is None:
             began = answer.raw.started_at
         while (location := redirect.location_of(answer.raw.head)) is not None:
@@ -307,7 +305,12 @@ class Session(Verbs):
                 request = redirect.next_request(answer.request, answer.status_code, location)
                 if request.payload is not None:
                     request.payload.rewind()
-                left = redirect.left_of(limit, clock() - began)
+                left = redirect.left_of(limit, total, clock() - began)
+                if left is None and total is not None:
+                    # A total that was configured, not passed, is meant for the whole call too; the other waits stay
+                    # each host's own.
+                    own = self.pool.timeout_for(request.address.sent, override)
+                    left = redirect.left_of(own, total, clock() - began)
             except KeepPoolError as error:
                 error.request, error.response = answer.request, answer
                 raise

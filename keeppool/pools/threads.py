@@ -170,6 +170,18 @@ class PoolManager:
             raise
         return response
 
+    def timeout_for(self, url: str, host: HostConfig | None = None) -> Timeout:
+        """Tell which waits hold for a request to this URL that brings none of its own.
+
+        Args:
+            url: As for `request`.
+            host: As for `request`.
+
+        Raises:
+            InvalidURL: As for `request`.
+        """
+        return self._locate(url, host).route.timeout
+
     def stats(self) -> Stats:
         """Take a snapshot of all gauges and counters, at one moment."""
         return self._pool.stats()

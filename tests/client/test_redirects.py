@@ -10,7 +10,7 @@ from answers import elsewhere
 import keeppool
 from keeppool.client.redirect import left_of, method_after
 from keeppool.errors import InvalidSchema, InvalidURL, TooManyRedirects, TotalTimeout, UnrewindableBodyError
-from keeppool.testing import Answer
+from keeppool.testing import Answer, Manners
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE")
 
@@ -166,12 +166,12 @@ def test_a_redirect_to_nowhere_is_an_error_with_the_response(answering, session,
 
 def test_a_total_timeout_is_meant_for_the_whole_chain():
     limit = keeppool.Timeout(total=50, read=7)
-    assert left_of(limit, 20.0) == keeppool.Timeout(total=30, read=7)
+    assert left_of(limit, 50.0, 20.0) == keeppool.Timeout(total=30, read=7)
     with pytest.raises(TotalTimeout) as caught:
-        left_of(limit, 50.0)
+        left_of(limit, 50.0, 50.0)
     assert caught.value.limit == 50
-    assert left_of(None, 99.0) is None
-    assert left_of(keeppool.Timeout(), 99.0) == keeppool.Timeout()
+    assert left_of(None, None, 99.0) is None
+    assert left_of(keeppool.Timeout(), None, 99.0) == keeppool.Timeout()
 
 
 def test_a_total_timeout_ends_a_chain_that_would_never_end(answering, session):
@@ -223,3 +223,10 @@ def test_a_location_in_utf_8_is_quoted(answering, session):
     site = answering({"/a": elsewhere(302, "/gr\u00c3\u00bc\u00c3\u009f e")})
     assert session.get(f"{site.url}/a").url == f"{site.url}/gr%C3%BC%C3%9F%20e"
     assert site.log[-1].target == "/gr%C3%BC%C3%9F%20e"
+
+
+def test_a_configured_total_timeout_bounds_the_whole_chain_of_redirects(sites):
+    """Each hop alone would be in time."""
+    site = sites.add(Manners(delay_s=0.2))
+    with keeppool.Session(timeout=keeppool.Timeout(total=0.5)) as session, pytest.raises(TotalTimeout):
+        session.get(f"{site.url}/redirect/10")

@@ -556,9 +556,9 @@ def test_the_next_try_gets_what_is_left_of_the_total_timeout():
 class NotingPool(keeppool.PoolManager):
     """Notes the total timeout of each exchange."""
 
-    def exchange(self, *arguments, timeout=None, **options):
+    def exchange(self, method, url, fields, body=None, timeout=None, *more, **options):
         self.__dict__.setdefault("totals", []).append(timeout and timeout.total)
-        return super().exchange(*arguments, timeout=timeout, **options)
+        return super().exchange(method, url, fields, body, timeout, *more, **options)
 
 
 def test_a_redirect_after_a_retry_gets_what_both_have_left(answering):

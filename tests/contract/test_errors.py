@@ -34,6 +34,7 @@ REQUESTS_NAMES = [
     "InvalidURL",
     "JSONDecodeError",
     "MissingSchema",
+    "RetryError",
     "ProxyError",
     "ReadTimeout",
     "RequestException",
