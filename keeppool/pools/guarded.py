@@ -102,9 +102,6 @@ class GuardedPool:
             self._perform()
         if type(got) is Ticket:
             got = self._wait(got, exchange, deadline)
-        elif got.state is _BUSY and self._tell is None and got.stream.probe() is _ALIVE:  # type: ignore[union-attr]
-            # What nearly every request meets, without another call.
-            return got  # type: ignore[return-value]
         return self._make_usable(exchange, got, deadline, fresh)  # type: ignore[arg-type]
 
     def redial(self, exchange: Exchange, deadline: float | None) -> Connection:
@@ -122,7 +119,10 @@ class GuardedPool:
     def _make_usable(
         self, exchange: Exchange, connection: Connection, deadline: float | None, fresh: bool
     ) -> Connection:
-        """Probe an open connection, dial a new one; a dead one is replaced until one is alive."""
+        """Probe an open connection, dial a new one; a dead one is replaced until one is alive.
+
+        Each is probed once: over TLS the probe reads, so a second one would find nothing where the first found an end.
+        """
         while connection.state is _BUSY:
             liveness = connection.stream.probe()
             if liveness is _ALIVE:

@@ -59,6 +59,11 @@ class ThreadLease:
         exchange.received += len(data)
         return data
 
+    def receive_now(self, size: int) -> bytes | None:
+        """Read what has arrived already, up to `size` bytes; `None` if nothing has, none means the server closed."""
+        data: bytes | None = self._stream.recv_now(size)
+        return data
+
     def finish(self, body: BodyReader) -> None:
         """Give the connection back: the body has ended as its framing said."""
         exchange = self._exchange

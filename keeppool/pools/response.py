@@ -37,6 +37,9 @@ class Lease(Protocol):
     def receive(self, size: int) -> bytes:
         """Read up to `size` bytes; none means the server closed."""
 
+    def receive_now(self, size: int) -> bytes | None:
+        """Read what has arrived already; `None` if nothing has, none means the server closed."""
+
     def finish(self, body: BodyReader) -> None:
         """Give the connection back: the body has ended as its framing said."""
 
@@ -242,16 +245,34 @@ class Response:
         return self._lease is None and not unread
 
     def close(self) -> None:
-        """Give up the rest of the body. The connection is closed unless the body had ended. Safe to repeat.
+        """Give up the rest of the body. Safe to repeat.
 
-        A body that was read whole, by `data` or without `stream`, stays.
+        The connection is closed, unless the rest is small and has arrived already: then it is read away and the
+        connection kept. Nothing is waited for. A body that was read whole, by `data` or without `stream`, stays.
         """
         if self._first or len(self._buffer) > self._offset:
             self._is_given_up = self._is_given_up or self._data is None
         self._buffer, self._first, self._offset = b"", b"", 0
-        if self._lease is not None:
+        if self._lease is not None and not self._read_away(self._lease):
             lease, self._lease = self._lease, None
             lease.discard()
+
+    def _read_away(self, lease: Lease) -> bool:
+        """Read the rest off the connection if that takes no waiting; True if the connection was given back."""
+        taken, body = 0, self._body
+        try:
+            while not body.complete and taken < DRAIN_SIZE and (body.remaining or 0) <= DRAIN_SIZE:
+                data = lease.receive_now(DRAIN_SIZE if body.remaining is None else body.remaining)
+                if not data:
+                    return False
+                taken += len(data)
+                body.feed(data)
+        except OSError:
+            return False
+        if body.complete:
+            self._is_given_up = self._is_given_up or self._data is None
+            self._finish()
+        return body.complete
 
     release_conn = close
 

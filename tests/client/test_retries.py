@@ -500,11 +500,17 @@ def test_an_interrupted_pause_ends_the_call(answering, session):
 def test_ctrl_c_ends_a_real_pause(answering):
     site = answering({"/": refusals(99, ("Retry-After", "3600"))})
     program = f"import keeppool; keeppool.get('{site.url}/', retries=1)"
-    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Jobs in the background are started with SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as child:
         assert site.wait_for(lambda: site.requests == 1, 60)
         child.send_signal(signal.SIGINT)
         _, said = child.communicate(timeout=60)
-    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert said.rstrip().endswith("KeyboardInterrupt"), said
 
 
 # The total timeout

@@ -24,7 +24,7 @@ KNOWN = sorted((Path(__file__).parent / "known").glob("*.toml"))
 SMALL = [("pool", "\nMOST_OVERTAKES = 8\n", "\nMOST_OVERTAKES = 1\n")]
 SMALL += [(module, "\nSLACK = 64\n", "\nSLACK = 0\n") for module in ("idle", "waiting")]
 #: Random walks of 50 steps after which a bug counts as unnoticed.
-MOST_WALKS = 1000
+MOST_WALKS = 5000
 
 
 @pytest.fixture

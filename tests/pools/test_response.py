@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import threading
 
 import pytest
 
@@ -180,3 +181,39 @@ def test_a_whole_response_keeps_its_data_when_closed_or_read(pool, site):
     response.close()
     assert response.read() == b""
     assert response.data == BODY
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_small_rest_that_has_arrived_does_not_cost_the_connection(pool, framing):
+    """`close` reads it away, without waiting for anything."""
+    arrived = threading.Event()
+    head = {"length": b"Content-Length: 40", "chunked": b"Transfer-Encoding: chunked"}[framing]
+    body = {"length": b"x" * 40, "chunked": b"28\r\n" + b"x" * 40 + b"\r\n0\r\n\r\n"}[framing]
+
+    def serve(connection):
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n")
+        connection.wait(headed)
+        connection.send(body)
+        arrived.set()
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    headed = threading.Event()
+    with ScriptedServer(serve) as server:
+        response = pool.request("GET", server.url, stream=True)
+        headed.set()
+        assert arrived.wait(5)
+        response.close()
+        assert pool.stats().idle == 1
+        with pytest.raises(errors.StreamConsumedError):
+            _ = response.data
+        assert pool.request("GET", server.url).data == b"ok"
+        assert len(server.connections) == 1
+
+
+def test_a_rest_that_has_not_arrived_is_not_waited_for(pool):
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n"
+    with ScriptedServer([RawConnection.read_request, head, RawConnection.read_until_closed]) as server:
+        pool.request("GET", server.url, stream=True).close()
+    assert pool.stats().closed_by[Why.BODY_UNREAD] == 1
