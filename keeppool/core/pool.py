@@ -135,7 +135,8 @@ class PoolState:
         `connection.read_at` is up to date. A caller of its own host takes the connection, unless an older one of
         another host has been passed over often enough; else it goes on the shelf.
         """
-        del connection.host.busy[connection]
+        # Not `del`: an interrupt may have ended an earlier try right here, and whoever cleans up after it comes again.
+        connection.host.busy.pop(connection, None)
         if why is None:
             why = self._why_spent(connection, now)
         if why is not None:
