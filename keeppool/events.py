@@ -51,12 +51,8 @@ class Why(enum.Enum):
     SWITCHED = "switched"
     #: The exchange on it failed.
     EXCHANGE_FAILED = "exchange_failed"
-    #: It could not be opened.
-    CONNECT_FAILED = "connect_failed"
     #: The pool was closed.
     POOL_CLOSED = "pool_closed"
-    #: Inherited from the parent process by fork.
-    FORKED = "forked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,8 +241,7 @@ class _Counts:
                 self.peak_open = max(self.peak_open, self.open)
             case ConnectionClosed():
                 self.closed_by[event.why] = self.closed_by.get(event.why, 0) + 1
-                # The one reason to close a connection that never was open.
-                self.open -= event.why is not Why.CONNECT_FAILED
+                self.open -= 1
             case ConnectFailed():
                 self.connect_failed += 1
             case RequestResent():

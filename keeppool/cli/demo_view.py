@@ -73,11 +73,7 @@ class View:
         hosts = Table.grid(padding=(0, 2))
         for host in self._round.hosts:
             hosts.add_row(*self._line(host, stats.hosts.get(host.site.url, HostStats())))
-        signs = self._signs
-        legend = Text(
-            f"{signs.busy} busy  {signs.idle} idle  {signs.connecting} being opened  {signs.free} free", "dim"
-        )
-        return Group(top, "", hosts, "", legend)
+        return Group(top, "", hosts, "", self._legend())
 
     def _legend(self) -> Text:
         signs = self._signs

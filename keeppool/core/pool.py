@@ -10,6 +10,8 @@ Invariants, checked after every step by the tests' state machine:
     3. A caller waits only if its host, its proxy or the pool is full and nothing idle could be closed to make room.
     4. A ticket ends exactly once: served, failed or abandoned.
 
+The file is long for this house, because all that changes the tables stands here and nowhere else.
+
 Every fact costs O(1), but for the logarithm of the hosts that wait for the total at that moment.
 
 Knows: numbers, records, reasons.

@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import sys
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -90,7 +91,7 @@ class Decoder:
                 raise ContentDecodingError(f"the {stage.coding} data stops short of its end", coding=stage.coding)
 
 
-class _Stage:
+class _Stage(ABC):
     """One coding. `_decode` is given all input not yet used, and says what of it is left in `_held`."""
 
     __slots__ = ("_held", "ended", "pending", "started")
@@ -120,8 +121,9 @@ class _Stage:
     def _errors(self) -> type[Exception]:
         return zlib.error
 
+    @abstractmethod
     def _decode(self, data: bytes, limit: int) -> bytes:
-        raise NotImplementedError
+        """Decode what can be, up to `limit` bytes."""
 
 
 class _Inflating(_Stage):

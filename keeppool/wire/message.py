@@ -113,11 +113,6 @@ class LengthBody:
         self.rest += data[left:]
         return data[:left]
 
-    def took(self, count: int) -> None:
-        """Note that `count` bytes of the body, at most `remaining`, were read past this reader into a buffer."""
-        self.remaining -= count
-        self.complete = not self.remaining
-
     def eof(self) -> None:
         """Raise IncompleteBody if bytes are missing."""
         if self.remaining:
