@@ -107,7 +107,7 @@ def _reasons(closed_by: Mapping[Why, int]) -> dict[str, int]:
 
 def _share(totals: Mapping[str, int]) -> str:
     handed_out = totals["opened"] + totals["reused"]
-    return f"{100 * totals['reused'] / handed_out:.0f}%" if handed_out else "none"
+    return f"{100 * totals['reused'] / handed_out:.0f}%" if handed_out else "0%"
 
 
 def _host_table(outcome: Outcome) -> Table:
