@@ -13,11 +13,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic, Self, TypeVar
 
+from keeppool.cli.endings import end_if_asked
+
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
 #: What a thread hands in when it goes.
 _GONE: Final = object()
+
+#: Seconds after which a wait for results looks up: short for a person who has pressed Ctrl-C, long for a machine.
+_LOOK_UP: Final = 0.2
 
 
 class Crew(Generic[_Job, _Result]):
@@ -51,7 +56,7 @@ class Crew(Generic[_Job, _Result]):
             thread.start()
         at_work = len(self._threads)
         while at_work:
-            result = self._results.get()
+            result = self._next_result()
             if result is _GONE:
                 at_work -= 1
             elif isinstance(result, _Raised):
@@ -60,6 +65,15 @@ class Crew(Generic[_Job, _Result]):
                 yield result  # type: ignore[misc]  # the queue holds what `work` made, and the two kinds above
         for thread in self._threads:
             thread.join()
+
+    def _next_result(self) -> object:
+        """Wait for a result, and look up once in a while whether the wait is to end."""
+        while True:
+            end_if_asked()
+            try:
+                return self._results.get(timeout=_LOOK_UP)
+            except queue.Empty:
+                continue
 
     def _serve(self) -> None:
         try:

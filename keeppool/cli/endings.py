@@ -44,9 +44,11 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
         yield
         return
+    _asked.clear()
     signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
+        end_if_asked()
     finally:
         if signal.getsignal(signal.SIGINT) is _interrupt:
             signal.signal(signal.SIGINT, before)
@@ -60,6 +62,19 @@ def silence() -> None:
     os.close(nowhere)
 
 
+def end_if_asked() -> None:
+    """Raise KeyboardInterrupt again if the first one was lost.
+
+    Python ignores what is raised in a finalizer or a weak reference's callback, and Ctrl-C may come just there.
+    """
+    if _asked.is_set():
+        raise KeyboardInterrupt
+
+
+_asked = threading.Event()
+
+
 def _interrupt(_: int, __: FrameType | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _asked.set()
     raise KeyboardInterrupt

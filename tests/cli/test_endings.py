@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import weakref
 
 import pytest
 
+from keeppool.cli.endings import interruptible
 from keeppool.testing import Site, Sites
 
 
@@ -82,3 +84,27 @@ def test_version(run):
     import keeppool
 
     assert run("--version") == (0, f"keeppool {keeppool.__version__}\n", "")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_ctrl_c_that_python_swallows_ends_the_command_all_the_same():
+    """Python ignores what is raised in a weak reference's callback, and a signal may come just there."""
+
+    class Thing:
+        pass
+
+    def lose_a_ctrl_c():
+        thing = Thing()
+        callback = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+        del thing
+        assert callback() is None
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            lose_a_ctrl_c()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+        with interruptible():  # forgets it, for the tests that follow
+            pass
