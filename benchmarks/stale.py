@@ -10,6 +10,11 @@ sent to an idle connection is no answer to the request that came after it.
 
 Every cell has a server and a client of its own; several run at a time. A peer that is not installed is left out, and a
 line says so.
+
+Read the hint rows with this in mind: their servers close a little after the end they have stated (20 ms for `max`,
+100 ms for `timeout`), answer nothing that comes in between, and the pauses lie on the deadlines. Where a server's FIN
+leaves exactly at the stated end, clients that look at the socket first see it and those rows are zeros for them too.
+`lost` counts by keeppool's own record of what it had sent.
 """
 
 from __future__ import annotations
