@@ -15,9 +15,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from keeppool import errors, events, presets
+    from keeppool.client import auth
     from keeppool.client.api import delete, get, head, options, patch, post, put, request
+    from keeppool.client.codes import codes
+    from keeppool.client.prepared import PreparedRequest
+    from keeppool.client.request import Request
     from keeppool.client.response import Response
     from keeppool.client.session import Session
+    from keeppool.client.transport import BaseAdapter, HTTPAdapter
     from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
     from keeppool.config_file import load_config
     from keeppool.core.habits import Survey
@@ -30,6 +35,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "Session": "keeppool.client.session",
     "Response": "keeppool.client.response",
+    "Request": "keeppool.client.request",
+    "PreparedRequest": "keeppool.client.prepared",
+    "BaseAdapter": "keeppool.client.transport",
+    "HTTPAdapter": "keeppool.client.transport",
+    "codes": "keeppool.client.codes",
     "PoolManager": "keeppool.pools.threads",
     "Limits": "keeppool.config",
     "Timeout": "keeppool.config",
@@ -46,21 +56,32 @@ _HOMES = {
         "keeppool.client.api",
     ),
 }
-_MODULES = ("errors", "events", "presets")
+_MODULES = {
+    "auth": "keeppool.client.auth",
+    "errors": "keeppool.errors",
+    "events": "keeppool.events",
+    "presets": "keeppool.presets",
+}
 
 __all__ = [
     "INHERIT",
+    "BaseAdapter",
     "Config",
+    "HTTPAdapter",
     "HostConfig",
     "HostLedger",
     "Limits",
     "PoolManager",
+    "PreparedRequest",
+    "Request",
     "Response",
     "Session",
     "Stats",
     "Survey",
     "Timeout",
     "__version__",
+    "auth",
+    "codes",
     "delete",
     "errors",
     "events",
@@ -79,7 +100,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in _MODULES:
-        return import_module(f"keeppool.{name}")
+        return import_module(_MODULES[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'keeppool' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +23,18 @@ from live import servers
 
 from keeppool.testing import Recorder, Sites, recorded_events
 
+#: What a machine's environment may say, and a test has to say itself.
+FROM_OUTSIDE = re.compile(
+    r"(http|https|all|no)_proxy|request_method|netrc|.*ca_bundle|ssl_cert_(file|dir)", re.IGNORECASE
+)
+
 STARTED = pytest.StashKey[list[servers.RealServer]]()
+
+
+def pytest_configure() -> None:
+    """Run with an environment that says nothing, here and in the programs that tests start."""
+    for name in filter(FROM_OUTSIDE.fullmatch, list(os.environ)):
+        del os.environ[name]
 
 
 @pytest.fixture

@@ -14,21 +14,22 @@ Thread safety: any thread.
 from __future__ import annotations
 
 import atexit
+from typing import Any
 
-from keeppool.client.response import Response
 from keeppool.client.session import Session
 
 
 class SharedSession(Session):
     """The session behind the functions. It forgets cookies with each call."""
 
-    def _keep_cookies(self, answer: Response) -> None:
+    def keep_cookies(self, answer: Any) -> None:
+        """Keep an answer's cookies for the rest of its call alone."""
         from keeppool.client.cookies import CookieJar, keep_cookies
 
         request = answer.request
-        if request.cookies is None:
-            request.cookies = CookieJar()
-        keep_cookies(request.cookies, request, answer.raw.head)
+        if request.jar is None:
+            request.jar = CookieJar()
+        keep_cookies(request.jar, request, answer.raw.head)
 
     def __reduce__(self) -> str:
         # Functions can be pickled, so their session can: another process has one of its own.

@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import http.cookiejar
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from http.cookiejar import Cookie
 from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from keeppool.client.request import Request, joined
+from keeppool.client.prepared import PreparedRequest
 from keeppool.errors import InvalidHeader, InvalidRequest
 from keeppool.wire.fields import field_block
 from keeppool.wire.head import ResponseHead
 
 _Jar = TypeVar("_Jar", bound="CookieJar")
 CookiesArgument = Mapping[str, str] | http.cookiejar.CookieJar
+
+
+class CookieConflictError(LookupError, RuntimeError):
+    """A name by which several cookies are known."""
 
 
 class CookieJar(http.cookiejar.CookieJar):
@@ -35,6 +39,13 @@ class CookieJar(http.cookiejar.CookieJar):
 
     Thread safety: any thread.
     """
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CookieJar | dict):
+            return NotImplemented
+        return dict(self.items()) == dict(other.items())
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __bool__(self) -> bool:
         return next(iter(self), None) is not None
@@ -58,7 +69,7 @@ class CookieJar(http.cookiejar.CookieJar):
         """Return the value of the cookie called `name`, or `default`.
 
         Raises:
-            LookupError: Several domains or paths have one: say which.
+            CookieConflictError: Several domains or paths have one: say which.
         """
         try:
             return self._one(name, domain, path).value
@@ -108,6 +119,54 @@ class CookieJar(http.cookiejar.CookieJar):
         """Return names and values."""
         return [(cookie.name, cookie.value) for cookie in self]
 
+    def pop(self, name: str, *default: str | None) -> str | None:
+        """Take a cookie out and return its value, or `default` if there is none.
+
+        Raises:
+            KeyError: There is none, and no `default`.
+            CookieConflictError: There are several.
+        """
+        if default and name not in self:
+            return default[0]
+        value = self[name]
+        del self[name]
+        return value
+
+    def iterkeys(self) -> Iterator[str]:
+        """Go through the names."""
+        return iter(self.keys())
+
+    def itervalues(self) -> Iterator[str | None]:
+        """Go through the values."""
+        return iter(self.values())
+
+    def iteritems(self) -> Iterator[tuple[str, str | None]]:
+        """Go through names and values."""
+        return iter(self.items())
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        """Keep a cookie. Quotes that a server has escaped inside a quoted value are taken out, as requests does."""
+        value = cookie.value
+        if value is not None and value.startswith('"') and value.endswith('"'):
+            cookie.value = value.replace('\\"', "")
+        super().set_cookie(cookie)
+
+    def list_domains(self) -> list[str]:
+        """Return the domains that have a cookie, each once."""
+        return list(dict.fromkeys(cookie.domain for cookie in self))
+
+    def list_paths(self) -> list[str]:
+        """Return the paths that have a cookie, each once."""
+        return list(dict.fromkeys(cookie.path for cookie in self))
+
+    def multiple_domains(self) -> bool:
+        """Tell whether there are cookies of more than one domain."""
+        return len([domain for domain in self.list_domains() if domain]) > 1
+
+    def get_policy(self) -> http.cookiejar.CookiePolicy:
+        """Return what decides which cookies are taken and sent; `set_policy` replaces it."""
+        return _policy_of(self)
+
     def get_dict(self, domain: str | None = None, path: str | None = None) -> dict[str, str | None]:
         """Return names and values as a dictionary, those of one domain or path if given."""
         return {cookie.name: cookie.value for cookie in self if _is_at(cookie, domain, path)}
@@ -129,7 +188,7 @@ class CookieJar(http.cookiejar.CookieJar):
             raise KeyError(name)
         if len(found) > 1:
             where = ", ".join(f"{cookie.domain}{cookie.path}" for cookie in found)
-            raise LookupError(f"{len(found)} cookies are called {name!r} ({where}): say domain= or path=")
+            raise CookieConflictError(f"{len(found)} cookies are called {name!r} ({where}): say domain= or path=")
         return found[0]
 
     def _remove(self, name: str, domain: str | None, path: str | None) -> None:
@@ -169,16 +228,16 @@ def jar_of(cookies: CookiesArgument) -> CookieJar:
     return jar
 
 
-def with_cookies(request: Request, jar: http.cookiejar.CookieJar | None) -> Request:
+def with_cookies(request: PreparedRequest, jar: http.cookiejar.CookieJar | None) -> PreparedRequest:
     """Add the Cookie header that a session's jar and the call's own cookies make; a Cookie header given stays.
 
     Source: RFC 6265 §5.4.
     """
     if b"cookie" in request.fields.names:
         return request
-    if request.cookies is not None:
+    if request.jar is not None:
         both = CookieJar() if jar is None else _copy_of(jar, CookieJar)
-        both.update(request.cookies)
+        both.update(request.jar)
         jar = both
     if jar is None:
         return request
@@ -186,10 +245,10 @@ def with_cookies(request: Request, jar: http.cookiejar.CookieJar | None) -> Requ
     jar.add_cookie_header(cast("Any", asked))
     if asked.cookie is None:
         return request
-    return request.with_fields(joined(request.fields, field_block([("Cookie", asked.cookie)])))
+    return request.with_fields(request.fields.joined(field_block([("Cookie", asked.cookie)])))
 
 
-def keep_cookies(jar: http.cookiejar.CookieJar, request: Request, head: ResponseHead) -> None:
+def keep_cookies(jar: http.cookiejar.CookieJar, request: PreparedRequest, head: ResponseHead) -> None:
     """Put into `jar` what an answer's Set-Cookie fields say, as far as the jar's policy takes it.
 
     Source: RFC 6265 §5.2, §5.3.
@@ -206,10 +265,14 @@ def without_strays(jar: http.cookiejar.CookieJar) -> CookieJar:
     return kept
 
 
+# By its methods it is one, but for iteration; requests' jar is one by inheritance.
+MutableMapping.register(CookieJar)
+
+
 class _Asked:
     """A request as http.cookiejar wants to see it (the part of urllib.request.Request that it uses)."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: PreparedRequest) -> None:
         parts = urlsplit(request.address.sent)
         self.type = parts.scheme
         # A Host header given by hand names the site that is meant, whatever address is dialled.
@@ -248,10 +311,15 @@ class _Answered:
 
 
 def _copy_of(jar: http.cookiejar.CookieJar, kind: type[_Jar]) -> _Jar:
-    # http.cookiejar has no getter for the policy it was given.
-    made = kind(cast("Any", jar)._policy)
+    made = kind(_policy_of(jar))
     made.update(jar)
     return made
+
+
+def _policy_of(jar: http.cookiejar.CookieJar) -> http.cookiejar.CookiePolicy:
+    # http.cookiejar has no getter for the policy it was given.
+    policy: http.cookiejar.CookiePolicy = cast("Any", jar)._policy
+    return policy
 
 
 def _is_at(cookie: Cookie, domain: str | None, path: str | None) -> bool:

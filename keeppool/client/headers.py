@@ -74,6 +74,11 @@ class Headers(MutableMapping[str, HeaderValue]):
     def __setstate__(self, state: tuple[tuple[str, HeaderValue], ...]) -> None:
         Headers.__init__(self, state)
 
+    @property
+    def revision(self) -> object:
+        """An object that is another one after each change."""
+        return self._revision
+
     def copy(self) -> Headers:
         """Make an independent mapping of the same fields."""
         return Headers(self.pairs())

@@ -11,23 +11,23 @@ from __future__ import annotations
 
 import base64
 import json as json_module
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from keeppool.client.headers import Headers, HeadersArgument, merged
-from keeppool.client.request import Request, joined, without
+from keeppool.client.prepared import PreparedRequest
 from keeppool.client.urls import Address, quoted_query, with_query
 from keeppool.errors import InvalidBody, InvalidJSONError, InvalidRequest
 from keeppool.pools.request import prepare_body
-from keeppool.wire.fields import FieldBlock, field_block
+from keeppool.wire.fields import field_block
 
 Pairs = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
 ParamsArgument = Pairs | str | bytes | None
-AuthArgument = tuple[str | bytes, str | bytes] | None
+AuthArgument = tuple[str | bytes, str | bytes] | Callable[[Any], object] | None
 
-_FORM: Final = field_block([("Content-Type", "application/x-www-form-urlencoded")])
-_JSON: Final = field_block([("Content-Type", "application/json")])
+_FORM: Final = b"application/x-www-form-urlencoded"
+_JSON: Final = b"application/json"
 _AUTHORIZATION: Final = frozenset((b"authorization",))
 
 
@@ -40,33 +40,58 @@ def prepare(
     params: ParamsArgument,
     data: Any,
     json: Any,
-    auth: AuthArgument,
-) -> Request:
-    """Make the request that a call describes, cookies apart.
+    files: Any = None,
+) -> PreparedRequest:
+    """Make the request that a call describes, cookies and authentication apart.
 
     Args:
         method: As it goes on the wire.
-        address: The call's URL, parsed. Credentials in it are used where `auth` is not given.
+        address: The call's URL, parsed.
         session_headers: What every request of the session carries.
         headers: The call's own fields; they win, and `None` as a value removes the session's.
         session_params: Query parameters of every request.
         params: The call's own; they win by name. Text or bytes stand alone, without the session's.
         data: A mapping or list of pairs is sent as a form; anything else as it is.
-        json: Sent as JSON where `data` is empty.
-        auth: (user, password) for Basic authentication; wins over a header.
+        json: Sent as JSON where `data` is empty and there are no files.
+        files: Sent as a multipart form, together with the fields in `data`.
 
     Raises:
         InvalidRequest: One of its children, or itself: something cannot be put into HTTP. Nothing was sent.
     """
     block = session_headers.block() if headers is None else field_block(merged(session_headers, headers))
-    body, content_type = encoded_body(data, json)
+    body, content_type = encoded_body(data, json, files)
     if content_type is not None and b"content-type" not in block.names:
-        block = joined(block, content_type)
-    credentials = auth if auth is not None else address.credentials
-    if credentials is not None:
-        block = joined(without(block, _AUTHORIZATION), field_block([("Authorization", basic(credentials))]))
+        block = block.joined(field_block([("Content-Type", content_type)]))
     target = with_query(address, encoded_query(session_params, params))
-    return Request(method, target, block, prepare_body(body, block, method), body)
+    return PreparedRequest(method, target, block, prepare_body(body, block, method), body)
+
+
+def authenticated(request: PreparedRequest, auth: AuthArgument) -> PreparedRequest:
+    """Let a scheme sign a request; a pair of user and password is the scheme Basic.
+
+    Raises:
+        InvalidRequest: `auth` is neither a pair nor can it be called, or user or password are no text.
+    """
+    if isinstance(auth, (tuple, list)):
+        fields = request.fields.without(_AUTHORIZATION)
+        return request.with_fields(fields.joined(field_block([("Authorization", basic(auth))])))
+    request.prepare_auth(auth)
+    return request
+
+
+def scheme_of(auth: AuthArgument) -> Callable[[PreparedRequest], object] | None:
+    """Read the forms `auth` takes; `None` for none.
+
+    Raises:
+        InvalidRequest: It is neither a pair nor can it be called.
+    """
+    if isinstance(auth, (tuple, list)) and len(auth) == 2:
+        from keeppool.client.auth import HTTPBasicAuth
+
+        return HTTPBasicAuth(*auth)
+    if auth is not None and not callable(auth):
+        raise InvalidRequest(f"auth must be a (user, password) pair or a function, not {type(auth).__name__}")
+    return auth
 
 
 def encoded_query(session_params: ParamsArgument, params: ParamsArgument) -> str:
@@ -84,23 +109,28 @@ def encoded_query(session_params: ParamsArgument, params: ParamsArgument) -> str
     return _form("params", [pair for pair in _items("params", session_params) if pair[0] not in named] + own)
 
 
-def encoded_body(data: Any, json: Any) -> tuple[Any, FieldBlock | None]:
-    """Turn `data` and `json` into what is sent and the field that says what it is.
+def encoded_body(data: Any, json: Any, files: Any = None) -> tuple[Any, bytes | None]:
+    """Turn `data`, `json` and `files` into what is sent and what it is.
 
     Returns:
-        The body and its Content-Type; `None` for either where there is none.
+        The body and its media type; `None` for either where there is none.
 
     Raises:
         InvalidJSONError: `json` is not representable in JSON; that holds for NaN and the infinities too.
-        InvalidBody: `data` is a list without pairs in it.
+        InvalidBody: `data` is a list without pairs in it, or `files` is in none of the forms it may have.
     """
+    if files:
+        from keeppool.client.multipart import encode_files
+
+        body, content_type = encode_files(data, files)
+        return body, content_type.encode("latin-1")
     # requests' rule, callers rely on it: whatever is false (an empty form, "") means no data.
     if not data:
         return (None, None) if json is None else (_dumped(json), _JSON)
     if not isinstance(data, (Mapping, list, tuple)):
         return data, None
     try:
-        return _form("data", _items("data", data)).encode("ascii"), _FORM
+        return _form("data", _items("data", data)), _FORM
     except InvalidRequest as error:
         raise InvalidBody(str(error)) from error
 

@@ -12,13 +12,12 @@ Source: RFC 9110 §15.4 (redirection), §10.2.2 (Location); for what browsers do
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from keeppool.client.request import Request, without
-from keeppool.client.urls import is_same_origin, resolved
+from keeppool.client.prepared import PreparedRequest
+from keeppool.client.urls import is_same_origin, resolved, text_of_field
 from keeppool.config import Timeout
 from keeppool.errors import TotalTimeout
-from keeppool.wire.head import ResponseHead
 
 #: The statuses that are followed if they say where to. 300 and 304 to 306 are none of them: a choice to make, no
 #: change, and history.
@@ -32,24 +31,36 @@ _OF_THE_BODY: Final = frozenset(
     b"content-length content-type content-encoding content-language content-location transfer-encoding".split()
 )
 #: What is meant for one server only. Cookie is always made anew, from the jar.
-_OF_THE_ORIGIN: Final = frozenset((b"authorization", b"proxy-authorization", b"host"))
+_OF_THE_ORIGIN: Final = frozenset((b"proxy-authorization", b"host"))
+_AUTHORIZATION: Final = frozenset((b"authorization",))
 _COOKIE: Final = frozenset((b"cookie",))
 
 
-def location_of(head: ResponseHead) -> bytes | None:
+def target_of(answer: Any) -> str | None:
     """Return where an answer leads if it is one that is followed, else `None`. An empty Location leads nowhere."""
-    return (head.index.get(b"location") or None) if head.status in STATUSES else None
+    location = answer.headers.get("location") if answer.status_code in STATUSES else None
+    if not location:
+        return None
+    try:
+        return text_of_field(location.encode("latin-1"))
+    except UnicodeEncodeError:  # Set by hand.
+        text: str = location
+        return text
 
 
-def next_request(request: Request, status: int, location: bytes) -> Request:
+def next_request(
+    request: PreparedRequest, status: int, location: str | bytes, method: bytes | None = None
+) -> PreparedRequest:
     """Make the request that a redirect asks for.
 
-    The body is taken along as it is: whoever sends it again rewinds it.
+    The body is taken along as it is: whoever sends it again rewinds it. So is an Authorization field: `unsigned` takes
+    it off.
 
     Args:
         request: The request that was answered.
         status: The answer's status, one of `STATUSES`.
         location: Its Location field.
+        method: The next method, where somebody has decided it; else it follows from the status.
 
     Raises:
         InvalidSchema, InvalidURL: The location leads to nothing that can be requested.
@@ -57,24 +68,35 @@ def next_request(request: Request, status: int, location: bytes) -> Request:
     Source: RFC 9110 §15.4.2 to §15.4.9.
     """
     address = resolved(request.address, location)
-    method = method_after(status, request.verb)
+    method = method or method_after(status, request.verb)
     keeps_body = status in _KEEPS_BODY and method == request.verb
     stays = is_same_origin(request.address, address)
     dropped = _COOKIE | (frozenset() if keeps_body else _OF_THE_BODY) | (frozenset() if stays else _OF_THE_ORIGIN)
-    cookies = request.cookies
-    if cookies is not None and not stays:
+    jar = request.jar
+    if jar is not None and not stays:
         # Imported late: there are cookies, so the module is loaded already.
         from keeppool.client.cookies import without_strays
 
-        cookies = without_strays(cookies)
-    return Request(
+        jar = without_strays(jar)
+    following = PreparedRequest(
         method,
         address,
-        without(request.fields, dropped),
+        request.fields.without(dropped),
         request.payload if keeps_body else None,
         request.body if keeps_body else None,
-        cookies,
+        jar,
     )
+    if request.answer_hooks:
+        following.prepare_hooks(request.hooks)
+    following.auth = request.auth
+    return following
+
+
+def unsigned(request: PreparedRequest) -> PreparedRequest:
+    """Take off what authenticates a request, and the scheme that could do it again."""
+    made = request.with_fields(request.fields.without(_AUTHORIZATION))
+    made.auth = None
+    return made
 
 
 def method_after(status: int, method: bytes) -> bytes:

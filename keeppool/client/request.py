@@ -1,95 +1,89 @@
-"""`Request`: what is sent, and afterwards the record of it in `response.request` and `error.request`.
+"""`Request`: what somebody wants to send, before anything is decided about it.
 
-Knows: its parts, and how to show them as text.
-Does not know: where they come from, and when it is sent.
+Knows: the arguments of a call, by requests' names.
+Does not know: HTTP; `prepare` makes a `PreparedRequest` of it, and a session's `prepare_request` adds what it says.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keeppool.client.headers import Headers
-from keeppool.client.urls import Address
-from keeppool.wire.body import RequestBody
-from keeppool.wire.fields import EMPTY, FieldBlock, field_block
+from keeppool.client.hooks import Hooked, HooksArgument, default_hooks
 
 if TYPE_CHECKING:
-    from http.cookiejar import CookieJar
+    from keeppool.client.cookies import CookiesArgument
+    from keeppool.client.headers import HeadersArgument
+    from keeppool.client.prepare import AuthArgument, ParamsArgument
+    from keeppool.client.prepared import PreparedRequest
 
 
-class Request:
-    """One request. Read it, do not change it: it may be on its way.
+class Request(Hooked):
+    """A request to be, freely changed until it is prepared.
 
-    Pickled, it keeps its body only if that is bytes or text, and no cookies but those in its headers.
+    Args:
+        method: Such as "GET".
+        url: Where to.
+        headers: Its header fields.
+        files: Files for a multipart form, by field name.
+        data: The body, or a form's fields.
+        params: For the query string.
+        auth: A (user, password) pair, or a function from prepared request to prepared request.
+        cookies: Sent besides those of the session.
+        hooks: Functions that see the answer; see `keeppool.client.hooks`.
+        json: Sent as JSON where there is neither `data` nor `files`.
 
-    Attributes:
-        verb: The method as it goes on the wire.
-        address: Where to.
-        fields: The header fields, the body's framing apart.
-        payload: The body, ready to be sent; `None` for none.
-        body: The body as bytes where the client encoded it, else as the caller passed it.
-        cookies: The call's own cookies, which are not the session's.
+    Raises:
+        ValueError: `hooks` names an event there is not.
     """
-
-    __slots__ = ("address", "body", "cookies", "fields", "payload", "verb")
 
     def __init__(
         self,
-        verb: bytes,
-        address: Address,
-        fields: FieldBlock,
-        payload: RequestBody | None = None,
-        body: Any = None,
-        cookies: CookieJar | None = None,
+        method: str | None = None,
+        url: str | bytes | None = None,
+        headers: HeadersArgument | None = None,
+        files: Any = None,
+        data: Any = None,
+        params: ParamsArgument = None,
+        auth: AuthArgument = None,
+        cookies: CookiesArgument | None = None,
+        hooks: HooksArgument = None,
+        json: Any = None,
     ) -> None:
-        self.verb = verb
-        self.address = address
-        self.fields = fields
-        self.payload = payload
-        self.body = body
+        self.method = method
+        self.url = url
+        self.headers = {} if headers is None else headers
+        self.files = [] if files is None else files
+        self.data = [] if data is None else data
+        self.params = {} if params is None else params
+        self.auth = auth
         self.cookies = cookies
+        self.json = json
+        self.hooks = default_hooks()
+        for event, hook in (hooks or {}).items():
+            self.register_hook(event, hook)
 
-    @property
-    def method(self) -> str:
-        """The method."""
-        return self.verb.decode("ascii")
+    def prepare(self) -> PreparedRequest:
+        """Make a prepared request of it, without a session's headers, cookies and parameters.
 
-    @property
-    def url(self) -> str:
-        """The URL, fragment included, credentials not."""
-        return self.address.url
+        Raises:
+            InvalidRequest: One of its children: something cannot be put into HTTP.
+        """
+        from keeppool.client.prepared import PreparedRequest
 
-    @property
-    def headers(self) -> Headers:
-        """The fields this request carried, as a copy; without those the pool adds (Host, Connection)."""
-        framing = EMPTY if self.payload is None else self.payload.framing
-        shown = Headers()
-        for name, value in (*self.fields.pairs, *framing.pairs):
-            text = name.decode("latin-1")
-            shown[text] = f"{shown[text]!s}, {value.decode('latin-1')}" if text in shown else value.decode("latin-1")
-        return shown
-
-    def with_fields(self, fields: FieldBlock) -> Request:
-        """Make the same request with other header fields."""
-        return Request(self.verb, self.address, fields, self.payload, self.body, self.cookies)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        framing = None if self.payload is None else self.payload.framing
-        fields = self.fields if framing is None else joined(self.fields, framing)
-        body = self.body if isinstance(self.body, (bytes, str)) else None
-        return Request, (self.verb, self.address, fields, None, body)
+        made = PreparedRequest()
+        made.prepare(
+            self.method,
+            self.url,
+            self.headers,
+            self.files,
+            self.data,
+            self.params,
+            self.auth,
+            self.cookies,
+            self.hooks,
+            self.json,
+        )
+        return made
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.url}>"
-
-
-def joined(first: FieldBlock, second: FieldBlock) -> FieldBlock:
-    """Put two checked blocks into one without checking again."""
-    return FieldBlock(first.lines + second.lines, first.names | second.names, first.pairs + second.pairs)
-
-
-def without(fields: FieldBlock, names: frozenset[bytes]) -> FieldBlock:
-    """Leave out the fields with one of these names (lower case)."""
-    if names.isdisjoint(fields.names):
-        return fields
-    return field_block([pair for pair in fields.pairs if pair[0].lower() not in names])
+        return f"<Request [{self.method}]>"

@@ -16,19 +16,24 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from keeppool.client import redirect
 from keeppool.client.links import parse_links
-from keeppool.client.request import Request
+from keeppool.client.prepared import PreparedRequest
 from keeppool.client.text import apparent_encoding, decoded, decoded_pieces, lines, stated_encoding
+from keeppool.client.urls import is_same_origin, text_of_field
 from keeppool.errors import HTTPError, JSONDecodeError, StreamConsumedError
+from keeppool.wire.head import ResponseHead
 
 if TYPE_CHECKING:
     from urllib3 import HTTPHeaderDict
 
     from keeppool.client.cookies import CookieJar
-    from keeppool.pools.response import Response as PoolResponse
-    from keeppool.wire.head import ResponseHead
+    from keeppool.client.transport import HTTPAdapter
+    from keeppool.pools.threads import PoolManager
 
 #: Most bytes of one piece where the caller names no size: what the pool reads at a time.
 _PIECE: Final = 65536
+
+#: The head of an answer that nobody has sent.
+_BLANK: Final = ResponseHead((11, 0, ""), [], [], 0)
 
 #: The encoding was neither asked for nor set.
 _UNSET: Final = "?"
@@ -40,43 +45,67 @@ class Response:
     True if it is `ok`. Iterating gives the body in pieces. Leaving its `with` block, or `close`, gives up a body that
     was not read; reading it to its end gives the connection back by itself.
 
-    Attributes:
-        raw: The pool's response; `None` after unpickling.
-        status_code: 200 to 999, or 101.
+    Without arguments it is an answer that nobody has sent, to be filled by hand: tests of programs make such ones.
+
+    Args:
+        raw: The pool's response.
         request: What was sent.
-        history: The redirects that led here, oldest first.
+        stream: The body is left on its way.
+        pool: Where it came from.
+
+    Attributes:
+        raw: The pool's response, or any file that holds the body; `None` after unpickling.
+        status_code: 200 to 999, or 101; 0 for an answer that nobody has sent.
+        request: What was sent.
+        history: The redirects and challenges that led here, oldest first.
 
     Thread safety: one thread at a time.
     """
 
+    # With a dictionary, which costs nothing until somebody hangs something of his own on an answer.
     __slots__ = (
+        "__dict__",
+        "__weakref__",
         "_content",
         "_cookies",
         "_elapsed",
         "_encoding",
         "_head",
         "_headers",
+        "_pool",
+        "_reason",
         "_spent",
         "_streams",
+        "_url",
         "history",
         "raw",
         "request",
         "status_code",
     )
 
-    def __init__(self, raw: PoolResponse, request: Request, stream: bool) -> None:
-        self.raw: PoolResponse = raw
-        self.request = request
-        self._head: ResponseHead = raw.head
-        self.status_code: int = raw.head.status
+    def __init__(
+        self,
+        raw: Any = None,
+        request: PreparedRequest | None = None,
+        stream: bool = False,
+        pool: PoolManager | None = None,
+    ) -> None:
+        self.raw = raw
+        # Whoever fills an answer by hand says what was asked before he looks at it.
+        self.request: PreparedRequest = request  # type: ignore[assignment]
+        self._pool = pool
+        self._head: ResponseHead = _BLANK if raw is None else raw.head
+        self.status_code: int = self._head.status
         self.history: list[Response] = []
-        self._streams = stream
+        self._streams = stream or raw is None
         self._spent = False
-        self._content: bytes | None = None if stream else raw.data
+        self._content: bytes | None = None if self._streams else raw.data
         self._encoding: str | None = _UNSET
-        self._headers: HTTPHeaderDict | None = None
+        self._headers: Any = None
         self._cookies: CookieJar | None = None
         self._elapsed: timedelta | None = None
+        self._reason: str | None = None
+        self._url: str | None = None
 
     # What the head says
 
@@ -84,18 +113,37 @@ class Response:
     def headers(self) -> HTTPHeaderDict:
         """The header fields, found in any case; a repeated field's values are joined by commas."""
         if self._headers is None:
-            self._headers = self.raw.headers
-        return self._headers
+            self._headers = self._made_headers()
+        fields: HTTPHeaderDict = self._headers
+        return fields
+
+    @headers.setter
+    def headers(self, headers: Any) -> None:
+        self._headers = headers
+
+    def _made_headers(self) -> HTTPHeaderDict:
+        from urllib3 import HTTPHeaderDict
+
+        made: HTTPHeaderDict = self.raw.headers if hasattr(self.raw, "headers") else HTTPHeaderDict()
+        return made
 
     @property
     def reason(self) -> str:
         """The reason phrase, perhaps empty."""
-        return self._head.reason
+        return self._head.reason if self._reason is None else self._reason
+
+    @reason.setter
+    def reason(self, reason: str) -> None:
+        self._reason = reason
 
     @property
     def url(self) -> str:
         """The URL that answered, after redirects; with the fragment, without credentials."""
-        return self.request.address.url
+        return self.request.address.url if self._url is None else self._url
+
+    @url.setter
+    def url(self, url: str) -> None:
+        self._url = url
 
     @property
     def ok(self) -> bool:
@@ -105,7 +153,7 @@ class Response:
     @property
     def is_redirect(self) -> bool:
         """True if this answer says where to go instead, in a way that is followed."""
-        return redirect.location_of(self._head) is not None
+        return redirect.target_of(self) is not None
 
     @property
     def is_permanent_redirect(self) -> bool:
@@ -113,21 +161,30 @@ class Response:
         return self.is_redirect and self.status_code in redirect.PERMANENT
 
     @property
-    def next(self) -> Request | None:
+    def next(self) -> PreparedRequest | None:
         """The request that would follow this redirect; `None` if it is none.
 
         Raises:
             InvalidURL: It leads to nothing that can be requested.
         """
-        location = redirect.location_of(self._head)
-        return None if location is None else redirect.next_request(self.request, self.status_code, location)
+        location = redirect.target_of(self)
+        if location is None:
+            return None
+        following = redirect.next_request(self.request, self.status_code, location)
+        stays = is_same_origin(self.request.address, following.address)
+        return following if stays else redirect.unsigned(following)
 
     @property
     def elapsed(self) -> timedelta:
         """Time from the request's start, waiting for a connection included, to the end of the answer's head."""
         if self._elapsed is None:
-            self._elapsed = timedelta(seconds=self.raw.answered_at - self.raw.started_at)
+            sent = self.raw is not None and hasattr(self.raw, "answered_at")
+            self._elapsed = timedelta(seconds=self.raw.answered_at - self.raw.started_at if sent else 0)
         return self._elapsed
+
+    @elapsed.setter
+    def elapsed(self, elapsed: timedelta) -> None:
+        self._elapsed = elapsed
 
     @property
     def cookies(self) -> CookieJar:
@@ -139,10 +196,29 @@ class Response:
             keep_cookies(self._cookies, self.request, self._head)
         return self._cookies
 
+    @cookies.setter
+    def cookies(self, cookies: CookieJar) -> None:
+        self._cookies = cookies
+
     @property
     def links(self) -> dict[str, dict[str, str]]:
         """The Link header, by relation. Source: RFC 8288 §3."""
         return parse_links(self.headers.get("link", ""))
+
+    @property
+    def connection(self) -> HTTPAdapter:
+        """What the request was sent by: its `send` sends another one over the same pool, redirects and cookies apart.
+
+        Authentication schemes that answer a challenge from a hook use it.
+
+        Raises:
+            AttributeError: The answer was unpickled, or made by hand.
+        """
+        from keeppool.client.transport import HTTPAdapter
+
+        if self._pool is None:
+            raise AttributeError("an answer that was unpickled or made by hand has no connection")
+        return HTTPAdapter.over(self._pool)
 
     def raise_for_status(self) -> None:
         """Raise if the status says that it did not work.
@@ -153,10 +229,10 @@ class Response:
         if self.ok:
             return
         side = "client" if self.status_code < 500 else "server"
-        what = f"{self.status_code} {self.reason}".rstrip()
-        raise HTTPError(
-            f"{what} ({side} error) for {self.request.method} {self.url}", response=self, request=self.request
-        )
+        reason = text_of_field(self.reason) if isinstance(self.reason, bytes) else self.reason
+        what = f"{self.status_code} {reason}".rstrip()
+        asked = self.url if self.request is None else f"{self.request.method} {self.url}"
+        raise HTTPError(f"{what} ({side} error) for {asked}", response=self, request=self.request)
 
     # The body
 
@@ -265,13 +341,15 @@ class Response:
         """Read a small rest of an unwanted body so that its connection can be used again; close it if it is large."""
         if self._streams and self._content is None:
             self._spent = True
-            self.raw.drain_conn()
+            if hasattr(self.raw, "drain_conn"):
+                self.raw.drain_conn()
 
     def close(self) -> None:
         """Give up what was not read of the body. Its connection is closed, unless the body had ended."""
         if self._streams and self._content is None:
             self._spent = True
-            self.raw.close()
+            if self.raw is not None:
+                self.raw.close()
 
     def __enter__(self) -> Self:
         return self
@@ -297,37 +375,45 @@ class Response:
             "_spent": self._spent,
             "_headers": self.headers,
             "_elapsed": self.elapsed,
+            "_reason": self._reason,
+            "_url": self._url,
+            "status_code": self.status_code,
             "_encoding": self.encoding,
             "history": self.history,
             "request": self.request,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.raw = None  # type: ignore[assignment]  # nothing of the connection survives
+        # Nothing of the connection survives.
+        self.raw, self._pool = None, None
         self._streams, self._cookies = True, None
         for name, value in state.items():
             setattr(self, name, value)
-        self.status_code = self._head.status
 
     def _read(self) -> bytes:
         if self._spent:
             raise StreamConsumedError("the body was streamed or closed; its content was not kept", response=self)
         # Spent until it is whole: after an error nobody shall take the missing part for the end.
         self._spent = True
-        content = self.raw.data
+        content: bytes = _all_of(self.raw)
         self._spent = False
         return content
 
     def _pieces(self, size: int | None) -> Iterator[bytes]:
         if not self._streams or self._content is not None:
             return _slices(self.content, size)
-        if self._spent and self.raw.closed:
+        if self._spent and getattr(self.raw, "closed", True):
             raise StreamConsumedError("the body was already streamed to its end, or closed", response=self)
         return self._stream(size or _PIECE)
 
     def _stream(self, size: int) -> Iterator[bytes]:
         self._spent = True
-        yield from self.raw.stream(size)
+        if hasattr(self.raw, "stream"):
+            yield from self.raw.stream(size)
+        else:
+            # Any file: an answer filled by hand.
+            while piece := self.raw.read(size):
+                yield piece
 
     def _json_of_bytes(self, options: dict[str, Any]) -> Any:
         """Parse without making text first: `json` tells UTF-8, 16 and 32 apart and takes a byte order mark."""
@@ -335,6 +421,14 @@ class Response:
             return json_module.loads(self.content, **options)
         except UnicodeDecodeError:
             return json_module.loads(self.text, **options)
+
+
+def _all_of(raw: Any) -> bytes:
+    """Read the whole body from a pool's response or any file; an answer that nobody has sent has none."""
+    if raw is None:
+        return None  # type: ignore[return-value]  # as in requests
+    content: bytes = raw.data if hasattr(raw, "data") else raw.read()
+    return content
 
 
 def _slices(content: bytes, size: int | None) -> Iterator[bytes]:

@@ -35,7 +35,7 @@ from keeppool.errors import (
 from keeppool.pools.clock import clock as pools_clock
 
 if TYPE_CHECKING:
-    from keeppool.client.request import Request
+    from keeppool.client.prepared import PreparedRequest
     from keeppool.client.response import Response
 
 #: What no waiting mends: the pool stays closed, the time has passed, the caller's body has the length it has.
@@ -98,7 +98,7 @@ class Tries:
 
     __slots__ = ("_began", "_count", "_request", "_retry", "_retrying")
 
-    def __init__(self, retrying: Retrying, request: Request) -> None:
+    def __init__(self, retrying: Retrying, request: PreparedRequest) -> None:
         self._retrying = retrying
         self._retry = retrying.retry
         self._request = request
@@ -139,9 +139,9 @@ class Tries:
             RetryError: Its status is one of those to be tried again and there are no tries or no time left; only with
                 `raise_on_status`. Its connection is free.
         """
-        headers = answer.raw.headers
+        headers = answer.headers
         after = _retry_after(self._retry, headers)
-        if not self._retry.is_retry(self._request.method, answer.status_code, after is not None):
+        if not self._retry.is_retry(self._request.verb.decode(), answer.status_code, after is not None):
             return None
         try:
             self._retry = self._retry.increment(
@@ -158,11 +158,9 @@ class Tries:
             return None
         return pause
 
-    def wait(self, seconds: float) -> None:
-        """Let the pause pass; nothing may be held meanwhile."""
+    def count(self) -> None:
+        """Note that there is another try."""
         self._count += 1
-        if seconds:
-            self._retrying.sleep(seconds)
 
     def left_of(self, total: float) -> float:
         """Give the seconds of a total timeout that the next try may take; never 0, which would not even try."""
@@ -239,7 +237,7 @@ def _checked(retry: object) -> int:
     return retry
 
 
-def rewind(request: Request, *, error: KeepPoolError | None = None, answer: Response | None = None) -> None:
+def rewind(request: PreparedRequest, *, error: KeepPoolError | None = None, answer: Response | None = None) -> None:
     """Put a request's body back to its start for another try.
 
     Raises:

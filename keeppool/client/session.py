@@ -2,38 +2,33 @@
 
 Decides: which way a call takes. One that asks for nothing special is sent with what was prepared before; everything
     else is made only for a call that needs it.
-Knows: what a session holds: the pool, headers, parameters, cookies, TLS settings.
+Waits: for the network, in the caller's thread, by driving the steps of `flow.py`.
 Does not know: connections; how requests, redirects and cookies are made (the modules beside this one).
-
-Source: RFC 9110 §15.4 (following redirects), RFC 6265 §5 (keeping cookies).
 """
 
 from __future__ import annotations
 
-import functools
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from keeppool.client import redirect
-from keeppool.client.headers import Headers, HeadersArgument
-from keeppool.client.prepare import AuthArgument, ParamsArgument, prepare
-from keeppool.client.request import Request
+from keeppool.client.flow import Ask, Call, Flow, Pause, Send, Step, Steps
+from keeppool.client.prepare import AuthArgument, ParamsArgument
+from keeppool.client.prepared import PreparedRequest
 from keeppool.client.response import Response
-from keeppool.client.urls import parse, text_of
+from keeppool.client.settings import CertArgument, ProxiesArgument, SessionSettings, retrying_from
+from keeppool.client.transport import HTTPAdapter, Mounts, send_by
+from keeppool.client.urls import addressed, parse, text_of
 from keeppool.client.verbs import Verbs
-from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
-from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, TimeoutArgument
 from keeppool.pools.clock import clock
-from keeppool.pools.request import FRAMING, default_fields, prepare_body
+from keeppool.pools.request import FRAMING, prepare_body
 from keeppool.pools.threads import PoolManager
 from keeppool.wire.fields import EMPTY
 
 if TYPE_CHECKING:
-    from http.cookiejar import CookieJar as StandardCookieJar
-
-    from keeppool.client.cookies import CookieJar, CookiesArgument
+    from keeppool.client.cookies import CookiesArgument
+    from keeppool.client.headers import HeadersArgument
+    from keeppool.client.hooks import HooksArgument
     from keeppool.client.retries import RetriesArgument, Retrying
     from keeppool.events import Event
     from keeppool.stats import Stats
@@ -43,13 +38,9 @@ if TYPE_CHECKING:
 _NO_BODY: Mapping[bytes, RequestBody | None] = {
     method: prepare_body(None, EMPTY, method) for method in (b"POST", b"PUT", b"PATCH")
 }
-#: requests' figure. Browsers give up after 20, curl after 50.
-_MAX_REDIRECTS = 30
-#: Timeouts and TLS settings a program passes by hand are a handful.
-_REMEMBERED = 64
 
 
-class Session(Verbs):
+class Session(SessionSettings, Verbs[Response]):
     """Requests with everything they have in common: connections, headers, cookies.
 
     Use it as a context manager, or `close` it.
@@ -68,8 +59,8 @@ class Session(Verbs):
 
     Attributes:
         pool: The `PoolManager`.
-        params: Query parameters of every request.
-        max_redirects: How many redirects one call follows.
+
+    The other attributes are those of `keeppool.client.settings.SessionSettings`.
 
     Raises:
         ConfigError: An argument that cannot be meant.
@@ -92,80 +83,20 @@ class Session(Verbs):
         self.pool = PoolManager(
             limits, timeout=timeout, hosts=hosts, defaults=defaults, config=config, on_event=on_event
         )
-        self.params: ParamsArgument = {}
-        self.max_redirects = _MAX_REDIRECTS
-        self._headers = Headers((name.decode(), value.decode()) for name, value in default_fields().pairs)
-        self._headers["Accept"] = "*/*"
-        self._verify: bool | str | Inherit = INHERIT
-        self._cert: str | tuple[str, str] | Inherit | None = INHERIT
-        self._override: HostConfig | None = None
-        self._jar: StandardCookieJar | None = None
-        self.retries = retries
-        #: Guards the first making of `_jar`.
-        self._making = threading.Lock()
-
-    @property
-    def headers(self) -> Headers:
-        """Header fields of every request; change them or assign a mapping. `None` as a value sends none."""
-        return self._headers
-
-    @headers.setter
-    def headers(self, headers: HeadersArgument) -> None:
-        self._headers = headers if isinstance(headers, Headers) else Headers(headers)
-
-    @property
-    def cookies(self) -> CookieJar:
-        """The cookies kept from answers and sent with requests. Any `http.cookiejar` jar, or a mapping, may be set."""
-        if self._jar is None:
-            from keeppool.client.cookies import CookieJar
-
-            with self._making:
-                if self._jar is None:
-                    self._jar = CookieJar()
-        return self._jar  # type: ignore[return-value]  # whoever sets another kind of jar knows what he gets
-
-    @cookies.setter
-    def cookies(self, cookies: CookiesArgument) -> None:
-        from keeppool.client.cookies import jar_of
-
-        self._jar = jar_of(cookies) if isinstance(cookies, Mapping) else cookies
-
-    @property
-    def verify(self) -> bool | str:
-        """Whether certificates are checked, or where trusted ones are. Until it is set the configuration decides."""
-        return True if isinstance(self._verify, Inherit) else self._verify
-
-    @verify.setter
-    def verify(self, verify: bool | str) -> None:
-        self._verify = verify
-        self._override = _override(self._verify, self._cert)
-
-    @property
-    def cert(self) -> str | tuple[str, str] | None:
-        """The client's certificate, or (certificate, key) paths. Until it is set the configuration decides."""
-        return None if isinstance(self._cert, Inherit) else self._cert
-
-    @cert.setter
-    def cert(self, cert: str | tuple[str, str] | None) -> None:
-        self._cert = cert
-        self._override = _override(self._verify, self._cert)
-
-    @property
-    def retries(self) -> Retrying | None:
-        """How calls are tried again; a number or a `urllib3.util.Retry` may be set, `None` or 0 for not at all."""
-        return self._retrying
-
-    @retries.setter
-    def retries(self, retries: RetriesArgument) -> None:
-        self._retrying = _retrying_of(retries)
+        SessionSettings.__init__(self, retries)
+        self._mounts: Mounts | None = None
+        #: Whether a subclass looks for redirects where there is none.
+        self._reads_redirects = type(self).get_redirect_target is not SessionSettings.get_redirect_target
 
     def stats(self) -> Stats:
         """Take a snapshot of the pool's gauges and counters."""
         return self.pool.stats()
 
     def close(self) -> None:
-        """Close the pool: idle connections now, busy ones when they are done."""
+        """Close the pool, idle connections now and busy ones when they are done, and the mounted adapters."""
         self.pool.close()
+        for adapter in (self._mounts or {}).values():
+            adapter.close()
 
     def __enter__(self) -> Self:
         return self
@@ -176,208 +107,254 @@ class Session(Verbs):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.pool!r}>"
 
+    # What sends
+
+    @property
+    def adapters(self) -> Mounts:
+        """What sends the requests, by prefix; the session's own pool is one of them."""
+        if self._mounts is None:
+            mounts = Mounts()
+            for prefix in ("https://", "http://"):
+                mounts.mount(prefix, HTTPAdapter.over(self.pool))
+            self._mounts = mounts
+        return self._mounts
+
+    @adapters.setter
+    def adapters(self, adapters: Mapping[str, Any]) -> None:
+        self._mounts = Mounts()
+        for prefix, adapter in adapters.items():
+            self._mounts.mount(prefix, adapter)
+
+    def mount(self, prefix: str, adapter: Any) -> None:
+        """Let an adapter send the requests to URLs that begin with `prefix`; the longest prefix wins.
+
+        Args:
+            prefix: Such as "https://api.example.com/".
+            adapter: An `HTTPAdapter`, which has limits of its own, or any object with `send` and `close` as
+                `BaseAdapter` has them, those for requests included.
+        """
+        self.adapters.mount(prefix, adapter)
+
+    def get_adapter(self, url: str) -> Any:
+        """Find what sends the requests to a URL.
+
+        Raises:
+            InvalidSchema: Nothing does.
+        """
+        return self.adapters.find(url)
+
+    # Sending
+
+    def send(
+        self,
+        request: PreparedRequest,
+        *,
+        stream: bool | None = None,
+        timeout: TimeoutArgument | Inherit = INHERIT,
+        verify: bool | str | None = None,
+        cert: CertArgument = None,
+        proxies: ProxiesArgument = None,
+        allow_redirects: bool = True,
+        retries: RetriesArgument | Inherit = INHERIT,
+    ) -> Response:
+        """Send a prepared request as it stands; nothing of this session's headers and cookies is added.
+
+        Args:
+            request: Made by `prepare_request`, or by hand.
+            stream: As for `request`.
+            timeout: As for `request`.
+            verify: As for `request`.
+            cert: As for `request`.
+            proxies: As for `request`.
+            allow_redirects: As for `request`.
+            retries: As for `request`.
+
+        Raises:
+            KeepPoolError: As `request`.
+            ValueError: `request` is a `Request` that was not prepared.
+        """
+        if not isinstance(request, PreparedRequest):
+            raise ValueError(f"only a prepared request can be sent, not {request!r}: use prepare_request")
+        flow = self._flow(timeout, stream, verify, cert, proxies, allow_redirects, retries)
+        return self._drive(flow.run(request), flow.call)
+
+    def resolve_redirects(
+        self,
+        resp: Response,
+        req: PreparedRequest,
+        stream: bool | None = None,
+        timeout: TimeoutArgument | Inherit = INHERIT,
+        verify: bool | str | None = None,
+        cert: CertArgument = None,
+        proxies: ProxiesArgument = None,
+        yield_requests: bool = False,
+    ) -> Iterator[Any]:
+        """Follow a redirect step by step, each answer given before the next request is sent.
+
+        Args:
+            resp: The redirect.
+            req: The request it answers.
+            stream: As for `request`.
+            timeout: As for `request`.
+            verify: As for `request`.
+            cert: As for `request`.
+            proxies: As for `request`.
+            yield_requests: Give the next request, and send nothing.
+
+        Raises:
+            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: When the next answer is asked for.
+        """
+        flow = self._flow(timeout, stream, verify, cert, proxies, False, INHERIT)
+        history: list[Response] = []
+        resp.request = req
+        while (location := self.get_redirect_target(resp)) is not None:
+            resp.drain()
+            request, _ = flow.following(resp, location, len(history))
+            if yield_requests:
+                yield request
+                return
+            history.append(resp)
+            resp = self._drive(flow.run(request), flow.call)
+            resp.history = history.copy()
+            yield resp
+
     def _call(
         self,
         method: bytes,
         url: str | bytes,
-        params: ParamsArgument,
-        data: Any,
-        json: Any,
-        headers: HeadersArgument | None,
-        cookies: CookiesArgument | None,
-        auth: AuthArgument,
-        timeout: TimeoutArgument | Inherit,
-        follow: bool,
-        stream: bool,
-        verify: bool | str | None,
-        cert: str | tuple[str, str] | None,
-        retries: RetriesArgument | Inherit,
+        params: ParamsArgument = None,
+        data: Any = None,
+        json: Any = None,
+        headers: HeadersArgument | None = None,
+        cookies: CookiesArgument | None = None,
+        files: Any = None,
+        auth: AuthArgument = None,
+        timeout: TimeoutArgument | Inherit = INHERIT,
+        allow_redirects: bool = True,
+        proxies: ProxiesArgument = None,
+        hooks: HooksArgument = None,
+        stream: bool | None = None,
+        verify: bool | str | None = None,
+        cert: CertArgument = None,
+        retries: RetriesArgument | Inherit = INHERIT,
     ) -> Response:
         """Send a request and follow where it leads: the way every call takes.
 
         The first branch is what a program does thousands of times; each test in it is one the general way can do
         without.
         """
-        address = parse(url if type(url) is str else text_of(url))
+        address = parse(url if type(url) is str else text_of(url)) if self._mounts is None else addressed(text_of(url))
         if (
             params is None
             and data is None
             and json is None
             and headers is None
             and cookies is None
+            and files is None
             and auth is None
+            and proxies is None
+            and hooks is None
+            and verify is None
+            and cert is None
+            and retries is INHERIT
             and address.credentials is None
             and not self.params
             and not self._jar
+            and self.auth is None
+            and self._is_plain()
             and FRAMING.isdisjoint((block := self._headers.block()).names)
         ):
-            request = Request(method, address, block, _NO_BODY.get(method))
-        else:
-            request = prepare(method, address, self._headers, headers, self.params, params, data, json, auth)
-            request = self._with_cookies(request, cookies)
-        override = self._override if verify is None and cert is None else self._overridden(verify, cert)
-        limit = None if timeout is INHERIT else self._timeout(timeout)
-        retrying = self._retrying if retries is INHERIT else _retrying_of(retries)
-        if retrying is None:
-            began, answer = None, self._send(request, limit, stream, override)
-        else:
-            began, answer = clock(), self._retry(request, limit, stream, override, retrying)
-        index = answer.raw.head.index
-        if b"set-cookie" in index:
-            self._keep_cookies(answer)
-        if follow and b"location" in index and answer.status_code in redirect.STATUSES:
-            return self._follow(answer, began, limit, stream, override, retrying)
-        return answer
+            request = PreparedRequest(method, address, block, _NO_BODY.get(method))
+            streams = self.stream if stream is None else stream
+            limit = None if timeout is INHERIT else self._limit(timeout)
+            began = clock()
+            answer = send_by(self.pool, request, limit, streams, self.standing_override(address))
+            index = answer.raw.head.index
+            if b"set-cookie" not in index and (b"location" not in index or not allow_redirects):
+                return answer
+            flow = self._flow(timeout, stream, verify, cert, proxies, allow_redirects, retries, began)
+            return self._drive(flow.resume(answer), flow.call)
+        request = self._prepared(method, address, params, data, json, headers, cookies, files, auth, hooks)
+        flow = self._flow(timeout, stream, verify, cert, proxies, allow_redirects, retries)
+        return self._drive(flow.run(request), flow.call)
 
-    def _send(self, request: Request, limit: Timeout | None, stream: bool, override: HostConfig | None) -> Response:
-        try:
-            raw = self.pool.exchange(
-                request.verb,
-                request.address.sent,
-                request.fields,
-                request.payload,
-                limit,
-                stream,
-                override,
-            )
-        except KeepPoolError as error:
-            error.request = request
-            raise
-        return Response(raw, request, stream)
+    def _is_plain(self) -> bool:
+        """Tell whether the session itself asks for nothing that a request without arguments would need."""
+        return (
+            self._retrying is None
+            and self._mounts is None
+            and not self.proxies
+            and not self.hooks.get("response")
+            and not self._reads_redirects
+            and not (self.trust_env and self._netrc.is_there())
+        )
 
-    def _retry(
-        self, request: Request, limit: Timeout | None, stream: bool, override: HostConfig | None, retrying: Retrying
-    ) -> Response:
-        """Send a request until its answer or its error is one to keep; nothing is held during a pause.
-
-        Raises:
-            RetryError, UnrewindableBodyError: See `retries.py`. Any other error is the last try's own.
-        """
-        from keeppool.client.retries import Tries, rewind
-
-        tries = Tries(retrying, request)
-        left = limit
-        while True:
-            try:
-                answer = self._send(request, left, stream, override)
-            except InvalidRequest:
-                raise  # The caller's mistake: another try would only repeat it.
-            except KeepPoolError as error:
-                timeout = limit or self.pool.timeout_for(request.address.sent, override)
-                pause = tries.after_error(error, timeout.total)
-                if pause is None:
-                    raise
-                rewind(request, error=error)
-            else:
-                timeout = limit or self.pool.timeout_for(request.address.sent, override)
-                pause = tries.after_answer(answer, timeout.total)
-                if pause is None:
-                    return answer
-                answer.drain()
-                rewind(request, answer=answer)
-            tries.wait(pause)
-            left = timeout if timeout.total is None else replace(timeout, total=tries.left_of(timeout.total))
-
-    def _follow(
+    def _flow(
         self,
-        answer: Response,
-        began: float | None,
-        limit: Timeout | None,
-        stream: bool,
-        override: HostConfig | None,
-        retrying: Retrying | None,
-    ) -> Response:
-        """Go where an answer leads, until one leads nowhere.
+        timeout: TimeoutArgument | Inherit,
+        stream: bool | None,
+        verify: bool | str | None,
+        cert: CertArgument,
+        proxies: ProxiesArgument,
+        follow: bool,
+        retries: RetriesArgument | Inherit,
+        began: float | None = None,
+    ) -> Flow:
+        call = Call(
+            timeout=None if timeout is INHERIT else timeout,
+            limit=self._limit(timeout),
+            stream=self.stream if stream is None else stream,
+            verify=verify,
+            cert=cert,
+            proxies=proxies,
+            retrying=self._retrying if isinstance(retries, Inherit) else retrying_from(retries),
+            follow=follow,
+        )
+        return Flow(self, call, clock() if began is None else began)
 
-        Raises:
-            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: `response` is the redirect that was not
-                followed; its connection is free.
-        """
-        history: list[Response] = []
-        total = (limit or self.pool.timeout_for(answer.request.address.sent, override)).total
-        if began is None:
-            began = answer.raw.started_at
-        while (location := redirect.location_of(answer.raw.head)) is not None:
-            answer.drain()
-            try:
-                if len(history) >= self.max_redirects:
-                    raise TooManyRedirects(f"{answer.request.url} leads on after {len(history)} redirects")
-                request = redirect.next_request(answer.request, answer.status_code, location)
-                if request.payload is not None:
-                    request.payload.rewind()
-                left = redirect.left_of(limit, total, clock() - began)
-                if left is None and total is not None:
-                    # A total that was configured, not passed, is meant for the whole call too; the other waits stay
-                    # each host's own.
-                    own = self.pool.timeout_for(request.address.sent, override)
-                    left = redirect.left_of(own, total, clock() - began)
-            except KeepPoolError as error:
-                error.request, error.response = answer.request, answer
-                raise
-            history.append(answer)
-            request = self._with_cookies(request)
-            if retrying is None:
-                answer = self._send(request, left, stream, override)
-            else:
-                answer = self._retry(request, left, stream, override, retrying)
-            answer.history = history.copy()
-            if b"set-cookie" in answer.raw.head.index:
-                self._keep_cookies(answer)
-        return answer
+    def retrying_of_adapter(self, url: str) -> Retrying | None:
+        """Tell how often the adapter mounted for a URL wants its requests tried; `None` for once."""
+        if self._mounts is None:
+            return None
+        adapter = self._mounts.find(url)
+        # What an adapter for requests tries again is its own business.
+        return adapter.max_retries if isinstance(adapter, HTTPAdapter) else None
 
-    def _with_cookies(self, request: Request, cookies: CookiesArgument | None = None) -> Request:
-        """Add the Cookie header, if there are cookies at all; a call's own are remembered for its redirects."""
-        if cookies is None and request.cookies is None and not self._jar:
-            return request
-        from keeppool.client.cookies import jar_of, with_cookies
-
-        if cookies is not None:
-            request.cookies = jar_of(cookies)
-        return with_cookies(request, self._jar)
-
-    def _keep_cookies(self, answer: Response) -> None:
-        from keeppool.client.cookies import keep_cookies
-
-        keep_cookies(self.cookies, answer.request, answer.raw.head)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The lock cannot be pickled; the pool knows for itself what of it travels.
-        return {name: value for name, value in self.__dict__.items() if name != "_making"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _making=threading.Lock())
-
-    def _timeout(self, value: TimeoutArgument) -> Timeout:
-        if isinstance(value, Timeout):
-            return value
-        base = self.pool.config.timeout
+    def _drive(self, steps: Steps, call: Call) -> Response:
+        """Run the steps of a flow, each in this thread, until the answer is there."""
         try:
-            return _timeout_of(value, base)
-        except TypeError:  # Not hashable, so none of the forms; the error for that comes from there.
-            return Timeout.of(value, base)
+            step = next(steps)
+            while True:
+                try:
+                    outcome = self._take(step, call)
+                except BaseException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(outcome)
+        except StopIteration as end:
+            answer: Response = end.value
+            return answer
 
-    def _overridden(self, verify: bool | str | None, cert: str | tuple[str, str] | None) -> HostConfig | None:
-        """Lay one call's TLS settings over the session's; as an override they make a pool key of their own."""
-        return _override(self._verify if verify is None else verify, self._cert if cert is None else cert)
-
-
-def _retrying_of(retries: RetriesArgument) -> Retrying | None:
-    if retries is None:
+    def _take(self, step: Step, call: Call) -> Any:
+        if isinstance(step, Send):
+            return self._send(step, call)
+        if isinstance(step, Pause):
+            step.retrying.sleep(step.seconds)
+        elif isinstance(step, Ask):
+            return step.hook(step.answer, **call.told())
+        elif isinstance(step.answer, Response):
+            step.answer.drain()
+        else:
+            step.answer.close()
         return None
-    # Imported late: most programs do without.
-    from keeppool.client.retries import retrying_of
 
-    return retrying_of(retries)
-
-
-@functools.lru_cache(maxsize=_REMEMBERED, typed=True)
-def _timeout_of(value: TimeoutArgument, base: Timeout) -> Timeout:
-    return Timeout.of(value, base)
-
-
-@functools.lru_cache(maxsize=_REMEMBERED, typed=True)
-def _override(verify: bool | str | Inherit, cert: str | tuple[str, str] | Inherit | None) -> HostConfig | None:
-    """Make the override once for each setting: the pool remembers routes by it."""
-    if verify is INHERIT and cert is INHERIT:
-        return None
-    return HostConfig(verify=verify, cert=cert)
+    def _send(self, step: Send, call: Call) -> Any:
+        """Send one request by what is mounted for it."""
+        request = step.request
+        if self._mounts is None:
+            return send_by(self.pool, request, step.limit, call.stream, step.override)
+        adapter = self._mounts.find(request.address.sent)
+        if type(adapter) is HTTPAdapter:
+            return send_by(adapter.pool, request, step.limit, call.stream, step.override)
+        said = self.merge_environment_settings(request.address.sent, call.proxies, call.stream, call.verify, call.cert)
+        return adapter.send(request, timeout=call.timeout, **said)

@@ -32,7 +32,7 @@ _PLAIN = re.compile(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 # `localhost:8080/x` is a host and a port, not a scheme called localhost.
-_PORT = re.compile(r"[0-9]+(?:[/?#].*)?", re.DOTALL)
+_HOST_AND_PORT = re.compile(r"[^/?#:\[\]@]+:[0-9]+(?:[/?#]|$)")
 _HOST = re.compile(r"(https?://(?:[^/?#\\]*@)?)([^/?#:\\\[\]]*)(.*)", re.DOTALL | re.IGNORECASE)
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 # Python's own codec speaks IDNA 2003; these characters mean another host in IDNA 2008 (RFC 5894 §7.2).
@@ -65,12 +65,28 @@ def parse(url: str) -> Address:
 
     Raises:
         MissingSchema: It does not start with a scheme; the message says how it would be right.
-        InvalidSchema: The scheme is neither http nor https.
+        InvalidSchema: The scheme is neither http nor https, or it has none and begins with a host and a port.
         InvalidURL: Control characters, no host, or a host or port that cannot be one.
     """
     if _PLAIN.fullmatch(url):
         return Address(url, url)
     return _parse_careful(url.lstrip())
+
+
+def addressed(url: str) -> Address:
+    """Bring a URL into the form that is sent; one of another scheme than http and https stays as it is.
+
+    Such a URL can be sent only by an adapter mounted for it.
+
+    Raises:
+        MissingSchema, InvalidURL: As `parse`.
+    """
+    text = url.lstrip()
+    match = _SCHEME.fullmatch(text)
+    if match is None or match[1].lower() in _PORTS or _HOST_AND_PORT.match(text):
+        return parse(url)
+    # `http+unix` and its like are written as http is, and mean something else by the host.
+    return _normalised(text) if match[1].lower().startswith("http") else Address(text, text.partition("#")[0])
 
 
 def text_of(url: object) -> str:
@@ -90,8 +106,8 @@ def text_of(url: object) -> str:
 
 
 def with_query(address: Address, query: str) -> Address:
-    """Append `query`, already encoded, to what the URL's own query holds."""
-    if not query:
+    """Append `query`, already encoded, to what the URL's own query holds; schemes unlike http have none."""
+    if not query or address.sent[:4].lower() != "http":
         return address
     _, mark, fragment = address.url.partition("#")
     sent = f"{address.sent}{'&' if '?' in address.sent else '?'}{query}"
@@ -104,7 +120,7 @@ def quoted_query(query: str | bytes) -> str:
     return _QUERY_UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], raw).decode("ascii")
 
 
-def resolved(base: Address, location: bytes) -> Address:
+def resolved(base: Address, location: str | bytes) -> Address:
     """Find where a Location field leads, seen from `base`.
 
     Args:
@@ -121,7 +137,7 @@ def resolved(base: Address, location: bytes) -> Address:
 
     Source: RFC 9110 §10.2.2.
     """
-    text = _location_text(location)
+    text = text_of_field(location) if isinstance(location, bytes) else location
     try:
         joined = urljoin(base.url, text)
     except ValueError as error:
@@ -146,16 +162,20 @@ def is_same_origin(old: Address, new: Address) -> bool:
     return was == now or (was == ("http", 80) and now == ("https", 443))
 
 
-def _location_text(location: bytes) -> str:
-    """Servers send UTF-8, whatever the standard says; the rest is ISO 8859-1, which takes any byte."""
+def text_of_field(value: bytes) -> str:
+    """Read a field: servers send UTF-8, whatever the standard says; the rest is ISO 8859-1, which takes any byte."""
     try:
-        return location.decode()
+        return value.decode()
     except UnicodeDecodeError:
-        return location.decode("latin-1")
+        return value.decode("latin-1")
 
 
 def _parse_careful(url: str) -> Address:
     _check_scheme(url)
+    return _normalised(url)
+
+
+def _normalised(url: str) -> Address:
     if _CONTROL.search(url):
         raise InvalidURL(f"URL {url!r} holds a control character or a lone surrogate", url=url)
     # Deferred: importing any part of urllib3 imports most of it.
@@ -175,8 +195,11 @@ def _parse_careful(url: str) -> Address:
 
 
 def _check_scheme(url: str) -> None:
+    if _HOST_AND_PORT.match(url):
+        # requests reads what stands before the colon as a scheme; its callers expect that error.
+        raise InvalidSchema(f"URL {url!r} has a host and a port, but no scheme; https://{url} perhaps", url=url)
     match = _SCHEME.fullmatch(url)
-    if match is None or _PORT.fullmatch(match[2]):
+    if match is None:
         hint = f"; https://{url.lstrip('/')} perhaps" if url else ""
         raise MissingSchema(f"URL {url!r} has no scheme{hint}", url=url)
     if match[1].lower() not in _PORTS:

@@ -63,6 +63,18 @@ def prepare_body(body: Any, fields: FieldBlock, method: bytes) -> RequestBody | 
     return request_body(body, content_length=length, chunked=chunked, method=method)
 
 
+def reframed(body: RequestBody | None, fields: FieldBlock, method: bytes) -> RequestBody | None:
+    """Frame a prepared body as fields say that were changed since.
+
+    Raises:
+        InvalidHeader, BodyLengthError: As `prepare_body`.
+    """
+    if body is None:
+        return prepare_body(None, fields, method)
+    length, chunked = (None, False) if FRAMING.isdisjoint(fields.names) else _stated_framing(fields)
+    return body.framed(length, chunked=chunked, method=method)
+
+
 #: The fields that say where a request ends, or whom it is for; each may stand once.
 FRAMING = frozenset((b"content-length", b"transfer-encoding", b"host"))
 

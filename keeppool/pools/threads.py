@@ -7,11 +7,11 @@ the core's; whether a request is sent again is `exchange.py`'s.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument, bad
-from keeppool.errors import ExchangeError, InvalidURL
+from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.errors import ExchangeError, InvalidBody
 from keeppool.events import Event
 from keeppool.pools import janitor, reports
 from keeppool.pools.clock import clock
@@ -19,11 +19,10 @@ from keeppool.pools.converse import BodyFailed, converse
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.guarded import GuardedPool
 from keeppool.pools.lease import ThreadLease
-from keeppool.pools.locate import Locator
-from keeppool.pools.request import HeadersArgument, prepare_body, prepare_fields
+from keeppool.pools.manager import Manager
+from keeppool.pools.request import HeadersArgument
 from keeppool.pools.response import Response
 from keeppool.stats import Stats
-from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
     from keeppool.wire.body import RequestBody
@@ -31,11 +30,8 @@ if TYPE_CHECKING:
     from keeppool.wire.head import ResponseHead
     from keeppool.wire.message import BodyReader
 
-#: What a pool makes for itself from its configuration.
-_MACHINERY = frozenset(("_locate", "_orphaned", "_pool"))
 
-
-class PoolManager:
+class PoolManager(Manager):
     """A capped pool of persistent connections to any number of hosts, for any number of threads.
 
     Args:
@@ -56,26 +52,8 @@ class PoolManager:
         Any thread may call any method at any time; a signal handler may not, as it may run inside the pool's lock.
     """
 
-    def __init__(
-        self,
-        limits: Limits | None = None,
-        *,
-        timeout: TimeoutArgument | Inherit = INHERIT,
-        hosts: Mapping[str, HostConfig] | None = None,
-        defaults: HostConfig | None = None,
-        config: Config | None = None,
-        on_event: Callable[[Event], None] | None = None,
-    ) -> None:
-        base = config or Config()
-        self.config = Config(
-            limits=base.limits if limits is None else limits,
-            timeout=base.timeout if timeout is INHERIT else Timeout.of(timeout, base.timeout),
-            defaults=base.defaults if defaults is None else defaults,
-            hosts=base.hosts if hosts is None else hosts,
-        )
-        self._locate = Locator(self.config).locate
-        self._on_event = on_event
-        self._pool = GuardedPool(self.config.limits, None if on_event is None else self._tell)
+    def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
+        self._pool = GuardedPool(self.config.limits, tell)
         # A manager dropped without `close` leaves its sockets to the janitor.
         self._orphaned = weakref.finalize(self, janitor.adopt, self._pool)
 
@@ -99,7 +77,8 @@ class PoolManager:
             method: Any token; standard methods in any case.
             url: Absolute, http or https.
             headers: A mapping, or pairs where a name repeats or order matters.
-            body: bytes, text, a binary file, an iterable of bytes, or a function that makes one of these.
+            body: bytes, text, a binary file, an iterable of bytes (on an event loop also an async one), or a function
+                that makes one of these.
             timeout: Instead of the configured one: a `Timeout`, seconds, a (connect, read) pair, or None for no limit.
             host: Configuration for this request, over what is configured for its host.
             stream: True returns as soon as the head is there; read or close the response to free its connection.
@@ -114,22 +93,8 @@ class PoolManager:
             ConnectError: No connection could be opened; nothing was sent.
             ExchangeError: The exchange failed; see its `sent`, `received` and `retry_safe`.
         """
-        checked = check_method(method)
-        if not isinstance(url, str):
-            raise InvalidURL(f"a URL must be text, not {type(url).__name__}: {url!r}", url=repr(url))
-        if host is not None and not isinstance(host, HostConfig):
-            raise bad("host", host, "must be a HostConfig")
-        fields = prepare_fields(headers)
-        return self.exchange(
-            checked,
-            url,
-            fields,
-            prepare_body(body, fields, checked),
-            timeout=None if timeout is INHERIT else Timeout.of(timeout, self.config.timeout),
-            stream=stream,
-            override=host,
-            decode=decode_content,
-        )
+        checked, fields, prepared, waits = self._checked(method, url, headers, body, timeout, host)
+        return self.exchange(checked, url, fields, prepared, waits, stream, host, decode_content)
 
     def exchange(
         self,
@@ -143,6 +108,8 @@ class PoolManager:
         decode: bool = True,
     ) -> Response:
         """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
+        if body is not None and body.is_async:
+            raise InvalidBody("an async iterable can be sent by an AsyncPoolManager only")
         exchange = Exchange(self._locate(url, override), method, fields, body, timeout)
         started = clock()
         total = exchange.timeout.total
@@ -170,18 +137,6 @@ class PoolManager:
             raise
         return response
 
-    def timeout_for(self, url: str, host: HostConfig | None = None) -> Timeout:
-        """Tell which waits hold for a request to this URL that brings none of its own.
-
-        Args:
-            url: As for `request`.
-            host: As for `request`.
-
-        Raises:
-            InvalidURL: As for `request`.
-        """
-        return self._locate(url, host).route.timeout
-
     def stats(self) -> Stats:
         """Take a snapshot of all gauges and counters, at one moment."""
         return self._pool.stats()
@@ -196,14 +151,6 @@ class PoolManager:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Configuration and listener travel, sockets and counters do not: what arrives is a new, open pool.
-        return {name: value for name, value in self.__dict__.items() if name not in _MACHINERY}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        PoolManager.__init__(self, config=self.config, on_event=self._on_event)
 
     def __repr__(self) -> str:
         stats = self.stats()
@@ -229,8 +176,3 @@ class PoolManager:
                     raise
             exchange.resend()
             connection = self._pool.redial(exchange, deadline)
-
-    def _tell(self, event: Event) -> None:
-        """Pass an event on. The pool knows this method weakly, so that a listener that owns us can be collected."""
-        if self._on_event is not None:
-            self._on_event(event)

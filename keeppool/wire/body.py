@@ -1,21 +1,22 @@
 """The body of a request: from what a caller may pass to the bytes that go out, once or again.
 
 Decides: how the body's length is told to the server, and whether the body can be sent a second time.
-Knows: text, bytes, files, iterables, and functions that make one of those; the chunked coding, written.
+Knows: text, bytes, files, iterables (async ones too), and functions that make one of those.
 Does not know: forms, JSON and multipart (the client makes bytes of them), and where the bytes go.
 
-Source: RFC 9112 §6.1, §6.2 (one of Content-Length and Transfer-Encoding, never both), §7.1 (chunks);
+Source: RFC 9112 §6.1, §6.2 (one of Content-Length and Transfer-Encoding, never both);
 RFC 9110 §8.6 (Content-Length: 0 where a body was to be expected).
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
-from keeppool.errors import BodyLengthError, InvalidBody, UnrewindableBodyError
+from keeppool.errors import InvalidBody, UnrewindableBodyError
 from keeppool.wire.fields import EMPTY, FieldBlock, field_block
+from keeppool.wire.upload import Chunks, Count, wrong_length
 
 #: Bytes asked of a file at a time. From a file to a loopback socket, 16 KiB pieces carried 2.3 GB/s, 64 KiB pieces
 #: about 3, and larger ones no more.
@@ -35,8 +36,17 @@ class _Source(Protocol):
 
     length: int | None
 
+    @property
+    def is_async(self) -> bool:
+        """True if the payload has to be awaited."""
+        return False
+
     def payload(self) -> Iterator[bytes | memoryview]:
         """Yield the payload from where the source stands; nothing is read before the first piece is asked for."""
+
+    def awaited_payload(self) -> AsyncIterator[bytes | memoryview]:
+        """Yield the payload of a source that `is_async`."""
+        raise InvalidBody("the body need not be awaited")
 
     def may_replay(self) -> bool:
         """Tell whether `rewind` can work."""
@@ -62,6 +72,14 @@ class RequestBody:
         self.framing = framing
         self.whole = source.whole() if isinstance(source, _Memory) and length is not None else None
 
+    def framed(self, content_length: int | None, *, chunked: bool, method: bytes) -> RequestBody:
+        """Give the same body, sharing its source, framed as a caller's own fields say; see `request_body`.
+
+        Raises:
+            BodyLengthError: The body in memory is not `content_length` bytes long.
+        """
+        return _framed(self._source, content_length, chunked, method)
+
     def pieces(self) -> Iterator[bytes | memoryview]:
         """Yield what goes on the wire, from where the body stands.
 
@@ -73,9 +91,28 @@ class RequestBody:
                 request on the wire is incomplete, so the connection must be closed.
             InvalidBody: The file or iterable gave something that is neither bytes nor text.
         """
-        if self.length is None:
-            return _chunks(self._source.payload())
-        return _counted(self._source.payload(), self.length)
+        framer = Chunks() if self.length is None else Count(self.length)
+        for piece in self._source.payload():
+            yield from framer.frame(piece)
+        yield from framer.end()
+
+    @property
+    def is_async(self) -> bool:
+        """True if the payload has to be awaited: it is `awaited_pieces` then, and has no `pieces`."""
+        return self._source.is_async
+
+    async def awaited_pieces(self) -> AsyncIterator[bytes | memoryview]:
+        """Yield what `pieces` does, of a body that is async.
+
+        Raises:
+            BodyLengthError, InvalidBody: As `pieces`.
+        """
+        framer = Chunks() if self.length is None else Count(self.length)
+        async for piece in self._source.awaited_payload():
+            for framed in framer.frame(piece):
+                yield framed
+        for framed in framer.end():
+            yield framed
 
     def may_replay(self) -> bool:
         """Tell whether `rewind` would bring the body back to its start. Nothing is read or moved."""
@@ -99,7 +136,8 @@ def request_body(
 
     Args:
         body: `None`, bytes, bytearray, memoryview, text (sent in UTF-8), a file opened for reading bytes, an iterable
-            of bytes or text, or a function without arguments that returns any of those anew on each call.
+            of bytes or text, an async one (for event loops only), or a function without arguments that returns any
+            of those anew on each call.
         content_length: The bytes the caller's own Content-Length field states, if there is one.
         chunked: True if the caller's own fields say `Transfer-Encoding: chunked`.
         method: The request's method: POST, PUT and PATCH say `Content-Length: 0` where there is no body.
@@ -108,13 +146,16 @@ def request_body(
         InvalidBody: The body is of another type, or a file opened as text. Nothing was read.
         BodyLengthError: The body in memory is not `content_length` bytes long.
     """
-    source = _source(body)
+    return _framed(_source(body), content_length, chunked, method)
+
+
+def _framed(source: _Source, content_length: int | None, chunked: bool, method: bytes) -> RequestBody:
     if chunked:
         return RequestBody(source, None, EMPTY)
     if content_length is None:
         return RequestBody(source, source.length, _framing(source.length, method))
     if isinstance(source, _Memory) and source.length != content_length:
-        raise _wrong_length(content_length, source.length)
+        raise wrong_length(content_length, source.length)
     return RequestBody(source, content_length, EMPTY)
 
 
@@ -132,6 +173,8 @@ def _source(body: Any) -> _Source:
         return _Memory(b"")
     if isinstance(body, (bytes, bytearray, memoryview, str)):
         return _Memory(_as_bytes(body))
+    if isinstance(body, AsyncIterable):
+        return _Awaited(body)
     if hasattr(body, "read"):
         return _File(body)
     if isinstance(body, Iterable) and not isinstance(body, Mapping):
@@ -143,7 +186,7 @@ def _source(body: Any) -> _Source:
     )
 
 
-class _Memory:
+class _Memory(_Source):
     """Bytes or text, or nothing at all."""
 
     __slots__ = ("_data", "length")
@@ -166,7 +209,7 @@ class _Memory:
         """Nothing moved."""
 
 
-class _File:
+class _File(_Source):
     """Anything with `read`. It is never closed here: it is the caller's."""
 
     __slots__ = ("_file", "_pulled", "_start", "length")
@@ -198,7 +241,7 @@ class _File:
             self._pulled = False
 
 
-class _Iterable:
+class _Iterable(_Source):
     """Pieces from an iterable. A list can be had again, an iterator only as long as nobody asked for a piece."""
 
     __slots__ = ("_iterable", "_pulled", "length")
@@ -220,7 +263,36 @@ class _Iterable:
         """Nothing to do: iterating anew starts anew."""
 
 
-class _Made:
+class _Awaited(_Source):
+    """Pieces from an async iterable. An async iterator can be had again only as long as nobody asked for a piece."""
+
+    __slots__ = ("_iterable", "_pulled", "length")
+
+    def __init__(self, iterable: AsyncIterable[object]) -> None:
+        self._iterable = iterable
+        self._pulled = False
+        self.length: int | None = None
+
+    @property
+    def is_async(self) -> bool:
+        return True
+
+    def payload(self) -> Iterator[bytes | memoryview]:
+        raise InvalidBody("an async iterable can be sent by an asyncio client only")
+
+    async def awaited_payload(self) -> AsyncIterator[bytes | memoryview]:
+        self._pulled = True
+        async for piece in self._iterable:
+            yield _as_bytes(piece)
+
+    def may_replay(self) -> bool:
+        return not self._pulled or not isinstance(self._iterable, AsyncIterator)
+
+    def rewind(self) -> None:
+        """Nothing to do: iterating anew starts anew."""
+
+
+class _Made(_Source):
     """What a caller's function makes, anew for each sending. Made once at the start: its length has to be known."""
 
     __slots__ = ("_made", "_make", "length")
@@ -236,8 +308,15 @@ class _Made:
             raise InvalidBody("a function given as body must return the body, not another function")
         return _source(made)
 
+    @property
+    def is_async(self) -> bool:
+        return self._made.is_async
+
     def payload(self) -> Iterator[bytes | memoryview]:
         return self._made.payload()
+
+    def awaited_payload(self) -> AsyncIterator[bytes | memoryview]:
+        return self._made.awaited_payload()
 
     def may_replay(self) -> bool:
         return True
@@ -284,43 +363,3 @@ def _utf8(text: str) -> bytes:
 
 def _kind(thing: object) -> str:
     return f"of type {type(thing).__name__}"
-
-
-def _counted(payload: Iterable[bytes | memoryview], expected: int) -> Iterator[bytes | memoryview]:
-    """Pass the payload on, its last piece only when nothing follows it."""
-    sent = 0
-    last: bytes | memoryview = b""
-    for piece in payload:
-        sent += len(piece)
-        if sent > expected:
-            raise _wrong_length(expected, sent)
-        if sent < expected:
-            yield piece
-        elif len(piece):
-            last = piece
-    if sent < expected:
-        raise _wrong_length(expected, sent)
-    if last:
-        yield last
-
-
-def _chunks(payload: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    """Frame each piece as a chunk. An empty piece is left out: as a chunk it would end the body."""
-    for piece in payload:
-        size = len(piece)
-        if 0 < size <= PIECE_SIZE:
-            yield b"".join((b"%x\r\n" % size, piece, b"\r\n"))
-        elif size:
-            # Too large to be worth a copy.
-            yield b"%x\r\n" % size
-            yield piece
-            yield b"\r\n"
-    yield b"0\r\n\r\n"
-
-
-def _wrong_length(expected: int, actual: int | None) -> BodyLengthError:
-    actual = actual or 0
-    which = "at least " if actual > expected else ""
-    return BodyLengthError(
-        f"the body has {which}{actual} bytes, its Content-Length says {expected}", expected=expected, actual=actual
-    )

@@ -48,6 +48,16 @@ class FieldBlock:
             return None
         return b", ".join([value for field, value in self.pairs if field.lower() == name])
 
+    def joined(self, other: FieldBlock) -> FieldBlock:
+        """Put another block behind this one, without checking either again."""
+        return FieldBlock(self.lines + other.lines, self.names | other.names, self.pairs + other.pairs)
+
+    def without(self, names: frozenset[bytes]) -> FieldBlock:
+        """Leave out the fields with one of these names (lower case)."""
+        if names.isdisjoint(self.names):
+            return self
+        return field_block([pair for pair in self.pairs if pair[0].lower() not in names])
+
 
 #: No fields at all.
 EMPTY: Final = FieldBlock(b"", frozenset(), ())

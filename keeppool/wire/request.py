@@ -24,20 +24,21 @@ _STANDARD: Final = {
 _TARGET = re.compile(r"[!-~]+")
 
 
-def check_method(method: str) -> bytes:
+def check_method(method: str | bytes) -> bytes:
     """Return the method as it goes on the wire: standard ones in upper case, others as given.
 
     Raises:
         InvalidMethod: It is not a token; `method` is what was given.
     """
-    known = _STANDARD.get(method)
+    known = _STANDARD.get(method)  # type: ignore[call-overload]  # bytes are not there, which is the answer
     return known if known is not None else _unusual_method(method)
 
 
-def _unusual_method(method: str) -> bytes:
-    if not isinstance(method, str) or not method.isascii() or not is_token(method.encode()):
+def _unusual_method(method: str | bytes) -> bytes:
+    text = method.decode("latin-1") if isinstance(method, bytes) else method
+    if not isinstance(text, str) or not text.isascii() or not is_token(text.encode()):
         raise InvalidMethod(f"method {method!r} is not a token (RFC 9110 §9.1)", method=method)
-    return _STANDARD.get(method.upper()) or method.encode()
+    return _STANDARD.get(text.upper()) or text.encode()
 
 
 def check_target(target: str) -> bytes:

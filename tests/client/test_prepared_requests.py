@@ -10,16 +10,18 @@ import pickle
 import pytest
 
 from keeppool.client.headers import Headers
-from keeppool.client.prepare import basic, encoded_body, encoded_query, prepare
-from keeppool.client.request import Request
+from keeppool.client.prepare import authenticated, basic, encoded_body, encoded_query, prepare
+from keeppool.client.prepared import PreparedRequest
 from keeppool.client.urls import parse
 from keeppool.errors import BodyLengthError, InvalidBody, InvalidHeader, InvalidJSONError, InvalidRequest
 
 
-def made(method=b"GET", url="http://a.example/", **arguments) -> Request:
-    order = ("session_headers", "headers", "session_params", "params", "data", "json", "auth")
+def made(method=b"GET", url="http://a.example/", auth=None, **arguments) -> PreparedRequest:
+    order = ("session_headers", "headers", "session_params", "params", "data", "json")
     given = {"session_headers": Headers()} | arguments
-    return prepare(method, parse(url), *[given.get(name) for name in order])
+    address = parse(url)
+    request = prepare(method, address, *[given.get(name) for name in order])
+    return authenticated(request, auth if auth is not None else address.credentials)
 
 
 @pytest.mark.parametrize(
@@ -69,9 +71,9 @@ def test_parameters_that_are_no_pairs_are_refused(bad):
 
 def test_a_mapping_or_a_list_of_pairs_is_a_form():
     for data in ({"a": "1", "b": ["ü", None]}, [("a", "1"), ("b", "ü")], (("a", "1"), ("b", "ü"))):
-        body, field = encoded_body(data, None)
-        assert body == b"a=1&b=%C3%BC"
-        assert field.lines == b"Content-Type: application/x-www-form-urlencoded\r\n"
+        body, media_type = encoded_body(data, None)
+        assert body == "a=1&b=%C3%BC"
+        assert media_type == b"application/x-www-form-urlencoded"
 
 
 def test_data_that_is_false_is_no_data():
@@ -85,10 +87,10 @@ def test_data_wins_over_json():
 
 
 def test_json_is_written_in_ascii_with_its_type():
-    body, field = encoded_body(None, ["ü", 1.5, None])
+    body, media_type = encoded_body(None, ["ü", 1.5, None])
     assert json.loads(body) == ["ü", 1.5, None]
     assert body.isascii()
-    assert field.lines == b"Content-Type: application/json\r\n"
+    assert media_type == b"application/json"
 
 
 @pytest.mark.parametrize("falsy", [0, False, "", [], {}])
@@ -183,11 +185,11 @@ def test_a_request_shows_what_it_sends():
     assert request.body == "ü"
     assert request.headers["a"] == "1, 2"
     assert request.headers["content-length"] == "2"
-    assert repr(request) == "<Request POST http://a.example/x#f>"
+    assert repr(request) == "<PreparedRequest [POST]>"
 
 
 def test_a_pickled_request_keeps_its_fields_and_a_body_of_bytes():
     request = pickle.loads(pickle.dumps(made(b"POST", data={"a": 1}, headers={"A": "1"})))
-    assert (request.method, request.url, request.body) == ("POST", "http://a.example/", b"a=1")
+    assert (request.method, request.url, request.body) == ("POST", "http://a.example/", "a=1")
     assert request.headers["content-length"] == "3"
     assert pickle.loads(pickle.dumps(made(b"POST", data=iter([b"x"])))).body is None

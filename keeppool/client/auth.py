@@ -1,0 +1,151 @@
+"""Authentication: what signs a request before it is sent, and answers the challenge it may meet.
+
+Decides: what stands in Authorization and Proxy-Authorization.
+Knows: requests' protocol for it: an object that is called with the prepared request and returns it. What is ours is
+    `answered`, which replaces the response hooks requests' Digest needs: it does no I/O, so threads and asyncio can
+    run it alike.
+Does not know: when it is asked, and to which origins the credentials may go (`flow.py`, `redirect.py`). Digest has a
+    module of its own, loaded by whoever uses it.
+
+Source: RFC 9110 §11 (authentication), RFC 7617 (Basic), RFC 6750 §2.1 (Bearer).
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from keeppool.client.prepare import basic
+from keeppool.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from keeppool.client.digest import HTTPDigestAuth as HTTPDigestAuth
+    from keeppool.client.prepared import PreparedRequest
+
+__all__ = ["AuthBase", "HTTPBasicAuth", "HTTPBearerAuth", "HTTPDigestAuth", "HTTPProxyAuth"]
+
+# Wider than RFC 6750's b64token, because tokens in use are; no white space, which comes from files read with their
+# line end.
+_TOKEN: Final = re.compile(r"[!-~]+")
+
+
+def __getattr__(name: str) -> Any:
+    if name != "HTTPDigestAuth":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from keeppool.client.digest import HTTPDigestAuth
+
+    return HTTPDigestAuth
+
+
+class AuthBase:
+    """What authentication schemes derive from. Override `__call__`, and `answered` if the scheme has challenges.
+
+    Thread safety: a scheme may sign requests of several threads at once.
+    """
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Sign a request.
+
+        Args:
+            request: Complete but for this; its `method`, `url`, `headers` and `body` may be changed.
+
+        Returns:
+            The request to send, as a rule the same object.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how a request is signed")
+
+    def answered(self, response: Any) -> PreparedRequest | None:
+        """Look at the answer to a request this scheme has signed.
+
+        Must not do I/O: on asyncio it runs in the event loop.
+
+        Args:
+            response: The answer; status and headers can be read, the body need not be there.
+
+        Returns:
+            The request to send in the place of the one that was answered, made by `response.request.copy()`; `None` if
+            the answer is to be kept. Whoever sends it rewinds the body.
+        """
+        return None
+
+
+class HTTPBasicAuth(AuthBase):
+    """User and password with every request, as good as in the clear: for https.
+
+    Args:
+        username: Text is sent in ISO 8859-1 as requests does, in UTF-8 where that cannot write it; bytes as they are.
+        password: The same.
+
+    Two objects with equal user and password are equal; they cannot be hashed.
+    """
+
+    def __init__(self, username: str | bytes, password: str | bytes) -> None:
+        self.username = username
+        self.password = password
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Set Authorization."""
+        request.headers["Authorization"] = self._credentials()
+        return request
+
+    def __eq__(self, other: object) -> bool:
+        return has_same_credentials(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _credentials(self) -> str:
+        return basic((_text("username", self.username), _text("password", self.password))).decode("ascii")
+
+
+class HTTPProxyAuth(HTTPBasicAuth):
+    """User and password for a proxy that plain http goes through. For https put them into the proxy's URL."""
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Set Proxy-Authorization."""
+        request.headers["Proxy-Authorization"] = self._credentials()
+        return request
+
+
+class HTTPBearerAuth(AuthBase):
+    """A token with every request.
+
+    Args:
+        token: The token, or a function without arguments that returns it: called for each request, so it should
+            remember the token until it has to be renewed.
+    """
+
+    def __init__(self, token: str | Callable[[], str]) -> None:
+        self.token = token
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Set Authorization.
+
+        Raises:
+            InvalidRequest: The token is no text, or empty, or holds white space or what is not ASCII.
+        """
+        token = self.token() if callable(self.token) else self.token
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            # Not shown: it is a secret.
+            raise InvalidRequest("a bearer token must be text in ASCII, without white space")
+        request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HTTPBearerAuth) and self.token == other.token
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def has_same_credentials(one: Any, other: object) -> bool:
+    """Tell whether two schemes hold the same user and password; of which kind they are does not count in requests."""
+    return bool(one.username == getattr(other, "username", None) and one.password == getattr(other, "password", None))
+
+
+def _text(what: str, part: Any) -> str | bytes:
+    """Take numbers and the like for their text, as requests does, and with its warning."""
+    if isinstance(part, (str, bytes)):
+        return part
+    warnings.warn(f"the {what} should be text or bytes, not {type(part).__name__}", DeprecationWarning, stacklevel=4)
+    return str(part)

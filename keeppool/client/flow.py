@@ -1,0 +1,260 @@
+"""From a request to the answer its caller gets: tries, authentication, hooks, cookies, redirects, in this order.
+
+Decides: what is sent next, and when it is enough.
+Knows: requests, answers, what a session has said.
+Does not know: how anything is sent, and who waits. It yields steps; a driver takes each one, and brings its outcome
+    back or throws the error in. Threads and asyncio run the same generators.
+
+Source: RFC 9110 §11 (authentication), §15.4 (redirection); RFC 6265 §5.3 (cookies are kept from every answer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from keeppool.client import redirect
+from keeppool.config import HostConfig, Timeout, TimeoutArgument
+from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
+from keeppool.pools.clock import clock
+
+if TYPE_CHECKING:
+    from keeppool.client.hooks import Hook
+    from keeppool.client.prepared import PreparedRequest
+    from keeppool.client.retries import Retrying
+    from keeppool.client.settings import ProxiesArgument, SessionSettings
+
+#: Answers to challenges one request may give: Digest needs two where the server's nonce has become stale meanwhile.
+MOST_CHALLENGES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one call says about all the requests it leads to.
+
+    Attributes:
+        timeout: As the caller wrote it, for hooks and foreign adapters.
+        limit: The same as waits; `None` leaves them to each host's configuration.
+        stream: The last answer's body is left on its way.
+        verify: As the caller wrote it; `None` for nothing.
+        cert: As the caller wrote it; `None` for nothing.
+        proxies: The call's own; `None` for nothing.
+        retrying: How often each request is tried; `None` for once.
+        follow: Redirects are followed.
+    """
+
+    timeout: TimeoutArgument
+    limit: Timeout | None
+    stream: bool
+    verify: bool | str | None
+    cert: str | tuple[str, str] | None
+    proxies: ProxiesArgument
+    retrying: Retrying | None
+    follow: bool
+
+    def told(self) -> dict[str, Any]:
+        """List what hooks and foreign adapters are told, by requests' names."""
+        return {
+            "timeout": self.timeout,
+            "verify": True if self.verify is None else self.verify,
+            "cert": self.cert,
+            "proxies": dict(self.proxies or {}),
+            "stream": self.stream,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Step: send this request, and bring its answer."""
+
+    request: PreparedRequest
+    limit: Timeout | None
+    override: HostConfig | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Step: give up what was not read of this answer, so that its connection is free."""
+
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Step: wait, holding nothing."""
+
+    seconds: float
+    retrying: Retrying
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Step: call a hook with the answer, and bring what it returns."""
+
+    hook: Hook
+    answer: Any
+
+
+Step = Send | Drain | Pause | Ask
+Steps = Generator[Step, Any, Any]
+
+
+class Flow:
+    """One call, from its first request to its last answer.
+
+    Args:
+        session: What the session says.
+        call: What the call says.
+        began: When the call began, on the pool's clock.
+    """
+
+    __slots__ = ("_began", "_session", "_total", "call")
+
+    def __init__(self, session: SessionSettings, call: Call, began: float) -> None:
+        self._session = session
+        self.call = call
+        self._began = began
+        self._total: float | None = None
+
+    def run(self, request: PreparedRequest) -> Steps:
+        """Send a request, and follow where it leads."""
+        answer = yield from self._answered(request, self.call.limit)
+        return (yield from self._followed(answer))
+
+    def resume(self, answer: Any) -> Steps:
+        """Go on with a first answer that is there already."""
+        answer = yield from self._settled(answer, self.call.limit)
+        return (yield from self._followed(answer))
+
+    def _answered(self, request: PreparedRequest, limit: Timeout | None) -> Steps:
+        answer = yield from self._tried(request, limit)
+        return (yield from self._settled(answer, limit))
+
+    def _settled(self, answer: Any, limit: Timeout | None) -> Steps:
+        """Keep an answer's cookies, answer its challenge, show it to the hooks."""
+        self._session.keep_cookies(answer)
+        challenged: list[Any] = []
+        while len(challenged) < MOST_CHALLENGES and (again := _credentials(answer)) is not None:
+            yield Drain(answer)
+            _rewind(again, answer)
+            challenged.append(answer)
+            answer = yield from self._tried(self._session.with_cookies(again), limit)
+            self._session.keep_cookies(answer)
+        if challenged:
+            answer.history = challenged
+        for hook in answer.request.answer_hooks:
+            shown = yield Ask(hook, answer)
+            answer = answer if shown is None else shown
+        return answer
+
+    def _tried(self, request: PreparedRequest, limit: Timeout | None) -> Steps:
+        """Send a request until its answer or its error is one to keep; nothing is held during a pause.
+
+        Raises:
+            RetryError, UnrewindableBodyError: See `retries.py`. Any other error is the last try's own.
+        """
+        override = self._session.override_for(request.address, self.call)
+        retrying = self.call.retrying or self._session.retrying_of_adapter(request.address.sent)
+        if retrying is None:
+            return (yield Send(request, limit, override))
+        # Imported late: it brings urllib3's `Retry`, and most programs do without.
+        from keeppool.client.retries import Tries, rewind
+
+        tries = Tries(retrying, request)
+        left = limit
+        while True:
+            try:
+                answer = yield Send(request, left, override)
+            except InvalidRequest:
+                raise  # The caller's mistake: another try would only repeat it.
+            except KeepPoolError as error:
+                timeout = limit or self._session.timeout_for(request.address, override)
+                pause = tries.after_error(error, timeout.total)
+                if pause is None:
+                    raise
+                rewind(request, error=error)
+            else:
+                timeout = limit or self._session.timeout_for(request.address, override)
+                pause = tries.after_answer(answer, timeout.total)
+                if pause is None:
+                    return answer
+                yield Drain(answer)
+                rewind(request, answer=answer)
+            tries.count()
+            if pause:
+                yield Pause(pause, retrying)
+            left = timeout if timeout.total is None else replace(timeout, total=tries.left_of(timeout.total))
+
+    def _followed(self, answer: Any) -> Steps:
+        """Go where an answer leads, until one leads nowhere.
+
+        Raises:
+            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: `response` is the redirect that was not
+                followed; its connection is free.
+        """
+        if not self.call.follow or self._session.get_redirect_target(answer) is None:
+            return answer
+        history: list[Any] = [*answer.history]
+        first = answer.request.address
+        self._total = (self.call.limit or self._session.timeout_for(first, None)).total
+        followed = 0
+        while (location := self._session.get_redirect_target(answer)) is not None:
+            yield Drain(answer)
+            try:
+                request, limit = self.following(answer, location, followed)
+            except KeepPoolError as error:
+                error.request, error.response = answer.request, answer
+                raise
+            followed += 1
+            history.append(answer)
+            answer = yield from self._answered(request, limit)
+            history += answer.history
+            answer.history = history.copy()
+        return answer
+
+    def following(self, answer: Any, location: str, followed: int) -> tuple[PreparedRequest, Timeout | None]:
+        """Make the request a redirect asks for, and tell how long it may take.
+
+        Args:
+            answer: The redirect.
+            location: Where it leads.
+            followed: Redirects followed so far.
+
+        Raises:
+            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: It is not to be followed.
+        """
+        if followed >= self._session.max_redirects:
+            raise TooManyRedirects(f"{answer.request.url} leads on after {followed} redirects")
+        asked = answer.request.copy()
+        self._session.rebuild_method(asked, answer)
+        request = redirect.next_request(answer.request, answer.status_code, location, asked.verb)
+        if request.payload is not None:
+            request.payload.rewind()
+        self._session.rebuild_auth(request, answer)
+        request = self._session.with_cookies(request)
+        used = clock() - self._began
+        left = redirect.left_of(self.call.limit, self._total, used)
+        if left is None and self._total is not None:
+            # A total that was configured, not passed, is meant for the whole call too; the other waits stay each
+            # host's own.
+            override = self._session.override_for(request.address, self.call)
+            left = redirect.left_of(self._session.timeout_for(request.address, override), self._total, used)
+        return request, left
+
+
+def _credentials(answer: Any) -> PreparedRequest | None:
+    """Ask the scheme that signed a request for one that answers the challenge, if there was one."""
+    scheme = answer.request.auth
+    return None if scheme is None else scheme.answered(answer)
+
+
+def _rewind(request: PreparedRequest, answer: Any) -> None:
+    """Put the body back to its start; an error tells which answer asked for it."""
+    if request.payload is None:
+        return
+    try:
+        request.payload.rewind()
+    except UnrewindableBodyError as error:
+        error.request, error.response = request, answer
+        raise

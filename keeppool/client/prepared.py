@@ -1,0 +1,365 @@
+"""`PreparedRequest`: what is sent, byte for byte; afterwards the record of it in `response.request`.
+
+Decides: what its parts become when one of them is changed: a new body has a new length.
+Knows: the parts as the wire takes them, and how to show them as text. Nothing is shown, and so nothing built, before
+    somebody looks: a session makes one of these for every call.
+Does not know: where the parts come from (`prepare.py`), and when it is sent (`flow.py`).
+
+Source: RFC 9110 §9 (methods), §8.6 (Content-Length); RFC 9112 §3 (request line).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from keeppool.client.headers import Headers, HeadersArgument, merged
+from keeppool.client.hooks import Hook, Hooked, HooksArgument, default_hooks, hooks_of
+from keeppool.client.urls import Address, addressed, text_of, with_query
+from keeppool.pools.request import FRAMING, prepare_body, reframed
+from keeppool.wire.body import RequestBody
+from keeppool.wire.fields import EMPTY, FieldBlock
+from keeppool.wire.request import check_method
+
+if TYPE_CHECKING:
+    from keeppool.client.cookies import CookieJar, CookiesArgument
+    from keeppool.client.prepare import AuthArgument, ParamsArgument
+
+#: Where a request goes of which nothing is said yet.
+_NOWHERE = Address("", "")
+
+
+class PreparedRequest(Hooked):
+    """One request, ready to be sent by `Session.send`.
+
+    Pickled, it keeps its body only if that is bytes or text, and no hooks.
+
+    Attributes:
+        verb: The method as it goes on the wire.
+        address: Where to.
+        auth: What signs it and may answer a challenge; an object as in `keeppool.client.auth`.
+        jar: The call's own cookies, which are not the session's; `None` for none.
+
+    Thread safety: one thread at a time.
+    """
+
+    # With a dictionary, which costs nothing until a scheme or a hook hangs something of its own on a request.
+    __slots__ = (
+        "__dict__",
+        "_body",
+        "_fields",
+        "_headers",
+        "_hooks",
+        "_payload",
+        "_shown",
+        "address",
+        "auth",
+        "jar",
+        "verb",
+    )
+
+    def __init__(
+        self,
+        verb: bytes = b"",
+        address: Address = _NOWHERE,
+        fields: FieldBlock = EMPTY,
+        payload: RequestBody | None = None,
+        body: Any = None,
+        jar: CookieJar | None = None,
+    ) -> None:
+        self.verb = verb
+        self.address = address
+        self._fields = fields
+        self._payload = payload
+        self._body = body
+        self.jar = jar
+        #: The fields as somebody was shown them, and their state at that time; from then on they are the truth.
+        self._headers: Headers | None = None
+        self._shown: object = None
+        self._hooks: dict[str, list[Hook]] | None = None
+        self.auth: Any = None
+
+    # As the wire takes it
+
+    @property
+    def fields(self) -> FieldBlock:
+        """The header fields; those that frame the body only if somebody wrote or was shown them.
+
+        Raises:
+            InvalidHeader: Somebody set one that cannot be sent.
+        """
+        headers = self._headers
+        if headers is None or headers.revision is self._shown:
+            return self._fields
+        return headers.block()
+
+    @property
+    def payload(self) -> RequestBody | None:
+        """The body, framed as the fields say.
+
+        Raises:
+            InvalidHeader: The fields contradict each other, or the body.
+            BodyLengthError: The body in memory is not as long as they say.
+        """
+        headers = self._headers
+        if headers is None or headers.revision is self._shown:
+            return self._payload
+        return reframed(self._payload, headers.block(), self.verb)
+
+    @payload.setter
+    def payload(self, payload: RequestBody | None) -> None:
+        self._payload = payload
+
+    def with_fields(self, fields: FieldBlock) -> PreparedRequest:
+        """Make the same request with other header fields; body, hooks and what signs it are shared."""
+        made = PreparedRequest(self.verb, self.address, fields, self.payload, self._body, self.jar)
+        made._hooks, made.auth = self._hooks, self.auth
+        return made
+
+    # As people read and write it
+
+    @property
+    def method(self) -> str | None:
+        """The method; `None` before it is known."""
+        return self.verb.decode("ascii") or None
+
+    @method.setter
+    def method(self, method: str | None) -> None:
+        self.verb = b"" if method is None else check_method(method)
+
+    @property
+    def url(self) -> str | None:
+        """The URL, fragment included, credentials not; `None` before it is known.
+
+        Setting it takes what `Session.get` takes.
+        """
+        return self.address.url or None
+
+    @url.setter
+    def url(self, url: str | bytes | None) -> None:
+        self.address = _NOWHERE if url is None else addressed(text_of(url))
+
+    @property
+    def path_url(self) -> str:
+        """Path and query: what stands in the request line."""
+        parts = urlsplit(self.address.sent)
+        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    @property
+    def headers(self) -> Headers:
+        """The fields, those that frame the body included, those the pool adds (Host, Connection) not.
+
+        What is changed here is sent.
+        """
+        if self._headers is None:
+            self._headers = _shown_of(self._fields, self._payload)
+            self._shown = self._headers.revision
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: HeadersArgument | None) -> None:
+        self._headers = headers if isinstance(headers, Headers) else Headers(headers or ())
+        self._shown = None
+
+    @property
+    def body(self) -> Any:
+        """The body as bytes where the client encoded it, else as it was passed; set, it gets a length of its own."""
+        return self._body
+
+    @body.setter
+    def body(self, body: Any) -> None:
+        self._body = body
+        if self._headers is not None or not FRAMING.isdisjoint(self._fields.names):
+            for name in ("Content-Length", "Transfer-Encoding"):
+                self.headers.pop(name, None)
+        self._payload = prepare_body(body, EMPTY, self.verb)
+        self._show_framing()
+
+    @property
+    def hooks(self) -> dict[str, list[Hook]]:
+        """The functions that see the answer, by event."""
+        if self._hooks is None:
+            self._hooks = default_hooks()
+        return self._hooks
+
+    @hooks.setter
+    def hooks(self, hooks: HooksArgument) -> None:
+        self._hooks = {"response": hooks_of(hooks)}
+
+    @property
+    def answer_hooks(self) -> list[Hook]:
+        """The functions that see the answer; no table is made for a request that has none."""
+        return [] if self._hooks is None else self._hooks["response"]
+
+    @property
+    def _cookies(self) -> CookieJar:
+        """The call's own cookies, by the name under which authentication schemes written for requests look for them."""
+        if self.jar is None:
+            from keeppool.client.cookies import CookieJar
+
+            self.jar = CookieJar()
+        return self.jar
+
+    # Preparing, step by step
+
+    def prepare(
+        self,
+        method: str | None = None,
+        url: str | bytes | None = None,
+        headers: HeadersArgument | None = None,
+        files: Any = None,
+        data: Any = None,
+        params: ParamsArgument = None,
+        auth: AuthArgument = None,
+        cookies: CookiesArgument | None = None,
+        hooks: HooksArgument = None,
+        json: Any = None,
+    ) -> None:
+        """Prepare everything, in the order in which one part may look at another; arguments as in `Request`.
+
+        Raises:
+            InvalidRequest: One of its children: something cannot be put into HTTP.
+        """
+        self.prepare_method(method)
+        self.prepare_url(url, params)
+        self.prepare_headers(headers)
+        self.prepare_cookies(cookies)
+        self.prepare_body(data, files, json)
+        # Last, so that a scheme may sign all of it; hooks after it, because a scheme may add its own.
+        self.prepare_auth(auth, url)
+        self.prepare_hooks(hooks)
+
+    def prepare_method(self, method: str | None) -> None:
+        """Set the method, in upper case."""
+        self.method = None if method is None else method.upper()
+
+    def prepare_url(self, url: str | bytes | None, params: ParamsArgument) -> None:
+        """Set the URL and add parameters to its query string.
+
+        Raises:
+            InvalidURL, MissingSchema: It is no URL. A scheme other than http and https is left to whoever sends it.
+        """
+        from keeppool.client.prepare import encoded_query
+
+        self.address = with_query(addressed(text_of(url)), encoded_query(None, params))
+
+    def prepare_headers(self, headers: HeadersArgument | None) -> None:
+        """Set the header fields.
+
+        Raises:
+            InvalidHeader: One of them cannot be sent.
+        """
+        self.headers = Headers(merged(Headers(), headers))
+        self.headers.block()
+
+    def prepare_body(self, data: Any, files: Any, json: Any = None) -> None:
+        """Set the body, and the fields that say what it is and how long.
+
+        Raises:
+            InvalidBody, InvalidJSONError, InvalidHeader, BodyLengthError: It cannot be sent.
+        """
+        from keeppool.client.prepare import encoded_body
+
+        body, content_type = encoded_body(data, json, files)
+        if content_type is not None and "Content-Type" not in self.headers:
+            self.headers["Content-Type"] = content_type.decode("latin-1")
+        self._body = body
+        self._payload = prepare_body(body, self.headers.block(), self.verb)
+        self._show_framing()
+
+    def prepare_content_length(self, body: Any) -> None:
+        """State how long a body is; `None` is empty, which GET and HEAD need not say."""
+        payload = prepare_body(body, EMPTY, self.verb)
+        if payload is not None and payload.length is not None:
+            self.headers["Content-Length"] = str(payload.length)
+        elif payload is None and self.verb not in (b"GET", b"HEAD") and "Content-Length" not in self.headers:
+            self.headers["Content-Length"] = "0"
+
+    def prepare_auth(self, auth: AuthArgument, url: str | bytes | None = "") -> None:
+        """Let an authentication scheme sign the request as it stands.
+
+        Args:
+            auth: A (user, password) pair for Basic, or a function from prepared request to prepared request; `None`
+                takes the credentials in the URL, if there are any.
+            url: The URL as it was given, which may hold credentials.
+
+        Raises:
+            InvalidRequest: `auth` is neither.
+        """
+        from keeppool.client.prepare import scheme_of
+
+        credentials = addressed(text_of(url)).credentials if url else self.address.credentials
+        scheme = scheme_of(auth if auth is not None else credentials)
+        if scheme is None:
+            return
+        signed = scheme(self)
+        if signed is not self and isinstance(signed, PreparedRequest):
+            self.become(signed)
+        if hasattr(scheme, "answered"):
+            self.auth = scheme
+
+    def prepare_cookies(self, cookies: CookiesArgument | None) -> None:
+        """Add the Cookie field that these cookies make for this URL; one that is there stays."""
+        if cookies is None:
+            return
+        from keeppool.client.cookies import jar_of, with_cookies
+
+        self.jar = jar_of(cookies)
+        made = with_cookies(self, None).fields.get(b"cookie")
+        if made is not None:
+            self.headers["Cookie"] = made.decode("latin-1")
+
+    def prepare_hooks(self, hooks: HooksArgument) -> None:
+        """Add functions that see the answer."""
+        for hook in hooks_of(hooks):
+            self.register_hook("response", hook)
+
+    def copy(self) -> Self:
+        """Make an independent request; the body itself and the functions in `hooks` are shared."""
+        made = type(self)()
+        made.become(self)
+        return made
+
+    def become(self, other: PreparedRequest) -> None:
+        """Take over all that another request says."""
+        if other is self:
+            return
+        self.verb, self.address, self.auth = other.verb, other.address, other.auth
+        self._fields, self._payload, self._body = other._fields, other._payload, other._body
+        self.jar = None if other.jar is None else other.jar.copy()
+        self._headers, self._shown = None, None
+        if other._headers is not None:
+            self._headers = other._headers.copy()
+            self._shown = self._headers.revision if other._headers.revision is other._shown else None
+        self._hooks = None if other._hooks is None else {event: [*found] for event, found in other._hooks.items()}
+
+    def _show_framing(self) -> None:
+        """Let fields that somebody has been shown say how the body is framed now."""
+        if self._headers is not None and self._payload is not None:
+            for name, value in self._payload.framing.pairs:
+                self._headers[name.decode()] = value.decode()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = _shown_of(self._fields, self._payload).block() if self._headers is None else self._headers.block()
+        body = self._body if isinstance(self._body, (bytes, str)) else None
+        return _rebuilt, (self.verb, self.address, fields, body)
+
+    def __repr__(self) -> str:
+        return f"<PreparedRequest [{self.method}]>"
+
+
+def _rebuilt(verb: bytes, address: Address, fields: FieldBlock, body: Any) -> PreparedRequest:
+    """Build a pickled request again; without its body it is a record, and cannot be sent."""
+    made = PreparedRequest(verb, address, fields, None, body)
+    if body is not None:
+        made.payload = prepare_body(body, fields, verb)
+    return made
+
+
+def _shown_of(fields: FieldBlock, payload: RequestBody | None) -> Headers:
+    """Write fields for people: a repeated one's values stand behind each other."""
+    shown = Headers()
+    for name, value in (*fields.pairs, *(EMPTY if payload is None else payload.framing).pairs):
+        text = name.decode("latin-1")
+        shown[text] = f"{shown[text]!s}, {value.decode('latin-1')}" if text in shown else value.decode("latin-1")
+    return shown

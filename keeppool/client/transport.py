@@ -1,0 +1,174 @@
+"""Adapters: what sends the requests of a session, by the prefix of their URL.
+
+Decides: which adapter a URL belongs to; what requests' constructor arguments mean for a pool.
+Knows: a prepared request goes in, an answer comes out, redirects and cookies apart.
+Does not know: sessions, beyond the one that has mounted it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+from keeppool.client.response import Response
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
+from keeppool.errors import InvalidSchema, KeepPoolError
+from keeppool.pools.threads import PoolManager
+
+if TYPE_CHECKING:
+    from keeppool.client.prepared import PreparedRequest
+    from keeppool.client.retries import RetriesArgument, Retrying
+    from keeppool.events import Event
+
+
+class BaseAdapter(ABC):
+    """What a session can mount: an object with these two methods. Those written for requests fit too."""
+
+    @abstractmethod
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send one request and return its answer; redirects, cookies and hooks are the session's."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up what the adapter holds."""
+
+
+class HTTPAdapter(BaseAdapter):
+    """A pool of its own for the URLs of one prefix: other limits, other retries, nothing shared with the session's.
+
+    Args:
+        pool_connections: Accepted as in requests, where it bounds a table that this pool does not need.
+        pool_maxsize: Most connections per host; `limits` says it better. In requests it bounds only what is kept, and
+            any number may be open beside; here a cap is a cap, and who finds all taken waits.
+        max_retries: How often each request is tried again: a number or a `urllib3.util.Retry`.
+        pool_block: Accepted as in requests; callers always wait.
+        limits: As for `PoolManager`.
+        timeout: As for `PoolManager`, where a call says none.
+        hosts: As for `PoolManager`.
+        defaults: As for `PoolManager`.
+        config: As for `PoolManager`.
+        on_event: As for `PoolManager`.
+
+    Attributes:
+        pool: Its `PoolManager`.
+        max_retries: As given; `None` for none.
+
+    Thread safety: any thread.
+    """
+
+    def __init__(
+        self,
+        pool_connections: int | None = None,
+        pool_maxsize: int | None = None,
+        max_retries: RetriesArgument = None,
+        pool_block: bool = True,
+        *,
+        limits: Limits | None = None,
+        timeout: TimeoutArgument | Inherit = INHERIT,
+        hosts: Mapping[str, HostConfig] | None = None,
+        defaults: HostConfig | None = None,
+        config: Config | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        if pool_maxsize is not None:
+            limits = replace(limits or (config or Config()).limits, per_host=pool_maxsize)
+        self.pool = PoolManager(
+            limits, timeout=timeout, hosts=hosts, defaults=defaults, config=config, on_event=on_event
+        )
+        self.max_retries: Retrying | None = None
+        if max_retries:
+            from keeppool.client.retries import retrying_of
+
+            self.max_retries = retrying_of(max_retries)
+
+    @classmethod
+    def over(cls, pool: PoolManager) -> Self:
+        """Make an adapter that sends over a pool there is already."""
+        made = cls.__new__(cls)
+        made.pool, made.max_retries = pool, None
+        return made
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: TimeoutArgument = None,
+        verify: bool | str = True,
+        cert: str | tuple[str, str] | None = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send one request over this adapter's pool.
+
+        Args:
+            request: What to send.
+            stream: True leaves the body on its way.
+            timeout: As for `Session.request`; `None` for no limit.
+            verify: As for `Session.request`.
+            cert: As for `Session.request`.
+            proxies: By scheme, or by scheme and host.
+
+        Raises:
+            KeepPoolError: As `PoolManager.request`.
+        """
+        from keeppool.client.settings import chosen_proxy, override_of
+
+        proxy = chosen_proxy(request.address, proxies)
+        override = override_of(INHERIT if verify is True else verify, INHERIT if cert is None else cert, proxy)
+        limit = timeout if isinstance(timeout, Timeout) else Timeout.of(timeout, self.pool.config.timeout)
+        return send_by(self.pool, request, limit, stream, override)
+
+    def close(self) -> None:
+        """Close the pool: idle connections now, busy ones when they are done."""
+        self.pool.close()
+
+    def __repr__(self) -> str:
+        return f"<HTTPAdapter on {self.pool!r}>"
+
+
+def send_by(
+    pool: PoolManager, request: PreparedRequest, limit: Timeout | None, stream: bool, override: HostConfig | None
+) -> Response:
+    """Send a prepared request over a pool; an error gets the request it belongs to."""
+    try:
+        raw = pool.exchange(
+            request.verb, request.address.sent, request.fields, request.payload, limit, stream, override
+        )
+    except KeepPoolError as error:
+        error.request = request
+        raise
+    return Response(raw, request, stream, pool)
+
+
+class Mounts(OrderedDict[str, Any]):
+    """Adapters by prefix, the longest first.
+
+    Thread safety: mount before the threads start.
+    """
+
+    def mount(self, prefix: str, adapter: Any) -> None:
+        """Let an adapter send the requests to URLs that begin with `prefix`, in any case."""
+        self[prefix] = adapter
+        for shorter in [key for key in self if len(key) < len(prefix)]:
+            self.move_to_end(shorter)
+
+    def find(self, url: str) -> Any:
+        """Find the adapter of a URL.
+
+        Raises:
+            InvalidSchema: No prefix fits.
+        """
+        for prefix, adapter in self.items():
+            if url.lower().startswith(prefix.lower()):
+                return adapter
+        raise InvalidSchema(f"no adapter is mounted for {url!r}", url=url)

@@ -1,0 +1,79 @@
+"""requests' names, all of one kind: `import keeppool.requests as requests` is the one line that changes.
+
+What stands here is keeppool's own `Session`, `Response` and errors; this package adds nothing but the names and places
+under which requests has them. `Timeout` is therefore the error here, as in requests, while `keeppool.Timeout` is the
+setting. docs/moving-from-requests.md lists what differs.
+"""
+
+from keeppool import __version__
+from keeppool.client.api import delete, get, head, options, patch, post, put, request
+from keeppool.client.codes import codes
+from keeppool.client.prepared import PreparedRequest
+from keeppool.client.request import Request
+from keeppool.client.response import Response
+from keeppool.client.session import Session
+from keeppool.errors import (
+    ConnectionError,
+    ConnectTimeout,
+    HTTPError,
+    JSONDecodeError,
+    ReadTimeout,
+    RequestException,
+    Timeout,
+    TooManyRedirects,
+)
+from keeppool.requests import (
+    adapters,
+    api,
+    auth,
+    certs,
+    cookies,
+    exceptions,
+    hooks,
+    models,
+    sessions,
+    status_codes,
+    structures,
+    utils,
+)
+from keeppool.requests.exceptions import URLRequired
+from keeppool.requests.sessions import session
+
+__all__ = [
+    "ConnectTimeout",
+    "ConnectionError",
+    "HTTPError",
+    "JSONDecodeError",
+    "PreparedRequest",
+    "ReadTimeout",
+    "Request",
+    "RequestException",
+    "Response",
+    "Session",
+    "Timeout",
+    "TooManyRedirects",
+    "URLRequired",
+    "__version__",
+    "adapters",
+    "api",
+    "auth",
+    "certs",
+    "codes",
+    "cookies",
+    "delete",
+    "exceptions",
+    "get",
+    "head",
+    "hooks",
+    "models",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "request",
+    "session",
+    "sessions",
+    "status_codes",
+    "structures",
+    "utils",
+]
