@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
@@ -100,7 +100,8 @@ class Timeout:
         """Read the forms requests allows: a number, a `(connect, read)` pair, `None`, or a `Timeout`.
 
         Args:
-            value: Seconds for both connecting and reading, or a pair of them, or `None` for no limit on either.
+            value: Seconds for both connecting and reading, or a pair of them, or `None` for no limit on either. A
+                `urllib3.util.Timeout` is taken too; what it leaves open comes from `base`.
             base: Where `pool` and `total` come from.
 
         Raises:
@@ -108,6 +109,8 @@ class Timeout:
         """
         if isinstance(value, Timeout):
             return value
+        if hasattr(value, "connect_timeout"):
+            return _foreign_timeout(value, base)
         if isinstance(value, tuple):
             if len(value) != 2:
                 raise bad("timeout", value, "a tuple holds (connect, read)")
@@ -115,6 +118,15 @@ class Timeout:
         else:
             connect = read = value
         return cls(connect=connect, read=read, pool=base.pool, total=base.total)
+
+
+def _foreign_timeout(value: Any, base: Timeout) -> Timeout:
+    """Read a `urllib3.util.Timeout`: a wait that was not said is neither a number nor `None` there."""
+    said = {"connect": value.connect_timeout, "read": value.read_timeout, "total": value.total}
+    known = {name: wait for name, wait in said.items() if wait is None or isinstance(wait, (int, float))}
+    if known["total"] is None:
+        known["total"] = base.total
+    return replace(base, **known)
 
 
 TimeoutArgument = Timeout | float | tuple[float | None, float | None] | None
@@ -140,7 +152,11 @@ class HostConfig:
         fingerprint: Hex digest (SHA-256, SHA-1 or MD5) the server's certificate must have.
         server_hostname: Name for SNI and for checking the certificate, if not the URL's host.
         ssl_context: A ready `ssl.SSLContext`, instead of `verify` and `cert`.
-        proxy: URL of the proxy to go through, credentials included; `None` goes direct.
+        proxy: URL of the proxy to go through, credentials included; `None` goes direct. Its scheme is http, https,
+            socks4, socks4a, socks5 or socks5h; http if it has none.
+        proxy_headers: Header fields for an http or https proxy: sent with CONNECT, or with each request for an http
+            URL unless that has its own of the name. A Proxy-Authorization here wins over credentials in the URL. An
+            entry that names another proxy leaves those of the less specific one behind.
         http_version: "1.1", or "1.0" to speak HTTP/1.0 and ask for keep-alive as its extension did.
         keep_alive: False sends `Connection: close` and uses each connection once.
         keep_alive_header: The client's own `Keep-Alive` request header, such as "timeout=30, max=100".
@@ -171,6 +187,7 @@ class HostConfig:
     server_hostname: str | None | Inherit = INHERIT
     ssl_context: Any | Inherit = INHERIT
     proxy: str | None | Inherit = INHERIT
+    proxy_headers: Mapping[str, str] | Iterable[tuple[str, str]] | Inherit = INHERIT
     http_version: str | Inherit = INHERIT
     keep_alive: bool | Inherit = INHERIT
     keep_alive_header: str | None | Inherit = INHERIT
@@ -186,8 +203,10 @@ class HostConfig:
             value = getattr(self, name)
             if value is not INHERIT:
                 check(name, value)
-        if self.headers is not INHERIT:
-            object.__setattr__(self, "headers", _header_pairs(self.headers))
+        for name in ("headers", "proxy_headers"):
+            value = getattr(self, name)
+            if value is not INHERIT:
+                object.__setattr__(self, name, _header_pairs(name, value))
         if self.timeout is not INHERIT:
             # Only checked: what a number or a pair leaves open is the pool's to say, which is not known here.
             Timeout.of(self.timeout, Timeout())
@@ -195,12 +214,19 @@ class HostConfig:
     def over(self, base: HostConfig) -> HostConfig:
         """Lay this entry over a less specific one: what is said here wins, headers are merged by name."""
         said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not INHERIT}
-        values = {f.name: getattr(base, f.name) for f in fields(base)} | said
-        if "headers" in said and base.headers is not INHERIT:
-            names = {name.lower() for name, _ in said["headers"]}
-            kept = tuple(pair for pair in _header_pairs(base.headers) if pair[0].lower() not in names)
-            values["headers"] = kept + said["headers"]
+        below = {f.name: getattr(base, f.name) for f in fields(base)}
+        if base.proxy is not INHERIT and said.get("proxy", base.proxy) != base.proxy:
+            # They may hold credentials, which are for the other proxy.
+            below["proxy_headers"] = INHERIT
+        values = below | said
+        for name in ("headers", "proxy_headers"):
+            if name in said and below[name] is not INHERIT:
+                values[name] = _merged(below[name], said[name])
         return HostConfig(**values)
+
+    def __repr__(self) -> str:
+        said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not INHERIT}
+        return f"HostConfig({', '.join(f'{name}={_shown(name, value)}' for name, value in said.items())})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,23 +286,45 @@ def check_seconds(name: str, value: object, *, zero: bool = True) -> None:
         raise bad(name, value, f"must be {'0 or more' if zero else 'more than 0'} seconds, or None for no limit")
 
 
-def _header_pairs(value: Any) -> tuple[tuple[str, str], ...]:
+def _header_pairs(field: str, value: Any) -> tuple[tuple[str, str], ...]:
     """Freeze headers given as a mapping or as pairs; the order given is the order sent."""
     try:
         pairs = tuple((n, v) for n, v in (value.items() if isinstance(value, Mapping) else value))
     except (TypeError, ValueError) as error:
-        raise bad("headers", value, "must be a mapping or a list of (name, value) pairs") from error
+        raise bad(field, presentable(field, value), "must be a mapping or a list of (name, value) pairs") from error
     for pair in pairs:
         if not all(isinstance(part, str) for part in pair):
-            raise bad("headers", pair, "names and values must be text")
+            raise bad(field, presentable(field, pair), "names and values must be text")
         if pair[0].lower() in ("content-length", "transfer-encoding", "expect", "trailer"):
-            raise bad("headers", pair, "says how one request's body is sent, so it cannot be said for all of a host's")
+            rule = "says how one request's body is sent, so it cannot be said for all of a host's"
+            raise bad(field, presentable(field, pair), rule)
     return pairs
+
+
+def _merged(below: Any, above: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Lay headers over others: a name that is said above is not taken from below."""
+    names = {name.lower() for name, _ in above}
+    return tuple(pair for pair in below if pair[0].lower() not in names) + above
+
+
+def presentable(field: str, value: object) -> object:
+    """Give a wrong value as an error may show it: not at all where it may hold a proxy's password."""
+    return "***" if field in ("proxy", "proxy_headers") else value
+
+
+def _shown(field: str, value: Any) -> str:
+    """Write a value for `repr`, without credentials."""
+    if field == "proxy_headers":
+        return repr(tuple((name, "***") for name, _ in value))
+    if field == "proxy" and value is not None and "@" in value:
+        scheme, mark, _ = value.partition("://")
+        return repr(f"{scheme + mark if mark else ''}***@{value.rpartition('@')[2]}")
+    return repr(value)
 
 
 def _check_text(name: str, value: object) -> None:
     if value is not None and (not isinstance(value, str) or not value):
-        raise bad(name, value, "must be non-empty text, or None")
+        raise bad(name, presentable(name, value), "must be non-empty text, or None")
 
 
 def _check_bool(name: str, value: object) -> None:

@@ -9,8 +9,8 @@
 
 TOML has no null: the text "none" stands for `None` wherever a field may be `None` (so nothing else can be meant by it
 there). A host's timeout may be a table, a number for connecting and reading alike, or an array `[connect, read]`; what
-it leaves out comes from [timeout]. Headers are a table. `ssl_context` is an object and cannot come from a file.
-Relative paths are relative to the working directory, as everywhere.
+it leaves out comes from [timeout]. Headers, for the host or for its proxy, are a table. `ssl_context` is an object and
+cannot come from a file. Relative paths are relative to the working directory, as everywhere.
 
 Knows: the file's shape. The keys are those of the dataclasses; there is no second list.
 Does not know: which values are possible (`config.py`), which patterns (`hosts.py`); it only says where in the file
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 from keeppool import presets
-from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument, bad
+from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument, bad, presentable
 from keeppool.errors import ConfigError
 from keeppool.hosts import HostTable
 
@@ -131,8 +131,9 @@ def _host_config(place: _Place, table: Any, timeout: Timeout) -> HostConfig:
     values = _values(HostConfig, place, table)
     if "timeout" in values:
         values["timeout"] = _timeout(place.at("timeout"), table["timeout"], timeout)
-    if "headers" in values:
-        _check_table(place.at("headers"), values["headers"])
+    for name in ("headers", "proxy_headers"):
+        if name in values and not isinstance(values[name], dict):
+            raise place.at(name).fault(presentable(name, values[name]), "must be a table")
     try:
         return HostConfig(**values)
     except ConfigError as error:

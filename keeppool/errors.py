@@ -211,7 +211,7 @@ class CertificateError(SSLError):
 
 
 class ProxyError(ConnectError):
-    """The proxy could not be reached, or refused; `status` is its answer to CONNECT, if one came."""
+    """The proxy could not be reached, or refused; `status` is its answer to CONNECT, or a SOCKS proxy's reply code."""
 
     status: int | None = None
 

@@ -9,7 +9,7 @@ Source: RFC 9110 §4.3.1 (origin), RFC 9112 §9.3 (persistence is per connection
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -34,15 +34,44 @@ class TlsIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """A proxy and the credentials used with it (`authorization` is the Proxy-Authorization value, or None)."""
+    """A proxy and what it is told about us. What is secret stays out of every text.
+
+    Attributes:
+        scheme: "http" or "https"; "socks4" or "socks5", which are asked for addresses; "socks4a" or "socks5h", which
+            are asked for names.
+        host: As in `Origin`.
+        port: Always given.
+        authorization: Value of Proxy-Authorization, unless `headers` have their own.
+        headers: Fields for an http or https proxy, in the order they are sent.
+        credentials: User and password for a SOCKS proxy.
+    """
 
     scheme: str
     host: str
     port: int
     authorization: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    credentials: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it passes bytes on whatever they are, also those of an http origin."""
+        return self.scheme.startswith("socks")
+
+    @property
+    def resolves_names(self) -> bool:
+        """Whether it is given the origin's name; otherwise it wants an address."""
+        return self.scheme not in ("socks4", "socks5")
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """List the fields it is sent: with CONNECT, or with each request for an http origin."""
+        names = {name.lower() for name, _ in self.headers}
+        said_twice = self.authorization is None or "proxy-authorization" in names
+        return [*self.headers, *([] if said_twice else [("Proxy-Authorization", str(self.authorization))])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,9 +82,9 @@ class Origin:
         scheme: "http" or "https", lower case.
         host: Lower case, IDNA-encoded; an IPv6 address without brackets, zone id included.
         port: Always given, also where it is the scheme's default.
-        tls: None for http.
-        proxy: None to go direct. For http through a proxy `host` and `port` are the proxy's: any such request may
-            use any such connection (RFC 9112 §3.2.2).
+        tls: None for http, unless it goes through an https proxy: then how to check that one.
+        proxy: None to go direct. For http through an http or https proxy `host` and `port` are the proxy's: any such
+            request may use any such connection (RFC 9112 §3.2.2).
         source_address: Local address to dial from.
         unix_socket: Path to dial instead of host and port.
         tcp_keepalive: Seconds of silence before TCP probes.
@@ -95,6 +124,29 @@ class Origin:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Origin) and self._key == other._key
+
+    @property
+    def is_tunnelled(self) -> bool:
+        """Whether a proxy passes on what is sent without reading it."""
+        return self.proxy is not None and (self.scheme == "https" or self.proxy.is_socks)
+
+    @property
+    def identity(self) -> TlsIdentity | None:
+        """How TLS is spoken with the origin itself; None if it is not."""
+        return (self.tls or TlsIdentity()) if self.scheme == "https" else None
+
+    def tls_hop(self) -> Origin | None:
+        """Give the https proxy on the way, as the origin an http request through it has; None if there is none.
+
+        It is trusted for what this origin's server is trusted for, but by its own name; it is shown no certificate,
+        and no fingerprint or name meant for the server is asked of it. A caller's own context may hold all of these,
+        so it is not used either.
+        """
+        proxy = self.proxy
+        if proxy is None or proxy.scheme != "https":
+            return None
+        tls = TlsIdentity(verify=True if self.tls is None else self.tls.verify)
+        return replace(self, scheme="http", host=proxy.host, port=proxy.port, tls=tls)
 
     def __str__(self) -> str:
         text = f"{self.scheme}://{_bracketed(self.host)}:{self.port}"

@@ -2,7 +2,7 @@
 
 Decides: the order, from the resolver's own preference and the families at hand.
 Knows: an address is a family and what `connect` takes for it.
-Does not know: resolving, sockets, time.
+Does not know: resolving, connecting, time.
 
 Source: RFC 8305 §4 (sorting addresses).
 """
@@ -10,6 +10,7 @@ Source: RFC 8305 §4 (sorting addresses).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from socket import AF_INET
 from typing import Any, NamedTuple
 
 
@@ -46,3 +47,19 @@ def interleaved(addresses: Iterable[Address]) -> list[Address]:
     queues = list(families.values())
     longest = max(map(len, queues), default=0)
     return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
+
+
+def for_socks(addresses: Iterable[Address]) -> str:
+    """Choose the one address a SOCKS proxy is asked for: the resolver's first IPv4 one, if there is any.
+
+    The resolver's order tells what this machine reaches, not what the proxy does; version 4 knows IPv4 only, and
+    python-socks, when it resolves by itself, prefers it for version 5 too.
+
+    Args:
+        addresses: As the resolver gave them; at least one.
+
+    Returns:
+        The address as text, without a zone: that means something on this machine only.
+    """
+    chosen = min(addresses, key=lambda address: address.family != AF_INET)
+    return str(chosen).partition("%")[0]

@@ -1,7 +1,8 @@
 """Connecting to whichever address of a host answers first, within a deadline (Happy Eyeballs).
 
 Decides: when the next address is tried beside those that have not answered yet, and who has won.
-Knows: non-blocking connects and `poll`; how much of the caller's time is left.
+Knows: non-blocking connects and `poll`; how much of the caller's time is left. Waits for threads; for event loops
+`race_tasks.py` does, with the same `Attempts`.
 Does not know: names, TLS, proxies, which of keeppool's errors a failure becomes.
 
 Source: RFC 8305 §5 (connection attempts), §8 (configurable values).
@@ -16,7 +17,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 
 from keeppool.net.addresses import Address
 
@@ -119,28 +120,60 @@ def race(
 
     Source: RFC 8305 §5.
     """
-    runners = _Runners(addresses, prepare)
+    attempts = Attempts(addresses, prepare)
+    turns = attempts.turns(deadline, stagger)
     try:
-        return runners.run(deadline, stagger)
+        seconds = next(turns)
+        while True:
+            seconds = turns.send(_answered(attempts.under_way(), seconds))
+    except StopIteration as end:
+        winner: socket.socket = end.value
+        winner.setblocking(True)
+        return winner
     finally:
-        runners.close()
+        attempts.close()
 
 
-class _Runners:
-    """The attempts of one race: those waiting to start, those under way, those that failed."""
+def _answered(numbers: Iterable[int], seconds: float | None) -> list[int]:
+    """Wait until at least one of these sockets knows whether it is connected, or until the time is up."""
+    poll = select.poll()
+    for number in numbers:
+        poll.register(number, select.POLLOUT)
+    # Rounded up: rounded down, the last millisecond would be spent turning round the race.
+    return [number for number, _ in poll.poll(None if seconds is None else math.ceil(seconds * 1000))]
 
-    __slots__ = ("_failures", "_next_start", "_poll", "_prepare", "_running", "_waiting")
+
+class Attempts:
+    """The attempts of one race: those waiting to start, those under way, those that failed.
+
+    Args:
+        addresses: In the order they are to be tried.
+        prepare: Called with each new socket before it connects.
+    """
+
+    __slots__ = ("_failures", "_next_start", "_prepare", "_running", "_waiting")
 
     def __init__(self, addresses: Iterable[Address], prepare: Callable[[socket.socket], None]) -> None:
         self._waiting = deque(addresses)
         self._running: dict[int, tuple[Address, socket.socket]] = {}
         self._failures: list[tuple[Address, OSError]] = []
         self._prepare = prepare
-        self._poll = select.poll()
         # Clock reading from which on the next address may start beside those under way.
         self._next_start = 0.0
 
-    def run(self, deadline: Deadline, stagger: float) -> socket.socket:
+    def turns(self, deadline: Deadline, stagger: float) -> Generator[float | None, Iterable[int], socket.socket]:
+        """Run the race without waiting, which threads and event loops do differently.
+
+        Yields:
+            The seconds to wait for an answer to one of `under_way`; `None` for no limit. Is sent the descriptors of
+            the sockets that have one, none if the time is up.
+
+        Returns:
+            A connected, non-blocking socket, which is the caller's.
+
+        Raises:
+            RaceLost: No address answered well.
+        """
         while self._waiting or self._running:
             try:
                 left = deadline.left()
@@ -150,14 +183,26 @@ class _Runners:
                 self._next_start = time.monotonic() + stagger
                 winner = self._start(self._waiting.popleft())
             else:
-                winner = self._wait(left)
+                winner = self._finish_first((yield self._patience(left)))
             if winner is not None:
                 return winner
         raise RaceLost(self._failures, [address for address, _ in self._running.values()], self._waiting)
 
+    def under_way(self) -> list[int]:
+        """Give the descriptors of the sockets that have no answer yet; with one they become writable."""
+        return list(self._running)
+
     def close(self) -> None:
+        """Close all sockets but the winner's."""
         while self._running:
             self._running.popitem()[1][1].close()
+
+    def _patience(self, left: float | None) -> float | None:
+        """Give the seconds until the next start or the deadline, whichever is first."""
+        if not self._waiting:
+            return left
+        until_start = max(0.0, self._next_start - time.monotonic())
+        return until_start if left is None else min(left, until_start)
 
     def _start(self, address: Address) -> socket.socket | None:
         """Begin one attempt; give back its socket if it is connected already, as loopback and Unix sockets are."""
@@ -174,20 +219,12 @@ class _Runners:
         except OSError as error:
             self._drop(sock, error)
             return None
-        if code == errno.EINPROGRESS:
-            self._poll.register(sock, select.POLLOUT)
-            return None
-        return self._finish(sock, code)
+        return None if code == errno.EINPROGRESS else self._finish(sock, code)
 
-    def _wait(self, left: float | None) -> socket.socket | None:
-        """Wait for an answer, the next start or the deadline, whichever is first."""
-        if self._waiting:
-            until_start = max(0.0, self._next_start - time.monotonic())
-            left = until_start if left is None else min(left, until_start)
-        # Rounded up: rounded down, the last millisecond would be spent turning round this loop.
-        for fd, _ in self._poll.poll(None if left is None else math.ceil(left * 1000)):
-            sock = self._running[fd][1]
-            self._poll.unregister(fd)
+    def _finish_first(self, numbers: Iterable[int]) -> socket.socket | None:
+        """Look at attempts that have an answer; give back the first socket that is connected."""
+        for number in numbers:
+            sock = self._running[number][1]
             winner = self._finish(sock, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
             if winner is not None:
                 return winner
@@ -199,7 +236,6 @@ class _Runners:
             code = code or errno.ECONNREFUSED
             self._drop(sock, OSError(code, os.strerror(code)))
             return None
-        sock.setblocking(True)
         del self._running[sock.fileno()]
         return sock
 

@@ -15,6 +15,9 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterable
+from typing import cast
+
+from keeppool.net.layered import LayeredSocket
 
 #: One TLS record carries at most 16 KiB (RFC 8446 §5.1). `SSLSocket.send` is all or nothing: of a larger piece the
 #: server may have decrypted a part although send reported nothing. Only up to one record is "0 accepted" a proof.
@@ -23,8 +26,9 @@ TLS_RECORD = 16384
 #: Seconds beyond which a timeout is none: `settimeout` and `poll` take 32-bit milliseconds, which is 24 days.
 LONGEST_WAIT = 2_000_000.0
 
-_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)
-_WATCHED = select.POLLIN | select.POLLPRI | getattr(select, "POLLRDHUP", 0)
+#: What `poll` says of a connection that is over, and what it is asked for besides.
+GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)
+WATCHED = select.POLLIN | select.POLLPRI | getattr(select, "POLLRDHUP", 0)
 
 
 class Liveness(enum.Enum):
@@ -51,18 +55,19 @@ class Stream:
 
     __slots__ = ("_poll", "_timeout", "is_tls", "recv", "recv_into", "resumed", "send", "sock")
 
-    def __init__(self, sock: socket.socket, *, resumed: bool = False) -> None:
-        self.sock = sock
-        self.is_tls = isinstance(sock, ssl.SSLSocket)
+    def __init__(self, sock: socket.socket | LayeredSocket, *, resumed: bool = False) -> None:
+        # What a layered socket lacks, only plain ones are asked for.
+        self.sock = cast("socket.socket", sock)
+        self.is_tls = isinstance(sock, (ssl.SSLSocket, LayeredSocket))
         self.resumed = resumed
-        self.send = sock.send
-        self.recv = sock.recv
-        self.recv_into = sock.recv_into
+        self.send = self.sock.send
+        self.recv = self.sock.recv
+        self.recv_into = self.sock.recv_into
         sock.settimeout(None)
         self._timeout: float | None = None
         # Registered once: a fresh poll object at each probe costs twice the probe itself.
         self._poll = select.poll()
-        self._poll.register(sock.fileno(), _WATCHED)
+        self._poll.register(sock.fileno(), WATCHED)
 
     def set_timeout(self, seconds: float | None) -> None:
         """Bound every following send and recv, in seconds; `None` waits without limit.
@@ -88,11 +93,12 @@ class Stream:
         readable socket is not dead: TLS 1.3 servers send session tickets after the handshake.
         """
         if self.is_tls and self.sock.pending():  # type: ignore[attr-defined]
-            return Liveness.DATA
+            # Mostly data; but where TLS runs within TLS, a ticket or a goodbye may wait to be decrypted.
+            return self._read_one_byte()
         seen = self._poll.poll(0)
         if not seen:
             return _IDLE
-        if seen[0][1] & _GONE:
+        if seen[0][1] & GONE:
             return Liveness.CLOSED
         return self._read_one_byte()
 
@@ -178,11 +184,11 @@ def gone(streams: Iterable[Stream]) -> list[tuple[Stream, Liveness]]:
         number = stream.sock.fileno()
         if number >= 0:
             watched[number] = stream
-            poll.register(number, _WATCHED)
+            poll.register(number, WATCHED)
     found = []
     for number, flags in poll.poll(0):
         stream = watched[number]
-        if flags & _GONE:
+        if flags & GONE:
             found.append((stream, Liveness.CLOSED))
         elif not stream.is_tls:
             found.append((stream, Liveness.DATA))

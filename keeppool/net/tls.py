@@ -18,7 +18,9 @@ from pathlib import Path
 
 from keeppool.config import bad
 from keeppool.core.origin import Origin, TlsIdentity
+from keeppool.net.layered import LayeredSocket
 from keeppool.net.race import Deadline
+from keeppool.net.tls_layer import TlsLayer
 
 #: Contexts kept. One holds certifi's roots parsed (0.7 MB) and costs 15 to 35 ms to build; who uses more than 64
 #: client certificates or trust files at a time pays for the least recently used ones again.
@@ -77,7 +79,7 @@ class TlsStore:
             self._sessions.move_to_end(origin)
             return session
 
-    def remember(self, origin: Origin, sock: socket.socket) -> None:
+    def remember(self, origin: Origin, source: object) -> None:
         """Keep the session of a connection, to be called once its first answer was read.
 
         In TLS 1.3 the ticket comes after the handshake and is seen only by reading; before, there is nothing that
@@ -85,18 +87,49 @@ class TlsStore:
 
         Args:
             origin: Whom the connection leads to.
-            sock: The connection's socket, still open.
+            source: The connection's socket, still open, or its `TlsLayer`.
         """
-        if not isinstance(sock, ssl.SSLSocket):
+        if isinstance(source, LayeredSocket):
+            hop = origin.tls_hop()
+            if hop is not None:
+                self.remember(hop, source.outer)
+            source = source.layer
+        if not isinstance(source, (ssl.SSLSocket, TlsLayer)):
             return
-        session = sock.session
-        if session is None or not _can_resume(session, sock.version()):
+        session = source.session
+        if session is None or not _can_resume(session, source.version()):
             return
         with self._lock:
-            self._sessions[origin] = (sock.context, session)
+            self._sessions[origin] = (source.context, session)
             self._sessions.move_to_end(origin)
             if len(self._sessions) > self._max_sessions:
                 self._sessions.popitem(last=False)
+
+    def layer_for(self, origin: Origin, identity: TlsIdentity) -> TlsLayer:
+        """Make a layer for a connection that has no socket of its own: within another TLS, or on an event loop.
+
+        When its handshake is done, the certificate's chain and name were checked; `check_peer` does the rest.
+
+        Args:
+            origin: Whose host is sent and checked, unless the identity has its own name.
+            identity: What to check.
+
+        Raises:
+            ValueError: No certificate can have the name.
+            ConfigError: As `context_for`.
+        """
+        context = self.context_for(identity)
+        return TlsLayer(context, _name_of(origin, identity), self.session_for(origin, context))
+
+    @staticmethod
+    def check_peer(source: ssl.SSLSocket | TlsLayer, identity: TlsIdentity) -> None:
+        """Check what a context cannot: that the certificate is the pinned one, if one is.
+
+        Raises:
+            ssl.SSLCertVerificationError: It is another.
+        """
+        if identity.fingerprint is not None:
+            _check_fingerprint(source, identity.fingerprint)
 
     def handshake(
         self, sock: socket.socket, origin: Origin, identity: TlsIdentity, deadline: Deadline
@@ -121,7 +154,7 @@ class TlsStore:
             sock.settimeout(deadline.left())
             tls = context.wrap_socket(
                 sock,
-                server_hostname=_server_name(identity.server_hostname or origin.host),
+                server_hostname=_name_of(origin, identity),
                 session=self.session_for(origin, context),
                 # An end without TLS's goodbye must not look like the end of a body that only the close delimits.
                 suppress_ragged_eofs=False,
@@ -134,10 +167,22 @@ class TlsStore:
             raise
         try:
             tls.do_handshake()  # Where it was done already, nothing happens.
-            if identity.fingerprint is not None:
-                _check_fingerprint(tls, identity.fingerprint)
+            self.check_peer(tls, identity)
         except BaseException:
             tls.close()
+            raise
+        return tls
+
+    def handshake_within(
+        self, outer: ssl.SSLSocket, origin: Origin, identity: TlsIdentity, deadline: Deadline
+    ) -> LayeredSocket:
+        """Put TLS on a tunnel that runs through a TLS connection to a proxy. Arguments and errors as in `handshake`."""
+        try:
+            tls = LayeredSocket(outer, self.layer_for(origin, identity))
+            tls.do_handshake(deadline)
+            self.check_peer(tls.layer, identity)
+        except BaseException:
+            outer.close()
             raise
         return tls
 
@@ -181,7 +226,7 @@ def build_context(verify: bool | str, cert: _Certificate) -> ssl.SSLContext:
     return context
 
 
-def _check_fingerprint(tls: ssl.SSLSocket, fingerprint: str) -> None:
+def _check_fingerprint(tls: ssl.SSLSocket | TlsLayer, fingerprint: str) -> None:
     from urllib3.exceptions import SSLError
     from urllib3.util.ssl_ import assert_fingerprint
 
@@ -191,11 +236,12 @@ def _check_fingerprint(tls: ssl.SSLSocket, fingerprint: str) -> None:
         raise ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, str(error)) from error
 
 
-def _server_name(host: str) -> str:
-    """Write a host as SNI and certificates have it: no zone id, no final dot (RFC 6066 §3), IDNA-encoded.
+def _name_of(origin: Origin, identity: TlsIdentity) -> str:
+    """Write the host as SNI and certificates have it: no zone id, no final dot (RFC 6066 §3), IDNA-encoded.
 
     Encoded here, because `wrap_socket` leaves the socket open when it finds that a name cannot be.
     """
+    host = identity.server_hostname or origin.host
     return host.partition("%")[0].rstrip(".").encode("idna").decode("ascii")
 
 

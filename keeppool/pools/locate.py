@@ -9,21 +9,20 @@ Source: RFC 9110 §4.2 (http and https URIs), §7.2 (Host); RFC 9112 §3.2 (requ
 
 from __future__ import annotations
 
-import base64
 import importlib
 import os
 import re
 import threading
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
-from urllib.parse import unquote
 
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout
 from keeppool.core.keepalive import connection_options
 from keeppool.core.origin import Origin, Proxy, TlsIdentity
 from keeppool.core.records import Policy
-from keeppool.errors import InvalidProxyURL, InvalidSchema, InvalidURL, MissingSchema
+from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
 from keeppool.hosts import DEFAULT_PORTS, HostTable
+from keeppool.pools.proxies import proxy_at
 from keeppool.pools.request import default_fields
 from keeppool.wire.fields import FieldBlock, field_block
 from keeppool.wire.request import check_target
@@ -95,9 +94,8 @@ class Route:
         self.idempotent: bool | None = None
         self.wants_fresh = False
         self._host_line = host_line
-        # Inside a tunnel the origin reads the head; what is meant for the proxy went with CONNECT.
-        tunnelled = origin.proxy is not None and origin.scheme == "https"
-        self._private = frozenset((b"proxy-authorization",)) if tunnelled else frozenset()
+        # Inside a tunnel the origin reads the head; what is meant for the proxy went ahead of it.
+        self._private = frozenset((b"proxy-authorization",)) if origin.is_tunnelled else frozenset()
         self._defaults = defaults
         self._tail: tuple[FieldBlock | None, bytes, bool] = (None, b"", False)
 
@@ -175,20 +173,33 @@ class Locator:
         target = check_target(parsed.request_uri)
         return Located(route, route.proxied + target, url)
 
+    def configured(self, url: str) -> HostConfig:
+        """Give what is configured for a URL's host, the pool's defaults included.
+
+        Raises:
+            MissingSchema, InvalidSchema, InvalidURL: As `locate`.
+        """
+        parsed = parse_url(url)
+        scheme, host = cast("str", parsed.scheme), cast("str", parsed.host)
+        return self._configured(scheme, host.strip("[]"), parsed.port or DEFAULT_PORTS[scheme])
+
+    def _configured(self, scheme: str, host: str, port: int) -> HostConfig:
+        return self._table.resolve(scheme, host, port).over(self._config.defaults)
+
     def _timeout(self, entry: HostConfig) -> Timeout:
         base = self._config.timeout
         return base if entry.timeout is INHERIT else Timeout.of(entry.timeout, base)
 
     def _make_route(self, scheme: str, host: str, port: int, override: HostConfig | None) -> Route:
         host = host.strip("[]")
-        entry = self._table.resolve(scheme, host, port).over(self._config.defaults)
+        entry = self._configured(scheme, host, port)
         if override is not None:
             entry = override.over(entry)
-        proxy = _proxy(_or(entry.proxy, None))
+        proxy = proxy_at(_or(entry.proxy, None), _pairs(entry.proxy_headers))
         limits = self._config.limits
         authority = _authority(scheme, host, port)
-        plain_through_proxy = proxy is not None and scheme == "http"
         origin = _origin(entry, scheme, host, port, proxy)
+        plain_through_proxy = proxy is not None and not origin.is_tunnelled
         route = Route(
             origin,
             _policy(entry, limits, per_host=limits.per_proxy if plain_through_proxy else limits.per_host),
@@ -238,6 +249,11 @@ def _or(value: T | Inherit, fallback: T) -> T:
     return fallback if value is INHERIT else value
 
 
+def _pairs(headers: object) -> tuple[tuple[str, str], ...]:
+    """Give headers as `HostConfig` keeps them, whatever its annotation lets in."""
+    return () if headers is INHERIT else cast("tuple[tuple[str, str], ...]", headers)
+
+
 def _authority(scheme: str, host: str, port: int) -> str:
     """Write host and port as Host wants them: brackets for IPv6, no zone, no default port (RFC 9110 §7.2)."""
     name = f"[{host.partition('%')[0]}]" if ":" in host else host
@@ -254,15 +270,16 @@ def _policy(entry: HostConfig, limits: Limits, per_host: int | None) -> Policy:
 
 
 def _origin(entry: HostConfig, scheme: str, host: str, port: int, proxy: Proxy | None) -> Origin:
-    if proxy is not None and scheme == "http":
+    tls = _tls(entry) if scheme == "https" else None
+    if proxy is not None and scheme == "http" and not proxy.is_socks:
         host, port = proxy.host, proxy.port
-    # Through a plain-http proxy's https scheme, or to an https host: TLS is spoken to whom we dial.
-    speaks_tls = scheme == "https" or (proxy is not None and proxy.scheme == "https")
+        # The rest of what is said about TLS is meant for the origin's server (see `Origin.tls_hop`).
+        tls = TlsIdentity(verify=_verify(entry)) if proxy.scheme == "https" else None
     return Origin(
         scheme=scheme,
         host=host,
         port=port,
-        tls=_tls(entry) if speaks_tls else None,
+        tls=tls,
         proxy=proxy,
         source_address=_or(entry.source_address, None),
         unix_socket=_or(entry.unix_socket, None),
@@ -274,12 +291,16 @@ def _origin(entry: HostConfig, scheme: str, host: str, port: int, proxy: Proxy |
 def _tls(entry: HostConfig) -> TlsIdentity:
     fingerprint = _or(entry.fingerprint, None)
     return TlsIdentity(
-        verify=True if entry.verify is INHERIT else entry.verify,
+        verify=_verify(entry),
         cert=_or(entry.cert, None),
         fingerprint=fingerprint and fingerprint.replace(":", "").lower(),
         server_hostname=_or(entry.server_hostname, None),
         context=_or(cast("Any", entry.ssl_context), None),
     )
+
+
+def _verify(entry: HostConfig) -> bool | str:
+    return True if entry.verify is INHERIT else entry.verify
 
 
 def _default_fields(entry: HostConfig, proxy: Proxy | None) -> list[tuple[str, str]]:
@@ -288,34 +309,13 @@ def _default_fields(entry: HostConfig, proxy: Proxy | None) -> list[tuple[str, s
     `Connection: keep-alive` is the default in HTTP/1.1 and said all the same: Apache httpd tells its `timeout` and
     `max` only to clients that send it.
     """
-    pairs = list(cast("tuple[tuple[str, str], ...]", _or(cast("Any", entry.headers), ())))
+    fields = [] if proxy is None else proxy.fields
+    for_proxy = {name.lower() for name, _ in fields}
+    pairs = [pair for pair in _pairs(entry.headers) if pair[0].lower() not in for_proxy] + fields
     names = {name.lower() for name, _ in pairs}
     if "connection" not in names:
         pairs.append(("Connection", "keep-alive" if _or(entry.keep_alive, True) else "close"))
     header = _or(entry.keep_alive_header, None)
     if header is not None and "keep-alive" not in names:
         pairs.append(("Keep-Alive", header))
-    if proxy is not None and proxy.authorization is not None:
-        pairs.append(("Proxy-Authorization", proxy.authorization))
     return pairs
-
-
-def _proxy(url: str | None) -> Proxy | None:
-    """Read a proxy's URL.
-
-    Raises:
-        InvalidProxyURL: Malformed, or of a scheme that is not supported.
-    """
-    if url is None:
-        return None
-    try:
-        parsed = parse_url(url if "://" in url else f"http://{url}")
-    except InvalidURL as error:
-        raise InvalidProxyURL(f"the proxy's URL is not usable: {error}", url=url) from error
-    scheme = cast("str", parsed.scheme)
-    authorization = None
-    if parsed.auth:
-        token = base64.b64encode(unquote(parsed.auth).encode()).decode()
-        authorization = f"Basic {token}"
-    host = cast("str", parsed.host).strip("[]")
-    return Proxy(scheme=scheme, host=host, port=parsed.port or DEFAULT_PORTS[scheme], authorization=authorization)

@@ -101,6 +101,7 @@ SAMPLES = {
     "fingerprint": f'"{"ab" * 32}"',
     "server_hostname": '"sni.example"',
     "proxy": '"http://user:secret@proxy.example:3128"',
+    "proxy_headers": '{ Proxy-Authorization = "Bearer secret" }',
     "http_version": '"1.0"',
     "keep_alive": "false",
     "keep_alive_header": '"timeout=30, max=100"',

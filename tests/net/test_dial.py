@@ -8,7 +8,8 @@ import socket
 import pytest
 
 from keeppool.errors import ConfigError, ConnectError, ConnectTimeout, ProxyError, RefusedError, ResolveError
-from keeppool.net.dial import LONGEST_SILENCE, PROBE_COUNT, PROBE_INTERVAL, dial
+from keeppool.net.dial import dial
+from keeppool.net.options import LONGEST_SILENCE, PROBE_COUNT, PROBE_INTERVAL
 from keeppool.net.tls import TlsStore
 
 TLS = TlsStore()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
 import pytest
 
@@ -24,10 +25,19 @@ def answer(data: bytes):
     return handle
 
 
+def answer_within(conn: socket.socket, context: ssl.SSLContext, data: bytes) -> None:
+    """Speak TLS; answer the first two messages with `data`."""
+    with context.wrap_socket(conn, server_side=True) as secured:
+        for _ in range(2):
+            if secured.recv(65536):
+                secured.sendall(data)
+
+
 class World:
     """What the cases below are made of."""
 
-    def __init__(self, origin, proxy, serve, speak_tls, closed_port, black_hole, ca_file) -> None:
+    def __init__(self, origin, proxy, serve, speak_tls, closed_port, black_hole, ca_file, context) -> None:
+        self._context = context
         self.closed_port, self.black_hole_port = closed_port, black_hole[1]
         self.trusting = TlsIdentity(verify=ca_file)
         self._origin, self._proxy, self._serve, self._speak_tls = origin, proxy, serve, speak_tls
@@ -42,9 +52,14 @@ class World:
         chosen = TlsIdentity(**identity) if identity else self.trusting
         return self._origin(server, scheme="https", tls=chosen), timeout, server
 
-    def tunnel(self, handle=None):
+    def tunnel(self, handle=None, by: str = "http", tls: TlsIdentity | None = None):
         server = self._serve(handle or self._speak_tls)
-        return self._origin(443, scheme="https", host="a.example", proxy=self._proxy(server)), 20, server
+        through = self._proxy(server, by)
+        return self._origin(443, scheme="https", host="a.example", proxy=through, tls=tls), 20, server
+
+    def within(self, data: bytes):
+        """A proxy that speaks TLS and gives `data` for CONNECT and for whatever follows."""
+        return self.tunnel(lambda conn: answer_within(conn, self._context, data), "https", self.trusting)
 
 
 def listen(conn: socket.socket) -> None:
@@ -54,8 +69,8 @@ def listen(conn: socket.socket) -> None:
 
 
 @pytest.fixture
-def world(origin, proxy, serve, speak_tls, closed_port, black_hole, ca_file) -> World:
-    return World(origin, proxy, serve, speak_tls, closed_port, black_hole, ca_file)
+def world(origin, proxy, serve, speak_tls, closed_port, black_hole, ca_file, server_context) -> World:
+    return World(origin, proxy, serve, speak_tls, closed_port, black_hole, ca_file, server_context)
 
 
 CASES = {
@@ -71,6 +86,11 @@ CASES = {
     "no tunnel": lambda world: world.tunnel(answer(b"HTTP/1.1 407 No\r\n\r\n")),
     "closed tunnel": lambda world: world.tunnel(answer(b"HTTP/1.1 2")),
     "a proxy that speaks TLS": lambda world: world.tunnel(),
+    "an https proxy nobody vouches for": lambda world: world.tunnel(by="https"),
+    "no tunnel within TLS": lambda world: world.within(b"HTTP/1.1 407 No\r\n\r\n"),
+    "no TLS within TLS": lambda world: world.within(b"HTTP/1.1 200 OK\r\n\r\n"),
+    "no SOCKS": lambda world: world.tunnel(answer(b"HTTP/1.1 400 No\r\n\r\n"), by="socks5h"),
+    "refused by SOCKS": lambda world: world.tunnel(answer(b"\0\x5b" + bytes(6)), by="socks4a"),
 }
 
 

@@ -482,9 +482,7 @@ class TestStore:
         assert not slow.is_alive()
 
 
-def test_an_https_proxy_for_http_is_checked_with_the_origins_identity(
-    serve, speak_tls, origin, proxy, store, trusting
-) -> None:
+def test_an_https_proxy_for_http_is_trusted_by_the_same_roots(serve, speak_tls, origin, proxy, store, trusting) -> None:
     server = serve(speak_tls)
     stream = dial(origin(server, tls=trusting, proxy=proxy(server, "https")), timeout=20, tls=store)
     assert stream.is_tls
@@ -494,6 +492,6 @@ def test_an_https_proxy_for_http_is_checked_with_the_origins_identity(
 
 def test_an_https_proxy_nobody_vouches_for(serve, speak_tls, origin, proxy, store) -> None:
     server = serve(speak_tls)
-    with pytest.raises(ProxyError, match="the certificate is refused") as caught:
+    with pytest.raises(ProxyError, match="the proxy's certificate is refused") as caught:
         dial(origin(server, proxy=proxy(server, "https")), timeout=20, tls=store)
     assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)

@@ -7,8 +7,7 @@ import socket
 
 import pytest
 
-from keeppool.core.origin import Proxy
-from keeppool.errors import CertificateError, ConnectTimeout, HeadTooLarge, InvalidProxyURL, ProxyError
+from keeppool.errors import CertificateError, ConnectTimeout, HeadTooLarge, ProxyError
 from keeppool.net.dial import dial
 from keeppool.net.tls import TlsStore
 
@@ -186,10 +185,3 @@ def test_an_origin_that_fails_behind_the_tunnel_is_not_the_proxys_fault(serve, s
     server = serve(tunnel_to(speak_tls))
     with pytest.raises(CertificateError):
         dial(origin(443, scheme="https", host="a.example", proxy=proxy(server)), timeout=20, tls=store)
-
-
-def test_tls_within_tls_is_refused_before_anything_is_dialled(origin, store) -> None:
-    through = Proxy(scheme="https", host="127.0.0.1", port=1)
-    with pytest.raises(InvalidProxyURL, match="TLS within TLS") as caught:
-        dial(origin(443, scheme="https", proxy=through), timeout=20, tls=store)
-    assert caught.value.url == "https://127.0.0.1:1"

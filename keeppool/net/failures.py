@@ -1,0 +1,87 @@
+"""Which error a failed dial becomes, for threads and asyncio alike.
+
+Decides: whose failure it is, the host's or the proxy's, and of which kind.
+Knows: the operating system's and OpenSSL's errors.
+Does not know: sockets.
+
+Each function makes an error and leaves raising it, with its cause, to the caller. All of them name the origin.
+"""
+
+from __future__ import annotations
+
+import errno
+import ssl
+
+from keeppool.core.origin import Origin
+from keeppool.errors import (
+    CertificateError,
+    ConnectError,
+    ConnectTimeout,
+    ProxyError,
+    RefusedError,
+    ResolveError,
+    SSLError,
+)
+from keeppool.net.race import RaceLost
+
+
+def unresolved(origin: Origin, host: str, error: OSError | ValueError, *, by_proxy: bool) -> ConnectError:
+    """Choose the error for a name without an address; `by_proxy` if it is the proxy's name."""
+    reason = error.strerror if isinstance(error, OSError) else error
+    kind = ProxyError if by_proxy else ResolveError
+    return kind(f"{origin}: no address for {host}: {reason}", origin=str(origin))
+
+
+def unreached(origin: Origin, limit: float | None, lost: RaceLost) -> ConnectError:
+    """Choose the error for a race that was lost."""
+    if lost.is_timeout():
+        return late(origin, limit, str(lost))
+    kind: type[ConnectError] = RefusedError if lost.is_all(errno.ECONNREFUSED) else ConnectError
+    if origin.proxy is not None:
+        kind = ProxyError
+    return kind(f"{origin}: cannot connect{_by(origin)}: {lost}", origin=str(origin))
+
+
+def untunnelled(origin: Origin, error: OSError) -> ProxyError:
+    """Make the error for a proxy whose connection broke while it was asked for the way."""
+    message = f"{origin}: the connection to the proxy failed: {error.strerror or error}"
+    return ProxyError(message, origin=str(origin))
+
+
+def insecure(origin: Origin, error: OSError | ValueError, *, by_proxy: bool) -> ConnectError:
+    """Choose the error for a handshake that failed; `by_proxy` if it was with the proxy."""
+    reason = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or error
+    refused = isinstance(error, ssl.SSLCertVerificationError)
+    if by_proxy:
+        what = "the proxy's certificate is refused" if refused else "TLS with the proxy failed"
+        return ProxyError(f"{origin}: {what}: {reason}", origin=str(origin))
+    kind: type[ConnectError] = ConnectError
+    if refused:
+        kind = CertificateError
+    elif isinstance(error, (ssl.SSLError, ValueError)):
+        kind = SSLError
+    what = "the certificate is refused" if refused else "TLS failed"
+    return kind(f"{origin}: {what}: {reason}", origin=str(origin))
+
+
+def late(origin: Origin, limit: float | None, reason: str) -> ConnectTimeout:
+    """Make the error for a dial that took longer than `limit` seconds, or than the kernel's patience."""
+    within = "" if limit is None else f" within {limit:g} s"
+    return ConnectTimeout(f"{origin}: no connection{within}{_by(origin)}: {reason}", origin=str(origin), limit=limit)
+
+
+def unanswered(origin: Origin, limit: float | None) -> ConnectTimeout:
+    """Make the error for a proxy that did not open the way in time."""
+    asked = "SOCKS" if origin.proxy is not None and origin.proxy.is_socks else "CONNECT"
+    return late(origin, limit, f"the proxy did not answer {asked}")
+
+
+def unfinished(origin: Origin, limit: float | None, *, by_proxy: bool) -> ConnectTimeout:
+    """Make the error for a handshake that took too long; `by_proxy` if it was with the proxy."""
+    whose = "TLS handshake with the proxy" if by_proxy else "TLS handshake"
+    return late(origin, limit, f"the {whose} was not finished")
+
+
+def _by(origin: Origin) -> str:
+    """Name what the origin's own text leaves out."""
+    return "" if origin.source_address is None else f" from {origin.source_address}"

@@ -1,0 +1,130 @@
+"""TLS within TLS for threads: a `TlsLayer` over an `SSLSocket`, with those methods of a socket that `Stream` uses.
+
+Decides: nothing.
+Knows: how a socket tells "nothing there yet" from "the time is up" and from "the end".
+Does not know: proxies, although only an https proxy that tunnels to an https origin needs it.
+
+Source: RFC 8446 §4.6.3 (key updates), §6.1 (each layer has its own goodbye).
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from keeppool.net.race import Deadline
+from keeppool.net.steps import drive
+from keeppool.net.tls_layer import TlsLayer
+
+#: Bytes read at once: what one TLS record carries at most (RFC 8446 §5.1), so all an `SSLSocket` ever gives.
+_RECORD = 16384
+
+
+class LayeredSocket:
+    """The inner end of TLS within TLS.
+
+    Args:
+        outer: Connected, its handshake done. It belongs to this object from now on.
+        layer: New.
+
+    Attributes:
+        outer: As given.
+        layer: As given.
+
+    Thread safety: one user at a time.
+    """
+
+    __slots__ = ("_timeout", "layer", "outer")
+
+    def __init__(self, outer: ssl.SSLSocket, layer: TlsLayer) -> None:
+        self.outer = outer
+        self.layer = layer
+        self._timeout: float | None = None
+
+    def do_handshake(self, deadline: Deadline) -> None:
+        """Shake hands with the server at the tunnel's end.
+
+        Raises:
+            TimeoutError: The deadline passed.
+            OSError: As `TlsLayer.handshake`, or the socket failed. The server was told why, if it still listens.
+        """
+        try:
+            drive(self.layer.handshake(), self.outer, deadline)
+        except ssl.SSLError:
+            self._send_last(self.layer.outgoing())
+            raise
+        self._send_all(self.layer.outgoing(), deadline)
+
+    def send(self, data: bytes | bytearray | memoryview) -> int:
+        """Send all of `data`, or raise.
+
+        Of up to one TLS record the server sees nothing if this raises: what was not sent is the record's end.
+        """
+        self._send_all(self.layer.write(data), Deadline(self._timeout))
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        """Read up to `size` bytes; none once the server has said goodbye.
+
+        Raises:
+            ssl.SSLEOFError: The tunnel or the connection ended without the server's goodbye.
+            TimeoutError: Nothing within the timeout.
+            ssl.SSLWantReadError: The timeout is 0 and nothing is there.
+            OSError: The connection failed.
+        """
+        # One deadline for all reads: a record that comes byte by byte must not last for ever. SSLSocket does the same.
+        deadline = None if self._timeout == 0 else Deadline(self._timeout)
+        while (data := self.layer.read(size)) is None:
+            # What a read leaves in `outgoing` is a key update's answer, due no sooner than with the next `send`.
+            self.outer.settimeout(0 if deadline is None else deadline.left())
+            self.layer.feed(self.outer.recv(_RECORD))
+        return data
+
+    def recv_into(self, buffer: bytearray | memoryview) -> int:
+        """Read into the buffer, at most what fits; 0 once the server has said goodbye. Raises as `recv`."""
+        view = memoryview(buffer).cast("B")
+        data = self.recv(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def pending(self) -> int:
+        """Count what came and was not read yet, in either layer; see `TlsLayer.pending`."""
+        return self.layer.pending + self.outer.pending()
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Bound each following call as a whole; `None` waits without limit, 0 not at all."""
+        self._timeout = seconds
+
+    def gettimeout(self) -> float | None:
+        """Give what was last set."""
+        return self._timeout
+
+    def fileno(self) -> int:
+        """Give the descriptor of the connection; -1 once it is closed."""
+        return self.outer.fileno()
+
+    def unwrap(self) -> None:
+        """Say both goodbyes, the inner first, and wait for neither's answer.
+
+        Raises:
+            OSError, ValueError: As `SSLSocket.unwrap` where the proxy's goodbye has not come, which is the rule.
+        """
+        self._send_last(self.layer.goodbye())
+        self.outer.unwrap()
+
+    def close(self) -> None:
+        """Close the connection without a word."""
+        self.outer.close()
+
+    def _send_all(self, data: bytes, deadline: Deadline) -> None:
+        if data:
+            self.outer.settimeout(deadline.left())
+            self.outer.sendall(data)
+
+    def _send_last(self, data: bytes) -> None:
+        """Send what fits into the kernel's buffer; nothing may follow it."""
+        self.outer.settimeout(0)
+        try:
+            if data:
+                self.outer.send(data)
+        except OSError:
+            pass  # It was a courtesy: the server finds out when the connection closes.

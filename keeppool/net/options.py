@@ -1,0 +1,68 @@
+"""What is set on a socket before it connects: options, and the address it connects from.
+
+Decides: how long the kernel lets a peer be silent before it asks, and gives up.
+Knows: the names of the operating systems' options.
+Does not know: where the socket will connect to, and who waits for it.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Callable
+
+from keeppool.config import bad
+from keeppool.core.origin import Origin
+from keeppool.net.addresses import Address
+
+#: Seconds between the TCP probes that follow the first unanswered one, and how many of them declare the peer dead.
+#: Go's defaults (net.KeepAliveConfig); Linux's own 75 s times 9 would add eleven minutes to the silence.
+PROBE_INTERVAL = 15
+PROBE_COUNT = 9
+
+#: Most seconds of silence Linux takes for TCP_KEEPIDLE (MAX_TCP_KEEPIDLE in its net/tcp.h).
+LONGEST_SILENCE = 32767
+
+# Linux and the BSDs call it TCP_KEEPIDLE, macOS TCP_KEEPALIVE; Python 3.11 on macOS has the second name only.
+_TCP_KEEPIDLE: int = getattr(socket, "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE")
+
+
+def source_of(origin: Origin) -> Address | None:
+    """Read the local address to dial from; its family decides which addresses of the host can be used.
+
+    Raises:
+        ConfigError: It is no address.
+    """
+    if origin.source_address is None:
+        return None
+    try:
+        numeric = socket.AI_NUMERICHOST
+        found = socket.getaddrinfo(origin.source_address, 0, type=socket.SOCK_STREAM, flags=numeric)
+    except (OSError, ValueError) as error:
+        raise bad("source_address", origin.source_address, "must be an IP address") from error
+    return Address(found[0][0], found[0][4])
+
+
+def preparation(origin: Origin, source: Address | None) -> Callable[[socket.socket], None]:
+    """Give the function that prepares each socket of a race for its `connect`."""
+
+    def prepare(sock: socket.socket) -> None:
+        if sock.family != socket.AF_UNIX:
+            _set_options(sock, origin.tcp_keepalive)
+        if source is not None and sock.family == source.family:
+            sock.bind(source.target)
+
+    return prepare
+
+
+def _set_options(sock: socket.socket, silence: float | None) -> None:
+    """Send small pieces at once, and let the kernel ask after a silent peer if `silence` seconds are given."""
+    # A head and a body sent apart must not wait for the server's delayed acknowledgement (40 ms on Linux).
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if silence is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    idle = math.ceil(min(max(silence, 1), LONGEST_SILENCE))
+    sock.setsockopt(socket.IPPROTO_TCP, _TCP_KEEPIDLE, idle)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_INTERVAL)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBE_COUNT)
