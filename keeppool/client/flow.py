@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from keeppool.client.hooks import Hook
     from keeppool.client.prepared import PreparedRequest
     from keeppool.client.retries import Retrying
-    from keeppool.client.settings import ProxiesArgument, SessionSettings
+    from keeppool.client.routing import ProxiesArgument
+    from keeppool.client.settings import SessionSettings
 
 #: Answers to challenges one request may give: Digest needs two where the server's nonce has become stale meanwhile.
 MOST_CHALLENGES = 2

@@ -153,7 +153,7 @@ def encode_files(data: Any, files: Any) -> tuple[bytes | MultipartStream, str]:
     in_memory = [piece for piece in pieces if isinstance(piece, bytes)]
     if len(in_memory) == len(pieces):
         return b"".join(in_memory), content_type
-    return MultipartStream([piece for piece in pieces if len(piece)]), content_type
+    return MultipartStream(pieces), content_type
 
 
 def _fields(data: Any) -> Iterator[tuple[bytes, bytes]]:

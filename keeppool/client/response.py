@@ -1,45 +1,24 @@
-"""`Response`: an answer with requests' comfort. Nothing is decoded, parsed or read before somebody looks.
+"""`Response`: an answer whose body is read in the caller's thread.
 
 Decides: what may still be done with the body: looked at again and again, or streamed once.
-Knows: the pool's response (`raw`), the request it answers.
-Does not know: the session. Redirects and cookies were dealt with before a caller sees this.
-
-Source: RFC 9110 §15 (status codes), §8.3 (Content-Type).
+Waits: for the rest of the body, through the pool's response (`raw`).
+Does not know: the session.
 """
 
 from __future__ import annotations
 
-import json as json_module
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from keeppool.client import redirect
-from keeppool.client.links import parse_links
-from keeppool.client.prepared import PreparedRequest
-from keeppool.client.text import apparent_encoding, decoded, decoded_pieces, lines, stated_encoding
-from keeppool.client.urls import is_same_origin, text_of_field
-from keeppool.errors import HTTPError, JSONDecodeError, StreamConsumedError
-from keeppool.wire.head import ResponseHead
+from keeppool.client.answer import PIECE, Answer, slices
+from keeppool.client.text import decoded_pieces, lines
+from keeppool.errors import StreamConsumedError
 
 if TYPE_CHECKING:
-    from urllib3 import HTTPHeaderDict
-
-    from keeppool.client.cookies import CookieJar
     from keeppool.client.transport import HTTPAdapter
-    from keeppool.pools.threads import PoolManager
-
-#: Most bytes of one piece where the caller names no size: what the pool reads at a time.
-_PIECE: Final = 65536
-
-#: The head of an answer that nobody has sent.
-_BLANK: Final = ResponseHead((11, 0, ""), [], [], 0)
-
-#: The encoding was neither asked for nor set.
-_UNSET: Final = "?"
 
 
-class Response:
+class Response(Answer):
     """An answer to a request.
 
     True if it is `ok`. Iterating gives the body in pieces. Leaving its `with` block, or `close`, gives up a body that
@@ -62,148 +41,7 @@ class Response:
     Thread safety: one thread at a time.
     """
 
-    # With a dictionary, which costs nothing until somebody hangs something of his own on an answer.
-    __slots__ = (
-        "__dict__",
-        "__weakref__",
-        "_content",
-        "_cookies",
-        "_elapsed",
-        "_encoding",
-        "_head",
-        "_headers",
-        "_pool",
-        "_reason",
-        "_spent",
-        "_streams",
-        "_url",
-        "history",
-        "raw",
-        "request",
-        "status_code",
-    )
-
-    def __init__(
-        self,
-        raw: Any = None,
-        request: PreparedRequest | None = None,
-        stream: bool = False,
-        pool: PoolManager | None = None,
-    ) -> None:
-        self.raw = raw
-        # Whoever fills an answer by hand says what was asked before he looks at it.
-        self.request: PreparedRequest = request  # type: ignore[assignment]
-        self._pool = pool
-        self._head: ResponseHead = _BLANK if raw is None else raw.head
-        self.status_code: int = self._head.status
-        self.history: list[Response] = []
-        self._streams = stream or raw is None
-        self._spent = False
-        self._content: bytes | None = None if self._streams else raw.data
-        self._encoding: str | None = _UNSET
-        self._headers: Any = None
-        self._cookies: CookieJar | None = None
-        self._elapsed: timedelta | None = None
-        self._reason: str | None = None
-        self._url: str | None = None
-
-    # What the head says
-
-    @property
-    def headers(self) -> HTTPHeaderDict:
-        """The header fields, found in any case; a repeated field's values are joined by commas."""
-        if self._headers is None:
-            self._headers = self._made_headers()
-        fields: HTTPHeaderDict = self._headers
-        return fields
-
-    @headers.setter
-    def headers(self, headers: Any) -> None:
-        self._headers = headers
-
-    def _made_headers(self) -> HTTPHeaderDict:
-        from urllib3 import HTTPHeaderDict
-
-        made: HTTPHeaderDict = self.raw.headers if hasattr(self.raw, "headers") else HTTPHeaderDict()
-        return made
-
-    @property
-    def reason(self) -> str:
-        """The reason phrase, perhaps empty."""
-        return self._head.reason if self._reason is None else self._reason
-
-    @reason.setter
-    def reason(self, reason: str) -> None:
-        self._reason = reason
-
-    @property
-    def url(self) -> str:
-        """The URL that answered, after redirects; with the fragment, without credentials."""
-        return self.request.address.url if self._url is None else self._url
-
-    @url.setter
-    def url(self, url: str) -> None:
-        self._url = url
-
-    @property
-    def ok(self) -> bool:
-        """True unless the status is 400 to 599."""
-        return not 400 <= self.status_code < 600
-
-    @property
-    def is_redirect(self) -> bool:
-        """True if this answer says where to go instead, in a way that is followed."""
-        return redirect.target_of(self) is not None
-
-    @property
-    def is_permanent_redirect(self) -> bool:
-        """True if it says so for ever (301, 308)."""
-        return self.is_redirect and self.status_code in redirect.PERMANENT
-
-    @property
-    def next(self) -> PreparedRequest | None:
-        """The request that would follow this redirect; `None` if it is none.
-
-        Raises:
-            InvalidURL: It leads to nothing that can be requested.
-        """
-        location = redirect.target_of(self)
-        if location is None:
-            return None
-        following = redirect.next_request(self.request, self.status_code, location)
-        stays = is_same_origin(self.request.address, following.address)
-        return following if stays else redirect.unsigned(following)
-
-    @property
-    def elapsed(self) -> timedelta:
-        """Time from the request's start, waiting for a connection included, to the end of the answer's head."""
-        if self._elapsed is None:
-            sent = self.raw is not None and hasattr(self.raw, "answered_at")
-            self._elapsed = timedelta(seconds=self.raw.answered_at - self.raw.started_at if sent else 0)
-        return self._elapsed
-
-    @elapsed.setter
-    def elapsed(self, elapsed: timedelta) -> None:
-        self._elapsed = elapsed
-
-    @property
-    def cookies(self) -> CookieJar:
-        """The cookies this answer sets; the session has its own jar."""
-        if self._cookies is None:
-            from keeppool.client.cookies import CookieJar, keep_cookies
-
-            self._cookies = CookieJar()
-            keep_cookies(self._cookies, self.request, self._head)
-        return self._cookies
-
-    @cookies.setter
-    def cookies(self, cookies: CookieJar) -> None:
-        self._cookies = cookies
-
-    @property
-    def links(self) -> dict[str, dict[str, str]]:
-        """The Link header, by relation. Source: RFC 8288 §3."""
-        return parse_links(self.headers.get("link", ""))
+    __slots__ = ()
 
     @property
     def connection(self) -> HTTPAdapter:
@@ -220,22 +58,6 @@ class Response:
             raise AttributeError("an answer that was unpickled or made by hand has no connection")
         return HTTPAdapter.over(self._pool)
 
-    def raise_for_status(self) -> None:
-        """Raise if the status says that it did not work.
-
-        Raises:
-            HTTPError: The status is 400 to 599; `response` and `request` are set. The body can still be read.
-        """
-        if self.ok:
-            return
-        side = "client" if self.status_code < 500 else "server"
-        reason = text_of_field(self.reason) if isinstance(self.reason, bytes) else self.reason
-        what = f"{self.status_code} {reason}".rstrip()
-        asked = self.url if self.request is None else f"{self.request.method} {self.url}"
-        raise HTTPError(f"{what} ({side} error) for {asked}", response=self, request=self.request)
-
-    # The body
-
     @property
     def content(self) -> bytes:
         """The whole body, content codings undone.
@@ -248,52 +70,13 @@ class Response:
             self._content = self._read()
         return self._content
 
-    @property
-    def encoding(self) -> str | None:
-        """The encoding `text` uses: as the server says or implies, `None` if it does not. May be set."""
-        if self._encoding is _UNSET:
-            self._encoding = stated_encoding(self.headers.get("content-type"))
-        return self._encoding
-
-    @encoding.setter
-    def encoding(self, encoding: str | None) -> None:
-        self._encoding = encoding
-
-    @property
-    def apparent_encoding(self) -> str:
-        """The encoding the body looks like. Reads it."""
-        return apparent_encoding(self.content)
-
-    @property
-    def text(self) -> str:
-        """The body as text, in `encoding` or else `apparent_encoding`; what cannot be decoded is replaced.
+    def read(self) -> bytes:
+        """Read the whole body; what `content` does, under the name it has where it is awaited.
 
         Raises:
             StreamConsumedError, ExchangeError: As for `content`.
         """
-        return decoded(self.content, self.encoding or self.apparent_encoding)
-
-    def json(self, **options: Any) -> Any:
-        """Parse the body as JSON.
-
-        Args:
-            **options: For `json.loads`.
-
-        Raises:
-            JSONDecodeError: It is no JSON; `doc` and `pos` say where, `response` is this.
-            StreamConsumedError, ExchangeError: As for `content`.
-
-        Source: RFC 8259 §8.1.
-        """
-        encoding = self.encoding
-        try:
-            if encoding is None or encoding.lower() in ("utf-8", "utf8"):
-                return self._json_of_bytes(options)
-            return json_module.loads(self.text, **options)
-        except json_module.JSONDecodeError as error:
-            told = JSONDecodeError(error.msg, error.doc, error.pos)
-            told.response, told.request = self, self.request
-            raise told from error
+        return self.content
 
     @overload
     def iter_content(
@@ -322,7 +105,7 @@ class Response:
         return pieces if encoding is None else decoded_pieces(pieces, encoding)
 
     def iter_lines(
-        self, chunk_size: int | None = _PIECE, decode_unicode: bool = False, delimiter: str | bytes | None = None
+        self, chunk_size: int | None = PIECE, decode_unicode: bool = False, delimiter: str | bytes | None = None
     ) -> Iterator[Any]:
         """Go through the body line by line, without the line ends.
 
@@ -358,37 +141,7 @@ class Response:
         self.close()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self.iter_content(_PIECE)
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __repr__(self) -> str:
-        return f"<Response [{self.status_code}]>"
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Read the rest, so that the pickle holds a whole answer; a body that was streamed away stays away."""
-        content = None if self._spent else self.content
-        return {
-            "_head": self._head,
-            "_content": content,
-            "_spent": self._spent,
-            "_headers": self.headers,
-            "_elapsed": self.elapsed,
-            "_reason": self._reason,
-            "_url": self._url,
-            "status_code": self.status_code,
-            "_encoding": self.encoding,
-            "history": self.history,
-            "request": self.request,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # Nothing of the connection survives.
-        self.raw, self._pool = None, None
-        self._streams, self._cookies = True, None
-        for name, value in state.items():
-            setattr(self, name, value)
+        return self.iter_content(PIECE)
 
     def _read(self) -> bytes:
         if self._spent:
@@ -401,10 +154,10 @@ class Response:
 
     def _pieces(self, size: int | None) -> Iterator[bytes]:
         if not self._streams or self._content is not None:
-            return _slices(self.content, size)
+            return slices(self.content, size)
         if self._spent and getattr(self.raw, "closed", True):
             raise StreamConsumedError("the body was already streamed to its end, or closed", response=self)
-        return self._stream(size or _PIECE)
+        return self._stream(size or PIECE)
 
     def _stream(self, size: int) -> Iterator[bytes]:
         self._spent = True
@@ -415,13 +168,6 @@ class Response:
             while piece := self.raw.read(size):
                 yield piece
 
-    def _json_of_bytes(self, options: dict[str, Any]) -> Any:
-        """Parse without making text first: `json` tells UTF-8, 16 and 32 apart and takes a byte order mark."""
-        try:
-            return json_module.loads(self.content, **options)
-        except UnicodeDecodeError:
-            return json_module.loads(self.text, **options)
-
 
 def _all_of(raw: Any) -> bytes:
     """Read the whole body from a pool's response or any file; an answer that nobody has sent has none."""
@@ -429,8 +175,3 @@ def _all_of(raw: Any) -> bytes:
         return None  # type: ignore[return-value]  # as in requests
     content: bytes = raw.data if hasattr(raw, "data") else raw.read()
     return content
-
-
-def _slices(content: bytes, size: int | None) -> Iterator[bytes]:
-    step = size or len(content) or 1
-    return (content[start : start + step] for start in range(0, len(content), step))

@@ -14,7 +14,7 @@ import codecs
 import functools
 import importlib
 from collections.abc import Iterable, Iterator
-from typing import AnyStr, Final
+from typing import AnyStr, Final, Generic
 
 #: Encodings remembered as known or not; the web uses a few dozen, and a hostile server shall not fill the memory.
 _REMEMBERED: Final = 64
@@ -78,13 +78,30 @@ def decoded(content: bytes, encoding: str) -> str:
     return str(content, _known(encoding), "replace")
 
 
+class PieceDecoder:
+    """Decodes piece by piece; a character cut in two comes with the second piece. Unknown encodings as in `decoded`."""
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self, encoding: str) -> None:
+        self._decoder = codecs.getincrementaldecoder(_known(encoding))("replace")
+
+    def feed(self, piece: bytes) -> str:
+        """Take a piece, give the text that is whole."""
+        return self._decoder.decode(piece)
+
+    def finish(self) -> str:
+        """Give what is left of a character that was not finished."""
+        return self._decoder.decode(b"", final=True)
+
+
 def decoded_pieces(pieces: Iterable[bytes], encoding: str) -> Iterator[str]:
-    """Decode piece by piece; a character cut in two comes with the second piece. Unknown encodings as in `decoded`."""
-    decoder = codecs.getincrementaldecoder(_known(encoding))("replace")
+    """Decode a stream; see `PieceDecoder`."""
+    decoder = PieceDecoder(encoding)
     for piece in pieces:
-        if text := decoder.decode(piece):
+        if text := decoder.feed(piece):
             yield text
-    if text := decoder.decode(b"", final=True):
+    if text := decoder.finish():
         yield text
 
 
@@ -99,20 +116,38 @@ def _known(encoding: str) -> str:
     return encoding
 
 
-def lines(pieces: Iterable[AnyStr], delimiter: AnyStr | None) -> Iterator[AnyStr]:
-    """Cut a stream into lines without their ends: the same lines however the stream was cut into pieces.
+class LineCutter(Generic[AnyStr]):
+    """Cuts a stream into lines without their ends: the same lines however the stream was cut into pieces.
 
     Args:
-        pieces: The stream, of bytes or of text.
         delimiter: What ends a line; `None` for all that `splitlines` knows, CR LF counting once.
     """
-    rest: AnyStr | None = None
+
+    __slots__ = ("_delimiter", "_rest")
+
+    def __init__(self, delimiter: AnyStr | None) -> None:
+        self._delimiter: AnyStr | None = delimiter
+        self._rest: AnyStr | None = None
+
+    def feed(self, piece: AnyStr) -> list[AnyStr]:
+        """Take a piece of bytes or text, give the lines that are surely whole."""
+        text = piece if self._rest is None else self._rest + piece
+        whole, self._rest = _cut(text, self._delimiter) if text else ([], text)
+        return whole
+
+    def finish(self) -> list[AnyStr]:
+        """Give the last line, if it had no end."""
+        if not self._rest:
+            return []
+        return self._rest.splitlines() if self._delimiter is None else [self._rest]
+
+
+def lines(pieces: Iterable[AnyStr], delimiter: AnyStr | None) -> Iterator[AnyStr]:
+    """Cut a stream into lines; see `LineCutter`."""
+    cutter = LineCutter(delimiter)
     for piece in pieces:
-        text = piece if rest is None else rest + piece
-        whole, rest = _cut(text, delimiter) if text else ([], text)
-        yield from whole
-    if rest:
-        yield from rest.splitlines() if delimiter is None else [rest]
+        yield from cutter.feed(piece)
+    yield from cutter.finish()
 
 
 def _cut(text: AnyStr, delimiter: AnyStr | None) -> tuple[list[AnyStr], AnyStr]:

@@ -1,6 +1,6 @@
-"""Adapters: what sends the requests of a session, by the prefix of their URL.
+"""Adapters: what sends the requests of a session.
 
-Decides: which adapter a URL belongs to; what requests' constructor arguments mean for a pool.
+Decides: what requests' constructor arguments mean for a pool.
 Knows: a prepared request goes in, an answer comes out, redirects and cookies apart.
 Does not know: sessions, beyond the one that has mounted it.
 """
@@ -8,19 +8,20 @@ Does not know: sessions, beyond the one that has mounted it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.client.response import Response
+from keeppool.client.routing import override_from
+from keeppool.client.settings import retrying_from
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
-from keeppool.errors import InvalidSchema, KeepPoolError
+from keeppool.errors import KeepPoolError
 from keeppool.pools.threads import PoolManager
 
 if TYPE_CHECKING:
     from keeppool.client.prepared import PreparedRequest
-    from keeppool.client.retries import RetriesArgument, Retrying
+    from keeppool.client.retries import RetriesArgument
     from keeppool.events import Event
 
 
@@ -63,6 +64,7 @@ class HTTPAdapter(BaseAdapter):
     Attributes:
         pool: Its `PoolManager`.
         max_retries: As given; `None` for none.
+        retrying: The same, read.
 
     Thread safety: any thread.
     """
@@ -81,22 +83,18 @@ class HTTPAdapter(BaseAdapter):
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        if pool_maxsize is not None:
-            limits = replace(limits or (config or Config()).limits, per_host=pool_maxsize)
+        limits = limits_of(pool_maxsize, limits, config)
         self.pool = PoolManager(
             limits, timeout=timeout, hosts=hosts, defaults=defaults, config=config, on_event=on_event
         )
-        self.max_retries: Retrying | None = None
-        if max_retries:
-            from keeppool.client.retries import retrying_of
-
-            self.max_retries = retrying_of(max_retries)
+        self.max_retries = max_retries
+        self.retrying = retrying_from(max_retries)
 
     @classmethod
     def over(cls, pool: PoolManager) -> Self:
         """Make an adapter that sends over a pool there is already."""
         made = cls.__new__(cls)
-        made.pool, made.max_retries = pool, None
+        made.pool, made.max_retries, made.retrying = pool, None, None
         return made
 
     def send(
@@ -121,10 +119,7 @@ class HTTPAdapter(BaseAdapter):
         Raises:
             KeepPoolError: As `PoolManager.request`.
         """
-        from keeppool.client.settings import chosen_proxy, override_of
-
-        proxy = chosen_proxy(request.address, proxies)
-        override = override_of(INHERIT if verify is True else verify, INHERIT if cert is None else cert, proxy)
+        override = override_from(request.address, verify, cert, proxies)
         limit = timeout if isinstance(timeout, Timeout) else Timeout.of(timeout, self.pool.config.timeout)
         return send_by(self.pool, request, limit, stream, override)
 
@@ -134,6 +129,13 @@ class HTTPAdapter(BaseAdapter):
 
     def __repr__(self) -> str:
         return f"<HTTPAdapter on {self.pool!r}>"
+
+
+def limits_of(pool_maxsize: int | None, limits: Limits | None, config: Config | None) -> Limits | None:
+    """Read requests' word for how many connections a host may have; it wins over the same in `limits`."""
+    if pool_maxsize is None:
+        return limits
+    return replace(limits or (config or Config()).limits, per_host=pool_maxsize)
 
 
 def send_by(
@@ -148,27 +150,3 @@ def send_by(
         error.request = request
         raise
     return Response(raw, request, stream, pool)
-
-
-class Mounts(OrderedDict[str, Any]):
-    """Adapters by prefix, the longest first.
-
-    Thread safety: mount before the threads start.
-    """
-
-    def mount(self, prefix: str, adapter: Any) -> None:
-        """Let an adapter send the requests to URLs that begin with `prefix`, in any case."""
-        self[prefix] = adapter
-        for shorter in [key for key in self if len(key) < len(prefix)]:
-            self.move_to_end(shorter)
-
-    def find(self, url: str) -> Any:
-        """Find the adapter of a URL.
-
-        Raises:
-            InvalidSchema: No prefix fits.
-        """
-        for prefix, adapter in self.items():
-            if url.lower().startswith(prefix.lower()):
-                return adapter
-        raise InvalidSchema(f"no adapter is mounted for {url!r}", url=url)

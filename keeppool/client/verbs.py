@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keeppool.client.hooks import HooksArgument
     from keeppool.client.prepare import AuthArgument, ParamsArgument
     from keeppool.client.retries import RetriesArgument
-    from keeppool.client.settings import CertArgument, ProxiesArgument
+    from keeppool.client.routing import CertArgument, ProxiesArgument
 
 #: What a verb gives: an answer, or something to await that gives one.
 AnswerT = TypeVar("AnswerT")

@@ -69,6 +69,7 @@ def test_parameters_may_stand_alone():
     assert parse_parameters('nextnonce="a\\"b", qop=auth, NC=1') == {"nextnonce": 'a"b', "qop": "auth", "nc": "1"}
     assert parse_parameters("") == {}
     assert parse_parameters("=0, Name, =") == {}
+    assert parse_parameters("=0") == {}
 
 
 @given(st.text(max_size=300) | st.text(st.sampled_from('aD= ,"\\\t/\x00é'), max_size=60))

@@ -44,6 +44,7 @@ def test_names_can_be_looked_for_and_gone_through():
     assert set(NAMES_OF_REQUESTS) <= set(codes)
     assert "temporary_redirect" in dir(codes)
     assert "names" not in codes
+    assert "\\O/" not in codes
 
 
 def test_it_survives_pickling():

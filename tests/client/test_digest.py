@@ -294,6 +294,32 @@ def test_each_origin_has_its_own_nonce(digest):
     assert 'nonce="n0", nc=00000002' in proof_in(digest(asked("http://A.example:80/other")))
 
 
+def test_a_request_is_answered_for_twice_at_most_however_it_is_sent(digest):
+    request = digest(asked())
+    for number in range(2):
+        again = digest.answered(challenged(request, f'Digest realm="r", nonce="{number}", qop="auth", stale=true'))
+        assert again is not None
+        request = again
+    assert digest.answered(challenged(request, 'Digest realm="r", nonce="2", qop="auth", stale=true')) is None
+
+
+@pytest.mark.parametrize(
+    ("user", "parameters", "written"),
+    [
+        ("Jäsøn", "charset=UTF-8", "username*=UTF-8''J%C3%A4s%C3%B8n, "),
+        ("Jason", "charset=UTF-8", 'username="Jason", '),
+        ("Jäsøn", "qop=auth", f'username="{"Jäsøn".encode().decode("latin-1")}", '),
+        ("Jäsøn", "charset=UTF-8, userhash=true", f'username="{hashlib.md5("Jäsøn:r".encode()).hexdigest()}", '),
+        ("Jäsøn", "charset=UTF-8, userhash=false", "username*=UTF-8''J%C3%A4s%C3%B8n, "),
+    ],
+)
+def test_the_name_is_written_as_the_server_asks(user, parameters, written):
+    digest = HTTPDigestAuth(user, "password")
+    again = digest.answered(challenged(digest(asked()), f'Digest realm="r", nonce="1", {parameters}'))
+    assert again is not None
+    assert proof_in(again).startswith(f"Digest {written}")
+
+
 def test_another_realm_with_the_same_nonce_is_answered(digest):
     digest.answered(challenged(digest(asked()), 'Digest realm="r", nonce="1", qop="auth"'))
     ahead = digest(asked())

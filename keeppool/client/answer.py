@@ -1,0 +1,301 @@
+"""`Answer`: what an answer says, and its body once it is there. Nothing is decoded or parsed before somebody looks.
+
+Decides: what is kept of an answer, and what a pickle of it holds.
+Knows: the pool's response (`raw`), the request it answers.
+Does not know: how a body arrives; `Response` and `AsyncResponse` do. Redirects and cookies were dealt with before a
+    caller sees this.
+
+Source: RFC 9110 §15 (status codes), §8.3 (Content-Type).
+"""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from keeppool.client import redirect
+from keeppool.client.links import parse_links
+from keeppool.client.prepared import PreparedRequest
+from keeppool.client.text import apparent_encoding, decoded, stated_encoding
+from keeppool.client.urls import is_same_origin, text_of_field
+from keeppool.errors import HTTPError, JSONDecodeError
+from keeppool.wire.head import ResponseHead
+
+if TYPE_CHECKING:
+    from urllib3 import HTTPHeaderDict
+
+    from keeppool.client.cookies import CookieJar
+
+#: Most bytes of one piece where the caller names no size: what the pool reads at a time.
+PIECE: Final = 65536
+
+#: The head of an answer that nobody has sent.
+_BLANK: Final = ResponseHead((11, 0, ""), [], [], 0)
+
+#: The encoding was neither asked for nor set.
+_UNSET: Final = "?"
+
+
+class Answer:
+    """An answer to a request, but for the ways to read its body.
+
+    True if it is `ok`.
+
+    Thread safety: one thread or task at a time.
+    """
+
+    # With a dictionary, which costs nothing until somebody hangs something of his own on an answer.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_content",
+        "_cookies",
+        "_elapsed",
+        "_encoding",
+        "_head",
+        "_headers",
+        "_pool",
+        "_reason",
+        "_spent",
+        "_streams",
+        "_url",
+        "history",
+        "raw",
+        "request",
+        "status_code",
+    )
+
+    def __init__(
+        self,
+        raw: Any = None,
+        request: PreparedRequest | None = None,
+        stream: bool = False,
+        pool: Any = None,
+    ) -> None:
+        self.raw = raw
+        # Whoever fills an answer by hand says what was asked before he looks at it.
+        self.request: PreparedRequest = request  # type: ignore[assignment]
+        self._pool = pool
+        self._head: ResponseHead = _BLANK if raw is None else raw.head
+        self.status_code: int = self._head.status
+        self.history: list[Any] = []
+        self._streams = stream or raw is None
+        self._spent = False
+        self._content: bytes | None = None if self._streams else raw.data
+        self._encoding: str | None = _UNSET
+        self._headers: Any = None
+        self._cookies: CookieJar | None = None
+        self._elapsed: timedelta | None = None
+        self._reason: str | None = None
+        self._url: str | None = None
+
+    # What the head says
+
+    @property
+    def headers(self) -> HTTPHeaderDict:
+        """The header fields, found in any case; a repeated field's values are joined by commas."""
+        if self._headers is None:
+            self._headers = self._made_headers()
+        fields: HTTPHeaderDict = self._headers
+        return fields
+
+    @headers.setter
+    def headers(self, headers: Any) -> None:
+        self._headers = headers
+
+    def _made_headers(self) -> HTTPHeaderDict:
+        from urllib3 import HTTPHeaderDict
+
+        made: HTTPHeaderDict = self.raw.headers if hasattr(self.raw, "headers") else HTTPHeaderDict()
+        return made
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase, perhaps empty."""
+        return self._head.reason if self._reason is None else self._reason
+
+    @reason.setter
+    def reason(self, reason: str) -> None:
+        self._reason = reason
+
+    @property
+    def url(self) -> str:
+        """The URL that answered, after redirects; with the fragment, without credentials."""
+        return self.request.address.url if self._url is None else self._url
+
+    @url.setter
+    def url(self, url: str) -> None:
+        self._url = url
+
+    @property
+    def ok(self) -> bool:
+        """True unless the status is 400 to 599."""
+        return not 400 <= self.status_code < 600
+
+    @property
+    def is_redirect(self) -> bool:
+        """True if this answer says where to go instead, in a way that is followed."""
+        return redirect.target_of(self) is not None
+
+    @property
+    def is_permanent_redirect(self) -> bool:
+        """True if it says so for ever (301, 308)."""
+        return self.is_redirect and self.status_code in redirect.PERMANENT
+
+    @property
+    def next(self) -> PreparedRequest | None:
+        """The request that would follow this redirect; `None` if it is none.
+
+        Raises:
+            InvalidURL: It leads to nothing that can be requested.
+        """
+        location = redirect.target_of(self)
+        if location is None:
+            return None
+        following = redirect.next_request(self.request, self.status_code, location)
+        stays = is_same_origin(self.request.address, following.address)
+        return following if stays else redirect.unsigned(following)
+
+    @property
+    def elapsed(self) -> timedelta:
+        """Time from the request's start, waiting for a connection included, to the end of the answer's head."""
+        if self._elapsed is None:
+            sent = self.raw is not None and hasattr(self.raw, "answered_at")
+            self._elapsed = timedelta(seconds=self.raw.answered_at - self.raw.started_at if sent else 0)
+        return self._elapsed
+
+    @elapsed.setter
+    def elapsed(self, elapsed: timedelta) -> None:
+        self._elapsed = elapsed
+
+    @property
+    def cookies(self) -> CookieJar:
+        """The cookies this answer sets; the session has its own jar."""
+        if self._cookies is None:
+            from keeppool.client.cookies import CookieJar, keep_cookies
+
+            self._cookies = CookieJar()
+            keep_cookies(self._cookies, self.request, self._head)
+        return self._cookies
+
+    @cookies.setter
+    def cookies(self, cookies: CookieJar) -> None:
+        self._cookies = cookies
+
+    @property
+    def links(self) -> dict[str, dict[str, str]]:
+        """The Link header, by relation. Source: RFC 8288 §3."""
+        return parse_links(self.headers.get("link", ""))
+
+    def raise_for_status(self) -> None:
+        """Raise if the status says that it did not work.
+
+        Raises:
+            HTTPError: The status is 400 to 599; `response` and `request` are set. The body can still be read.
+        """
+        if self.ok:
+            return
+        side = "client" if self.status_code < 500 else "server"
+        reason = text_of_field(self.reason) if isinstance(self.reason, bytes) else self.reason
+        what = f"{self.status_code} {reason}".rstrip()
+        asked = self.url if self.request is None else f"{self.request.method} {self.url}"
+        raise HTTPError(f"{what} ({side} error) for {asked}", response=self, request=self.request)
+
+    # The body
+
+    @property
+    def content(self) -> bytes:
+        """The whole body, content codings undone."""
+        raise NotImplementedError
+
+    @property
+    def encoding(self) -> str | None:
+        """The encoding `text` uses: as the server says or implies, `None` if it does not. May be set."""
+        if self._encoding is _UNSET:
+            self._encoding = stated_encoding(self.headers.get("content-type"))
+        return self._encoding
+
+    @encoding.setter
+    def encoding(self, encoding: str | None) -> None:
+        self._encoding = encoding
+
+    @property
+    def apparent_encoding(self) -> str:
+        """The encoding the body looks like. Reads it."""
+        return apparent_encoding(self.content)
+
+    @property
+    def text(self) -> str:
+        """The body as text, in `encoding` or else `apparent_encoding`; what cannot be decoded is replaced.
+
+        Raises:
+            StreamConsumedError, ExchangeError: As for `content`.
+        """
+        return decoded(self.content, self.encoding or self.apparent_encoding)
+
+    def json(self, **options: Any) -> Any:
+        """Parse the body as JSON.
+
+        Args:
+            **options: For `json.loads`.
+
+        Raises:
+            JSONDecodeError: It is no JSON; `doc` and `pos` say where, `response` is this.
+            StreamConsumedError, ExchangeError: As for `content`.
+
+        Source: RFC 8259 §8.1.
+        """
+        encoding = self.encoding
+        try:
+            if encoding is None or encoding.lower() in ("utf-8", "utf8"):
+                return self._json_of_bytes(options)
+            return json_module.loads(self.text, **options)
+        except json_module.JSONDecodeError as error:
+            told = JSONDecodeError(error.msg, error.doc, error.pos)
+            told.response, told.request = self, self.request
+            raise told from error
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{self.status_code}]>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Read the rest, so that the pickle holds a whole answer; a body that was streamed away stays away."""
+        content = None if self._spent else self.content
+        return {
+            "_head": self._head,
+            "_content": content,
+            "_spent": self._spent,
+            "_headers": self.headers,
+            "_elapsed": self.elapsed,
+            "_reason": self._reason,
+            "_url": self._url,
+            "status_code": self.status_code,
+            "_encoding": self.encoding,
+            "history": self.history,
+            "request": self.request,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Nothing of the connection survives.
+        self.raw, self._pool = None, None
+        self._streams, self._cookies = True, None
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def _json_of_bytes(self, options: dict[str, Any]) -> Any:
+        """Parse without making text first: `json` tells UTF-8, 16 and 32 apart and takes a byte order mark."""
+        try:
+            return json_module.loads(self.content, **options)
+        except UnicodeDecodeError:
+            return json_module.loads(self.text, **options)
+
+
+def slices(content: bytes, size: int | None) -> Iterator[bytes]:
+    """Cut a whole body into pieces of `size` bytes; one piece for `None`."""
+    step = size or len(content) or 1
+    return (content[start : start + step] for start in range(0, len(content), step))

@@ -1,0 +1,184 @@
+"""`AsyncResponse`: an answer whose body is awaited.
+
+Decides: what may still be done with the body: looked at again and again, or streamed once. `Response` decides the same.
+Awaits: the rest of the body, through the pool's response (`raw`).
+Does not know: the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Self
+
+from keeppool.client.answer import PIECE, Answer, slices
+from keeppool.client.text import LineCutter, PieceDecoder
+from keeppool.errors import StreamConsumedError
+
+if TYPE_CHECKING:
+    from keeppool.client.transport_tasks import AsyncHTTPAdapter
+
+
+class AsyncResponse(Answer):
+    """An answer to a request.
+
+    True if it is `ok`. Iterating gives the body in pieces. Leaving its `with` block, or `aclose`, gives up a body that
+    was not read; reading it to its end gives the connection back by itself.
+
+    Without arguments it is an answer that nobody has sent, to be filled by hand: tests of programs make such ones.
+
+    Args:
+        raw: The pool's response.
+        request: What was sent.
+        stream: The body is left on its way.
+        pool: Where it came from.
+
+    Attributes:
+        raw: The pool's response; `None` after unpickling.
+        status_code: 200 to 999, or 101; 0 for an answer that nobody has sent.
+        request: What was sent.
+        history: The redirects and challenges that led here, oldest first.
+
+    Thread safety: one task at a time.
+    """
+
+    __slots__ = ()
+
+    @property
+    def connection(self) -> AsyncHTTPAdapter:
+        """What the request was sent by: its `send` sends another one over the same pool, redirects and cookies apart.
+
+        Authentication schemes that answer a challenge from a hook use it.
+
+        Raises:
+            AttributeError: The answer was unpickled, or made by hand.
+        """
+        from keeppool.client.transport_tasks import AsyncHTTPAdapter
+
+        if self._pool is None:
+            raise AttributeError("an answer that was unpickled or made by hand has no connection")
+        return AsyncHTTPAdapter.over(self._pool)
+
+    @property
+    def content(self) -> bytes:
+        """The whole body, content codings undone.
+
+        Raises:
+            StreamConsumedError: It is still on its way (await `read` first), a part of it was streamed, or it was
+                closed unread.
+        """
+        if self._content is None and self.raw is not None:
+            if self._spent:
+                raise self._is_gone()
+            raise StreamConsumedError("the body is still on its way: await read() first", response=self)
+        return self._content  # type: ignore[return-value]  # an answer made by hand may have none, as in requests
+
+    async def read(self) -> bytes:
+        """Read the whole body; afterwards `content`, `text` and `json` have it.
+
+        Raises:
+            StreamConsumedError: A part of it was streamed, or it was closed unread.
+            ExchangeError: It broke off, was malformed, or came too slowly; only with `stream=True`.
+        """
+        if self._content is None and self.raw is not None:
+            if self._spent:
+                raise self._is_gone()
+            # Spent until it is whole: after an error nobody shall take the missing part for the end.
+            self._spent = True
+            await self.raw.preload()
+            self._content = self.raw.data
+            self._spent = False
+        return self.content
+
+    def iter_content(
+        self, chunk_size: int | None = 1, decode_unicode: bool = False
+    ) -> AsyncIterator[bytes] | AsyncIterator[str]:
+        """Go through the body in pieces; with `stream=True` as they arrive, without keeping them.
+
+        Args:
+            chunk_size: Most bytes of a piece before text is made of it; `None` takes them as they come.
+            decode_unicode: Give text in `encoding`; bytes all the same if there is none.
+
+        Raises:
+            StreamConsumedError: It was streamed to its end, or closed unread.
+            TypeError: `chunk_size` is no whole number.
+            ExchangeError: As for `content`, while iterating.
+        """
+        if chunk_size is not None and not isinstance(chunk_size, int):
+            raise TypeError(f"chunk_size must be a whole number or None, not {chunk_size!r}")
+        pieces = self._pieces(chunk_size if chunk_size is not None and chunk_size > 0 else None)
+        encoding = self.encoding if decode_unicode else None
+        return pieces if encoding is None else _decoded(pieces, PieceDecoder(encoding))
+
+    def iter_lines(
+        self, chunk_size: int | None = PIECE, decode_unicode: bool = False, delimiter: str | bytes | None = None
+    ) -> AsyncIterator[Any]:
+        """Go through the body line by line, without the line ends.
+
+        Args:
+            chunk_size: As for `iter_content`; a line may be longer.
+            decode_unicode: As for `iter_content`.
+            delimiter: What ends a line; bytes, or text with `decode_unicode`. `None` for any line end.
+
+        Raises:
+            StreamConsumedError, ExchangeError: As for `iter_content`.
+        """
+        return _cut(self.iter_content(chunk_size, decode_unicode), LineCutter(delimiter or None))
+
+    async def drain(self) -> None:
+        """Read a small rest of an unwanted body so that its connection can be used again; close it if it is large."""
+        if self._streams and self._content is None:
+            self._spent = True
+            if self.raw is not None:
+                await self.raw.drain_conn()
+
+    async def aclose(self) -> None:
+        """Give up what was not read of the body. Its connection is closed, unless the body had ended."""
+        if self._streams and self._content is None:
+            self._spent = True
+            if self.raw is not None:
+                await self.raw.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces(PIECE)
+
+    def _is_gone(self) -> StreamConsumedError:
+        return StreamConsumedError("the body was streamed or closed; its content was not kept", response=self)
+
+    def _pieces(self, size: int | None) -> AsyncIterator[bytes]:
+        if not self._streams or self._content is not None:
+            return _one_by_one(self.content, size)
+        if self._spent and getattr(self.raw, "closed", True):
+            raise StreamConsumedError("the body was already streamed to its end, or closed", response=self)
+        return self._stream(size or PIECE)
+
+    async def _stream(self, size: int) -> AsyncIterator[bytes]:
+        self._spent = True
+        async for piece in self.raw.stream(size):
+            yield piece
+
+
+async def _one_by_one(content: bytes, size: int | None) -> AsyncIterator[bytes]:
+    for piece in slices(content, size):
+        yield piece
+
+
+async def _decoded(pieces: AsyncIterator[bytes], decoder: PieceDecoder) -> AsyncIterator[str]:
+    async for piece in pieces:
+        if text := decoder.feed(piece):
+            yield text
+    if text := decoder.finish():
+        yield text
+
+
+async def _cut(pieces: AsyncIterator[Any], cutter: LineCutter[Any]) -> AsyncIterator[Any]:
+    async for piece in pieces:
+        for line in cutter.feed(piece):
+            yield line
+    for line in cutter.finish():
+        yield line

@@ -1,0 +1,193 @@
+"""`AsyncSession`: requests' comfort on a pool of its own, for tasks.
+
+Awaits: the network, in the caller's task, by driving the steps of `flow.py`.
+Does not know: which way a call takes (`caller.py`), what a session says (`settings.py`), how requests, redirects and
+    cookies are made (the modules beside this one).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from keeppool.client.caller import Caller
+from keeppool.client.flow import Ask, Call, Pause, Send, Step, Steps
+from keeppool.client.prepared import PreparedRequest
+from keeppool.client.response_tasks import AsyncResponse
+from keeppool.client.routing import CertArgument, ProxiesArgument
+from keeppool.client.transport_tasks import AsyncHTTPAdapter, send_by
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
+from keeppool.pools.clock import clock
+from keeppool.pools.tasks import AsyncPoolManager
+
+if TYPE_CHECKING:
+    from keeppool.client.retries import RetriesArgument
+    from keeppool.events import Event
+
+
+class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
+    """Requests with everything they have in common: connections, headers, cookies.
+
+    Use it as a context manager, or `aclose` it.
+
+    Args:
+        limits: How many connections, and for how long.
+        timeout: How long calls wait where they do not say it themselves; see `keeppool.Timeout`.
+        hosts: What is different for some hosts, by pattern.
+        defaults: What holds for all hosts unless an entry says otherwise.
+        config: All of the above in one; an argument given beside it wins.
+        on_event: Called with each event of the pool.
+        retries: How calls that do not say it themselves are tried again: a number, a `urllib3.util.Retry`, or not at
+            all; see `request`. It has nothing to do with the pool's own resending.
+
+    A session can be pickled: its settings and cookies travel, its connections do not.
+
+    Attributes:
+        pool: The `AsyncPoolManager`.
+
+    The other attributes are those of `keeppool.client.settings.SessionSettings`.
+
+    Raises:
+        ConfigError: An argument that cannot be meant.
+
+    Thread safety:
+        None. The first request binds the session's pool to the event loop it runs on.
+    """
+
+    pool: AsyncPoolManager
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        timeout: TimeoutArgument | Inherit = INHERIT,
+        hosts: Mapping[str, HostConfig] | None = None,
+        defaults: HostConfig | None = None,
+        config: Config | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        retries: RetriesArgument = None,
+    ) -> None:
+        self.pool = AsyncPoolManager(
+            limits, timeout=timeout, hosts=hosts, defaults=defaults, config=config, on_event=on_event
+        )
+        Caller.__init__(self, retries)
+
+    async def aclose(self) -> None:
+        """Close the pool, idle connections now and busy ones when they are done, and the mounted adapters."""
+        await self.pool.aclose()
+        for adapter in (self._mounts or {}).values():
+            await _awaited(adapter.aclose() if hasattr(adapter, "aclose") else adapter.close())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def resolve_redirects(
+        self,
+        resp: AsyncResponse,
+        req: PreparedRequest,
+        stream: bool | None = None,
+        timeout: TimeoutArgument | Inherit = INHERIT,  # noqa: ASYNC109  # as Session's, and in four parts
+        verify: bool | str | None = None,
+        cert: CertArgument = None,
+        proxies: ProxiesArgument = None,
+        yield_requests: bool = False,
+    ) -> AsyncIterator[Any]:
+        """Follow a redirect step by step, each answer given before the next request is sent.
+
+        Args:
+            resp: The redirect.
+            req: The request it answers.
+            stream: As for `request`.
+            timeout: As for `request`.
+            verify: As for `request`.
+            cert: As for `request`.
+            proxies: As for `request`.
+            yield_requests: Give the next request, and send nothing.
+
+        Raises:
+            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: When the next answer is asked for.
+        """
+        flow = self._flow(timeout, stream, verify, cert, proxies, False, INHERIT)
+        history: list[AsyncResponse] = []
+        resp.request = req
+        while (location := self.get_redirect_target(resp)) is not None:
+            await resp.drain()
+            request, _ = flow.following(resp, location, len(history))
+            if yield_requests:
+                yield request
+                return
+            history.append(resp)
+            resp = await self._drive(flow.run(request), flow.call)
+            resp.history = history.copy()
+            yield resp
+
+    def _adapter_over_pool(self) -> AsyncHTTPAdapter:
+        return AsyncHTTPAdapter.over(self.pool)
+
+    async def _quick(
+        self,
+        request: PreparedRequest,
+        limit: Timeout | None,
+        stream: bool,
+        override: HostConfig | None,
+        follow: bool,
+        timeout: TimeoutArgument | Inherit,  # noqa: ASYNC109
+    ) -> AsyncResponse:
+        began = clock()
+        answer = await send_by(self.pool, request, limit, stream, override)
+        index = answer.raw.head.index
+        if b"set-cookie" not in index and (b"location" not in index or not follow):
+            return answer
+        flow = self._flow(timeout, stream, None, None, None, follow, INHERIT, began)
+        return await self._drive(flow.resume(answer), flow.call)
+
+    async def _drive(self, steps: Steps, call: Call) -> AsyncResponse:
+        """Run the steps of a flow, each in this task, until the answer is there."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    outcome = await self._take(step, call)
+                except BaseException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(outcome)
+        except StopIteration as end:
+            answer: AsyncResponse = end.value
+            return answer
+
+    async def _take(self, step: Step, call: Call) -> Any:
+        if isinstance(step, Send):
+            return await self._send(step, call)
+        if isinstance(step, Pause):
+            own = step.retrying.sleep
+            await (asyncio.sleep(step.seconds) if own is time.sleep else _awaited(own(step.seconds)))
+        elif isinstance(step, Ask):
+            return await _awaited(step.hook(step.answer, **call.told()))
+        elif isinstance(step.answer, AsyncResponse):
+            await step.answer.drain()
+        else:
+            await _awaited(step.answer.close())
+        return None
+
+    async def _send(self, step: Send, call: Call) -> Any:
+        """Send one request by what is mounted for it."""
+        request = step.request
+        if self._mounts is None:
+            return await send_by(self.pool, request, step.limit, call.stream, step.override)
+        adapter = self._mounts.find(request.address.sent)
+        if type(adapter) is AsyncHTTPAdapter:
+            return await send_by(adapter.pool, request, step.limit, call.stream, step.override)
+        said = self.merge_environment_settings(request.address.sent, call.proxies, call.stream, call.verify, call.cert)
+        return await _awaited(adapter.send(request, timeout=call.timeout, **said))
+
+
+async def _awaited(outcome: Any) -> Any:
+    """Take what a function of the caller's gave: an outcome, or something to await for it."""
+    return await outcome if inspect.isawaitable(outcome) else outcome

@@ -1,0 +1,123 @@
+"""Adapters for tasks: what sends the requests of an `AsyncSession`.
+
+Decides: nothing that `transport.py` does not decide.
+Knows: a prepared request goes in, an answer comes out, redirects and cookies apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from keeppool.client.response_tasks import AsyncResponse
+from keeppool.client.routing import override_from
+from keeppool.client.settings import retrying_from
+from keeppool.client.transport import limits_of
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
+from keeppool.errors import KeepPoolError
+from keeppool.pools.tasks import AsyncPoolManager
+
+if TYPE_CHECKING:
+    from keeppool.client.prepared import PreparedRequest
+    from keeppool.client.retries import RetriesArgument
+    from keeppool.events import Event
+
+
+class AsyncHTTPAdapter:
+    """A pool of its own for the URLs of one prefix: other limits, other retries, nothing shared with the session's.
+
+    Args:
+        pool_connections: Accepted as in requests, where it bounds a table that this pool does not need.
+        pool_maxsize: Most connections per host; `limits` says it better. In requests it bounds only what is kept, and
+            any number may be open beside; here a cap is a cap, and who finds all taken waits.
+        max_retries: How often each request is tried again: a number or a `urllib3.util.Retry`.
+        pool_block: Accepted as in requests; callers always wait.
+        limits: As for `AsyncPoolManager`.
+        timeout: As for `AsyncPoolManager`, where a call says none.
+        hosts: As for `AsyncPoolManager`.
+        defaults: As for `AsyncPoolManager`.
+        config: As for `AsyncPoolManager`.
+        on_event: As for `AsyncPoolManager`.
+
+    Attributes:
+        pool: Its `AsyncPoolManager`.
+        max_retries: As given; `None` for none.
+        retrying: The same, read.
+
+    Thread safety: none; one event loop.
+    """
+
+    def __init__(
+        self,
+        pool_connections: int | None = None,
+        pool_maxsize: int | None = None,
+        max_retries: RetriesArgument = None,
+        pool_block: bool = True,
+        *,
+        limits: Limits | None = None,
+        timeout: TimeoutArgument | Inherit = INHERIT,
+        hosts: Mapping[str, HostConfig] | None = None,
+        defaults: HostConfig | None = None,
+        config: Config | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        limits = limits_of(pool_maxsize, limits, config)
+        self.pool = AsyncPoolManager(
+            limits, timeout=timeout, hosts=hosts, defaults=defaults, config=config, on_event=on_event
+        )
+        self.max_retries = max_retries
+        self.retrying = retrying_from(max_retries)
+
+    @classmethod
+    def over(cls, pool: AsyncPoolManager) -> Self:
+        """Make an adapter that sends over a pool there is already."""
+        made = cls.__new__(cls)
+        made.pool, made.max_retries, made.retrying = pool, None, None
+        return made
+
+    async def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: TimeoutArgument = None,  # noqa: ASYNC109  # as HTTPAdapter's, and in four parts
+        verify: bool | str = True,
+        cert: str | tuple[str, str] | None = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> AsyncResponse:
+        """Send one request over this adapter's pool.
+
+        Args:
+            request: What to send.
+            stream: True leaves the body on its way.
+            timeout: As for `AsyncSession.request`; `None` for no limit.
+            verify: As for `AsyncSession.request`.
+            cert: As for `AsyncSession.request`.
+            proxies: By scheme, or by scheme and host.
+
+        Raises:
+            KeepPoolError: As `AsyncPoolManager.request`.
+        """
+        override = override_from(request.address, verify, cert, proxies)
+        limit = timeout if isinstance(timeout, Timeout) else Timeout.of(timeout, self.pool.config.timeout)
+        return await send_by(self.pool, request, limit, stream, override)
+
+    async def aclose(self) -> None:
+        """Close the pool: idle connections now, busy ones when they are done."""
+        await self.pool.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncHTTPAdapter on {self.pool!r}>"
+
+
+async def send_by(
+    pool: AsyncPoolManager, request: PreparedRequest, limit: Timeout | None, stream: bool, override: HostConfig | None
+) -> AsyncResponse:
+    """Send a prepared request over a pool; an error gets the request it belongs to."""
+    try:
+        raw: Any = await pool.exchange(
+            request.verb, request.address.sent, request.fields, request.payload, limit, stream, override
+        )
+    except KeepPoolError as error:
+        error.request = request
+        raise
+    return AsyncResponse(raw, request, stream, pool)
