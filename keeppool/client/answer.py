@@ -46,26 +46,16 @@ class Answer:
     Thread safety: one thread or task at a time.
     """
 
-    # With a dictionary, which costs nothing until somebody hangs something of his own on an answer.
-    __slots__ = (
-        "__dict__",
-        "__weakref__",
-        "_content",
-        "_cookies",
-        "_elapsed",
-        "_encoding",
-        "_head",
-        "_headers",
-        "_pool",
-        "_reason",
-        "_spent",
-        "_streams",
-        "_url",
-        "history",
-        "raw",
-        "request",
-        "status_code",
-    )
+    # What nobody has looked at or set yet. As attributes of the class these cost an answer nothing: a session makes one
+    # for each call, and most are asked for status and body alone.
+    _cookies: CookieJar | None = None
+    _elapsed: timedelta | None = None
+    _encoding: str | None = _UNSET
+    _headers: Any = None
+    _history: list[Any] | None = None
+    _reason: str | None = None
+    _spent = False
+    _url: str | None = None
 
     def __init__(
         self,
@@ -80,18 +70,21 @@ class Answer:
         self._pool = pool
         self._head: ResponseHead = _BLANK if raw is None else raw.head
         self.status_code: int = self._head.status
-        self.history: list[Any] = []
         self._streams = stream or raw is None
-        self._spent = False
         self._content: bytes | None = None if self._streams else raw.data
-        self._encoding: str | None = _UNSET
-        self._headers: Any = None
-        self._cookies: CookieJar | None = None
-        self._elapsed: timedelta | None = None
-        self._reason: str | None = None
-        self._url: str | None = None
 
     # What the head says
+
+    @property
+    def history(self) -> list[Any]:
+        """The redirects and challenges that led here, oldest first."""
+        if self._history is None:
+            self._history = []
+        return self._history
+
+    @history.setter
+    def history(self, history: list[Any]) -> None:
+        self._history = history
 
     @property
     def headers(self) -> HTTPHeaderDict:

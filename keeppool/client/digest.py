@@ -231,10 +231,11 @@ class HTTPDigestAuth(AuthBase):
         target = _target_of(request)
         proof = self._proof(terms, request, nc, cnonce)
         name, user = self._user_field(terms)
-        fields = [name + b"=" + user, b"realm=" + quoted(terms.realm), b"uri=" + quoted(target)]
+        # Any order is right; this is the one of RFC 2617's examples, which servers have seen most.
+        fields = [name + b"=" + user, b"realm=" + quoted(terms.realm)]
+        fields += [b"nonce=" + quoted(terms.nonce), b"uri=" + quoted(target)]
         if terms.algorithm:
             fields.append(b"algorithm=" + terms.algorithm.encode())
-        fields.append(b"nonce=" + quoted(terms.nonce))
         if terms.qop:
             fields += [b"nc=" + nc, b"qop=" + terms.qop.encode()]
         if terms.qop or terms.is_session:

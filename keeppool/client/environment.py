@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from keeppool.config import INHERIT, Inherit
+
 #: All that is looked at.
 NAMES: Final = (
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -182,8 +184,8 @@ class NoProxy:
         return any(name in self._names or f"{name}:{port}" in self._names for name in _names_above(host))
 
 
-def select_proxy(scheme: str, host: str, proxies: Mapping[str, str | None] | None) -> str | None:
-    """Choose from a mapping as requests takes it for `proxies`; `None` to go direct.
+def select_proxy(scheme: str, host: str, proxies: Mapping[str, str | None] | None) -> str | None | Inherit:
+    """Choose from a mapping as requests takes it for `proxies`; `None` to go direct, INHERIT if it says nothing.
 
     The first of these keys that is there decides, also if its value is `None` or empty: `scheme://host`, `scheme`,
     `all://host`, `all`.
@@ -194,11 +196,11 @@ def select_proxy(scheme: str, host: str, proxies: Mapping[str, str | None] | Non
         proxies: Proxy URLs by key.
     """
     if not proxies:
-        return None
+        return INHERIT
     for key in (f"{scheme}://{host}", scheme, f"all://{host}", "all"):
         if key in proxies:
             return proxies[key] or None
-    return None
+    return INHERIT
 
 
 def _proxies(values: Mapping[str, str]) -> dict[str, str]:

@@ -43,20 +43,14 @@ class PreparedRequest(Hooked):
     Thread safety: one thread at a time.
     """
 
-    # With a dictionary, which costs nothing until a scheme or a hook hangs something of its own on a request.
-    __slots__ = (
-        "__dict__",
-        "_body",
-        "_fields",
-        "_headers",
-        "_hooks",
-        "_payload",
-        "_shown",
-        "address",
-        "auth",
-        "jar",
-        "verb",
-    )
+    # What most requests never have; as attributes of the class they cost them nothing.
+    auth: Any = None
+    jar: CookieJar | None = None
+    _body: Any = None
+    #: The fields as somebody was shown them, and their state at that time; from then on they are the truth.
+    _headers: Headers | None = None
+    _shown: object = None
+    _hooks: dict[str, list[Hook]] | None = None
 
     def __init__(
         self,
@@ -71,15 +65,18 @@ class PreparedRequest(Hooked):
         self.address = address
         self._fields = fields
         self._payload = payload
-        self._body = body
-        self.jar = jar
-        #: The fields as somebody was shown them, and their state at that time; from then on they are the truth.
-        self._headers: Headers | None = None
-        self._shown: object = None
-        self._hooks: dict[str, list[Hook]] | None = None
-        self.auth: Any = None
+        if body is not None:
+            self._body = body
+        if jar is not None:
+            self.jar = jar
 
     # As the wire takes it
+
+    def on_the_wire(self) -> tuple[FieldBlock, RequestBody | None]:
+        """Give `fields` and `payload` at once."""
+        if self._headers is None:
+            return self._fields, self._payload
+        return self.fields, self.payload
 
     @property
     def fields(self) -> FieldBlock:

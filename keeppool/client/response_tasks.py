@@ -36,12 +36,9 @@ class AsyncResponse(Answer):
         raw: The pool's response; `None` after unpickling.
         status_code: 200 to 999, or 101; 0 for an answer that nobody has sent.
         request: What was sent.
-        history: The redirects and challenges that led here, oldest first.
 
     Thread safety: one task at a time.
     """
-
-    __slots__ = ()
 
     @property
     def connection(self) -> AsyncHTTPAdapter:

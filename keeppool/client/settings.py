@@ -210,7 +210,9 @@ class SessionSettings(Routing):
         prepared_request.verb = redirect.method_after(response.status_code, prepared_request.verb)
 
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Any) -> None:
-        """Take off credentials that are not for where a redirect leads, and put on those of the netrc file that are.
+        """Take off credentials that are not for where a redirect leads, and put on those that are.
+
+        A scheme that signs what it is asked for, such as Digest, signs anew; the netrc file may know the new host.
 
         Args:
             prepared_request: The request that follows, with the answered one's Authorization field.
@@ -218,6 +220,8 @@ class SessionSettings(Routing):
         """
         if self.should_strip_auth(response.request.url, prepared_request.url or ""):
             prepared_request.become(redirect.unsigned(prepared_request))
+        elif prepared_request.auth is not None:
+            prepared_request.become(prepared_request.auth(prepared_request))
         prepared_request.become(self.signed_by_netrc(prepared_request))
 
     def rebuild_proxies(self, prepared_request: PreparedRequest, proxies: ProxiesArgument) -> dict[str, str]:

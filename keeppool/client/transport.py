@@ -142,10 +142,9 @@ def send_by(
     pool: PoolManager, request: PreparedRequest, limit: Timeout | None, stream: bool, override: HostConfig | None
 ) -> Response:
     """Send a prepared request over a pool; an error gets the request it belongs to."""
+    fields, payload = request.on_the_wire()
     try:
-        raw = pool.exchange(
-            request.verb, request.address.sent, request.fields, request.payload, limit, stream, override
-        )
+        raw = pool.exchange(request.verb, request.address.sent, fields, payload, limit, stream, override)
     except KeepPoolError as error:
         error.request = request
         raise

@@ -113,10 +113,9 @@ async def send_by(
     pool: AsyncPoolManager, request: PreparedRequest, limit: Timeout | None, stream: bool, override: HostConfig | None
 ) -> AsyncResponse:
     """Send a prepared request over a pool; an error gets the request it belongs to."""
+    fields, payload = request.on_the_wire()
     try:
-        raw: Any = await pool.exchange(
-            request.verb, request.address.sent, request.fields, request.payload, limit, stream, override
-        )
+        raw: Any = await pool.exchange(request.verb, request.address.sent, fields, payload, limit, stream, override)
     except KeepPoolError as error:
         error.request = request
         raise

@@ -12,6 +12,7 @@ from requests.utils import get_environ_proxies
 from requests.utils import select_proxy as select_proxy_of_requests
 
 from keeppool.client.environment import NAMES, Environment, NoProxy, Settings, select_proxy
+from keeppool.config import INHERIT
 
 
 @pytest.fixture(autouse=True)
@@ -269,9 +270,17 @@ _KEYS = ["http://a.example", "http", "all://a.example", "all", "https", "https:/
 
 @given(st.dictionaries(st.sampled_from(_KEYS), st.sampled_from(["http://p", "http://q"]) | st.none()))
 def test_the_proxy_from_a_mapping_is_the_one_requests_takes(proxies):
-    assert select_proxy("http", "a.example", proxies) == select_proxy_of_requests("http://a.example:81/x", proxies)
+    chosen = select_proxy("http", "a.example", proxies)
+    assert (None if chosen is INHERIT else chosen) == select_proxy_of_requests("http://a.example:81/x", proxies)
+
+
+@given(st.dictionaries(st.sampled_from(_KEYS), st.none()))
+def test_a_key_without_a_proxy_says_more_than_no_key(proxies):
+    """A call's `{"http": None}` goes direct although a session or an environment has a proxy."""
+    speaks = {"http://a.example", "http", "all://a.example", "all"} & proxies.keys()
+    assert select_proxy("http", "a.example", proxies) is (None if speaks else INHERIT)
 
 
 def test_without_a_mapping_there_is_no_proxy_and_an_empty_one_switches_off():
-    assert select_proxy("http", "a.example", None) is None
+    assert select_proxy("http", "a.example", None) is INHERIT
     assert select_proxy("http", "a.example", {"http": "", "all": "http://p"}) is None
