@@ -112,18 +112,29 @@ class Routing:
         cert = self._cert if call.cert is None else call.cert
         proxy: str | None | Inherit = chosen_proxy(address, self.proxies, call.proxies)
         if settings is not None:
-            proxy, verify = self._from_environment(settings, address, proxy, verify)
+            proxy, verify = self._from_environment(settings, address, proxy, verify, call.proxies)
         return override_of(verify, cert, proxy)
 
+    def pool_for(self, address: Address) -> Manager:
+        """Tell which pool's configuration holds for a URL."""
+        return self.pool
+
     def _from_environment(
-        self, settings: Settings, address: Address, proxy: str | None | Inherit, verify: bool | str | Inherit
+        self,
+        settings: Settings,
+        address: Address,
+        proxy: str | None | Inherit,
+        verify: bool | str | Inherit,
+        proxies: ProxiesArgument = None,
     ) -> tuple[str | None | Inherit, bool | str | Inherit]:
         """Let the environment speak where nobody else has."""
-        said = self.pool.config_for(address.sent)
+        said = self.pool_for(address).config_for(address.sent)
         parts = urlsplit(address.sent)
         if proxy is INHERIT and said.proxy is INHERIT:
             port = parts.port or DEFAULT_PORTS[parts.scheme]
-            proxy = settings.proxy_for(parts.scheme, parts.hostname or "", port) or INHERIT
+            # As in requests: under this key a call names the hosts to reach without the environment's proxies.
+            direct = (proxies or {}).get("no_proxy")
+            proxy = settings.proxy_for(parts.scheme, parts.hostname or "", port, direct) or INHERIT
         # As in requests: True asks for a check, not for certain roots.
         speaks = (verify is INHERIT or verify is True) and said.verify is INHERIT and said.ssl_context is INHERIT
         if settings.ca_bundle is not None and speaks:
