@@ -22,6 +22,7 @@ class Watched:
         file.seek(0)
 
     def read(self, size: int = -1) -> bytes:
+        """Read on, and say how far it is."""
         piece = self._file.read(size)
         if self.total and self._file.tell() % (1 << 20) == 0:
             print(f"\r{self._file.tell() * 100 // self.total} %", end="", flush=True)
