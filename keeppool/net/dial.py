@@ -1,7 +1,7 @@
 """Opening one connection: from an origin to a stream that is ready for a request.
 
 Decides: where to connect for an origin, in which steps, and which error each failure is.
-Knows: the resolver, socket options, the order TCP, CONNECT, TLS; one deadline for all of it.
+Knows: the resolver, the order TCP, CONNECT, TLS; one deadline for all of it.
 Does not know: the pool, why a connection is wanted, what is sent on it.
 
 Source: RFC 9110 §4.2 (http and https), §9.3.6 (CONNECT); RFC 9112 §3.2.2 (http through a proxy).

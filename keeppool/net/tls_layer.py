@@ -132,6 +132,11 @@ class TlsLayer:
         """Name the protocol, such as `TLSv1.3`."""
         return self._tls.version()
 
+    def cipher(self) -> str | None:
+        """Name the cipher suite, as OpenSSL does."""
+        chosen = self._tls.cipher()
+        return None if chosen is None else chosen[0]
+
     def getpeercert(self, binary_form: bool = False) -> Any:
         """Give the server's certificate, as `ssl.SSLSocket.getpeercert` does."""
         return self._tls.getpeercert(binary_form)

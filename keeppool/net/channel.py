@@ -1,0 +1,399 @@
+"""One connection on an event loop, plain or TLS: sending, receiving, time limits, and whether it is still alive.
+
+Decides: when reading pauses because nobody takes what came.
+Knows: how the event loop, the kernel and OpenSSL say "nothing there", "data" and "gone".
+Does not know: HTTP, the pool, why it is asked.
+
+It is the protocol of a transport, and uses the socket below it too: to send (see `outbox.py`), and to find news that
+the event loop has not delivered yet. No task, queue or timer is made for a read: a future wakes whoever waits.
+
+Source: RFC 9112 §9.5 (monitoring idle connections), §9.6 and §9.8 (closing).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from asyncio import get_running_loop
+from collections.abc import Callable
+from copy import copy
+from typing import cast
+
+from keeppool.net.alarm import Alarm
+from keeppool.net.inbox import Inbox, our_close
+from keeppool.net.outbox import Outbox, foreign_loop
+from keeppool.net.peer import Peer, peer_of
+from keeppool.net.stream import GONE, WATCHED, Liveness
+from keeppool.net.tls_layer import TlsLayer
+
+#: Bytes read at once. The default way, a `bytes` of 256 KiB made for each read and shrunk, halves the rate of small
+#: exchanges (measured, Python 3.11); this much lies in one buffer that all connections of a thread take turns with.
+READ = 65536
+
+#: Unread bytes beyond which reading pauses, until half of them are taken. asyncio's own streams keep as much.
+MOST_UNREAD = 131072
+
+# Buffers that no read needs at the moment. One is taken when the event loop is about to read and given back right
+# after, so there is one per thread; taking and giving back are atomic.
+_SPARE: list[memoryview] = []
+
+# Looked up at each reuse; as a member of its class it would cost three times as much (Python 3.11).
+_IDLE = Liveness.IDLE
+
+
+class Channel(asyncio.BufferedProtocol):
+    """A connection and its questions: take this, give me that, are you still there.
+
+    Args:
+        loop: The event loop it lives on. Nothing but reading attributes is allowed on another.
+        sock: Connected, non-blocking.
+
+    Attributes:
+        loop: As given.
+        sock: As given; its transport closes it.
+        write: `Outbox.write`.
+        is_tls: Whether it speaks TLS, to an https proxy or to the origin.
+        layer: The innermost TLS; `None` if it is plain.
+        resumed: Whether `layer` resumed an earlier session.
+
+    Thread safety: none; and one task at a time may wait.
+    """
+
+    __slots__ = (
+        "_alarm",
+        "_buffer",
+        "_chunks",
+        "_closed",
+        "_inbox",
+        "_is_closed",
+        "_is_lost",
+        "_is_paused",
+        "_layers",
+        "_outbox",
+        "_poll",
+        "_transport",
+        "_waiter",
+        "_wants_room",
+        "_watch",
+        "is_tls",
+        "layer",
+        "loop",
+        "resumed",
+        "sock",
+        "write",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        self.loop = loop
+        self.sock = sock
+        self.is_tls = self.resumed = False
+        self.layer: TlsLayer | None = None
+        self._layers: list[TlsLayer] = []
+        self._outbox = Outbox(loop, sock, self._layers)
+        self.write = self._outbox.write
+        self._inbox = Inbox(self._layers)
+        self._chunks = self._inbox.chunks  # Looked at in each exchange.
+        self._buffer: memoryview | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._wants_room = False
+        self._alarm = Alarm(loop)
+        self._watch: Callable[[], object] | None = None
+        self._is_paused = self._is_closed = self._is_lost = False
+        self._closed: asyncio.Event | None = None
+        self._poll = select.poll()
+        self._poll.register(sock.fileno(), WATCHED)
+
+    @property
+    def peer(self) -> Peer:
+        """Who is at the other end; also where the connection is closed by now."""
+        return peer_of(self._transport.get_extra_info("peername"), self.layer)
+
+    # Sending
+
+    @property
+    def accepted(self) -> int:
+        """See `Outbox.accepted`."""
+        return self._outbox.accepted
+
+    @property
+    def unsent(self) -> bool:
+        """Whether the kernel has not taken everything that was written."""
+        return self._outbox.unsent
+
+    def reset_accepted(self) -> None:
+        """Count accepted bytes from 0 again: another request begins."""
+        self._outbox.reset()
+
+    async def drain(self, timeout: float | None) -> bool:  # noqa: ASYNC109 - a timer for each wait costs too much
+        """Wait until the kernel has taken everything that was written, or something came that should be read first.
+
+        Args:
+            timeout: Seconds; `None` for no limit.
+
+        Returns:
+            True if everything was taken. False if not, because an answer or the end is there to be read, or because
+            the time is up but at least one byte was taken: then look at the clock, and call again.
+
+        Raises:
+            TimeoutError: Not one byte was taken and nothing came in that time.
+            OSError: The connection failed; what is unsent is lost. What came before it can still be read.
+        """
+        outbox = self._outbox
+        if outbox.is_burst():
+            await asyncio.sleep(0)
+        while outbox.unsent and outbox.error is None:
+            if self._inbox.has_news:
+                return False
+            before = outbox.progress()
+            self._wants_room = True
+            try:
+                await self._wait(timeout)
+            except TimeoutError:
+                if outbox.progress() == before:
+                    raise
+                return False
+            finally:
+                self._wants_room = False
+        if outbox.error is not None:
+            raise copy(outbox.error)
+        return True
+
+    # Receiving
+
+    async def receive(self, size: int, timeout: float | None) -> bytes:  # noqa: ASYNC109 - see `drain`
+        """Read up to `size` bytes; none once the server has closed, and over TLS has said goodbye.
+
+        Args:
+            size: The most bytes wanted.
+            timeout: Seconds without a byte; `None` for no limit.
+
+        Raises:
+            TimeoutError: Nothing came in that time. Nothing is lost; another call may still read.
+            ssl.SSLEOFError: The connection ended without TLS's goodbye.
+            OSError: It failed, or was closed on our side.
+            RuntimeError: Called on another event loop.
+        """
+        while not self._chunks:
+            if self._inbox.end is not None:
+                return self._inbox.ended()
+            await self._wait(timeout)
+        return self._take(size)
+
+    def receive_now(self, size: int) -> bytes | None:
+        """Read what is there without waiting; `None` if nothing is, such as behind a TLS session ticket.
+
+        Raises:
+            OSError: As `receive`.
+        """
+        inbox = self._inbox
+        if not inbox.has_news:
+            self._look()
+        if inbox.chunks:
+            return self._take(size)
+        return None if inbox.end is None else inbox.ended()
+
+    # Being idle
+
+    def probe(self) -> Liveness:
+        """Tell whether this idle connection may be used, without waiting; about 0.5 µs.
+
+        Bytes that nobody asked for are no answer (RFC 9112 §9.2), so DATA is as unusable as CLOSED.
+        """
+        inbox = self._inbox
+        if inbox.end is not None:
+            return Liveness.CLOSED
+        seen = self._poll.poll(0)
+        if seen:
+            if seen[0][1] & GONE:
+                return Liveness.CLOSED
+            if not inbox.chunks:
+                self._look()
+        if inbox.end is not None:
+            return Liveness.CLOSED
+        return Liveness.DATA if inbox.chunks else _IDLE
+
+    def watch(self, callback: Callable[[], object] | None) -> None:
+        """Have the event loop call `callback` once, when the idle connection hears bytes, its end or a failure.
+
+        Called soon if it has heard already. `None` calls it off, also where the call was due.
+        """
+        self._watch = callback
+        if callback is not None and self._inbox.has_news:
+            self.loop.call_soon(self._tell)
+
+    # Closing
+
+    def close(self) -> None:
+        """Say TLS's goodbye without waiting, then close (RFC 9112 §9.8). What is unsent is not sent any more."""
+        if self.is_tls and not self._is_over() and not self.unsent:
+            self._say_goodbye()
+        self.abort()
+
+    def abort(self) -> None:
+        """Close at once, without TLS's goodbye: for a connection in an unknown state."""
+        if self._is_over():
+            return
+        self._is_closed = True
+        self._watch = None
+        self._inbox.closed()
+        self._outbox.fail(our_close())
+        self._alarm.cancel()
+        if self.loop.is_closed():
+            self.sock.close()
+        else:
+            self._transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until the transport has let go of the socket, after `close` or `abort`."""
+        if not self._is_lost:
+            self._closed = self._closed or asyncio.Event()
+            await self._closed.wait()
+
+    # Becoming TLS
+
+    def secure(self, layer: TlsLayer) -> None:
+        """Speak TLS from now on, within the TLS spoken already if there is some.
+
+        Args:
+            layer: Its handshake is done, over this connection. What was received behind it is decrypted.
+        """
+        self._inbox.secure(layer)
+        self.is_tls, self.layer, self.resumed = True, layer, layer.resumed
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio's protocols."""
+        self._transport = self._outbox.transport = cast("asyncio.Transport", transport)
+        # "Room" is an empty buffer: what the kernel has not taken is not sent.
+        self._transport.set_write_buffer_limits(high=0)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See asyncio's protocols."""
+        if self._buffer is None:
+            self._buffer = _SPARE.pop() if _SPARE else memoryview(bytearray(READ))
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See asyncio's protocols."""
+        buffer = self._buffer
+        assert buffer is not None, "bug: bytes came into no buffer"
+        self._buffer = None
+        data = bytes(buffer[:nbytes])
+        _SPARE.append(buffer)
+        waiter = self._waiter
+        if waiter is None or self._layers or waiter.done():
+            return self._came(data)
+        # What `_came` does, for the one case that each exchange has.
+        self._waiter = None
+        self._chunks.append(data)
+        self._inbox.size += nbytes
+        return waiter.set_result(None)
+
+    def eof_received(self) -> bool:
+        """See asyncio's protocols. The transport is not to close: there may be more to say than to hear."""
+        self._came(b"")
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio's protocols."""
+        self._is_lost = True
+        if self._buffer is not None:
+            _SPARE.append(self._buffer)
+            self._buffer = None
+        self._inbox.failed(exc)
+        self._outbox.fail(exc if isinstance(exc, OSError) else our_close())
+        self._heard()
+        if self._closed is not None:
+            self._closed.set()
+
+    def pause_writing(self) -> None:
+        """See asyncio's protocols. The outbox sees by itself that the kernel has no room."""
+
+    def resume_writing(self) -> None:
+        """See asyncio's protocols."""
+        self._outbox.resumed()
+        if self._wants_room and (not self._outbox.unsent or self._outbox.error is not None):
+            self._wake()
+
+    # What came
+
+    def _came(self, data: bytes) -> None:
+        """Record what came from the kernel, and tell whoever waits for it."""
+        self._inbox.came(data)
+        if self._inbox.size > MOST_UNREAD and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._heard()
+
+    def _take(self, size: int) -> bytes:
+        data = self._inbox.take(size)
+        if self._is_paused and self._inbox.size <= MOST_UNREAD // 2:
+            self._is_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+        return data
+
+    def _look(self) -> None:
+        """Record what the kernel has, ahead of the event loop."""
+        try:
+            data = self.sock.recv(READ)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._inbox.failed(error)
+            return self._heard()
+        return self._came(data)
+
+    def _heard(self) -> None:
+        if not self._inbox.has_news:
+            return
+        if self._waiter is not None and not self._waiter.done():
+            self._wake()
+        elif self._watch is not None:
+            self.loop.call_soon(self._tell)
+
+    def _tell(self) -> None:
+        callback, self._watch = self._watch, None
+        if callback is not None:
+            callback()
+
+    # Waiting
+
+    def _wait(self, timeout: float | None) -> asyncio.Future[None]:
+        """Give what ends once something came, or once there is room if that is wanted."""
+        if get_running_loop() is not self.loop:
+            raise foreign_loop()
+        self._waiter = waiter = self.loop.create_future()
+        self._alarm.guard(waiter, timeout)
+        return waiter
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # Closing
+
+    def _is_over(self) -> bool:
+        """Tell whether the connection is closed already, or must not be closed from here."""
+        try:
+            is_here = get_running_loop() is self.loop
+        except RuntimeError:  # None runs: before its loop starts again, or after its end.
+            is_here = True
+        if not is_here and not self.loop.is_closed():
+            raise foreign_loop()
+        return self._is_closed
+
+    def _say_goodbye(self) -> None:
+        """Send each layer's closure alert, the innermost first, as far as the kernel takes them."""
+        said = b""
+        try:
+            for layer in reversed(self._layers):
+                said = (layer.write(said) if said else b"") + layer.goodbye()
+            self.sock.send(said)
+        except OSError:
+            pass  # It was a courtesy: the server finds out when the connection closes.

@@ -1,0 +1,210 @@
+"""Opening one connection on an event loop: `dial.py`'s twin, which waits otherwise.
+
+Decides: nothing that `dial.py` does not. The sequences are `Steps`, the race's turns are `race.py`'s, the errors
+`failures.py`'s.
+Knows: how an event loop resolves names and takes over a socket; that each wait may be cancelled.
+Does not know: the pool, why a connection is wanted, what is sent on it.
+
+Source: RFC 9110 §4.2 (http and https), §9.3.6 (CONNECT); RFC 8305 (Happy Eyeballs).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from keeppool.core.origin import Origin, TlsIdentity
+from keeppool.errors import KeepPoolError
+from keeppool.net.addresses import Address, for_socks, interleaved
+from keeppool.net.channel import READ, Channel
+from keeppool.net.failures import insecure, late, unanswered, unfinished, unreached, unresolved, untunnelled
+from keeppool.net.options import preparation, source_of
+from keeppool.net.proxy import tunnel_steps
+from keeppool.net.race import Deadline, RaceLost
+from keeppool.net.race_tasks import race
+from keeppool.net.steps import Steps
+from keeppool.net.tls import TlsStore
+from keeppool.net.tls_layer import TlsLayer
+
+T = TypeVar("T")
+
+
+async def dial(origin: Origin, *, timeout: float | None, tls: TlsStore) -> Channel:  # noqa: ASYNC109 - dial's twin
+    """Open a connection to an origin: TCP or a Unix socket, TLS to an https proxy, CONNECT or SOCKS, TLS.
+
+    Args:
+        origin: Where to, and how.
+        timeout: Seconds for all steps together, resolving names included; `None` for no limit.
+        tls: Contexts and sessions of the pool this connection is for.
+
+    Returns:
+        A connected channel with nothing accepted yet. `resumed` tells whether the TLS next to the caller resumed a
+        session.
+
+    Raises:
+        ConnectError: As `keeppool.net.dial.dial`, with the same classes and messages; besides, a name that is not
+            resolved in time is a ConnectTimeout.
+        ConfigError, InvalidProxyURL: As `keeppool.net.dial.dial`.
+
+        Nothing was sent to the origin, and every socket is closed; also if the task is cancelled, which at the latest
+        the event loop's next turns see to. A name that is being resolved occupies a thread until the resolver is done.
+    """
+    hop, identity = origin.tls_hop(), origin.identity
+    # Before the clock starts, and on the loop: it waits 15 to 35 ms for the first context of a configuration only.
+    for checked in (hop and hop.tls, identity):
+        if isinstance(checked, TlsIdentity):
+            tls.context_for(checked)
+    deadline = Deadline(timeout)
+    steps = tunnel_steps(origin, await _address_for_proxy(origin, deadline))
+    channel = await _take_over(await _reach(origin, deadline))
+    try:
+        if hop is not None:
+            await _secure(channel, origin, hop, hop.tls or TlsIdentity(), tls, deadline)
+        if steps is not None:
+            await _tunnel(steps, channel, origin, deadline)
+        if identity is not None:
+            await _secure(channel, origin, origin, identity, tls, deadline)
+    except BaseException:
+        channel.abort()
+        raise
+    channel.reset_accepted()
+    return channel
+
+
+async def _reach(origin: Origin, deadline: Deadline) -> socket.socket:
+    """Connect to the origin, or to the proxy before it."""
+    source = source_of(origin)
+    addresses = await _resolve(origin, source, deadline)
+    try:
+        return await race(addresses, deadline=deadline, prepare=preparation(origin, source))
+    except RaceLost as lost:
+        raise unreached(origin, deadline.limit, lost) from lost.cause
+
+
+async def _resolve(origin: Origin, source: Address | None, deadline: Deadline) -> list[Address]:
+    """Give the addresses to be dialled, in the order they are tried."""
+    if origin.unix_socket is not None:
+        return [Address(socket.AF_UNIX, origin.unix_socket)]
+    family = socket.AF_UNSPEC if source is None else source.family
+    nearest = origin if origin.proxy is None else origin.proxy
+    by_proxy = origin.proxy is not None
+    return interleaved(await _look_up(origin, nearest.host, nearest.port, family, deadline, by_proxy=by_proxy))
+
+
+async def _address_for_proxy(origin: Origin, deadline: Deadline) -> str | None:
+    """Give the origin's address, if its proxy has to be told one."""
+    if origin.proxy is None or origin.proxy.resolves_names:
+        return None
+    family = socket.AF_INET if origin.proxy.scheme == "socks4" else socket.AF_UNSPEC
+    return for_socks(await _look_up(origin, origin.host, origin.port, family, deadline, by_proxy=False))
+
+
+async def _look_up(
+    origin: Origin, host: str, port: int, family: int, deadline: Deadline, *, by_proxy: bool
+) -> list[Address]:
+    """Ask the system's resolver in a thread, unless the host is an address already."""
+    found: Iterable[tuple[Any, ...]]
+    try:
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, ValueError):
+        found = await _resolved(origin, host, port, family, deadline, by_proxy=by_proxy)
+    return [Address(entry[0], entry[4]) for entry in found]
+
+
+async def _resolved(
+    origin: Origin, host: str, port: int, family: int, deadline: Deadline, *, by_proxy: bool
+) -> Iterable[tuple[Any, ...]]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(deadline.left()):
+            return await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    except TimeoutError as error:
+        raise late(origin, deadline.limit, f"no address for {host} yet") from error
+    except (OSError, ValueError) as error:  # ValueError: a label is empty, too long, or not to be IDNA-encoded.
+        raise unresolved(origin, host, error, by_proxy=by_proxy) from error
+
+
+async def _take_over(sock: socket.socket) -> Channel:
+    """Make the channel. The transport owns the socket as soon as this waits, and closes it if it is cancelled."""
+    loop = asyncio.get_running_loop()
+    open_channel = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+    try:
+        _, channel = await open_channel(lambda: Channel(loop, sock), sock=sock)
+    except Exception:
+        sock.close()
+        raise
+    return channel
+
+
+async def _tunnel(steps: Steps[None], channel: Channel, origin: Origin, deadline: Deadline) -> None:
+    try:
+        await drive(steps, channel, deadline)
+    except KeepPoolError:
+        raise
+    except TimeoutError as error:
+        raise unanswered(origin, deadline.limit) from error
+    except OSError as error:
+        raise untunnelled(origin, error) from error
+
+
+async def _secure(
+    channel: Channel, origin: Origin, peer: Origin, identity: TlsIdentity, tls: TlsStore, deadline: Deadline
+) -> None:
+    """Shake hands with `peer`, the origin or the https proxy before it; name whose failure it is if that fails."""
+    by_proxy = peer is not origin
+    try:
+        layer = tls.layer_for(peer, identity)
+        await _shake_hands(layer, channel, deadline)
+        tls.check_peer(layer, identity)
+    except KeepPoolError:
+        raise
+    except TimeoutError as error:
+        raise unfinished(origin, deadline.limit, by_proxy=by_proxy) from error
+    except (OSError, ValueError) as error:
+        raise insecure(origin, error, by_proxy=by_proxy) from error
+
+
+async def _shake_hands(layer: TlsLayer, channel: Channel, deadline: Deadline) -> None:
+    try:
+        await drive(layer.handshake(), channel, deadline)
+    except ssl.SSLError:
+        with contextlib.suppress(OSError):  # A courtesy: the alert that says why.
+            channel.write(layer.outgoing())
+        raise
+    last = layer.outgoing()
+    if last:
+        channel.write(last)
+    channel.secure(layer)
+
+
+async def drive(steps: Steps[T], channel: Channel, deadline: Deadline) -> T:
+    """Run steps on a channel; the twin of `keeppool.net.steps.drive`.
+
+    Args:
+        steps: Not started yet; has ended when this returns, raises or is cancelled.
+        channel: Stays the caller's, also to close.
+        deadline: When the last step must be over.
+
+    Returns:
+        What the steps return.
+
+    Raises:
+        TimeoutError: The deadline passed.
+        OSError: The connection failed.
+        Exception: Whatever the steps raise.
+    """
+    try:
+        data = next(steps)
+        while True:
+            if data:
+                channel.write(data)
+            data = steps.send(await channel.receive(READ, deadline.left()))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        steps.close()

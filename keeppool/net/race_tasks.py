@@ -1,0 +1,71 @@
+"""Happy Eyeballs on an event loop: the waiting of a race whose turns `race.py` decides.
+
+Decides: nothing.
+Knows: how an event loop tells that sockets have an answer.
+Does not know: addresses, names, TLS, proxies.
+
+Attempts are sockets and not tasks: cancelling the one task that waits leaves nothing behind.
+
+Source: RFC 8305 §5 (connection attempts).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable
+
+from keeppool.net.addresses import Address
+from keeppool.net.race import STAGGER, Attempts, Deadline
+
+
+async def race(
+    addresses: Iterable[Address],
+    *,
+    deadline: Deadline,
+    prepare: Callable[[socket.socket], None],
+    stagger: float = STAGGER,
+) -> socket.socket:
+    """Connect to the first address that answers.
+
+    Args and Raises are those of `keeppool.net.race.race`. Cancelled, it closes every socket.
+
+    Returns:
+        A connected, non-blocking socket.
+    """
+    attempts = Attempts(addresses, prepare)
+    turns = attempts.turns(deadline, stagger)
+    try:
+        seconds = next(turns)
+        while True:
+            seconds = turns.send(await _answered(attempts.under_way(), seconds))
+    except StopIteration as end:
+        winner: socket.socket = end.value
+        return winner
+    finally:
+        attempts.close()
+
+
+async def _answered(numbers: list[int], seconds: float | None) -> list[int]:
+    """Wait until at least one of these sockets knows whether it is connected, or until the time is up."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    answered: dict[int, None] = {}
+
+    def note(number: int | None) -> None:
+        if number is not None:
+            answered[number] = None
+        if not waiter.done():
+            waiter.set_result(None)
+
+    alarm = None if seconds is None else loop.call_later(seconds, note, None)
+    try:
+        for number in numbers:
+            loop.add_writer(number, note, number)
+        await waiter
+    finally:
+        for number in numbers:
+            loop.remove_writer(number)
+        if alarm is not None:
+            alarm.cancel()
+    return list(answered)

@@ -1,0 +1,227 @@
+"""A connection on an event loop that speaks TLS, and what only TLS peers do."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import pytest
+from loops import PATIENCE, on_both_loops, reset, secured, turns, until
+
+from keeppool.net.channel import READ
+from keeppool.net.stream import TLS_RECORD, Liveness
+
+pytestmark = on_both_loops
+
+HUGE = 16 * 1024 * 1024
+
+
+@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def context(server_context, request) -> ssl.SSLContext:
+    server_context.maximum_version = request.param
+    return server_context
+
+
+def test_bytes_go_both_ways(run, context, trusting) -> None:
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, peer):
+            peer.flush()
+            channel.write(b"ping")
+            assert channel.accepted == 4
+            assert await peer.read() == b"ping"
+            peer.send(b"pong")
+            assert await channel.receive(2, PATIENCE) == b"po"
+            assert await channel.receive(10, PATIENCE) == b"ng"
+            assert channel.is_tls
+            assert channel.layer is not None
+            assert channel.layer.version() == peer.tls.version()
+            assert not channel.resumed
+
+    run(test())
+
+
+def test_ciphertext_may_come_one_byte_at_a_time(run, context, trusting) -> None:
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, peer):
+            channel.watch(lambda: None)
+            for byte in peer.sealed(b"pong"):
+                assert channel.receive_now(10) is None
+                peer.sock.send(bytes([byte]))
+            assert await channel.receive(10, PATIENCE) == b"pong"
+
+    run(test())
+
+
+def test_many_records_may_come_at_once(run, context, trusting) -> None:
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, peer):
+            peer.sock.sendall(b"".join(peer.sealed(b"%d" % number) for number in range(10)))
+            got = b""
+            while len(got) < 10:
+                got += await channel.receive(READ, PATIENCE)
+            assert got == b"0123456789"
+
+    run(test())
+
+
+def test_tickets_are_not_data(run, server_context, trusting) -> None:
+    """TLS 1.3 sends them after the handshake: a connection that was dialled ahead of need is idle when they come."""
+
+    async def test() -> None:
+        async with secured(server_context, trusting) as (channel, peer):
+            channel.watch(lambda: pytest.fail("heard a ticket"))
+            assert not channel.layer.session.has_ticket
+            peer.flush()
+            assert channel.probe() is Liveness.IDLE
+            assert channel.layer.session.has_ticket
+            await turns()
+            assert channel.probe() is Liveness.IDLE
+            assert channel.receive_now(10) is None
+
+    run(test())
+
+
+def test_tickets_that_the_loop_reads_are_not_data(run, server_context, trusting) -> None:
+    async def test() -> None:
+        async with secured(server_context, trusting) as (channel, peer):
+            channel.watch(lambda: pytest.fail("heard a ticket"))
+            peer.flush()
+            await until(lambda: channel.layer.session.has_ticket)
+            await turns()
+            assert channel.probe() is Liveness.IDLE
+
+    run(test())
+
+
+def test_tickets_do_not_end_a_wait(run, server_context, trusting) -> None:
+    async def test() -> None:
+        async with secured(server_context, trusting) as (channel, peer):
+            waiting = asyncio.create_task(channel.receive(10, PATIENCE))
+            await turns()
+            peer.flush()
+            await until(lambda: channel.layer.session.has_ticket)
+            assert not waiting.done()
+            peer.send(b"pong")
+            assert await waiting == b"pong"
+
+    run(test())
+
+
+def test_data_behind_tickets_is_data(run, server_context, trusting) -> None:
+    async def test() -> None:
+        async with secured(server_context, trusting) as (channel, peer):
+            heard = asyncio.Event()
+            channel.watch(heard.set)
+            peer.send(b"unasked")
+            assert channel.probe() is Liveness.DATA
+            await heard.wait()
+
+    run(test())
+
+
+def test_a_goodbye_is_the_end(run, context, trusting) -> None:
+    """Also while the peer's socket stays open."""
+
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, peer):
+            heard = asyncio.Event()
+            channel.watch(heard.set)
+            peer.sock.sendall(peer.sealed(b"bye"))
+            peer.say_goodbye()
+            await heard.wait()
+            await until(lambda: channel.probe() is Liveness.CLOSED)
+            assert await channel.receive(10, PATIENCE) == b"bye"
+            assert await channel.receive(10, PATIENCE) == b""
+
+    run(test())
+
+
+def test_an_end_without_goodbye_is_an_error(run, context, trusting) -> None:
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, peer):
+            peer.send(b"cut sho")
+            peer.sock.close()
+            assert await channel.receive(10, PATIENCE) == b"cut sho"
+            for _ in range(2):
+                with pytest.raises(ssl.SSLEOFError):
+                    await channel.receive(10, PATIENCE)
+            assert channel.probe() is Liveness.CLOSED
+
+    run(test())
+
+
+def test_what_is_no_tls_is_an_error(run, context, trusting) -> None:
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, peer):
+            peer.send(b"good")
+            peer.sock.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            assert await channel.receive(10, PATIENCE) == b"good"
+            with pytest.raises(ssl.SSLError):
+                await channel.receive(10, PATIENCE)
+
+    run(test())
+
+
+def test_closing_says_goodbye(run, context, trusting) -> None:
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, peer):
+            channel.close()
+            assert await peer.read() == b""
+
+    run(test())
+
+
+def test_aborting_does_not(run, context, trusting) -> None:
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, peer):
+            channel.abort()
+            with pytest.raises(ssl.SSLEOFError):
+                await peer.read()
+
+    run(test())
+
+
+def test_bytes_right_behind_the_handshake_are_kept(run, server_context, trusting) -> None:
+    """In TLS 1.2 the server's last flight is the last: what it says next may come with it."""
+
+    async def test() -> None:
+        async with secured(server_context, trusting, last=b"hello") as (channel, _):
+            assert channel.probe() is Liveness.DATA
+            assert await channel.receive(10, PATIENCE) == b"hello"
+
+    server_context.maximum_version = ssl.TLSVersion.TLSv1_2
+    server_context.num_tickets = 0
+    run(test())
+
+
+def test_accepted_counts_whole_records(run, context, trusting) -> None:
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, peer):
+            channel.write(bytes(HUGE))
+            taken = channel.accepted
+            assert 0 < taken < HUGE
+            assert taken % TLS_RECORD <= 1
+            reading = asyncio.create_task(count(peer, HUGE))
+            while not await channel.drain(PATIENCE):
+                pass
+            assert channel.accepted == HUGE
+            assert await reading == HUGE
+
+    async def count(peer, wanted: int) -> int:
+        got = 0
+        while got < wanted:
+            got += len(await peer.read())
+        return got
+
+    run(test())
+
+
+def test_accepted_is_nothing_if_the_peer_was_gone(run, context, trusting) -> None:
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, peer):
+            reset(peer.sock)
+            with pytest.raises(ConnectionError):
+                channel.write(b"GET / HTTP/1.1\r\n\r\n")
+            assert channel.accepted == 0
+
+    run(test())
