@@ -3,6 +3,7 @@
 Each runs as `python -m benchmarks.NAME` and as `python benchmarks/NAME.py`:
 
 - `sequential`: one keep-alive GET after the other from nginx, beside other clients.
+- `tasks`: many tasks that share six connections to nginx, beside other asyncio clients.
 - `core_cost`: acquire and release of an idle connection, with much else in the tables.
 - `probe_cost`: the look at an idle socket before each reuse.
 - `import_cost`: what importing costs.

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from keeppool.client.prepared import PreparedRequest
     from keeppool.client.request import Request
     from keeppool.client.response import Response
+    from keeppool.client.response_tasks import AsyncResponse
     from keeppool.client.session import Session
+    from keeppool.client.session_tasks import AsyncSession
     from keeppool.client.transport import BaseAdapter, HTTPAdapter
+    from keeppool.client.transport_tasks import AsyncHTTPAdapter
     from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
     from keeppool.config_file import load_config
     from keeppool.core.habits import Survey
     from keeppool.pools.survey import survey
+    from keeppool.pools.tasks import AsyncPoolManager
     from keeppool.pools.threads import PoolManager
     from keeppool.stats import HostLedger, Stats
 
@@ -34,13 +38,17 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Session": "keeppool.client.session",
+    "AsyncSession": "keeppool.client.session_tasks",
     "Response": "keeppool.client.response",
+    "AsyncResponse": "keeppool.client.response_tasks",
     "Request": "keeppool.client.request",
     "PreparedRequest": "keeppool.client.prepared",
     "BaseAdapter": "keeppool.client.transport",
     "HTTPAdapter": "keeppool.client.transport",
+    "AsyncHTTPAdapter": "keeppool.client.transport_tasks",
     "codes": "keeppool.client.codes",
     "PoolManager": "keeppool.pools.threads",
+    "AsyncPoolManager": "keeppool.pools.tasks",
     "Limits": "keeppool.config",
     "Timeout": "keeppool.config",
     "HostConfig": "keeppool.config",
@@ -65,6 +73,10 @@ _MODULES = {
 
 __all__ = [
     "INHERIT",
+    "AsyncHTTPAdapter",
+    "AsyncPoolManager",
+    "AsyncResponse",
+    "AsyncSession",
     "BaseAdapter",
     "Config",
     "HTTPAdapter",

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Final
 
 from keeppool.client.flow import Call, Flow, Steps
 from keeppool.client.mounts import Mounts
+from keeppool.client.overridden import ThroughRequest
 from keeppool.client.prepare import AuthArgument, ParamsArgument
 from keeppool.client.prepared import PreparedRequest
 from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.settings import SessionSettings, retrying_from
-from keeppool.client.urls import addressed, parse, text_of
+from keeppool.client.urls import Address, addressed, parse, text_of
 from keeppool.client.verbs import AnswerT, Verbs
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.pools.clock import clock
@@ -26,9 +28,11 @@ from keeppool.wire.fields import EMPTY
 
 if TYPE_CHECKING:
     from keeppool.client.cookies import CookiesArgument
+    from keeppool.client.environment import Settings
     from keeppool.client.headers import HeadersArgument
     from keeppool.client.hooks import HooksArgument
     from keeppool.client.retries import RetriesArgument, Retrying
+    from keeppool.pools.manager import Manager
     from keeppool.stats import Stats
     from keeppool.wire.body import RequestBody
 
@@ -39,7 +43,31 @@ _NO_BODY: Mapping[bytes, RequestBody | None] = {
 
 
 class Caller(SessionSettings, Verbs[AnswerT]):
-    """A session, but for the waiting."""
+    """A session, but for the waiting.
+
+    Where a program overrides `request`, `prepare_request` or `send`, in a subclass or on a session of its own, every
+    call goes through them, as in requests. Redirects are followed below `send`.
+    """
+
+    #: Where a call goes whose session prepares or sends in a way of its own.
+    _STEPS: Final = frozenset(("prepare_request", "send"))
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "request" in vars(cls):
+            for verb in ThroughRequest.VERBS:
+                if getattr(cls, verb) is getattr(Verbs, verb):
+                    setattr(cls, verb, getattr(ThroughRequest, verb))
+        if not cls._STEPS.isdisjoint(vars(cls)):
+            cls._call = Caller._call_by_steps  # type: ignore[method-assign, assignment]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "request":
+            for verb in ThroughRequest.VERBS:
+                super().__setattr__(verb, MethodType(getattr(ThroughRequest, verb), self))
+        elif name in self._STEPS:
+            super().__setattr__("_call", self._call_by_steps)
 
     def __init__(self, retries: RetriesArgument) -> None:
         SessionSettings.__init__(self, retries)
@@ -81,6 +109,7 @@ class Caller(SessionSettings, Verbs[AnswerT]):
                 `BaseAdapter` has them, those for requests included.
         """
         self.adapters.mount(prefix, adapter)
+        self._said_of_tls()  # What holds for a URL may be another pool's configuration from now on.
 
     def get_adapter(self, url: str) -> Any:
         """Find what sends the requests to a URL.
@@ -89,6 +118,13 @@ class Caller(SessionSettings, Verbs[AnswerT]):
             InvalidSchema: Nothing does.
         """
         return self.adapters.find(url)
+
+    def pool_for(self, address: Address) -> Manager | None:
+        """Tell which pool sends the requests to a URL, and so whose configuration holds; `None` for none of ours."""
+        if self._mounts is None:
+            return self.pool
+        pool: Manager | None = getattr(self._mounts.find(address.sent), "pool", None)
+        return pool if hasattr(pool, "config_for") else None
 
     @abstractmethod
     def _adapter_over_pool(self) -> Any:
@@ -172,18 +208,40 @@ class Caller(SessionSettings, Verbs[AnswerT]):
             and not self.params
             and not self._jar
             and self.auth is None
-            and self._is_plain()
+            and self._is_plain(settings := self._environment.read() if self.trust_env else None)
             and FRAMING.isdisjoint((block := self._headers.block()).names)
         ):
             request = PreparedRequest(method, address, block, _NO_BODY.get(method))
             streams = self.stream if stream is None else stream
             limit = None if timeout is INHERIT else self._limit(timeout)
-            return self._quick(request, limit, streams, self.standing_override(address), allow_redirects, timeout)
+            override = self.standing_override(address, settings)
+            return self._quick(request, limit, streams, override, allow_redirects, timeout)
         request = self._prepared(method, address, params, data, json, headers, cookies, files, auth, hooks)
         flow = self._flow(timeout, stream, verify, cert, proxies, allow_redirects, retries)
         return self._drive(flow.run(request), flow.call)
 
-    def _is_plain(self) -> bool:
+    def _call_by_steps(
+        self,
+        method: bytes,
+        url: str | bytes,
+        params: ParamsArgument = None,
+        *,
+        data: Any = None,
+        json: Any = None,
+        headers: HeadersArgument | None = None,
+        cookies: CookiesArgument | None = None,
+        files: Any = None,
+        auth: AuthArgument = None,
+        hooks: HooksArgument = None,
+        **settings: Any,
+    ) -> AnswerT:
+        """Prepare and send apart, each by the method that a program may have overridden."""
+        from keeppool.client.request import Request
+
+        asked = Request(method.decode(), url, headers, files, data, params, auth, cookies, hooks, json)
+        return self.send(self.prepare_request(asked), **settings)
+
+    def _is_plain(self, settings: Settings | None) -> bool:
         """Tell whether the session itself asks for nothing that a request without arguments would need."""
         return (
             self._retrying is None
@@ -191,7 +249,7 @@ class Caller(SessionSettings, Verbs[AnswerT]):
             and not self.proxies
             and not self.hooks.get("response")
             and not self._reads_redirects
-            and not (self.trust_env and self._netrc.is_there())
+            and not (self.trust_env and self._netrc.is_there(None if settings is None else settings.netrc))
         )
 
     def _flow(
@@ -206,7 +264,7 @@ class Caller(SessionSettings, Verbs[AnswerT]):
         began: float | None = None,
     ) -> Flow:
         call = Call(
-            timeout=None if timeout is INHERIT else timeout,
+            timeout=timeout,
             limit=self._limit(timeout),
             stream=self.stream if stream is None else stream,
             verify=verify,

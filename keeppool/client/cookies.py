@@ -253,7 +253,24 @@ def keep_cookies(jar: http.cookiejar.CookieJar, request: PreparedRequest, head: 
 
     Source: RFC 6265 §5.2, §5.3.
     """
-    jar.extract_cookies(cast("Any", _Answered(head)), cast("Any", _Asked(request)))
+    _keep_lines(jar, request, [value.decode("latin-1") for value in head.get_all(b"set-cookie")])
+
+
+def keep_foreign_cookies(jar: http.cookiejar.CookieJar, answer: Any) -> None:
+    """Put into `jar` the cookies of an answer that somebody else's adapter has made.
+
+    Those it has read itself, and what its raw answer's Set-Cookie fields say: one that is to be deleted shows only
+    there.
+    """
+    for cookie in jar_of(getattr(answer, "cookies", None) or {}):
+        jar.set_cookie(cookie)
+    fields: Any = getattr(getattr(answer, "raw", None), "headers", None)
+    if hasattr(fields, "getlist"):
+        _keep_lines(jar, answer.request, fields.getlist("set-cookie"))
+
+
+def _keep_lines(jar: http.cookiejar.CookieJar, request: PreparedRequest, lines: list[str]) -> None:
+    jar.extract_cookies(cast("Any", _Answered(lines)), cast("Any", _Asked(request)))
 
 
 def without_strays(jar: http.cookiejar.CookieJar) -> CookieJar:
@@ -300,14 +317,15 @@ class _Asked:
 class _Answered:
     """An answer as http.cookiejar wants to see it: `info().get_all(name)`."""
 
-    def __init__(self, head: ResponseHead) -> None:
-        self._head = head
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
 
     def info(self) -> Self:
         return self
 
     def get_all(self, name: str, default: list[str]) -> list[str]:
-        return [value.decode("latin-1") for value in self._head.get_all(name.lower().encode())] or default
+        # RFC 6265 §9.4 has done away with Set-Cookie2, for which the standard library still asks.
+        return self._lines if name == "Set-Cookie" else default
 
 
 def _copy_of(jar: http.cookiejar.CookieJar, kind: type[_Jar]) -> _Jar:

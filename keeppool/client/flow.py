@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keeppool.client import redirect
-from keeppool.config import HostConfig, Timeout, TimeoutArgument
-from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
+from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.errors import InvalidRequest, KeepPoolError, RetryError, TooManyRedirects, UnrewindableBodyError
 from keeppool.pools.clock import clock
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Call:
     """What one call says about all the requests it leads to.
 
     Attributes:
-        timeout: As the caller wrote it, for hooks and foreign adapters.
+        timeout: As the caller wrote it.
         limit: The same as waits; `None` leaves them to each host's configuration.
         stream: The last answer's body is left on its way.
         verify: As the caller wrote it; `None` for nothing.
@@ -45,7 +45,7 @@ class Call:
         follow: Redirects are followed.
     """
 
-    timeout: TimeoutArgument
+    timeout: TimeoutArgument | Inherit
     limit: Timeout | None
     stream: bool
     verify: bool | str | None
@@ -54,15 +54,12 @@ class Call:
     retrying: Retrying | None
     follow: bool
 
-    def told(self) -> dict[str, Any]:
-        """List what hooks and foreign adapters are told, by requests' names."""
-        return {
-            "timeout": self.timeout,
-            "verify": True if self.verify is None else self.verify,
-            "cert": self.cert,
-            "proxies": dict(self.proxies or {}),
-            "stream": self.stream,
-        }
+    @property
+    def told_timeout(self) -> TimeoutArgument:
+        """The timeout by requests' name, where `None` is what was not said."""
+        if self.timeout is None:
+            return None, None
+        return None if isinstance(self.timeout, Inherit) else self.timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +92,7 @@ class Ask:
 
     hook: Hook
     answer: Any
+    request: PreparedRequest
 
 
 Step = Send | Drain | Pause | Ask
@@ -144,8 +142,9 @@ class Flow:
             self._session.keep_cookies(answer)
         if challenged:
             answer.history = challenged
-        for hook in answer.request.answer_hooks:
-            shown = yield Ask(hook, answer)
+        request = answer.request
+        for hook in request.answer_hooks:
+            shown = yield Ask(hook, answer, request)
             answer = answer if shown is None else shown
         return answer
 
@@ -177,7 +176,11 @@ class Flow:
                 rewind(request, error=error)
             else:
                 timeout = limit or self._session.timeout_for(request.address, override)
-                pause = tries.after_answer(answer, timeout.total)
+                try:
+                    pause = tries.after_answer(answer, timeout.total)
+                except RetryError:
+                    yield Drain(answer)
+                    raise
                 if pause is None:
                     return answer
                 yield Drain(answer)
@@ -202,11 +205,7 @@ class Flow:
         followed = 0
         while (location := self._session.get_redirect_target(answer)) is not None:
             yield Drain(answer)
-            try:
-                request, limit = self.following(answer, location, followed)
-            except KeepPoolError as error:
-                error.request, error.response = answer.request, answer
-                raise
+            request, limit = self.following(answer, location, followed)
             followed += 1
             history.append(answer)
             answer = yield from self._answered(request, limit)
@@ -223,17 +222,28 @@ class Flow:
             followed: Redirects followed so far.
 
         Raises:
-            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: It is not to be followed.
+            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: It is not to be followed; `response` is
+                the redirect.
         """
-        if followed >= self._session.max_redirects:
-            raise TooManyRedirects(f"{answer.request.url} leads on after {followed} redirects")
+        try:
+            if followed >= self._session.max_redirects:
+                raise TooManyRedirects(f"{answer.request.url} leads on after {followed} redirects")
+            request = self._asked_for_by(answer, location)
+            return request, self._left_for(request)
+        except KeepPoolError as error:
+            error.request, error.response = answer.request, answer
+            raise
+
+    def _asked_for_by(self, answer: Any, location: str) -> PreparedRequest:
         asked = answer.request.copy()
         self._session.rebuild_method(asked, answer)
         request = redirect.next_request(answer.request, answer.status_code, location, asked.verb)
         if request.payload is not None:
             request.payload.rewind()
         self._session.rebuild_auth(request, answer)
-        request = self._session.with_cookies(request)
+        return self._session.with_cookies(request)
+
+    def _left_for(self, request: PreparedRequest) -> Timeout | None:
         used = clock() - self._began
         left = redirect.left_of(self.call.limit, self._total, used)
         if left is None and self._total is not None:
@@ -241,7 +251,7 @@ class Flow:
             # host's own.
             override = self._session.override_for(request.address, self.call)
             left = redirect.left_of(self._session.timeout_for(request.address, override), self._total, used)
-        return request, left
+        return left
 
 
 def _credentials(answer: Any) -> PreparedRequest | None:

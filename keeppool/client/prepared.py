@@ -348,7 +348,10 @@ class PreparedRequest(Hooked):
 def _rebuilt(verb: bytes, address: Address, fields: FieldBlock, body: Any) -> PreparedRequest:
     """Build a pickled request again; without its body it is a record, and cannot be sent."""
     made = PreparedRequest(verb, address, fields, None, body)
-    if body is not None:
+    if body is None:
+        # Read as fields that were changed: those that announce a body are refused where there is none.
+        made.headers = _shown_of(fields, None)
+    else:
         made.payload = prepare_body(body, fields, verb)
     return made
 

@@ -137,7 +137,7 @@ class Tries:
 
         Raises:
             RetryError: Its status is one of those to be tried again and there are no tries or no time left; only with
-                `raise_on_status`. Its connection is free.
+                `raise_on_status`. The rest of its body is the caller's to give up.
         """
         headers = answer.headers
         after = _retry_after(self._retry, headers)
@@ -176,7 +176,6 @@ class Tries:
         """Raise, if the caller wants to hear of a listed status as an error; else the last answer is the answer."""
         if not self._retry.raise_on_status or answer.status_code not in self._retry.status_forcelist:
             return
-        answer.drain()
         text = f"{self._request.method} {self._request.url} was answered {answer.status_code}: {why}"
         raise RetryError(text, request=self._request, response=answer, tries=self._count) from cause
 

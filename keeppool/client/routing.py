@@ -76,12 +76,15 @@ class Routing:
         self._override = override_of(self._verify, self._cert, INHERIT)
         self._standing: tuple[Settings | None, dict[str, HostConfig | None]] = (None, {})
 
-    def standing_override(self, address: Address) -> HostConfig | None:
+    def standing_override(self, address: Address, settings: Settings | None) -> HostConfig | None:
         """Tell what holds for a request whose call says nothing of TLS and proxies; remembered by origin.
 
         An environment with trusted certificates in it is common, and must not cost each request a look at its URL.
+
+        Args:
+            address: Where the request goes.
+            settings: What the environment says; `None` for nothing, and if it is not to be trusted.
         """
-        settings = self._environment.read() if self.trust_env else None
         if settings is None:
             return self._override
         known_for, known = self._standing
@@ -105,9 +108,9 @@ class Routing:
             address: Where the request goes.
             call: What its call says.
         """
-        if call.verify is None and call.cert is None and not call.proxies and not self.proxies:
-            return self.standing_override(address)
         settings = self._settings()
+        if call.verify is None and call.cert is None and not call.proxies and not self.proxies:
+            return self.standing_override(address, settings)
         verify = self._verify if call.verify is None else call.verify
         cert = self._cert if call.cert is None else call.cert
         proxy: str | None | Inherit = chosen_proxy(address, self.proxies, call.proxies)
@@ -115,8 +118,8 @@ class Routing:
             proxy, verify = self._from_environment(settings, address, proxy, verify, call.proxies)
         return override_of(verify, cert, proxy)
 
-    def pool_for(self, address: Address) -> Manager:
-        """Tell which pool's configuration holds for a URL."""
+    def pool_for(self, address: Address) -> Manager | None:
+        """Tell which pool sends the requests to a URL, and so whose configuration holds; `None` for none of ours."""
         return self.pool
 
     def _from_environment(
@@ -127,9 +130,12 @@ class Routing:
         verify: bool | str | Inherit,
         proxies: ProxiesArgument = None,
     ) -> tuple[str | None | Inherit, bool | str | Inherit]:
-        """Let the environment speak where nobody else has."""
-        said = self.pool_for(address).config_for(address.sent)
+        """Let the environment speak where nobody else has; of http and https alone."""
         parts = urlsplit(address.sent)
+        if parts.scheme not in DEFAULT_PORTS:
+            return proxy, verify
+        pool = self.pool_for(address)
+        said = HostConfig() if pool is None else pool.config_for(address.sent)
         if proxy is INHERIT and said.proxy is INHERIT:
             port = parts.port or DEFAULT_PORTS[parts.scheme]
             # As in requests: under this key a call names the hosts to reach without the environment's proxies.
@@ -158,18 +164,36 @@ class Routing:
             verify: The call's own; `None` for nothing.
             cert: The call's own; `None` for nothing.
         """
-        address = addressed(url)
+        merged = self._merged(addressed(url), proxies, stream, verify, cert)
+        # As in requests. `told` leaves them in: who goes direct must not come to a proxy that is configured.
+        merged["proxies"] = {name: proxy for name, proxy in merged["proxies"].items() if proxy is not None}
+        return merged
+
+    def told(self, address: Address, call: Call) -> dict[str, Any]:
+        """List what hooks and programs' own adapters are told about a request's sending, by requests' names."""
+        merged = self._merged(address, call.proxies, call.stream, call.verify, call.cert)
+        return {"timeout": call.told_timeout, **merged}
+
+    def _merged(
+        self,
+        address: Address,
+        proxies: ProxiesArgument,
+        stream: bool | None,
+        verify: bool | str | None,
+        cert: CertArgument,
+    ) -> dict[str, Any]:
         named = {**self.proxies, **(proxies or {})}
         settings = self._settings()
         heard: bool | str = self.verify if verify is None else verify
         if settings is not None:
             mine = self._verify if verify is None else verify
-            proxy, trusted = self._from_environment(settings, address, chosen_proxy(address, named), mine)
+            chosen = chosen_proxy(address, named)
+            proxy, trusted = self._from_environment(settings, address, chosen, mine, proxies)
             if isinstance(proxy, str):
                 named.setdefault(urlsplit(address.sent).scheme, proxy)
             heard = heard if isinstance(trusted, Inherit) else trusted
         return {
-            "proxies": {name: proxy for name, proxy in named.items() if proxy is not None},
+            "proxies": named,
             "stream": self.stream if stream is None else stream,
             "verify": heard,
             "cert": self.cert if cert is None else cert,
@@ -194,7 +218,7 @@ def chosen_proxy(address: Address, *spoken: ProxiesArgument) -> str | None | Inh
 
 
 def override_from(
-    address: Address, verify: bool | str, cert: CertArgument, proxies: Mapping[str, str] | None
+    address: Address, verify: bool | str, cert: CertArgument, proxies: ProxiesArgument
 ) -> HostConfig | None:
     """Read what adapters are told, where `True` and `None` mean that nothing was said."""
     proxy = chosen_proxy(address, proxies)

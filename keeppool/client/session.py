@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.client.caller import Caller
 from keeppool.client.flow import Ask, Call, Pause, Send, Step, Steps
+from keeppool.client.mounts import adopted, plain_timeout
 from keeppool.client.prepared import PreparedRequest
 from keeppool.client.response import Response
 from keeppool.client.routing import CertArgument, ProxiesArgument
@@ -142,9 +143,9 @@ class Session(Caller[Response]):
         if b"set-cookie" not in index and (b"location" not in index or not follow):
             return answer
         flow = self._flow(timeout, stream, None, None, None, follow, INHERIT, began)
-        return self._drive(flow.resume(answer), flow.call)
+        return self._drive(flow.resume(answer), flow.call, answer)
 
-    def _drive(self, steps: Steps, call: Call) -> Response:
+    def _drive(self, steps: Steps, call: Call, held: Any = None) -> Response:
         """Run the steps of a flow, each in this thread, until the answer is there."""
         try:
             step = next(steps)
@@ -154,10 +155,16 @@ class Session(Caller[Response]):
                 except BaseException as error:
                     step = steps.throw(error)
                 else:
+                    held = outcome if isinstance(step, Send) else held
                     step = steps.send(outcome)
         except StopIteration as end:
             answer: Response = end.value
             return answer
+        except BaseException:
+            # A hook or a scheme has failed: nobody will read what is still on its way.
+            if held is not None:
+                held.close()
+            raise
 
     def _take(self, step: Step, call: Call) -> Any:
         if isinstance(step, Send):
@@ -165,7 +172,7 @@ class Session(Caller[Response]):
         if isinstance(step, Pause):
             step.retrying.sleep(step.seconds)
         elif isinstance(step, Ask):
-            return step.hook(step.answer, **call.told())
+            return step.hook(step.answer, **self.told(step.request.address, call))
         elif isinstance(step.answer, Response):
             step.answer.drain()
         else:
@@ -180,5 +187,16 @@ class Session(Caller[Response]):
         adapter = self._mounts.find(request.address.sent)
         if type(adapter) is HTTPAdapter:
             return send_by(adapter.pool, request, step.limit, call.stream, step.override)
-        said = self.merge_environment_settings(request.address.sent, call.proxies, call.stream, call.verify, call.cert)
-        return adapter.send(request, timeout=call.timeout, **said)
+        return self._send_by_other(adapter, request, call)
+
+    def _send_by_other(self, adapter: Any, request: PreparedRequest, call: Call) -> Any:
+        """Send one request by an adapter of the program's own, or one written for requests."""
+        told = self.told(request.address, call)
+        if not isinstance(adapter, HTTPAdapter):
+            told["timeout"] = plain_timeout(told["timeout"])
+        began = clock()
+        answer = adapter.send(request, **told)
+        adopted(answer, request, clock() - began)
+        if not call.stream:
+            answer.content  # noqa: B018  # read, which such an adapter leaves to the session
+        return answer

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.client.caller import Caller
 from keeppool.client.flow import Ask, Call, Pause, Send, Step, Steps
+from keeppool.client.mounts import adopted, plain_timeout
 from keeppool.client.prepared import PreparedRequest
 from keeppool.client.response_tasks import AsyncResponse
 from keeppool.client.routing import CertArgument, ProxiesArgument
@@ -79,7 +80,7 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
         """Close the pool, idle connections now and busy ones when they are done, and the mounted adapters."""
         await self.pool.aclose()
         for adapter in (self._mounts or {}).values():
-            await _awaited(adapter.aclose() if hasattr(adapter, "aclose") else adapter.close())
+            await _closed(adapter)
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,9 +146,9 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
         if b"set-cookie" not in index and (b"location" not in index or not follow):
             return answer
         flow = self._flow(timeout, stream, None, None, None, follow, INHERIT, began)
-        return await self._drive(flow.resume(answer), flow.call)
+        return await self._drive(flow.resume(answer), flow.call, answer)
 
-    async def _drive(self, steps: Steps, call: Call) -> AsyncResponse:
+    async def _drive(self, steps: Steps, call: Call, held: Any = None) -> AsyncResponse:
         """Run the steps of a flow, each in this task, until the answer is there."""
         try:
             step = next(steps)
@@ -157,10 +158,16 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
                 except BaseException as error:
                     step = steps.throw(error)
                 else:
+                    held = outcome if isinstance(step, Send) else held
                     step = steps.send(outcome)
         except StopIteration as end:
             answer: AsyncResponse = end.value
             return answer
+        except BaseException:
+            # A hook or a scheme has failed, or the task was cancelled: nobody will read what is still on its way.
+            if held is not None:
+                await _closed(held)
+            raise
 
     async def _take(self, step: Step, call: Call) -> Any:
         if isinstance(step, Send):
@@ -169,11 +176,11 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
             own = step.retrying.sleep
             await (asyncio.sleep(step.seconds) if own is time.sleep else _awaited(own(step.seconds)))
         elif isinstance(step, Ask):
-            return await _awaited(step.hook(step.answer, **call.told()))
+            return await _awaited(step.hook(step.answer, **self.told(step.request.address, call)))
         elif isinstance(step.answer, AsyncResponse):
             await step.answer.drain()
         else:
-            await _awaited(step.answer.close())
+            await _closed(step.answer)
         return None
 
     async def _send(self, step: Send, call: Call) -> Any:
@@ -184,8 +191,25 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
         adapter = self._mounts.find(request.address.sent)
         if type(adapter) is AsyncHTTPAdapter:
             return await send_by(adapter.pool, request, step.limit, call.stream, step.override)
-        said = self.merge_environment_settings(request.address.sent, call.proxies, call.stream, call.verify, call.cert)
-        return await _awaited(adapter.send(request, timeout=call.timeout, **said))
+        return await self._send_by_other(adapter, request, call)
+
+    async def _send_by_other(self, adapter: Any, request: PreparedRequest, call: Call) -> Any:
+        """Send one request by an adapter of the program's own, or one written for requests."""
+        told = self.told(request.address, call)
+        if not isinstance(adapter, AsyncHTTPAdapter):
+            told["timeout"] = plain_timeout(told["timeout"])
+        began = clock()
+        answer = await _awaited(adapter.send(request, **told))
+        adopted(answer, request, clock() - began)
+        if not call.stream:
+            # Such an adapter leaves it to the session.
+            await answer.read() if isinstance(answer, AsyncResponse) else answer.content
+        return answer
+
+
+async def _closed(held: Any) -> None:
+    """Close an answer or an adapter, by the name it has for it."""
+    await _awaited(held.aclose() if hasattr(held, "aclose") else held.close())
 
 
 async def _awaited(outcome: Any) -> Any:

@@ -153,13 +153,13 @@ class SessionSettings(Routing):
 
             request.jar = jar_of(cookies)
         request = self.with_cookies(request)
-        # As in requests: a call's own hooks stand in place of the session's.
-        request.prepare_hooks({"response": hooks_of(hooks) or hooks_of(self.hooks)})
         # The call's word is heard first, then the URL's, then the session's.
         signer = next((one for one in (auth, address.credentials, self.auth) if one is not None), None)
-        if signer is None:
-            return self.signed_by_netrc(request)
-        return authenticated(request, signer)
+        request = self.signed_by_netrc(request) if signer is None else authenticated(request, signer)
+        # Last, because a scheme may have hooks of its own, that answer a challenge; and as in requests a call's own
+        # stand in place of the session's.
+        request.prepare_hooks({"response": hooks_of(hooks) or hooks_of(self.hooks)})
+        return request
 
     def with_cookies(self, request: PreparedRequest) -> PreparedRequest:
         """Add the Cookie header, if there are cookies at all."""
@@ -171,14 +171,14 @@ class SessionSettings(Routing):
 
     def keep_cookies(self, answer: Any) -> None:
         """Put the cookies an answer sets into the jar."""
-        from keeppool.client.cookies import keep_cookies
-
-        raw = getattr(answer, "raw", None)
-        head = getattr(raw, "head", None)
+        head = getattr(getattr(answer, "raw", None), "head", None)
         if head is None:
-            # An adapter of somebody else has read its own cookies.
-            self.cookies.update(answer.cookies)
+            from keeppool.client.cookies import keep_foreign_cookies
+
+            keep_foreign_cookies(self.cookies, answer)
         elif b"set-cookie" in head.index:
+            from keeppool.client.cookies import keep_cookies
+
             keep_cookies(self.cookies, answer.request, head)
 
     def signed_by_netrc(self, request: PreparedRequest) -> PreparedRequest:
@@ -243,7 +243,8 @@ class SessionSettings(Routing):
 
     def timeout_for(self, address: Address, override: HostConfig | None) -> Timeout:
         """Tell which waits hold for a request that brings none of its own."""
-        return self.pool.timeout_for(address.sent, override)
+        pool = self.pool_for(address)
+        return self.pool.config.timeout if pool is None else pool.timeout_for(address.sent, override)
 
     def _limit(self, timeout: TimeoutArgument | Inherit) -> Timeout | None:
         if isinstance(timeout, Inherit):

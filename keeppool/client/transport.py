@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.client.response import Response
-from keeppool.client.routing import override_from
+from keeppool.client.routing import ProxiesArgument, override_from
 from keeppool.client.settings import retrying_from
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
@@ -104,23 +104,23 @@ class HTTPAdapter(BaseAdapter):
         timeout: TimeoutArgument = None,
         verify: bool | str = True,
         cert: str | tuple[str, str] | None = None,
-        proxies: Mapping[str, str] | None = None,
+        proxies: ProxiesArgument = None,
     ) -> Response:
         """Send one request over this adapter's pool.
 
         Args:
             request: What to send.
             stream: True leaves the body on its way.
-            timeout: As for `Session.request`; `None` for no limit.
-            verify: As for `Session.request`.
-            cert: As for `Session.request`.
-            proxies: By scheme, or by scheme and host.
+            timeout: As for `Session.request`, but `None` for what is configured; `(None, None)` for no limit.
+            verify: As for `Session.request`; True for what is configured.
+            cert: As for `Session.request`; `None` for what is configured.
+            proxies: By scheme, or by scheme and host; what is configured where they say nothing.
 
         Raises:
             KeepPoolError: As `PoolManager.request`.
         """
         override = override_from(request.address, verify, cert, proxies)
-        limit = timeout if isinstance(timeout, Timeout) else Timeout.of(timeout, self.pool.config.timeout)
+        limit = None if timeout is None else Timeout.of(timeout, self.pool.config.timeout)
         return send_by(self.pool, request, limit, stream, override)
 
     def close(self) -> None:

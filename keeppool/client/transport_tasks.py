@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.client.response_tasks import AsyncResponse
-from keeppool.client.routing import override_from
+from keeppool.client.routing import ProxiesArgument, override_from
 from keeppool.client.settings import retrying_from
 from keeppool.client.transport import limits_of
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
@@ -82,23 +82,23 @@ class AsyncHTTPAdapter:
         timeout: TimeoutArgument = None,  # noqa: ASYNC109  # as HTTPAdapter's, and in four parts
         verify: bool | str = True,
         cert: str | tuple[str, str] | None = None,
-        proxies: Mapping[str, str] | None = None,
+        proxies: ProxiesArgument = None,
     ) -> AsyncResponse:
         """Send one request over this adapter's pool.
 
         Args:
             request: What to send.
             stream: True leaves the body on its way.
-            timeout: As for `AsyncSession.request`; `None` for no limit.
-            verify: As for `AsyncSession.request`.
-            cert: As for `AsyncSession.request`.
-            proxies: By scheme, or by scheme and host.
+            timeout: As for `AsyncSession.request`, but `None` for what is configured; `(None, None)` for no limit.
+            verify: As for `AsyncSession.request`; True for what is configured.
+            cert: As for `AsyncSession.request`; `None` for what is configured.
+            proxies: By scheme, or by scheme and host; what is configured where they say nothing.
 
         Raises:
             KeepPoolError: As `AsyncPoolManager.request`.
         """
         override = override_from(request.address, verify, cert, proxies)
-        limit = timeout if isinstance(timeout, Timeout) else Timeout.of(timeout, self.pool.config.timeout)
+        limit = None if timeout is None else Timeout.of(timeout, self.pool.config.timeout)
         return await send_by(self.pool, request, limit, stream, override)
 
     async def aclose(self) -> None:

@@ -22,12 +22,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 from keeppool.config import Limits
 from keeppool.core.idle import Shelf
 from keeppool.core.lifetime import Lessons, is_fresh, settle
 from keeppool.core.origin import Origin, Proxy
-from keeppool.core.records import Close, Connection, Counters, Group, Host, Order, Policy, Serve, State, Ticket
+from keeppool.core.records import Close, Connection, Counters, Group, Host, Policy, Serve, State, Ticket
 from keeppool.core.waiting import Queue
 from keeppool.errors import PoolClosed, QueueFull
 from keeppool.events import Why
@@ -70,8 +71,9 @@ class PoolState:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        #: What the front end has to do, oldest first; it takes each order off when it is done.
-        self.orders: deque[Order] = deque()
+        #: What the front end has to do, oldest first; it takes each order off when it is done. They are `Order`s, in a
+        #: pool that binds late `LateOrder`s.
+        self.orders: deque[Any] = deque()
         self.counters = Counters()
         self.is_closed = False
         #: Connections held: connecting, busy and idle.
@@ -109,9 +111,7 @@ class PoolState:
         if self.is_closed:
             self._forget(host)
             raise PoolClosed(f"the pool is closed; nothing was sent to {origin}", origin=str(origin))
-        if self._may_open(host):
-            return self._open(host, now)
-        return self._enqueue(host, now)
+        return self._claim(host, now)
 
     def connected(self, connection: Connection, now: float) -> bool:
         """The dial ended well. False if the pool was closed meanwhile: the connection is closed by order."""
@@ -248,8 +248,8 @@ class PoolState:
 
     @property
     def waiting(self) -> int:
-        """Callers in the queue."""
-        return self._queue.length
+        """Callers who wait for room."""
+        return self._queue.length - self._queue.bound
 
     def learned(self, now: float) -> dict[Origin, float]:
         """List the idle limits, in seconds, that servers' silent closes have taught."""
@@ -269,6 +269,12 @@ class PoolState:
 
     # Deciding
 
+    def _claim(self, host: Host, now: float) -> Connection | Ticket:
+        """Give a caller for whom nothing is idle a slot, or a place in the queue."""
+        if self._may_open(host):
+            return self._open(host, now)
+        return self._enqueue(host, now)
+
     def _take_idle(self, host: Host, now: float, fresh: bool) -> Connection | None:
         """Take the host's newest idle connection that has not expired; close the expired ones met on the way."""
         if fresh and not self._has_fresh(host, now):
@@ -286,7 +292,7 @@ class PoolState:
         """Tell whether the host's newest idle connection is fresh; if not, see that there is room for a new one."""
         if host.idle and is_fresh(next(reversed(host.idle)), now):
             return True
-        if host.idle and host.is_full:
+        while host.idle and host.is_full:  # More than one where the cap was lowered meanwhile.
             self._evict(next(iter(host.idle)), host)
         return False
 
@@ -308,21 +314,36 @@ class PoolState:
 
     def _pass_on(self, connection: Connection, now: float) -> None:
         """Give a reusable connection, or its slot, to the caller whose turn it is; shelve it if nobody can use it."""
-        host = connection.host
+        ticket = self._next_at(connection.host)
+        if ticket is None:
+            connection.state = _IDLE
+            self._shelf.put(connection)
+        elif ticket.host is connection.host:
+            self._hand_on(connection, ticket, now)
+        else:
+            self._give_way(connection, now)
+
+    def _next_at(self, host: Host) -> Ticket | None:
+        """Tell whose turn it is where something of this host has come free: its own oldest's, or an older one's."""
         mine = host.oldest if host.waiters else None
         rival_host = self._queue.oldest(host.group)
         rival = None if rival_host is None else rival_host.oldest
-        if mine is not None and (rival is None or self._may_overtake(mine, rival)):
-            self._hold(connection, now)
-            self.counters.reused += 1
-            self._serve(mine, connection, now)
-        elif rival is not None:
-            self._close(connection, Why.EVICTED)
-            self._grant(now)
-            self._forget(host)
-        else:
-            connection.state = _IDLE
-            self._shelf.put(connection)
+        if mine is None or (rival is not None and not self._may_overtake(mine, rival)):
+            return rival
+        return mine
+
+    def _hand_on(self, connection: Connection, ticket: Ticket, now: float) -> None:
+        """Give an open connection to a caller of its own host."""
+        self._hold(connection, now)
+        self.counters.reused += 1
+        ticket.reuses = True
+        self._serve(ticket, connection, now)
+
+    def _give_way(self, connection: Connection, now: float) -> None:
+        """Close a good connection, because an older caller of another host needs its slot."""
+        self._close(connection, Why.EVICTED)
+        self._grant(now)
+        self._forget(connection.host)
 
     @staticmethod
     def _may_overtake(mine: Ticket, rival: Ticket) -> bool:
@@ -337,7 +358,11 @@ class PoolState:
             host = self._queue.oldest()
             if host is None or not self._may_open(host):
                 return
-            self._serve(host.oldest, self._open(host, now), now)
+            self._let_in(host, now)
+
+    def _let_in(self, host: Host, now: float) -> None:
+        """Give the host's oldest caller the slot there is: from here on it dials."""
+        self._serve(host.oldest, self._open(host, now), now)
 
     def _why_spent(self, connection: Connection, now: float) -> Why | None:
         """Tell why a connection at the end of a good exchange is done for; else set when it expires."""
@@ -433,7 +458,7 @@ class PoolState:
 
     def _enqueue(self, host: Host, now: float) -> Ticket:
         most = self.limits.waiting
-        if most is not None and self._queue.length >= most:
+        if most is not None and self.waiting >= most:
             self._forget(host)
             name = str(host.origin)
             raise QueueFull(f"{name}: {most} callers already wait for a connection", origin=name, waiting=most)

@@ -42,6 +42,7 @@ class Connection:
         host: The record of its origin.
         state: Changed by the pool alone.
         stream: The front end's socket; the core never looks inside.
+        ticket: While it is dialled by a pool that binds late: the caller who counts on it, if one does.
         born_at: When it was connected.
         read_at: When its last byte was read: a server's idle timer started about then, not when we were done.
         taken_at: While busy: since when.
@@ -66,6 +67,7 @@ class Connection:
         "state",
         "stream",
         "taken_at",
+        "ticket",
         "uses_left",
     )
 
@@ -74,6 +76,7 @@ class Connection:
         self.host = host
         self.state = State.CONNECTING
         self.stream: Any = None
+        self.ticket: Ticket | None = None
         self.born_at = self.read_at = self.taken_at = now
         self.served = 0
         self.hint = NO_HINT
@@ -107,18 +110,22 @@ class Ticket:
         host: Where it wants to go.
         since: When it began to wait.
         connection: Its connection, once served; to be dialled if CONNECTING.
+        reuses: True if that connection was open before; a new one that turns out unusable is the server's doing.
+        dial: In a pool that binds late: the dial it counts on. Without one it waits for room.
         failure: Why it will never be served, once failed.
         overtaken: How often a younger caller of another host was served before it.
         wake: The front end's means of waking the caller.
     """
 
-    __slots__ = ("connection", "failure", "host", "number", "overtaken", "since", "wake")
+    __slots__ = ("connection", "dial", "failure", "host", "number", "overtaken", "reuses", "since", "wake")
 
     def __init__(self, number: int, host: Host, now: float) -> None:
         self.number = number
         self.host = host
         self.since = now
         self.connection: Connection | None = None
+        self.reuses = False
+        self.dial: Connection | None = None
         self.failure: Exception | None = None
         self.overtaken = 0
         self.wake: Any = None
@@ -127,7 +134,7 @@ class Ticket:
 class Host:
     """Everything about one origin. Made by its first request, gone with its last connection and waiter."""
 
-    __slots__ = ("busy", "group", "idle", "open", "origin", "policy", "queued_in", "waiters")
+    __slots__ = ("bound", "busy", "group", "idle", "open", "origin", "policy", "queued_in", "spare", "waiters")
 
     def __init__(self, origin: Origin, policy: Policy, group: Group) -> None:
         self.origin = origin
@@ -138,8 +145,11 @@ class Host:
         self.busy: dict[Connection, None] = {}
         #: Idle connections, the newest last. A dict because any of them may have to leave at once.
         self.idle: dict[Connection, None] = {}
-        #: Callers by arrival. An OrderedDict, so that both the oldest and any other leave in O(1).
+        #: Callers who wait for room, by arrival. An OrderedDict, so that both the oldest and any other leave in O(1).
         self.waiters: OrderedDict[Ticket, None] = OrderedDict()
+        #: Callers who count on a dial, and dials nobody counts on; see `late.py`.
+        self.bound: OrderedDict[Ticket, None] = OrderedDict()
+        self.spare: dict[Connection, None] = {}
         #: The heap that holds this host, if one does; see `waiting.py`.
         self.queued_in: list[tuple[int, int, Host]] | None = None
 
@@ -151,14 +161,14 @@ class Host:
 
     @property
     def oldest(self) -> Ticket:
-        """The caller that has waited longest."""
+        """The caller that has waited longest for room."""
         return next(iter(self.waiters))
 
 
 class Group:
     """The hosts behind one proxy, or all that are reached directly (`proxy` None, no cap of its own)."""
 
-    __slots__ = ("cap", "hosts", "idle", "open", "parked", "proxy")
+    __slots__ = ("cap", "hosts", "idle", "open", "parked", "proxy", "spare")
 
     def __init__(self, proxy: Proxy | None, cap: int | None) -> None:
         self.proxy = proxy
@@ -167,6 +177,8 @@ class Group:
         self.hosts = 0
         #: Its idle connections, least recently used first; kept only where there is a cap to make room under.
         self.idle: OrderedDict[Connection, None] = OrderedDict()
+        #: Its dials that nobody counts on, the longest under way first; see `late.py`.
+        self.spare: OrderedDict[Connection, None] = OrderedDict()
         #: Heap of hosts whose callers wait for this group's cap; see `waiting.py`.
         self.parked: list[tuple[int, int, Host]] = []
 
@@ -174,6 +186,11 @@ class Group:
     def is_full(self) -> bool:
         """True if the group has all the connections it may have."""
         return self.cap is not None and self.open >= self.cap
+
+    @property
+    def can_make_room(self) -> bool:
+        """True if it holds something that serves nobody."""
+        return bool(self.idle or self.spare)
 
 
 class Counters:
@@ -216,4 +233,24 @@ class Serve(NamedTuple):
     ticket: Ticket
 
 
+class Connect(NamedTuple):
+    """Order of a pool that binds late: dial this connection, for whoever will need it then."""
+
+    connection: Connection
+
+
+class Cancel(NamedTuple):
+    """Order of a pool that binds late: break off this dial; its slot is another's already."""
+
+    connection: Connection
+
+
+class Bind(NamedTuple):
+    """Order of a pool that binds late: this caller counts on a dial that was begun for another."""
+
+    ticket: Ticket
+
+
+#: What any pool orders, and what one that binds late orders besides.
 Order = Close | Serve
+LateOrder = Order | Connect | Cancel | Bind

@@ -28,12 +28,14 @@ SLACK = 64
 class Queue:
     """The hosts whose callers wait for something they share with other hosts."""
 
-    __slots__ = ("_heap", "length")
+    __slots__ = ("_heap", "bound", "length")
 
     def __init__(self) -> None:
         self._heap: Heap = []
         #: Callers waiting in the whole pool, for whatever reason.
         self.length = 0
+        #: Those among them who count on a dial (`late.py`): they stand in no line.
+        self.bound = 0
 
     def enter(self, host: Host) -> None:
         """Let a host with callers and room of its own stand in line; one that stands already stays where it is."""
@@ -72,7 +74,7 @@ class Queue:
     def _first_for_total(self) -> Host | None:
         """Find the first host whose group has room, or can make some; park the others with their group."""
         while (host := self._first(self._heap)) is not None:
-            if not host.group.is_full or host.group.idle:
+            if not host.group.is_full or host.group.can_make_room:
                 return host
             heappop(self._heap)
             self._push(host.group.parked, host)

@@ -1,6 +1,6 @@
-"""Sending a request and reading its answer's head, on a blocking stream.
+"""Sending a request and reading its answer's head, on a blocking stream; and the rules tasks share.
 
-Waits, and decides nothing: what came is told to the `Exchange`, which knows what it means.
+Waits, and decides how long; what came is told to the `Exchange`, which knows what it means.
 
 Source: RFC 9112 §9.5 (a client that sends a body watches for the answer), RFC 9110 §10.1.1 (100-continue).
 """
@@ -41,7 +41,7 @@ def converse(exchange: Exchange, stream: Stream, deadline: float | None) -> Resp
     """
     sending = True
     try:
-        stream.set_timeout(exchange.timeout.read if deadline is None else _left(exchange, deadline))
+        stream.set_timeout(exchange.timeout.read if deadline is None else left(exchange, deadline))
         early = _send(exchange, stream, deadline)
         if early is not None:
             return early
@@ -49,7 +49,7 @@ def converse(exchange: Exchange, stream: Stream, deadline: float | None) -> Resp
         sending = False
         while True:
             if deadline is not None:
-                stream.set_timeout(_left(exchange, deadline))
+                stream.set_timeout(left(exchange, deadline))
             data = stream.recv(RECEIVE)
             if not data:
                 raise exchange.closed()
@@ -59,7 +59,7 @@ def converse(exchange: Exchange, stream: Stream, deadline: float | None) -> Resp
     except KeepPoolError as error:
         raise exchange.blame(error) from error.__cause__
     except OSError as error:
-        answer = _last_words(exchange, stream, error) if sending else None
+        answer = _last_words(exchange, stream) if sending and is_break(error) else None
         if answer is not None:
             return answer
         total = exchange.timeout.total if has_passed(deadline) else None
@@ -77,7 +77,7 @@ def _send(exchange: Exchange, stream: Stream, deadline: float | None) -> Respons
     size = len(data)
     sent = exchange.sent = stream.send(data if size <= TLS_RECORD or not stream.is_tls else data[:TLS_RECORD])
     while sent < size:
-        stream.set_timeout(_left(exchange, deadline))
+        stream.set_timeout(left(exchange, deadline))
         sent += stream.send(data[sent:])
         exchange.sent = sent
     if exchange.body is None:
@@ -100,20 +100,26 @@ class BodyFailed(Exception):
 def _upload(exchange: Exchange, body: RequestBody, stream: Stream, deadline: float | None) -> ResponseHead | None:
     """Send the body piece by piece, with an eye on the server: an answer that is there stops it."""
     pieces = body.pieces()
-    while (piece := _next_piece(pieces)) is not None:
-        left = memoryview(piece).cast("B")
-        while left:
-            if stream.is_readable(_left(exchange, deadline), or_writable=True):
-                head = _take_early(exchange, stream)
+    while (piece := next_piece(pieces)) is not None:
+        unsent = memoryview(piece).cast("B")
+        while unsent:
+            if stream.is_readable(left(exchange, deadline), or_writable=True):
+                head = exchange.take_early(stream.recv_now(RECEIVE))
                 if head is not None:
                     return head
-            sent = stream.send_now(left)
+            sent = stream.send_now(unsent)
             exchange.sent += sent
-            left = left[sent:]
+            unsent = unsent[sent:]
     return None
 
 
-def _next_piece(pieces: Iterator[bytes | memoryview]) -> bytes | memoryview | None:
+def next_piece(pieces: Iterator[bytes | memoryview]) -> bytes | memoryview | None:
+    """Ask the caller's body for its next piece; `None` at its end.
+
+    Raises:
+        BodyLengthError, InvalidBody: It is not what was announced.
+        BodyFailed: It raised something of its own.
+    """
     try:
         return next(pieces, None)
     except (BodyLengthError, InvalidBody):
@@ -124,11 +130,10 @@ def _next_piece(pieces: Iterator[bytes | memoryview]) -> bytes | memoryview | No
 
 def _await_invitation(exchange: Exchange, stream: Stream, deadline: float | None) -> ResponseHead | None:
     """Wait for an interim answer; the final one's head, if that came instead."""
-    end = clock() + INVITATION
-    end = end if deadline is None else min(end, deadline)
+    end = invitation_ends(deadline)
     try:
         while not exchange.was_invited and stream.is_readable(max(end - clock(), 0)):
-            head = _take_early(exchange, stream)
+            head = exchange.take_early(stream.recv_now(RECEIVE))
             if head is not None:
                 return head
     except TimeoutError:
@@ -136,33 +141,38 @@ def _await_invitation(exchange: Exchange, stream: Stream, deadline: float | None
     return None
 
 
-def _take_early(exchange: Exchange, stream: Stream) -> ResponseHead | None:
-    data = stream.recv_now(RECEIVE)
-    if data is None:
-        return None
-    if not data:
-        raise exchange.closed()
-    return exchange.take(data)
+def invitation_ends(deadline: float | None) -> float:
+    """Tell until when a body waits for its invitation."""
+    end = clock() + INVITATION
+    return end if deadline is None else min(end, deadline)
 
 
-def _last_words(exchange: Exchange, stream: Stream, error: OSError) -> ResponseHead | None:
+def is_break(error: OSError) -> bool:
+    """Tell whether the connection broke, so that last words may be there; one that is slow is still whole."""
+    return not isinstance(error, (TimeoutError, BlockingIOError))
+
+
+def _last_words(exchange: Exchange, stream: Stream) -> ResponseHead | None:
     """Read an answer that refuses the request, if one came before the connection broke; only an error counts."""
-    if isinstance(error, (TimeoutError, BlockingIOError)):
-        return None
     end = clock() + LAST_WORDS
     try:
-        while (left := end - clock()) > 0:
-            stream.set_timeout(left)
+        while (seconds := end - clock()) > 0:
+            stream.set_timeout(seconds)
             data = stream.recv(RECEIVE)
             head = exchange.take(data) if data else None
             if head is not None or not data:
-                return head if head is not None and head.status >= 400 else None
+                return refusal(head)
     except OSError:
         pass  # No words: what the caller gets to see is the first error.
     return None
 
 
-def _left(exchange: Exchange, deadline: float | None) -> float | None:
+def refusal(head: ResponseHead | None) -> ResponseHead | None:
+    """Pass on an answer that came although its request was not sent whole, if it says so; any other answers nothing."""
+    return head if head is not None and head.status >= 400 else None
+
+
+def left(exchange: Exchange, deadline: float | None) -> float | None:
     """Give the seconds the next wait may take: the read timeout, or what is left of the total.
 
     Raises:
@@ -171,7 +181,7 @@ def _left(exchange: Exchange, deadline: float | None) -> float | None:
     read = exchange.timeout.read
     if deadline is None:
         return read
-    left = deadline - clock()
-    if left <= 0:
+    seconds = deadline - clock()
+    if seconds <= 0:
         raise TimeoutError("the total timeout has passed")
-    return left if read is None else min(read, left)
+    return seconds if read is None else min(read, seconds)

@@ -157,6 +157,18 @@ class Exchange:
         self.rest = self._reader.rest
         return head
 
+    def take_early(self, data: bytes | None) -> ResponseHead | None:
+        """Take what came while the request is still being sent: bytes, nothing yet (`None`), or the end (none).
+
+        Raises:
+            ServerDisconnected, ProtocolError: As `closed` and `take`.
+        """
+        if data is None:
+            return None
+        if not data:
+            raise self.closed()
+        return self.take(data)
+
     def _skip_interim(self) -> ResponseHead | None:
         """Go on behind an interim answer (RFC 9110 §15.2); the final one may be in the same bytes."""
         while True:

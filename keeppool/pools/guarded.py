@@ -145,13 +145,7 @@ class GuardedPool:
             if self._tell is not None:
                 self.report(reports.connect_failed(connection, error))
             raise
-        with self._lock:
-            wanted = self._state.connected(connection, clock())
-        if self._tell is not None:
-            self.report(reports.opened(connection, began))
-        if not wanted:
-            name = str(connection.origin)
-            raise PoolClosed(f"the pool was closed while {name} was dialled", origin=name)
+        self._enter(connection, began)
         liveness = connection.stream.probe()
         if liveness is not _ALIVE:
             # Whatever is there was not said in answer to us, and must not be taken for it (RFC 9112 §9.2).
@@ -159,6 +153,16 @@ class GuardedPool:
             self.release(exchange, _why(liveness))
             raise exchange.spoken_too_early(closed=liveness is Liveness.CLOSED)
         return connection
+
+    def _enter(self, connection: Connection, began: float) -> None:
+        """Write down that a connection's socket is open; it was dialled since `began`."""
+        with self._lock:
+            wanted = self._state.connected(connection, clock())
+        if self._tell is not None:
+            self.report(reports.opened(connection, began))
+        if not wanted:
+            name = str(connection.origin)
+            raise PoolClosed(f"the pool was closed while {name} was dialled", origin=name)
 
     def _wait(self, ticket: Ticket, exchange: Exchange, deadline: float | None) -> Connection:
         """Wait in the queue."""

@@ -1,29 +1,37 @@
-"""A connection on loan while the rest of an answer's body is read from it, for threads.
+"""A connection on loan while the rest of an answer's body is read from it: for threads, and what tasks share.
 
-Waits for the network; decides nothing.
+Decides: which error a connection that failed in the middle of a body is, and how long one read may wait.
+Waits for the network (`ThreadLease`).
 """
 
 from __future__ import annotations
 
 import ssl
 import sys
+from collections import deque
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from keeppool.errors import IncompleteBody, ReadError
+from keeppool.errors import IncompleteBody, KeepPoolError, ReadError
 from keeppool.events import Why
 from keeppool.pools.clock import clock
-from keeppool.pools.converse import has_passed
+from keeppool.pools.converse import has_passed, left
 from keeppool.pools.exchange import Exchange
 from keeppool.wire.framing import Kind
 from keeppool.wire.message import BodyReader
 
-if TYPE_CHECKING:
-    from keeppool.pools.guarded import GuardedPool
+
+class LendingPool(Protocol):
+    """What a lease asks of a pool."""
+
+    dropped: deque[tuple[Exchange, str]]
+
+    def release(self, exchange: Exchange, why: Why | None) -> None:
+        """Give the exchange's connection back; `why` tells why it cannot be used again."""
 
 
-class ThreadLease:
-    """See `keeppool.pools.response.Lease` for what each method promises.
+class Lease:
+    """See `keeppool.pools.answer.Loan` for what each method promises.
 
     Args:
         pool: Whose connection it is.
@@ -33,31 +41,12 @@ class ThreadLease:
 
     __slots__ = ("_deadline", "_exchange", "_place", "_pool", "_stream")
 
-    def __init__(self, pool: GuardedPool, exchange: Exchange, deadline: float | None) -> None:
+    def __init__(self, pool: LendingPool, exchange: Exchange, deadline: float | None) -> None:
         self._exchange = exchange
         self._pool = pool
         self._deadline = deadline
         self._stream = exchange.connection.stream
         self._place = _callers_place()
-
-    def receive(self, size: int) -> bytes:
-        """Read up to `size` bytes; none means the server closed."""
-        exchange = self._exchange
-        try:
-            if self._deadline is not None:
-                self._bound(self._deadline)
-            data: bytes = self._stream.recv(size)
-        except (TimeoutError, BlockingIOError) as error:
-            raise exchange.timed_out(total=exchange.timeout.total if has_passed(self._deadline) else None) from error
-        except ssl.SSLEOFError as error:
-            # Without TLS's closure alert anybody on the way may have cut the body short (RFC 9112 §9.8).
-            if exchange.framing.kind is Kind.CLOSE:
-                raise IncompleteBody("the connection ended without TLS's goodbye", actual=exchange.received) from error
-            return b""
-        except OSError as error:
-            raise ReadError(f"the connection failed in the middle of the body: {error}") from error
-        exchange.received += len(data)
-        return data
 
     def receive_now(self, size: int) -> bytes | None:
         """Read what has arrived already, up to `size` bytes; `None` if nothing has, none means the server closed."""
@@ -79,21 +68,46 @@ class ThreadLease:
         self._pool.release(self._exchange, Why.EXCHANGE_FAILED)
 
     def drain_within(self, seconds: float) -> None:
-        """Let all following `receive` calls together take this long at the most."""
+        """Let all following reads together take this long at the most."""
         deadline = clock() + seconds
         self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
 
     def __del__(self) -> None:
-        """Leave the connection of a response that was dropped unread to whoever takes the pool's lock next."""
+        """Leave the connection of a response that was dropped unread to whoever comes by at the pool next."""
         if self._exchange.held is not None:
             self._pool.dropped.append((self._exchange, self._place))
 
-    def _bound(self, deadline: float) -> None:
-        left = deadline - clock()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        read = self._exchange.timeout.read
-        self._stream.set_timeout(left if read is None else min(read, left))
+    def _explain(self, error: OSError) -> KeepPoolError | None:
+        """Choose the error for a connection that failed; `None` if it has ended as one may."""
+        exchange = self._exchange
+        if isinstance(error, (TimeoutError, BlockingIOError)):
+            return exchange.timed_out(total=exchange.timeout.total if has_passed(self._deadline) else None)
+        if not isinstance(error, ssl.SSLEOFError):
+            return ReadError(f"the connection failed in the middle of the body: {error}")
+        # Without TLS's closure alert anybody on the way may have cut the body short (RFC 9112 §9.8).
+        if exchange.framing.kind is Kind.CLOSE:
+            return IncompleteBody("the connection ended without TLS's goodbye", actual=exchange.received)
+        return None
+
+
+class ThreadLease(Lease):
+    """A loan to a thread, which waits in the read itself."""
+
+    __slots__ = ()
+
+    def receive(self, size: int) -> bytes:
+        """Read up to `size` bytes; none means the server closed."""
+        try:
+            if self._deadline is not None:
+                self._stream.set_timeout(left(self._exchange, self._deadline))
+            data: bytes = self._stream.recv(size)
+        except OSError as error:
+            failure = self._explain(error)
+            if failure is None:
+                return b""
+            raise failure from error
+        self._exchange.received += len(data)
+        return data
 
 
 def _callers_place() -> str:

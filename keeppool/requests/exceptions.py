@@ -27,11 +27,25 @@ from keeppool.errors import (
 #: requests has a class of its own for a missing URL, which it never raises.
 URLRequired = InvalidURL
 
+
+class RequestsWarning(Warning):
+    """What requests warns of. Nothing here does; the names are for `warnings.filterwarnings`."""
+
+
+class FileModeWarning(RequestsWarning, DeprecationWarning):
+    """A file was opened as text; here that is an error."""
+
+
+class RequestsDependencyWarning(RequestsWarning):
+    """A package is of a version that requests does not know."""
+
+
 __all__ = [
     "ChunkedEncodingError",
     "ConnectTimeout",
     "ConnectionError",
     "ContentDecodingError",
+    "FileModeWarning",
     "HTTPError",
     "InvalidHeader",
     "InvalidJSONError",
@@ -43,6 +57,8 @@ __all__ = [
     "ProxyError",
     "ReadTimeout",
     "RequestException",
+    "RequestsDependencyWarning",
+    "RequestsWarning",
     "RetryError",
     "SSLError",
     "StreamConsumedError",

@@ -36,6 +36,12 @@ def test_sequential_says_what_it_needs_where_nginx_is_missing():
     assert failed.stderr.strip().splitlines()[-1].startswith("nginx is not installed")
 
 
+def test_tasks_compares_clients_on_one_nginx():
+    program("nginx")
+    printed = json.loads(run("-m", "benchmarks.tasks", "--rounds", "2", "--requests", "1", "--json"))
+    assert "keeppool.AsyncPoolManager on asyncio" in printed["rows"]
+
+
 def test_core_cost_takes_and_gives_back_one_connection():
     code = """
 from benchmarks import core_cost

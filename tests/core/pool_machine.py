@@ -43,6 +43,7 @@ class Core(NamedTuple):
     """The modules of one core: the real one, or a copy with a bug."""
 
     pool: ModuleType
+    late: ModuleType
     records: ModuleType
     keepalive: ModuleType
     lifetime: ModuleType

@@ -222,8 +222,10 @@ class Model:
         of_proxy = self.through(proxy, self.idle)
         if self.yielding is not None:
             assert self.host_full(self.yielding)
-            assert connection is self.at(self.yielding, self.idle)[0], "not the host's own oldest gave way"
-            self.yielding = None
+            idle = self.at(self.yielding, self.idle)
+            assert connection is idle[0], "not the host's own oldest gave way"
+            if len(idle) == 1 or not self.host_full(self.yielding, spared=1):
+                self.yielding = None
             return
         if self.total_full() and connection is self.idle[0]:
             return

@@ -1,6 +1,7 @@
 """Known bugs of other pools, put into copies of ours: the state machine must notice each of them.
 
-A file in `known/` tells what goes wrong, who shipped it, and which text of which module of the core to replace by what.
+A file in `known/` tells what goes wrong, who shipped it, and which text of which module of the core to replace by what;
+`machine = "late"` is for bugs of pools that bind late.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from late_machine import LateMachine
 from pool_machine import PoolMachine, core_of
 
 import keeppool.core
@@ -23,6 +25,7 @@ KNOWN = sorted((Path(__file__).parent / "known").glob("*.toml"))
 #: Bounds made small in every copy, so that few steps are enough to reach them.
 SMALL = [("pool", "\nMOST_OVERTAKES = 8\n", "\nMOST_OVERTAKES = 1\n")]
 SMALL += [(module, "\nSLACK = 64\n", "\nSLACK = 0\n") for module in ("idle", "waiting")]
+MACHINES = {"early": PoolMachine, "late": LateMachine}
 #: Random walks of 50 steps after which a bug counts as unnoticed.
 MOST_WALKS = 5000
 
@@ -38,7 +41,9 @@ def imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def copy_core(folder: Path, changes: list[tuple[str, str, str]]) -> type[PoolMachine]:
+def copy_core(
+    folder: Path, changes: list[tuple[str, str, str]], machine: type[PoolMachine] = PoolMachine
+) -> type[PoolMachine]:
     """Copy the core into a package named `mutant`, change it, and give the state machine that drives the copy."""
     sources = {path.stem: path.read_text(encoding="utf-8") for path in CORE.glob("*.py")}
     for module, old, new in changes:
@@ -50,7 +55,7 @@ def copy_core(folder: Path, changes: list[tuple[str, str, str]]) -> type[PoolMac
     for module, source in sources.items():
         text = source.replace("keeppool.core", "mutant")
         (package / f"{module}.py").write_text(text, encoding="utf-8")
-    return type("MutantMachine", (PoolMachine,), {"core": core_of("mutant")})
+    return type("MutantMachine", (machine,), {"core": core_of("mutant")})
 
 
 def walk(machine: type[PoolMachine], walks: int) -> None:
@@ -70,16 +75,17 @@ def walk(machine: type[PoolMachine], walks: int) -> None:
     )
 
 
-def test_an_unchanged_copy_is_sound(imports: Path) -> None:
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+def test_an_unchanged_copy_is_sound(machine: type[PoolMachine], imports: Path) -> None:
     """Or else the tests below would prove nothing."""
-    walk(copy_core(imports, SMALL), 200)
+    walk(copy_core(imports, SMALL, machine), 200)
 
 
 @pytest.mark.parametrize("file", KNOWN, ids=lambda file: file.stem)
 def test_a_known_bug_is_noticed(file: Path, imports: Path) -> None:
     bug: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     changes = [(bug["module"], change["old"], change["new"]) for change in bug["change"]]
-    machine = copy_core(imports, [*SMALL, *changes])
+    machine = copy_core(imports, [*SMALL, *changes], MACHINES[bug.get("machine", "early")])
     with pytest.raises(Exception) as caught:  # noqa: PT011 - an assertion of the model, or a table of the core out of joint
         walk(machine, MOST_WALKS)
     assert isinstance(caught.value, (AssertionError, LookupError, AttributeError)), caught.value

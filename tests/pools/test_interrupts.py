@@ -13,7 +13,9 @@ from keeppool.testing import Manners
 PACKAGE = Path(keeppool.__file__).parent
 #: Where an interrupt strikes: everything that waits or holds something. Inside the core's own bookkeeping (microseconds
 #: under the lock) an interrupt cannot be survived in pure Python, and is not tried.
-STRUCK = {str(PACKAGE / "pools" / name) for name in ("guarded.py", "threads.py", "converse.py", "response.py")}
+STRUCK = {
+    str(PACKAGE / "pools" / name) for name in ("guarded.py", "threads.py", "converse.py", "answer.py", "response.py")
+}
 #: Except the clean-up itself: a second interrupt while the first is dealt with is the user's last word.
 SPARED = {"give_up", "_take_back", "release", "_perform", "_carry_out", "sweep", "_close_gone", "_collect_dropped"}
 

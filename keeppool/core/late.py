@@ -1,0 +1,275 @@
+"""Late binding: the pool dials, and a new connection goes to whoever waits longest when it is there.
+
+For front ends whose dials belong to the pool. A caller for whom nothing is idle gets a ticket, and with it a dial (it
+is *bound*) if there is room for one. What comes free first serves it: its dial, another's, or a connection given back.
+
+Invariants, beside those of `pool.py`:
+    5. A dial is under way for at most one caller, and a bound caller counts on exactly one dial.
+    6. Within a host everybody who is bound came before everybody who waits for room.
+    7. A dial nobody counts on, a *spare* one, is kept only as long as nobody waits whom its slot would serve.
+
+A spare dial is finished and its connection shelved, as in Chromium, Go and hyper: two requests that overlap for a
+moment would otherwise begin a handshake and throw it away each time, and never have a second connection. If its slot is
+needed it is cancelled (Chromium's `CancelRequest` at the socket limit does the same): before any idle connection is
+closed, because it has cost the least. It does not outlive the limits of the caller it was begun for, so none piles up
+(Go #76784).
+
+A failed dial fails the caller who counts on it and nobody else, so a dead host sees one dial for each caller, never
+more at once than the cap. A request that is sent again dials for itself (`redialled`, `connected`, `connect_failed`):
+it must not be given a connection that was used before.
+
+Knows, and does not know: as `pool.py`. Every fact costs the same as there.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from keeppool.config import Limits
+from keeppool.core.pool import PoolState
+from keeppool.core.records import Bind, Cancel, Connect, Connection, Host, Serve, State, Ticket
+from keeppool.errors import PoolClosed
+from keeppool.events import Why
+
+
+class LatePoolState(PoolState):
+    """The tables of a pool that dials for its callers. `requested` gives a connection to use, or a ticket."""
+
+    __slots__ = ("_spare",)
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        #: Dials nobody counts on, the longest spare first.
+        self._spare: OrderedDict[Connection, None] = OrderedDict()
+
+    # Facts
+
+    def dialled(self, connection: Connection, now: float) -> bool:
+        """A dial of the pool ended well. False if it was cancelled meanwhile: the front end closes what it got.
+
+        Whoever waits longest for this host gets the connection; the caller who counted on it counts on that one's dial
+        from here on.
+        """
+        if connection.state is not State.CONNECTING:
+            return False
+        self.counters.opened += 1
+        connection.born_at = connection.read_at = now
+        host, caller = connection.host, self._unbind(connection)
+        self._hold(connection, now)
+        if not host.bound:
+            self.released(connection, None, now)
+            return True
+        first, freed = self._first_bound(host)
+        self._serve(first, connection, now)
+        if caller is None:
+            self._offer(freed, now)
+        elif caller is not first:
+            self._count_on(freed, caller)
+            self.orders.append(Bind(caller))
+        return True
+
+    def dial_failed(self, connection: Connection, failure: Exception | None, now: float) -> None:
+        """A dial of the pool failed; the slot goes to whoever waits.
+
+        Args:
+            connection: The one to be dialled.
+            failure: What the caller who counts on it gets; `None` if it has to go on with another dial, because only
+                a time that another caller had set was up.
+            now: The time.
+        """
+        if connection.state is not State.CONNECTING:
+            return
+        self.counters.connect_failed += 1
+        host, caller = connection.host, self._unbind(connection)
+        self._vacate(connection)
+        if caller is not None and failure is not None:
+            self._fail(caller, failure)
+        elif caller is not None:
+            self._dial_for(caller, now)
+        self._grant(now)
+        self._forget(host)
+
+    def found_stale(self, connection: Connection, why: Why, now: float, fresh: bool = False) -> Connection | Ticket:
+        """As `found_dead`, but nobody has to dial: the holder gets an idle connection, or goes before all who wait.
+
+        Raises:
+            PoolClosed: The pool was closed meanwhile; the holder has nothing any more.
+        """
+        self.counters.reused -= 1
+        self._learn(connection, why, now)
+        host = self._close_for_another(connection, why)
+        other: Connection | Ticket | None = self._take_idle(host, now, fresh)
+        if other is None:
+            other = self._bound_ticket(host, now)
+            host.bound.move_to_end(other, last=False)
+        self._grant(now)
+        return other
+
+    def abandoned(self, ticket: Ticket, now: float) -> None:
+        """A caller gave up, at whatever moment; what it was given goes on to the next, and so does its dial."""
+        connection, ticket.connection = ticket.connection, None
+        if connection is not None:
+            self.counters.reused -= ticket.reuses
+            self.released(connection, None, now)
+        elif ticket.failure is None:
+            dial = ticket.dial
+            self._dequeue(ticket)
+            if dial is not None:
+                self._offer(dial, now)
+            self._forget(ticket.host)
+
+    def closed_by_user(self) -> None:
+        """As in `PoolState`; dials are cancelled, and whoever counts on one waits no longer."""
+        for host in list(self._hosts.values()):
+            while host.bound:
+                ticket, dial = self._first_bound(host)
+                name = str(host.origin)
+                self._fail(ticket, PoolClosed(f"the pool was closed while {name} was dialled", origin=name))
+                dial.ticket = None
+                self._cancel(dial)
+        for dial in list(self._spare):
+            self._cancel(dial)
+        super().closed_by_user()
+
+    # Deciding
+
+    def _claim(self, host: Host, now: float) -> Ticket:
+        """Give a caller for whom nothing is idle a dial to count on, or a place in the queue."""
+        if host.spare or self._may_open(host):
+            return self._bound_ticket(host, now)
+        return self._enqueue(host, now)
+
+    def _may_open(self, host: Host) -> bool:
+        """As in `PoolState`; a spare dial gives way before an idle connection does."""
+        if self._spare and not host.is_full:
+            total = self.limits.total
+            spare = host.group.spare if host.group.is_full else self._spare
+            if spare and (host.group.is_full or (total is not None and self.open >= total)):
+                self._cancel(next(iter(spare)))
+                return True
+        return super()._may_open(host)
+
+    def _pass_on(self, connection: Connection, now: float) -> None:
+        """Give a reusable connection to its host's oldest caller, who may count on a dial, unless another's turn is it.
+
+        Who is bound holds a slot already and stands in nobody's way: its dial is what comes free then.
+        """
+        host = connection.host
+        if not host.bound:
+            super()._pass_on(connection, now)
+            return
+        ticket = self._next_at(host) if host.waiters else None
+        if ticket is not None and ticket.host is not host:
+            self._give_way(connection, now)
+            return
+        first, freed = self._first_bound(host)
+        self._hand_on(connection, first, now)
+        if ticket is None:
+            self._offer(freed, now)
+        else:
+            self._promise(freed, ticket, now)
+
+    def _offer(self, dial: Connection, now: float) -> None:
+        """Find out what becomes of a dial whose caller has gone, or was served."""
+        ticket = self._next_at(dial.host)
+        if ticket is None:
+            dial.ticket = None
+            self._spare[dial] = dial.host.spare[dial] = dial.host.group.spare[dial] = None
+        elif ticket.host is dial.host:
+            self._promise(dial, ticket, now)
+        else:
+            dial.ticket = None
+            self._cancel(dial)
+            self._grant(now)
+
+    # Moving
+
+    def _let_in(self, host: Host, now: float) -> None:
+        """Begin a dial for the host's oldest caller."""
+        ticket = host.oldest
+        self._leave_line(ticket, now)
+        self._dial_for(ticket, now)
+        host.bound[ticket] = None
+
+    def _promise(self, dial: Connection, ticket: Ticket, now: float) -> None:
+        """Let a caller who waits for room count on a dial that is under way."""
+        self._leave_line(ticket, now)
+        self._count_on(dial, ticket)
+        ticket.host.bound[ticket] = None
+        self.orders.append(Bind(ticket))
+
+    def _leave_line(self, ticket: Ticket, now: float) -> None:
+        """Take a caller out of the line for room; it waits on, as one who is bound."""
+        self._dequeue(ticket)
+        self.counters.waited += now - ticket.since
+        self._queue.length += 1
+        self._queue.bound += 1
+
+    def _bound_ticket(self, host: Host, now: float) -> Ticket:
+        """Make a ticket that counts on the host's oldest spare dial, or else on a new one; there is room for that."""
+        self._tickets += 1
+        ticket = Ticket(self._tickets, host, now)
+        host.bound[ticket] = None
+        self._queue.length += 1
+        self._queue.bound += 1
+        if host.spare:
+            dial = next(iter(host.spare))
+            self._unbind(dial)
+            self._count_on(dial, ticket)
+        else:
+            self._dial_for(ticket, now)
+        return ticket
+
+    def _dial_for(self, ticket: Ticket, now: float) -> None:
+        dial = self._open(ticket.host, now)
+        self._count_on(dial, ticket)
+        self.orders.append(Connect(dial))
+
+    @staticmethod
+    def _first_bound(host: Host) -> tuple[Ticket, Connection]:
+        """Give the caller who is served next, of those who are bound, and its dial."""
+        ticket = next(iter(host.bound))
+        assert ticket.dial is not None, "bug: bound to nothing"
+        return ticket, ticket.dial
+
+    @staticmethod
+    def _count_on(dial: Connection, ticket: Ticket) -> None:
+        dial.ticket, ticket.dial = ticket, dial
+
+    def _unbind(self, dial: Connection) -> Ticket | None:
+        """Take a dial out of its place: from its caller, who is returned, or from among the spare ones."""
+        ticket, dial.ticket = dial.ticket, None
+        if ticket is None:
+            del self._spare[dial], dial.host.spare[dial], dial.host.group.spare[dial]
+        return ticket
+
+    def _cancel(self, dial: Connection) -> None:
+        """Break off a dial nobody counts on."""
+        if dial in self._spare:
+            self._unbind(dial)
+        self.counters.connect_failed += 1
+        self._vacate(dial)
+        self.orders.append(Cancel(dial))
+        self._forget(dial.host)
+
+    def _serve(self, ticket: Ticket, connection: Connection, now: float) -> None:
+        if ticket.dial is None:
+            self.counters.waited += now - ticket.since
+        self._dequeue(ticket)
+        ticket.connection = connection
+        self.orders.append(Serve(ticket))
+
+    def _fail(self, ticket: Ticket, failure: Exception) -> None:
+        self._dequeue(ticket)
+        ticket.failure = failure
+        self.orders.append(Serve(ticket))
+
+    def _dequeue(self, ticket: Ticket) -> None:
+        """Take a caller out of whichever line it stands in."""
+        if ticket.dial is None:
+            super()._dequeue(ticket)
+            return
+        ticket.dial = None
+        del ticket.host.bound[ticket]
+        self._queue.length -= 1
+        self._queue.bound -= 1

@@ -1,0 +1,312 @@
+"""An answer's head, and its body between the connection it comes from and the caller who wants it.
+
+Decides: how much is read ahead, in which pieces the body is handed out, and when the rest of one is not worth reading.
+Knows: framing and content decoding by their readers.
+Does not know: waiting. Whoever reads the connection, a thread or a task, asks `_ready`, and if nothing is ready reads
+what `_wants` says and brings it to `_fed`. Nor the pool: a `Lease` gives the connection back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from keeppool.errors import ContentDecodingError, KeepPoolError, StreamConsumedError
+from keeppool.pools.exchange import Exchange
+from keeppool.wire.decode import Decoder, content_decoder
+from keeppool.wire.head import ResponseHead
+from keeppool.wire.message import BodyReader
+
+if TYPE_CHECKING:
+    from urllib3 import HTTPHeaderDict
+
+#: Bytes read from the socket at a time for a body that is wanted whole. Four times what one recv usually returns.
+READ_SIZE = 262144
+#: Bytes of an unwanted rest that are read to save the connection. A handshake costs about as much as 64 KiB.
+DRAIN_SIZE = 65536
+#: Seconds it may take. Go gives it 50 ms, OkHttp 100.
+DRAIN_SECONDS = 0.05
+
+
+class Loan(Protocol):
+    """A connection borrowed for the rest of one answer's body: what can be done with it without waiting."""
+
+    def receive_now(self, size: int) -> bytes | None:
+        """Read what has arrived already; `None` if nothing has, none means the server closed."""
+
+    def finish(self, body: BodyReader) -> None:
+        """Give the connection back: the body has ended as its framing said."""
+
+    def discard(self) -> None:
+        """Close the connection: what is left on it is not wanted."""
+
+    def close_failed(self) -> None:
+        """Close the connection: the exchange on it has failed."""
+
+    def drain_within(self, seconds: float) -> None:
+        """Let the following reads wait this long at the most, all together."""
+
+
+class Answer:
+    """What threads' and tasks' responses have in common.
+
+    Attributes:
+        head: The head as it was parsed: bytes.
+        url: The URL that was asked.
+        reused: True if the connection had carried an answer before.
+        started_at: When the request was begun, on the pool's clock.
+        answered_at: When the head was complete, on the pool's clock.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_body",
+        "_buffer",
+        "_data",
+        "_decode",
+        "_decoder",
+        "_exchange",
+        "_failure",
+        "_first",
+        "_headers",
+        "_is_given_up",
+        "_lease",
+        "_offset",
+        "_streamed",
+        "answered_at",
+        "head",
+        "reused",
+        "started_at",
+        "url",
+    )
+
+    def __init__(
+        self,
+        head: ResponseHead,
+        body: BodyReader,
+        lease: Loan | None,
+        exchange: Exchange,
+        url: str,
+        decode: bool,
+        first: bytes,
+        started_at: float,
+        answered_at: float,
+    ) -> None:
+        self.head = head
+        self._exchange = exchange
+        self.url = url
+        self.reused = exchange.connection.served > 1
+        self.started_at = started_at
+        self.answered_at = answered_at
+        self._body = body
+        self._lease = lease
+        self._decode = decode
+        self._decoder: Decoder | None = None
+        self._begun = False
+        self._failure: KeepPoolError | None = None
+        self._headers: HTTPHeaderDict | None = None
+        self._data: bytes | None = None
+        self._streamed = False
+        #: Payload that came with the head, as it was sent.
+        self._first = first
+        #: Payload that is ready, of which `_offset` bytes were handed out. Never cut: small pieces of a large body
+        #: would copy all of the rest for each.
+        self._buffer = b""
+        self._offset = 0
+        self._is_given_up = False
+
+    # What the head says
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return self.head.status
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase, perhaps empty."""
+        return self.head.reason
+
+    @property
+    def version(self) -> int:
+        """10 or 11."""
+        return self.head.version
+
+    @property
+    def method(self) -> str:
+        """The request's method, as sent."""
+        return self._exchange.method.decode()
+
+    @property
+    def headers(self) -> HTTPHeaderDict:
+        """The fields, as text in ISO 8859-1, found in any case; built when first looked at."""
+        if self._headers is None:
+            from urllib3 import HTTPHeaderDict
+
+            self._headers = HTTPHeaderDict(
+                [
+                    (n.decode("latin-1"), v.decode("latin-1"))
+                    for n, v in zip(self.head.names, self.head.values, strict=True)
+                ]
+            )
+        return self._headers
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        """The fields behind a chunked body; complete when the body is."""
+        return list(self._body.trailers)
+
+    @property
+    def closed(self) -> bool:
+        """True once the connection was given back and nothing is left to hand out."""
+        unread = len(self._buffer) > self._offset or self._first or (self._data is not None and not self._streamed)
+        return self._lease is None and not unread
+
+    # Handing out
+
+    def _is_whole(self) -> bool:
+        """Tell whether the payload is here as it was sent, with nothing to decode."""
+        return self._lease is None and b"content-encoding" not in self.head.index
+
+    def _load_data_into_buffer(self) -> None:
+        """Let a body that was read whole be read again piece by piece, once."""
+        if not self._streamed and self._data is not None:
+            self._buffer, self._offset = self._data, 0
+        self._streamed = True
+
+    def _choose_decoding(self, decode: bool) -> None:
+        if self._begun and decode != self._decode:
+            raise StreamConsumedError("a part of the body was already read; it is too late to change its decoding")
+        self._decode = decode
+
+    def _ready(self, most: int) -> bytes | None:
+        """Give up to `most` bytes of the body, at least one; none at its end, `None` if more must be read first."""
+        offset = self._offset
+        if offset < len(self._buffer):
+            piece = self._buffer[offset : offset + most]
+            self._offset = offset + len(piece)
+            return piece
+        if self._data is not None:
+            return b""
+        if not self._begun:
+            self._begin()
+        ready = self._payload() if self._decoder is None else self._decoded(self._decoder, most)
+        if ready is not None and len(ready) > most:
+            self._buffer, self._offset = ready, most
+            return ready[:most]
+        return ready
+
+    def _begin(self) -> None:
+        """Make the decoder, now that the body is wanted and nobody can ask for it undecoded any more."""
+        self._begun = True
+        if self._decode and b"content-encoding" in self.head.index:
+            self._decoder = content_decoder(self.head.get(b"content-encoding") or b"")
+
+    def _decoded(self, decoder: Decoder, most: int) -> bytes | None:
+        """Decode until there is something to give, never more than `most` bytes ahead."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            piece = decoder.feed(b"", most) if decoder.pending else b""
+            while not piece:
+                raw = self._payload()
+                if raw is None:
+                    return None
+                if not raw:
+                    decoder.finish()
+                    return b""
+                piece = decoder.feed(raw, most)
+        except ContentDecodingError as error:
+            raise self._failed(error) from error.__cause__
+        return piece
+
+    def _payload(self) -> bytes | None:
+        """Give payload as it was sent; none at the end, when the connection was given back; `None` before."""
+        if self._first:
+            first, self._first = self._first, b""
+            return first
+        body = self._body
+        if self._is_given_up or (self._lease is None and not body.complete):
+            raise self._failure or StreamConsumedError("the response was closed before its body was read")
+        if self._lease is None:
+            return b""
+        if not body.complete:
+            return None
+        self._finish()
+        return b""
+
+    # Reading
+
+    def _wants(self, most: int) -> int:
+        """Tell how many bytes to read from the connection, where `most` are to be handed out."""
+        size = most if self._decoder is None else READ_SIZE
+        remaining = self._body.remaining
+        return size if remaining is None or remaining > size else remaining
+
+    def _fed(self, data: bytes) -> None:
+        """Take what was read from the connection; none means that it ended."""
+        body = self._body
+        try:
+            payload = body.feed(data) if data else self._ended(body)
+        except KeepPoolError as error:
+            raise self._failed(error) from error.__cause__
+        if body.complete:
+            # Before the caller sees the last piece: whoever asks again at once finds the connection idle.
+            self._finish()
+        self._first = payload
+
+    @staticmethod
+    def _ended(body: BodyReader) -> bytes:
+        body.eof()
+        return b""
+
+    def _finish(self) -> None:
+        lease, self._lease = self._lease, None
+        assert lease is not None, "bug: finished twice"
+        lease.finish(self._body)
+
+    def _failed(self, error: KeepPoolError) -> KeepPoolError:
+        """Close the connection, if it is still ours, and add the exchange's facts to the error."""
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            lease.close_failed()
+        self._failure = error
+        return self._exchange.blame(error)
+
+    # Giving up
+
+    def _break_off(self) -> None:
+        """Close the connection of a body whose reader was interrupted: pieces it had taken are lost."""
+        self._is_given_up = True
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            lease.close_failed()
+
+    def _give_up(self) -> None:
+        """Give up the rest of the body; see `close` and `aclose`."""
+        if self._first or len(self._buffer) > self._offset:
+            self._is_given_up = self._is_given_up or self._data is None
+        self._buffer, self._first, self._offset = b"", b"", 0
+        if self._lease is not None and not self._read_away(self._lease):
+            lease, self._lease = self._lease, None
+            lease.discard()
+
+    def _read_away(self, lease: Loan) -> bool:
+        """Read the rest off the connection if that takes no waiting; True if the connection was given back."""
+        taken, body = 0, self._body
+        try:
+            while not body.complete and taken < DRAIN_SIZE and (body.remaining or 0) <= DRAIN_SIZE:
+                data = lease.receive_now(DRAIN_SIZE if body.remaining is None else body.remaining)
+                if not data:
+                    return False
+                taken += len(data)
+                body.feed(data)
+        except OSError:
+            return False
+        if body.complete:
+            self._is_given_up = self._is_given_up or self._data is None
+            self._finish()
+        return body.complete
+
+    def _may_drain(self, taken: int) -> bool:
+        """Tell whether an unwanted rest, of which `taken` bytes were read, is worth reading on."""
+        return self._lease is not None and taken < DRAIN_SIZE and (self._body.remaining or 0) <= DRAIN_SIZE

@@ -1,0 +1,111 @@
+"""What pool managers for threads and for tasks have in common: configuration, and requests checked before they go out.
+
+Decides: which of several words on one thing wins, and what is refused before anything is sent.
+Does not know: waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument, bad
+from keeppool.errors import InvalidURL
+from keeppool.events import Event
+from keeppool.pools.locate import Locator
+from keeppool.pools.request import HeadersArgument, prepare_body, prepare_fields
+from keeppool.wire.body import RequestBody
+from keeppool.wire.fields import FieldBlock
+from keeppool.wire.request import check_method
+
+#: What a manager makes for itself from its configuration.
+_MACHINERY = frozenset(("_configured", "_locate", "_orphaned", "_pool"))
+
+
+class Manager:
+    """A pool's configuration, and the way from a request's arguments to what a pool sends.
+
+    Pickled or copied, it becomes a new pool with the same configuration and listener, and no connections.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        timeout: TimeoutArgument | Inherit = INHERIT,
+        hosts: Mapping[str, HostConfig] | None = None,
+        defaults: HostConfig | None = None,
+        config: Config | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        base = config or Config()
+        self.config = Config(
+            limits=base.limits if limits is None else limits,
+            timeout=base.timeout if timeout is INHERIT else Timeout.of(timeout, base.timeout),
+            defaults=base.defaults if defaults is None else defaults,
+            hosts=base.hosts if hosts is None else hosts,
+        )
+        locator = Locator(self.config)
+        self._locate = locator.locate
+        self._configured = locator.configured
+        self._on_event = on_event
+        self._open_pool(None if on_event is None else self._tell)
+
+    def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
+        """Make the pool that waits, in threads or on an event loop."""
+        raise NotImplementedError
+
+    def timeout_for(self, url: str, host: HostConfig | None = None) -> Timeout:
+        """Tell which waits hold for a request to this URL that brings none of its own.
+
+        Args:
+            url: As for `request`.
+            host: As for `request`.
+
+        Raises:
+            InvalidURL: As for `request`.
+        """
+        return self._locate(url, host).route.timeout
+
+    def config_for(self, url: str) -> HostConfig:
+        """Tell what is configured for a URL's host, defaults included; what is not said is `INHERIT`.
+
+        Args:
+            url: As for `request`.
+
+        Raises:
+            InvalidURL: As for `request`.
+        """
+        return self._configured(url)
+
+    def _checked(
+        self,
+        method: str,
+        url: str,
+        headers: HeadersArgument,
+        body: Any,
+        timeout: TimeoutArgument | Inherit,
+        host: HostConfig | None,
+    ) -> tuple[bytes, FieldBlock, RequestBody | None, Timeout | None]:
+        """Check a request's arguments, and render what can be rendered without knowing where it goes."""
+        checked = check_method(method)
+        if not isinstance(url, str):
+            raise InvalidURL(f"a URL must be text, not {type(url).__name__}: {url!r}", url=repr(url))
+        if host is not None and not isinstance(host, HostConfig):
+            raise bad("host", host, "must be a HostConfig")
+        fields = prepare_fields(headers)
+        waits = None if timeout is INHERIT else Timeout.of(timeout, self.config.timeout)
+        return checked, fields, prepare_body(body, fields, checked), waits
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Configuration and listener travel, sockets and counters do not: what arrives is a new, open pool.
+        return {name: value for name, value in self.__dict__.items() if name not in _MACHINERY}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        Manager.__init__(self, config=self.config, on_event=self._on_event)
+
+    def _tell(self, event: Event) -> None:
+        """Pass an event on. The pool knows this method weakly, so that a listener that owns us can be collected."""
+        if self._on_event is not None:
+            self._on_event(event)

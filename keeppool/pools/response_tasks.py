@@ -1,0 +1,182 @@
+"""An answer as its caller sees it, for tasks: status, headers, and a body that is there or still on its way.
+
+Awaits the body's bytes. What is made of them, `answer.py` decides.
+
+The names are `response.py`'s. What may have to wait for the server is awaited; `close` is `aclose`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Protocol, Self
+
+from keeppool.errors import KeepPoolError, StreamConsumedError
+from keeppool.net.peer import Peer
+from keeppool.pools.answer import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, Answer, Loan
+
+
+class AwaitedLease(Loan, Protocol):
+    """A connection borrowed for the rest of one answer's body, whose reads are awaited."""
+
+    async def receive(self, size: int) -> bytes:
+        """Read up to `size` bytes; none means the server closed."""
+
+
+class AsyncResponse(Answer):
+    """An HTTP answer.
+
+    Without `stream` its body is whole: `data` and `json()` are plain. With it the body is read by `read` or `stream`,
+    or loaded by `preload`. A task that is cancelled while it reads closes the connection: what it had read is lost.
+
+    Attributes:
+        head: The head as it was parsed: bytes.
+        url: The URL that was asked.
+        reused: True if the connection had carried an answer before.
+        started_at: When the request was begun, on the pool's clock.
+        answered_at: When the head was complete, on the pool's clock.
+
+    Thread safety: one task at a time, on the event loop it was made on.
+    """
+
+    __slots__ = ()
+
+    _lease: AwaitedLease | None
+
+    @property
+    def peer(self) -> Peer:
+        """Who has answered: the address that was dialled and, over TLS, the certificate that was shown."""
+        peer: Peer = self._exchange.connection.stream.peer
+        return peer
+
+    @property
+    def data(self) -> bytes:
+        """The whole body, decoded, kept for the next look.
+
+        Raises:
+            StreamConsumedError: It was asked for with `stream`, and not loaded by `preload`.
+            ExchangeError: What ended its loading.
+        """
+        if self._data is None:
+            raise self._failure or StreamConsumedError("the body is not here: it is read by `await response.read()`")
+        return self._data
+
+    async def preload(self) -> None:
+        """Read the whole body now, and give its connection back.
+
+        Raises:
+            StreamConsumedError: A part was already handed out by `read` or `stream`, or the body was given up.
+            ExchangeError: The body broke off, was malformed, or came too slowly. The connection is closed.
+        """
+        if self._data is None:
+            if self._streamed:
+                raise self._failure or StreamConsumedError("the body was read as a stream; its content was not kept")
+            self._data = await self._read_all()
+
+    def load_now(self) -> bool:
+        """As `preload`, for a new response, if that takes no waiting; True if it took none."""
+        if self._is_whole():
+            self._data, self._first = self._first, b""
+        return self._data is not None
+
+    def json(self) -> Any:
+        """Parse the body as JSON in UTF-8, UTF-16 or UTF-32."""
+        return json.loads(self.data)
+
+    async def read(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """Read `amt` bytes of the body, fewer only at its end; everything if `amt` is None or negative.
+
+        Args:
+            amt: Bytes wanted.
+            decode_content: False for the bytes as they were sent; only before the first byte is read.
+
+        Raises:
+            ExchangeError: As for `preload`.
+        """
+        if decode_content is not None:
+            self._choose_decoding(decode_content)
+        self._load_data_into_buffer()
+        if amt is None or amt < 0:
+            return await self._read_all()
+        pieces, missing = [], amt
+        while missing > 0 and (piece := await self._some(missing)):
+            pieces.append(piece)
+            missing -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def stream(self, amt: int | None = 65536, decode_content: bool | None = None) -> AsyncIterator[bytes]:
+        """Go through the body in pieces of at most `amt` bytes (None: as large as they come), as they arrive.
+
+        Raises:
+            ExchangeError: As for `preload`.
+        """
+        if decode_content is not None:
+            self._choose_decoding(decode_content)
+        self._load_data_into_buffer()
+        while piece := await self._some(amt or READ_SIZE):
+            yield piece
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self.stream()
+
+    async def aclose(self) -> None:
+        """Give up the rest of the body. Safe to repeat.
+
+        The connection is closed, unless the rest is small and has arrived already: then it is read away and the
+        connection kept. Nothing is waited for. A body that was read whole, by `preload` or without `stream`, stays.
+        """
+        self._give_up()
+
+    release_conn = aclose
+
+    async def drain_conn(self) -> None:
+        """Read a small unwanted rest so that the connection can be reused; close it if the rest is large or slow."""
+        if self._lease is not None:
+            self._lease.drain_within(DRAIN_SECONDS)
+        taken = 0
+        try:
+            while self._may_drain(taken):
+                taken += len(await self._pull(DRAIN_SIZE))
+        except OSError:
+            pass  # Nobody wants these bytes; the connection is closed already, which is all an error could say.
+        self._give_up()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._give_up()
+
+    def __repr__(self) -> str:
+        return f"<AsyncResponse {self.status} {self.reason}>"
+
+    # Reading
+
+    async def _read_all(self) -> bytes:
+        pieces = []
+        while piece := await self._some(READ_SIZE):
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _some(self, most: int) -> bytes:
+        """Give up to `most` bytes of the body, at least one; none at its end."""
+        while (piece := self._ready(most)) is None:
+            await self._receive(most)
+        return piece
+
+    async def _pull(self, most: int) -> bytes:
+        """Give payload as it was sent; none at the end, when the connection has been given back."""
+        while (payload := self._payload()) is None:
+            await self._receive(most)
+        return payload
+
+    async def _receive(self, most: int) -> None:
+        assert self._lease is not None, "bug: nothing to read from"
+        try:
+            data = await self._lease.receive(self._wants(most))
+        except KeepPoolError as error:
+            raise self._failed(error) from error.__cause__
+        except BaseException:
+            self._break_off()
+            raise
+        self._fed(data)

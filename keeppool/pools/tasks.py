@@ -1,0 +1,183 @@
+"""`AsyncPoolManager`: requests over a capped pool of persistent connections, for the tasks of one event loop.
+
+Awaits the network, one exchange at a time in the caller's task. Who gets which connection is `looped.py`'s and the
+core's; whether a request is sent again is `exchange.py`'s.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.errors import ExchangeError
+from keeppool.events import Event
+from keeppool.pools import reports
+from keeppool.pools.clock import clock
+from keeppool.pools.converse import BodyFailed
+from keeppool.pools.converse_tasks import converse
+from keeppool.pools.exchange import Exchange
+from keeppool.pools.lease_tasks import TaskLease
+from keeppool.pools.looped import LoopedPool
+from keeppool.pools.manager import Manager
+from keeppool.pools.request import HeadersArgument
+from keeppool.pools.response_tasks import AsyncResponse
+from keeppool.stats import Stats
+
+if TYPE_CHECKING:
+    from keeppool.wire.body import RequestBody
+    from keeppool.wire.fields import FieldBlock
+    from keeppool.wire.head import ResponseHead
+    from keeppool.wire.message import BodyReader
+
+
+class AsyncPoolManager(Manager):
+    """A capped pool of persistent connections to any number of hosts, for any number of tasks on one event loop.
+
+    Args:
+        limits: How many connections, and for how long; also a preset such as `keeppool.presets.CHROME`.
+        timeout: Default waits: a `Timeout`, seconds for connecting and reading, or a pair of both.
+        hosts: What is different for some hosts, by pattern; the most specific entry wins.
+        defaults: What holds for all hosts unless an entry of `hosts` says otherwise.
+        config: All of the above in one, as `keeppool.load_config` returns it; an argument given beside it wins.
+        on_event: Called with each `keeppool.events` event, on the event loop; it must not block.
+            What it raises is logged by the logger "keeppool" and goes no further.
+
+    Pickled or copied, it becomes a new pool with the same configuration and listener, and no connections.
+
+    Raises:
+        ConfigError: An argument that cannot be meant.
+
+    Thread safety:
+        None. The first request binds the pool to the event loop it runs on; on any other one requests and `aclose`
+        raise RuntimeError, as a connection cannot move. A response dropped unread may be collected on any thread.
+    """
+
+    def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
+        self._pool = LoopedPool(self.config.limits, tell)
+        # A manager dropped without `aclose` leaves its sockets to the event loop.
+        self._orphaned = weakref.finalize(self, self._pool.abandon)
+
+    # The public calls
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: HeadersArgument = None,
+        body: Any = None,
+        timeout: TimeoutArgument | Inherit = INHERIT,  # noqa: ASYNC109 - as PoolManager's, and in four parts
+        host: HostConfig | None = None,
+        stream: bool = False,
+        decode_content: bool = True,
+    ) -> AsyncResponse:
+        """Send one request and return its answer, whatever its status. Redirects and cookies are a `Session`'s.
+
+        Args:
+            method: Any token; standard methods in any case.
+            url: Absolute, http or https.
+            headers: A mapping, or pairs where a name repeats or order matters.
+            body: bytes, text, a binary file, an iterable of bytes (on an event loop also an async one), or a function
+                that makes one of these.
+            timeout: Instead of the configured one: a `Timeout`, seconds, a (connect, read) pair, or None for no limit.
+            host: Configuration for this request, over what is configured for its host.
+            stream: True returns as soon as the head is there; read or close the response to free its connection.
+            decode_content: False leaves gzip, deflate, br and zstd bodies as they are.
+
+        Returns:
+            The answer. Without `stream` its body is whole and its connection is back in the pool.
+
+        Raises:
+            InvalidRequest: URL, method, header or body that HTTP cannot carry; nothing was sent.
+            PoolError: No connection came free, or the pool is closed; nothing was sent.
+            ConnectError: No connection could be opened; nothing was sent.
+            ExchangeError: The exchange failed; see its `sent`, `received` and `retry_safe`.
+        """
+        checked, fields, prepared, waits = self._checked(method, url, headers, body, timeout, host)
+        return await self.exchange(checked, url, fields, prepared, waits, stream, host, decode_content)
+
+    async def exchange(
+        self,
+        method: bytes,
+        url: str,
+        fields: FieldBlock,
+        body: RequestBody | None = None,
+        timeout: Timeout | None = None,  # noqa: ASYNC109
+        stream: bool = False,
+        override: HostConfig | None = None,
+        decode: bool = True,
+    ) -> AsyncResponse:
+        """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
+        pool = self._pool
+        pool.bind()
+        exchange = Exchange(self._locate(url, override), method, fields, body, timeout)
+        started = clock()
+        total = exchange.timeout.total
+        deadline = None if total is None else started + total
+        try:
+            head, reader = await self._converse(exchange, started, deadline)
+            answered = exchange.connection.read_at
+            if self._on_event is not None:
+                pool.report(reports.answered(exchange, head, answered - started))
+            first = reader.feed(exchange.rest) if exchange.rest else b""
+            if reader.complete:
+                lease = None
+                pool.release(exchange, exchange.why_close(reader))
+            else:
+                lease = TaskLease(pool, exchange, deadline)
+            response = AsyncResponse(head, reader, lease, exchange, url, decode, first, started, answered)
+            if not stream and not response.load_now():
+                await response.preload()
+        except BaseException as error:
+            pool.give_up(exchange)
+            if isinstance(error, BodyFailed):
+                raise error.error from error.error.__cause__
+            if isinstance(error, ExchangeError):
+                raise exchange.blame(error) from error.__cause__
+            raise
+        return response
+
+    def stats(self) -> Stats:
+        """Take a snapshot of all gauges and counters, at one moment."""
+        return self._pool.stats()
+
+    async def aclose(self) -> None:
+        """Close idle connections now and busy ones when they are done; every later request gets PoolClosed."""
+        self._orphaned.detach()
+        await self._pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        return f"<AsyncPoolManager {stats.open} open, {stats.busy} busy, {stats.waiting} waiting>"
+
+    async def _converse(
+        self, exchange: Exchange, now: float, deadline: float | None
+    ) -> tuple[ResponseHead, BodyReader]:
+        """Send the request and read the answer's head; once more on a new connection, where that is safe."""
+        pool = self._pool
+        fresh = exchange.route.wants_fresh and exchange.is_unsafe()
+        connection = pool.lend(exchange, now, deadline, fresh) or await pool.obtain(exchange, deadline, fresh)
+        while True:
+            try:
+                exchange.begin(connection, clock())
+                head = await converse(exchange, connection.stream, deadline)
+                connection.read_at = clock()
+                if head.status != 408 or not exchange.is_late_408(connection.read_at):
+                    reader = exchange.open_body()
+                    if connection.served == 1 and connection.stream.is_tls:
+                        # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
+                        pool.tls.remember(connection.origin, connection.stream.layer)
+                    return head, reader
+            except ExchangeError as error:
+                if not exchange.may_resend(error):
+                    raise
+            exchange.resend()
+            connection = await pool.redial(exchange, deadline)

@@ -1,0 +1,192 @@
+"""One caller's wait for a connection, on an event loop, and the time limits of all who wait.
+
+Decides: how long it may take: the pool timeout as long as the caller waits for room, the connect timeout from when it
+counts on a dial.
+Waits on one future. Timers are shared: one for each wait would cost half as much as an exchange's own work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from keeppool.core.pool import PoolState
+from keeppool.core.records import NEVER, Connection, Ticket
+from keeppool.errors import ConnectTimeout, PoolTimeout
+from keeppool.pools.clock import clock
+from keeppool.pools.exchange import Exchange
+
+
+class Turn:
+    """A ticket, and the caller who waits for it to end.
+
+    Args:
+        ticket: The place in the queue; this becomes its `wake`.
+        exchange: Whose timeouts hold.
+        deadline: When the total timeout passes, if there is one.
+        limits: Where this wait's end is watched.
+
+    Attributes:
+        future: What the caller awaits: the end of its ticket, or of its time.
+        own: The dial that was begun for this caller. It has the caller's limit itself, so nothing watches it here, and
+            its error says more than this could.
+        let_in_at: When the caller stopped waiting for room; `None` as long as it does.
+        watched_in: The line it stands in until its time is up, or a timer of its own; see `TimeLimits`.
+    """
+
+    __slots__ = ("_deadline", "_exchange", "_limits", "_ticket", "_until", "future", "let_in_at", "own", "watched_in")
+
+    def __init__(self, ticket: Ticket, exchange: Exchange, deadline: float | None, limits: TimeLimits) -> None:
+        self._ticket = ticket
+        self._exchange = exchange
+        self._deadline = deadline
+        self._limits = limits
+        #: When a dial's time is up, once there is one.
+        self._until: float | None = None
+        self.future: asyncio.Future[None] = limits.loop.create_future()
+        self.own: Connection | None = None
+        self.let_in_at: float | None = None
+        self.watched_in: OrderedDict[Turn, float] | asyncio.TimerHandle | None = None
+        ticket.wake = self
+
+    def dial_limit(self, now: float) -> float | None:
+        """Give the seconds a dial for this caller may take."""
+        if self._until is not None:
+            return max(self._until - now, 0.001)
+        return shorter(self._exchange.timeout.connect, self._deadline, now)
+
+    def wake(self) -> None:
+        """Tell the caller that its ticket, or its time, has ended."""
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def bound(self, now: float) -> None:
+        """Bound what the caller waits for now: room, its own dial, or one begun for another."""
+        dial = self._ticket.dial
+        limit = shorter(self._exchange.timeout.pool, self._deadline, now) if dial is None else self.dial_limit(now)
+        if dial is not None and self.let_in_at is None:
+            self.let_in_at = now
+            self._until = None if limit is None else now + limit
+        self._limits.forget(self)
+        if limit is not None and (dial is None or dial is not self.own):
+            # What is left of something else is a different number each time, and not worth a line of its own.
+            self._limits.watch(self, now, limit, is_usual=dial is None and self._deadline is None)
+
+    def end(self) -> None:
+        """Stop watching the time; nothing will wake the caller any more."""
+        self._limits.forget(self)
+        # Or else each wait would leave a cycle behind, and the garbage collector cost as much as the wait itself.
+        self._ticket.wake = None
+
+    def result(self, state: PoolState) -> Connection:
+        """Give what the wait has ended with.
+
+        Raises:
+            PoolTimeout, ConnectTimeout: The time was up. The ticket has still to be abandoned.
+            PoolClosed, ConnectError: What the ticket ended with.
+        """
+        ticket = self._ticket
+        if ticket.connection is not None:
+            return ticket.connection
+        if ticket.failure is not None:
+            raise ticket.failure
+        name, timeout = self._exchange.route.name, self._exchange.timeout
+        if ticket.dial is None:
+            limit = shorter(timeout.pool, self._deadline, ticket.since)
+            raise pool_timeout(ticket, state, name, limit or 0.0, clock())
+        within = "" if timeout.connect is None else f" within {timeout.connect:g} s"
+        raise ConnectTimeout(f"{name}: no connection{within}", origin=name, limit=timeout.connect)
+
+
+class TimeLimits:
+    """When the time of those is up who wait in one pool.
+
+    Callers with the same limit come to its end in the order in which they came, so they stand in one line for it, and
+    one timer watches the first of each. It is not set back when that one leaves: it rings for nothing, now and then.
+
+    Args:
+        loop: Whose timer it is.
+    """
+
+    __slots__ = ("_at", "_lines", "_timer", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._lines: dict[float, OrderedDict[Turn, float]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = NEVER
+
+    def watch(self, turn: Turn, now: float, seconds: float, *, is_usual: bool) -> None:
+        """Wake a caller after so many seconds, unless it is forgotten before.
+
+        Args:
+            turn: The caller; not watched yet.
+            now: The time.
+            seconds: How long it may wait.
+            is_usual: Whether many will wait for just as long.
+        """
+        if not is_usual:
+            turn.watched_in = self.loop.call_later(seconds, turn.wake)
+            return
+        line = self._lines.get(seconds)
+        if line is None:
+            line = self._lines[seconds] = OrderedDict()
+        line[turn] = until = now + seconds
+        turn.watched_in = line
+        if until < self._at:
+            self._set_timer(until, now)
+
+    @staticmethod
+    def forget(turn: Turn) -> None:
+        """Stop watching a caller's time."""
+        place, turn.watched_in = turn.watched_in, None
+        if type(place) is OrderedDict:
+            del place[turn]
+        elif place is not None:
+            place.cancel()  # type: ignore[union-attr]  # mypy does not narrow by `type() is`, the quickest of all checks
+
+    def close(self) -> None:
+        """Take the timer off the event loop."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._at = None, NEVER
+
+    def _set_timer(self, at: float, now: float) -> None:
+        self.close()
+        self._at = at
+        self._timer = self.loop.call_later(max(at - now, 0.0), self._ring)
+
+    def _ring(self) -> None:
+        """Wake those whose time is up, and see when it is for the next."""
+        self._timer, self._at = None, NEVER
+        now, following = clock(), NEVER
+        for seconds, line in list(self._lines.items()):
+            while line and (first := next(iter(line.items())))[1] <= now:
+                self.forget(first[0])
+                first[0].wake()
+            if line:
+                following = min(following, first[1])
+            else:
+                del self._lines[seconds]
+        if following < NEVER:
+            self._set_timer(following, now)
+
+
+def shorter(limit: float | None, deadline: float | None, now: float) -> float | None:
+    """Cut a limit down to what is left until the deadline; never to 0, which would not even try."""
+    if deadline is None:
+        return limit
+    left = max(deadline - now, 0.001)
+    return left if limit is None else min(limit, left)
+
+
+def pool_timeout(ticket: Ticket, state: PoolState, name: str, limit: float, now: float) -> PoolTimeout:
+    """Say what the pool looked like to a caller that waited in vain."""
+    host = ticket.host
+    cap, total, waited = host.policy.per_host, state.limits.total, now - ticket.since
+    held = f", oldest held {now - next(iter(host.busy)).taken_at:.1f} s" if host.busy else ""
+    text = (
+        f"waited {waited:.1f} s for {name}: {host.open}/{'∞' if cap is None else cap} in use, "
+        f"{len(host.waiters)} waiting{held}; {state.open}/{'∞' if total is None else total} in the whole pool"
+    )
+    return PoolTimeout(text, origin=name, in_use=host.open, waiting=len(host.waiters), waited=waited, limit=limit)

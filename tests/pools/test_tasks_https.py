@@ -1,0 +1,14 @@
+"""Everything `test_https.py` holds for threads, on an event loop."""
+
+from __future__ import annotations
+
+import pytest
+import test_https
+from on_a_loop import PoolOnALoop
+from test_https import *  # noqa: F403 - the tests themselves
+
+
+@pytest.fixture(autouse=True)
+def on_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every test of this module open its pools on an event loop."""
+    monkeypatch.setattr(test_https, "PoolManager", PoolOnALoop)
