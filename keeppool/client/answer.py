@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keeppool.client import redirect
 from keeppool.client.links import parse_links
-from keeppool.client.prepared import PreparedRequest
+from keeppool.client.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.text import apparent_encoding, decoded, stated_encoding
 from keeppool.client.urls import is_same_origin, text_of_field
 from keeppool.errors import HTTPError, JSONDecodeError
@@ -60,18 +60,28 @@ class Answer:
     def __init__(
         self,
         raw: Any = None,
-        request: PreparedRequest | None = None,
+        request: PreparedRequest | Parts | None = None,
         stream: bool = False,
         pool: Any = None,
     ) -> None:
         self.raw = raw
-        # Whoever fills an answer by hand says what was asked before he looks at it.
-        self.request: PreparedRequest = request  # type: ignore[assignment]
+        self._asked = request
         self._pool = pool
         self._head: ResponseHead = _BLANK if raw is None else raw.head
         self.status_code: int = self._head.status
         self._streams = stream or raw is None
-        self._content: bytes | None = None if self._streams else raw.data
+        self._content: bytes | None = None
+
+    @property
+    def request(self) -> PreparedRequest:
+        """What was sent; an answer filled by hand has `None` until somebody sets it."""
+        if isinstance(self._asked, tuple):
+            self._asked = request_of(self._asked)
+        return self._asked  # type: ignore[return-value]
+
+    @request.setter
+    def request(self, request: PreparedRequest) -> None:
+        self._asked = request
 
     # What the head says
 
@@ -226,7 +236,8 @@ class Answer:
         Raises:
             StreamConsumedError, ExchangeError: As for `content`.
         """
-        return decoded(self.content, self.encoding or self.apparent_encoding)
+        content = self.content
+        return decoded(content, self.encoding or apparent_encoding(content)) if content else ""
 
     def json(self, **options: Any) -> Any:
         """Parse the body as JSON.

@@ -16,7 +16,7 @@ from keeppool.client.flow import Call, Flow, Steps
 from keeppool.client.mounts import Mounts
 from keeppool.client.overridden import ThroughRequest
 from keeppool.client.prepare import AuthArgument, ParamsArgument
-from keeppool.client.prepared import PreparedRequest
+from keeppool.client.prepared import Parts, PreparedRequest
 from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.settings import SessionSettings, retrying_from
 from keeppool.client.urls import Address, addressed, parse, text_of
@@ -211,11 +211,11 @@ class Caller(SessionSettings, Verbs[AnswerT]):
             and self._is_plain(settings := self._environment.read() if self.trust_env else None)
             and FRAMING.isdisjoint((block := self._headers.block()).names)
         ):
-            request = PreparedRequest(method, address, block, _NO_BODY.get(method))
+            asked = (method, address, block, _NO_BODY.get(method))
             streams = self.stream if stream is None else stream
             limit = None if timeout is INHERIT else self._limit(timeout)
             override = self.standing_override(address, settings)
-            return self._quick(request, limit, streams, override, allow_redirects, timeout)
+            return self._quick(asked, limit, streams, override, allow_redirects, timeout)
         request = self._prepared(method, address, params, data, json, headers, cookies, files, auth, hooks)
         flow = self._flow(timeout, stream, verify, cert, proxies, allow_redirects, retries)
         return self._drive(flow.run(request), flow.call)
@@ -286,7 +286,7 @@ class Caller(SessionSettings, Verbs[AnswerT]):
     @abstractmethod
     def _quick(
         self,
-        request: PreparedRequest,
+        request: Parts,
         limit: Timeout | None,
         stream: bool,
         override: HostConfig | None,

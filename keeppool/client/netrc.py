@@ -62,8 +62,9 @@ class Netrc:
         return None if entries is None else _found(entries, host)
 
     def is_there(self, netrc_file: str | None = None) -> bool:
-        """Tell whether there is a file that can be read; as cheap as `credentials_for`."""
-        return self._entries(netrc_file) is not None
+        """Tell whether there is a file that can be read; every request of a session asks."""
+        until, _, entries = self._known.get(netrc_file, _UNSEEN)
+        return (entries if self._clock() < until else self._entries(netrc_file)) is not None
 
     def _entries(self, netrc_file: str | None) -> netrc | None:
         until, seen, entries = self._known.get(netrc_file, _UNSEEN)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from keeppool.client.cookies import CookieJar, CookiesArgument
     from keeppool.client.prepare import AuthArgument, ParamsArgument
 
+#: Method, place, fields and body: what is left of a request that nobody has looked at. A session's plain calls send
+#: this, and the request is made for whoever asks the answer for it.
+Parts = tuple[bytes, Address, FieldBlock, RequestBody | None]
+
 #: Where a request goes of which nothing is said yet.
 _NOWHERE = Address("", "")
 
@@ -72,11 +76,9 @@ class PreparedRequest(Hooked):
 
     # As the wire takes it
 
-    def on_the_wire(self) -> tuple[FieldBlock, RequestBody | None]:
-        """Give `fields` and `payload` at once."""
-        if self._headers is None:
-            return self._fields, self._payload
-        return self.fields, self.payload
+    def parts(self) -> Parts:
+        """Give what a pool takes, all at once."""
+        return self.verb, self.address, self.fields, self.payload
 
     @property
     def fields(self) -> FieldBlock:
@@ -343,6 +345,11 @@ class PreparedRequest(Hooked):
 
     def __repr__(self) -> str:
         return f"<PreparedRequest [{self.method}]>"
+
+
+def request_of(asked: PreparedRequest | Parts) -> PreparedRequest:
+    """Make a request of its parts, for somebody who wants to look at it."""
+    return PreparedRequest(*asked) if isinstance(asked, tuple) else asked
 
 
 def _rebuilt(verb: bytes, address: Address, fields: FieldBlock, body: Any) -> PreparedRequest:

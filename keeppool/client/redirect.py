@@ -15,9 +15,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from keeppool.client.prepared import PreparedRequest
-from keeppool.client.urls import is_same_origin, resolved, text_of_field
+from keeppool.client.urls import Address, addressed, is_same_origin, resolved, text_of_field
 from keeppool.config import Timeout
 from keeppool.errors import TotalTimeout
+from keeppool.hosts import DEFAULT_PORTS
 
 #: The statuses that are followed if they say where to. 300 and 304 to 306 are none of them: a choice to make, no
 #: change, and history.
@@ -67,7 +68,7 @@ def next_request(
 
     Source: RFC 9110 §15.4.2 to §15.4.9.
     """
-    address = resolved(request.address, location)
+    address = _where(request.address, location)
     method = method or method_after(status, request.verb)
     keeps_body = status in _KEEPS_BODY and method == request.verb
     stays = is_same_origin(request.address, address)
@@ -90,6 +91,17 @@ def next_request(
         following.prepare_hooks(request.hooks)
     following.auth = request.auth
     return following
+
+
+def _where(asked: Address, location: str | bytes) -> Address:
+    """Find where a redirect leads: to http or https, or on within the scheme of an adapter that a program has mounted.
+
+    Never from http into such a scheme: it may be one of files on this machine.
+    """
+    text = text_of_field(location) if isinstance(location, bytes) else location
+    scheme = text.partition("://")[0].lower()
+    is_own = scheme not in DEFAULT_PORTS and scheme == asked.sent.partition("://")[0].lower()
+    return addressed(text) if is_own else resolved(asked, text)
 
 
 def unsigned(request: PreparedRequest) -> PreparedRequest:

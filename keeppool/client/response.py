@@ -64,7 +64,7 @@ class Response(Answer):
             ExchangeError: It broke off, was malformed, or came too slowly; only with `stream=True`.
         """
         if self._content is None:
-            self._content = self._read()
+            self._content = self._read() if self._streams else self.raw.data
         return self._content
 
     def read(self) -> bytes:

@@ -63,6 +63,8 @@ class AsyncResponse(Answer):
             StreamConsumedError: It is still on its way (await `read` first), a part of it was streamed, or it was
                 closed unread.
         """
+        if self._content is None and not self._streams:
+            self._content = self.raw.data
         if self._content is None and self.raw is not None:
             if self._spent:
                 raise self._is_gone()
@@ -76,7 +78,7 @@ class AsyncResponse(Answer):
             StreamConsumedError: A part of it was streamed, or it was closed unread.
             ExchangeError: It broke off, was malformed, or came too slowly; only with `stream=True`.
         """
-        if self._content is None and self.raw is not None:
+        if self._content is None and self._streams and self.raw is not None:
             if self._spent:
                 raise self._is_gone()
             # Spent until it is whole: after an error nobody shall take the missing part for the end.

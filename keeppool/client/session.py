@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from keeppool.client.caller import Caller
 from keeppool.client.flow import Ask, Call, Pause, Send, Step, Steps
 from keeppool.client.mounts import adopted, plain_timeout
-from keeppool.client.prepared import PreparedRequest
+from keeppool.client.prepared import Parts, PreparedRequest
 from keeppool.client.response import Response
 from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.transport import HTTPAdapter, send_by
@@ -130,7 +130,7 @@ class Session(Caller[Response]):
 
     def _quick(
         self,
-        request: PreparedRequest,
+        request: Parts,
         limit: Timeout | None,
         stream: bool,
         override: HostConfig | None,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from keeppool.client.caller import Caller
 from keeppool.client.flow import Ask, Call, Pause, Send, Step, Steps
 from keeppool.client.mounts import adopted, plain_timeout
-from keeppool.client.prepared import PreparedRequest
+from keeppool.client.prepared import Parts, PreparedRequest
 from keeppool.client.response_tasks import AsyncResponse
 from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.transport_tasks import AsyncHTTPAdapter, send_by
@@ -133,7 +133,7 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
 
     async def _quick(
         self,
-        request: PreparedRequest,
+        request: Parts,
         limit: Timeout | None,
         stream: bool,
         override: HostConfig | None,

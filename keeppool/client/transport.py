@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from keeppool.client.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.response import Response
 from keeppool.client.routing import ProxiesArgument, override_from
 from keeppool.client.settings import retrying_from
@@ -20,7 +21,6 @@ from keeppool.errors import KeepPoolError
 from keeppool.pools.threads import PoolManager
 
 if TYPE_CHECKING:
-    from keeppool.client.prepared import PreparedRequest
     from keeppool.client.retries import RetriesArgument
     from keeppool.events import Event
 
@@ -139,13 +139,17 @@ def limits_of(pool_maxsize: int | None, limits: Limits | None, config: Config | 
 
 
 def send_by(
-    pool: PoolManager, request: PreparedRequest, limit: Timeout | None, stream: bool, override: HostConfig | None
+    pool: PoolManager,
+    request: PreparedRequest | Parts,
+    limit: Timeout | None,
+    stream: bool,
+    override: HostConfig | None,
 ) -> Response:
-    """Send a prepared request over a pool; an error gets the request it belongs to."""
-    fields, payload = request.on_the_wire()
+    """Send a prepared request, or the parts of one, over a pool; an error gets the request it belongs to."""
+    verb, address, fields, payload = request if isinstance(request, tuple) else request.parts()
     try:
-        raw = pool.exchange(request.verb, request.address.sent, fields, payload, limit, stream, override)
+        raw = pool.exchange(verb, address.sent, fields, payload, limit, stream, override)
     except KeepPoolError as error:
-        error.request = request
+        error.request = request_of(request)
         raise
     return Response(raw, request, stream, pool)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from keeppool.client.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.response_tasks import AsyncResponse
 from keeppool.client.routing import ProxiesArgument, override_from
 from keeppool.client.settings import retrying_from
@@ -18,7 +19,6 @@ from keeppool.errors import KeepPoolError
 from keeppool.pools.tasks import AsyncPoolManager
 
 if TYPE_CHECKING:
-    from keeppool.client.prepared import PreparedRequest
     from keeppool.client.retries import RetriesArgument
     from keeppool.events import Event
 
@@ -110,13 +110,17 @@ class AsyncHTTPAdapter:
 
 
 async def send_by(
-    pool: AsyncPoolManager, request: PreparedRequest, limit: Timeout | None, stream: bool, override: HostConfig | None
+    pool: AsyncPoolManager,
+    request: PreparedRequest | Parts,
+    limit: Timeout | None,
+    stream: bool,
+    override: HostConfig | None,
 ) -> AsyncResponse:
-    """Send a prepared request over a pool; an error gets the request it belongs to."""
-    fields, payload = request.on_the_wire()
+    """Send a prepared request, or the parts of one, over a pool; an error gets the request it belongs to."""
+    verb, address, fields, payload = request if isinstance(request, tuple) else request.parts()
     try:
-        raw: Any = await pool.exchange(request.verb, request.address.sent, fields, payload, limit, stream, override)
+        raw: Any = await pool.exchange(verb, address.sent, fields, payload, limit, stream, override)
     except KeepPoolError as error:
-        error.request = request
+        error.request = request_of(request)
         raise
     return AsyncResponse(raw, request, stream, pool)

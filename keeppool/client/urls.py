@@ -157,8 +157,8 @@ def is_same_origin(old: Address, new: Address) -> bool:
     before, after = urlsplit(old.sent), urlsplit(new.sent)
     if before.hostname != after.hostname:
         return False
-    was = (before.scheme, before.port or _PORTS[before.scheme])
-    now = (after.scheme, after.port or _PORTS[after.scheme])
+    was = (before.scheme, before.port or _PORTS.get(before.scheme))
+    now = (after.scheme, after.port or _PORTS.get(after.scheme))
     return was == now or (was == ("http", 80) and now == ("https", 443))
 
 

@@ -7,7 +7,7 @@ Does not know: waiting.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument, bad
 from keeppool.errors import InvalidURL
@@ -18,6 +18,11 @@ from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
 from keeppool.wire.request import check_method
 
+if TYPE_CHECKING:
+    from keeppool.pools.guarded import GuardedPool
+    from keeppool.pools.looped import LoopedPool
+    from keeppool.stats import Stats
+
 #: What a manager makes for itself from its configuration.
 _MACHINERY = frozenset(("_configured", "_locate", "_orphaned", "_pool"))
 
@@ -27,6 +32,8 @@ class Manager:
 
     Pickled or copied, it becomes a new pool with the same configuration and listener, and no connections.
     """
+
+    _pool: GuardedPool | LoopedPool
 
     def __init__(
         self,
@@ -77,6 +84,10 @@ class Manager:
             InvalidURL: As for `request`.
         """
         return self._configured(url)
+
+    def stats(self) -> Stats:
+        """Take a snapshot of all gauges and counters, at one moment."""
+        return self._pool.stats()
 
     def _checked(
         self,

@@ -34,6 +34,9 @@ PROXY_PORTS: Final[Mapping[str, int]] = {
 #: A scheme and what follows it (RFC 3986 §3.1). Without one it is http, as in curl and requests.
 _SCHEMED: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)\Z")
 
+#: `http:/host` would be read as the host `http`.
+_SLIPPED: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+
 
 def proxy_at(url: str | None, headers: tuple[tuple[str, str], ...] = ()) -> Proxy | None:
     """Read a proxy's URL.
@@ -49,6 +52,8 @@ def proxy_at(url: str | None, headers: tuple[tuple[str, str], ...] = ()) -> Prox
         return None
     schemed = _SCHEMED.match(url)
     scheme, rest = (schemed[1].lower(), schemed[2]) if schemed else ("http", url)
+    if _SLIPPED.match(rest):
+        raise _unusable("***", "behind the scheme and its colon stand two slashes")
     secret, at, place = rest.rpartition("@")
     shown = f"{scheme}://***@{place}" if at else f"{scheme}://{place}"
     if scheme not in PROXY_PORTS:

@@ -23,7 +23,6 @@ from keeppool.pools.looped import LoopedPool
 from keeppool.pools.manager import Manager
 from keeppool.pools.request import HeadersArgument
 from keeppool.pools.response_tasks import AsyncResponse
-from keeppool.stats import Stats
 
 if TYPE_CHECKING:
     from keeppool.wire.body import RequestBody
@@ -53,6 +52,8 @@ class AsyncPoolManager(Manager):
         None. The first request binds the pool to the event loop it runs on; on any other one requests and `aclose`
         raise RuntimeError, as a connection cannot move. A response dropped unread may be collected on any thread.
     """
+
+    _pool: LoopedPool
 
     def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
         self._pool = LoopedPool(self.config.limits, tell)
@@ -138,10 +139,6 @@ class AsyncPoolManager(Manager):
                 raise exchange.blame(error) from error.__cause__
             raise
         return response
-
-    def stats(self) -> Stats:
-        """Take a snapshot of all gauges and counters, at one moment."""
-        return self._pool.stats()
 
     async def aclose(self) -> None:
         """Close idle connections now and busy ones when they are done; every later request gets PoolClosed."""

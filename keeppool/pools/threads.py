@@ -22,7 +22,6 @@ from keeppool.pools.lease import ThreadLease
 from keeppool.pools.manager import Manager
 from keeppool.pools.request import HeadersArgument
 from keeppool.pools.response import Response
-from keeppool.stats import Stats
 
 if TYPE_CHECKING:
     from keeppool.wire.body import RequestBody
@@ -51,6 +50,8 @@ class PoolManager(Manager):
     Thread safety:
         Any thread may call any method at any time; a signal handler may not, as it may run inside the pool's lock.
     """
+
+    _pool: GuardedPool
 
     def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
         self._pool = GuardedPool(self.config.limits, tell)
@@ -136,10 +137,6 @@ class PoolManager(Manager):
                 raise exchange.blame(error) from error.__cause__
             raise
         return response
-
-    def stats(self) -> Stats:
-        """Take a snapshot of all gauges and counters, at one moment."""
-        return self._pool.stats()
 
     def close(self) -> None:
         """Close idle connections now and busy ones when they are done; every later request gets PoolClosed."""

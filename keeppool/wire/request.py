@@ -30,7 +30,7 @@ def check_method(method: str | bytes) -> bytes:
     Raises:
         InvalidMethod: It is not a token; `method` is what was given.
     """
-    known = _STANDARD.get(method)  # type: ignore[call-overload]  # bytes are not there, which is the answer
+    known = _STANDARD.get(method)  # type: ignore[arg-type]  # bytes are not there, which is the answer
     return known if known is not None else _unusual_method(method)
 
 

@@ -1,10 +1,13 @@
-"""A site, a session, and a pair of sessions (ours and requests') for the tests that compare the two."""
+"""Sites, plain and with TLS, and a session."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
 import keeppool
 from keeppool.testing import Answer, Request, Site
@@ -41,3 +44,25 @@ def answering() -> Iterator[Callable[..., Site]]:
     for running in started:
         running.close()
         assert not running.errors
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def roots(authority: trustme.CA, tmp_path: Path) -> str:
+    """The path of a file with the authority's certificate in it."""
+    path = str(tmp_path / "authority.pem")
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+@pytest.fixture
+def secured(authority: trustme.CA) -> Iterator[Site]:
+    """A site with TLS, whose certificate nobody trusts unless told to."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with Site(tls=context) as running:
+        yield running

@@ -26,6 +26,7 @@ class DigestServer:
         self.user, self.password, self.algorithm, self.qop = user, password, algorithm, qop
         self.charset: str | None = options.get("charset")
         self.userhash: bool = options.get("userhash", False)
+        self.opaque: bytes = options.get("opaque", b'an " opaque')
         self.realm: bytes = options.get("realm", b"a \\ realm")
         self.uses: int = options.get("uses", 1 << 20)
         self.says_stale: bool = options.get("says_stale", True)
@@ -49,7 +50,8 @@ class DigestServer:
 
     def challenge(self, stale: bool) -> str:
         realm = self.realm.decode("latin-1").replace("\\", "\\\\").replace('"', '\\"')
-        parts = [f'Digest realm="{realm}"', f'nonce="{self.fresh()}"', 'opaque="an \\" opaque"']
+        opaque = self.opaque.decode("latin-1").replace('"', '\\"')
+        parts = [f'Digest realm="{realm}"', f'nonce="{self.fresh()}"', f'opaque="{opaque}"']
         parts += [f"algorithm={self.algorithm}"] * bool(self.algorithm) + [f'qop="{self.qop}"'] * bool(self.qop)
         parts += [f"charset={self.charset}"] * bool(self.charset) + ["userhash=true"] * self.userhash
         return ", ".join(parts + ["stale=TRUE"] * (stale and self.says_stale))
@@ -64,7 +66,7 @@ class DigestServer:
             return "unknown nonce"
         if len(self.counts[nonce]) >= self.uses:
             return "stale"
-        if sent["opaque"] != b'an " opaque' or sent["realm"] != self.realm:
+        if sent["opaque"] != self.opaque or sent["realm"] != self.realm:
             return "opaque or realm changed"
         if sent["uri"].decode() != request.target:
             return f"proof for {sent['uri']!r}, asked for {request.target}"

@@ -6,7 +6,6 @@ import ssl
 import threading
 
 import pytest
-import trustme
 
 import keeppool
 from keeppool.client.headers import Headers
@@ -192,19 +191,6 @@ def test_many_threads_share_one_session(site):
         assert errors == []
     assert site.peak_open <= 3
     assert site.requests == 240
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def secured(authority):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    with Site(tls=context) as site:
-        yield site
 
 
 def test_a_call_without_verification_lends_its_connection_to_no_other(secured, session):
