@@ -197,6 +197,17 @@ class HostConfig:
     tag: str | None | Inherit = INHERIT
     idempotent: bool | None | Inherit = INHERIT
     unsafe: str | Inherit = INHERIT
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        # Made once: routes are remembered by it, and every request with an override looks one up. 25 values cost 1 µs.
+        if not self._hash:
+            object.__setattr__(self, "_hash", hash(tuple(getattr(self, name) for name in HOST_FIELDS)) or 1)
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not the hash: another process hashes text in another way.
+        return partial(HostConfig, **self._said()), ()
 
     def __post_init__(self) -> None:
         for name, check in _HOST_CHECKS.items():
@@ -213,8 +224,8 @@ class HostConfig:
 
     def over(self, base: HostConfig) -> HostConfig:
         """Lay this entry over a less specific one: what is said here wins, headers are merged by name."""
-        said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not INHERIT}
-        below = {f.name: getattr(base, f.name) for f in fields(base)}
+        said = self._said()
+        below = {name: getattr(base, name) for name in HOST_FIELDS}
         if base.proxy is not INHERIT and said.get("proxy", base.proxy) != base.proxy:
             # They may hold credentials, which are for the other proxy.
             below["proxy_headers"] = INHERIT
@@ -225,8 +236,14 @@ class HostConfig:
         return HostConfig(**values)
 
     def __repr__(self) -> str:
-        said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not INHERIT}
-        return f"HostConfig({', '.join(f'{name}={_shown(name, value)}' for name, value in said.items())})"
+        return f"HostConfig({', '.join(f'{name}={_shown(name, value)}' for name, value in self._said().items())})"
+
+    def _said(self) -> dict[str, Any]:
+        return {name: value for name in HOST_FIELDS if (value := getattr(self, name)) is not INHERIT}
+
+
+#: What an entry may say, in the order it is documented.
+HOST_FIELDS: Final = tuple(entry.name for entry in fields(HostConfig) if entry.init)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

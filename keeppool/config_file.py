@@ -152,7 +152,7 @@ def _laid_over(base: _Settings, place: _Place, table: Any) -> _Settings:
 def _values(kind: type[Limits | Timeout | HostConfig], place: _Place, table: Any) -> dict[str, Any]:
     """Read a table into arguments for `kind`: its keys checked, "none" and arrays in Python's form."""
     _check_table(place, table)
-    _check_keys(place, table, [f.name for f in fields(kind) if f.name not in _IN_CODE_ONLY])
+    _check_keys(place, table, [f.name for f in fields(kind) if f.init and f.name not in _IN_CODE_ONLY])
     hints = get_type_hints(kind)
     return {key: _in_python(value, hints[key]) for key, value in table.items()}
 

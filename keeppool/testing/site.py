@@ -9,6 +9,7 @@ Linux answers on all of 127.0.0.0/8, so each site can be a host of its own; else
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import ssl
 import threading
@@ -207,7 +208,14 @@ class Site(Tally):
             self._connections.add(connection)
             task = loop.create_task(self._welcome(connection, accepted))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(functools.partial(self._welcomed, connection, accepted))
+
+    def _welcomed(self, connection: Connection, accepted: socket.socket, task: asyncio.Task[None]) -> None:
+        """Forget a welcome that is over; one that was cancelled before it began has left its socket to us."""
+        self._tasks.discard(task)
+        if task.cancelled():
+            connection.connection_lost(None)
+            accepted.close()
 
     async def _welcome(self, connection: Connection, accepted: socket.socket) -> None:
         """Make an accepted socket a connection, TLS handshake included."""

@@ -1,4 +1,4 @@
-"""requests' own tests, with its adapter and with ours in its place: what passes with requests passes with keeppool."""
+"""requests' own tests, with our adapter in the place of its own, and with our names in the place of all of its own."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ NEED_A_NETWORK = "test_connect_timeout or test_total_timeout_connect or test_use
 OPTIONS = ("-n", "4", "--dist", "worksteal", "--timeout", "40")
 #: Fewer would mean that the suite was not really run.
 FEWEST = 550
+#: What is about sessions, requests, answers and errors; the rest is about requests.utils and the like.
+PARTS = ("requests", "lowlevel", "hooks", "structures", "adapters")
+ABOUT_SESSIONS = tuple(f"tests.test_{part}" for part in PARTS)
+FEWEST_ABOUT_SESSIONS = 350
+#: The plugin, and what is run with it.
+WAYS = {
+    "plain": (None, ["tests"]),
+    "mounted": ("requests_mounted", ["tests"]),
+    "replaced": ("keeppool_as_requests", [f"tests/test_{part}.py" for part in PARTS]),
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +41,25 @@ def suite():
         pytest.skip("skipped: requests' source distribution cannot be had")
 
 
-def test_what_passes_with_requests_passes_with_the_mount(suite):
-    with ThreadPoolExecutor(2) as both:
-        plain, mounted = both.map(lambda plugin: run(suite, plugin), (None, "requests_mounted"))
-    assert list(plain.values()).count("passed") >= FEWEST
-    assert suites.compare(plain, mounted, suites.expected_failures("requests_expected.toml")) == []
+@pytest.fixture(scope="module")
+def outcomes(suite):
+    """What becomes of the suite with requests itself, with the mount, and with keeppool under requests' names."""
+    with ThreadPoolExecutor(3) as beside:
+        return dict(zip(WAYS, beside.map(lambda way: run(suite, *way), WAYS.values()), strict=True))
 
 
-def run(suite, plugin):
-    return suites.run(suite, "tests", plugin=plugin, without=NEED_A_NETWORK, options=OPTIONS)
+def test_what_passes_with_requests_passes_with_the_mount(outcomes):
+    assert list(outcomes["plain"].values()).count("passed") >= FEWEST
+    expected = suites.expected_failures("requests_expected.toml")
+    assert suites.compare(outcomes["plain"], outcomes["mounted"], expected) == []
+
+
+def test_what_passes_with_requests_passes_with_keeppool_under_its_names(outcomes):
+    plain = {test: outcome for test, outcome in outcomes["plain"].items() if test.startswith(ABOUT_SESSIONS)}
+    assert list(plain.values()).count("passed") >= FEWEST_ABOUT_SESSIONS
+    expected = suites.expected_failures("as_requests_expected.toml")
+    assert suites.compare(plain, outcomes["replaced"], expected) == []
+
+
+def run(suite, plugin, select):
+    return suites.run(suite, *select, plugin=plugin, without=NEED_A_NETWORK, options=OPTIONS)
