@@ -15,7 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.measure import in_turns, machine, median_ratio, median_us, no_garbage_collection, table
+from benchmarks import program
+from benchmarks.measure import in_turns, median_ratio, median_us, no_garbage_collection
+from benchmarks.program import Effort, Rows
 from keeppool.config import Config, Limits
 from keeppool.core.origin import Origin
 from keeppool.core.pool import PoolState
@@ -95,24 +97,28 @@ def guarded(url: str, hosts: int, waiters: int) -> Iterator[Call]:
     release(exchange, Why.CLIENT_CLOSE)
 
 
-def main() -> None:
-    """Measure and print."""
-    print(f"{machine()}\n")
-    states = {name: decision(*load) for name, load in LOADS.items()}
-    rows = list(_rows("decided (PoolState)", states))
+def ask(effort: Effort) -> Rows:
+    """Measure the decision alone, then the pool's whole part."""
+    rows = _measured("decided (PoolState)", {name: decision(*load) for name, load in LOADS.items()}, effort)
     with ExitStack() as stack:
         site = stack.enter_context(Site())
         pools = {name: stack.enter_context(guarded(site.url, *load)) for name, load in LOADS.items()}
-        rows += _rows("with lock, clock and probe (GuardedPool)", pools)
-    print(table(["acquire + release", "beside it in the tables", "µs", "÷ the first"], rows))
+        return rows | _measured("with lock, clock and probe (GuardedPool)", pools, effort)
 
 
-def _rows(what: str, calls: Mapping[str, Call]) -> Iterator[list[str]]:
+def _measured(what: str, calls: Mapping[str, Call], effort: Effort) -> dict[str, dict[str, float | None]]:
     with no_garbage_collection():
-        costs = in_turns(calls, rounds=ROUNDS, each=CALLS)
+        costs = in_turns(calls, rounds=effort.rounds, each=effort.requests)
     first = next(iter(costs.values()))
-    for name, own in costs.items():
-        yield [what, name, f"{median_us(own):.2f}", f"{median_ratio(own, first):.2f}"]
+    return {
+        f"{what}, beside {name}": {"us_call": median_us(own), "growth": median_ratio(own, first)}
+        for name, own in costs.items()
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    program.main(ask, Effort(ROUNDS, CALLS), about=__doc__)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Each import runs in a fresh interpreter, in turns, and is timed inside it, so th
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.measure import installed, machine, table
+from benchmarks import program
+from benchmarks.program import Effort, Rows
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 15
@@ -27,24 +29,27 @@ def milliseconds(statement: str) -> float:
     return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout) * 1000
 
 
-def main() -> None:
-    """Measure and print."""
-    statements = [statement for statement in STATEMENTS if statement != YARDSTICK or installed("requests")]
-    if YARDSTICK not in statements:
-        print("left out: requests (not installed)", file=sys.stderr)
+def ask(effort: Effort) -> Rows:
+    """Measure every module that is installed."""
+    statements = [statement for statement in STATEMENTS if importlib.util.find_spec(statement.split()[1])]
+    for missing in set(STATEMENTS) - set(statements):
+        print(f"left out: {missing.split()[1]} (not installed)", file=sys.stderr)
     times: dict[str, list[float]] = {statement: [] for statement in statements}
-    for _ in range(ROUNDS + 1):
+    for _ in range(effort.rounds + 1):
         for statement, own in times.items():
             own.append(milliseconds(statement))
     # The first round is a warm-up: it writes the compiled modules.
     medians = {statement: statistics.median(own[1:]) for statement, own in times.items()}
-    print(f"{machine('urllib3', 'requests')}; medians of {ROUNDS}\n")
     yardstick = medians.get(YARDSTICK)
-    rows = [
-        [f"`{statement}`", f"{ms:.1f}", f"{ms / yardstick:.2f}" if yardstick else "-"]
+    return {
+        f"`{statement}`": {"ms": ms, "time_by_requests": ms / yardstick if yardstick else None}
         for statement, ms in medians.items()
-    ]
-    print(table(["statement", "ms", "against requests"], rows))
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    program.main(ask, Effort(ROUNDS, 1), about=__doc__, beside=("urllib3", "requests"))
 
 
 if __name__ == "__main__":

@@ -64,6 +64,30 @@ def median_ratio(costs: Sequence[Cost], base: Sequence[Cost]) -> float:
     return median(cost.wall / other.wall for cost, other in zip(costs, base, strict=True))
 
 
+def compared(
+    costs: Mapping[str, Sequence[Cost]], peers: Mapping[str, str], *, each: int = 1
+) -> dict[str, dict[str, float | None]]:
+    """Take the medians, for each row.
+
+    Args:
+        costs: What in_turns gives.
+        peers: Rows whose rate the others' is divided by; the key names the ratio, the value is the row's name.
+        each: Requests that one call made.
+    """
+    return {
+        name: {
+            "us": median_us(own) / each,
+            "per_s": 1e6 * each / median_us(own),
+            **{
+                f"rate_by_{short}": median_ratio(costs[peer], own) if peer in costs else None
+                for short, peer in peers.items()
+            },
+            "cpu_us": median(cost.cpu for cost in own) / each,
+        }
+        for name, own in costs.items()
+    }
+
+
 @contextlib.contextmanager
 def no_garbage_collection() -> Iterator[None]:
     """Keep the collector from walking a large table in the middle of a round that does not even make garbage."""

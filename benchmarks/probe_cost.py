@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import ssl
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.measure import in_turns, machine, median_us, table
+from benchmarks import program
+from benchmarks.measure import in_turns, median_us
+from benchmarks.nginx_server import certificate
+from benchmarks.program import Effort, Rows
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.net.dial import dial
 from keeppool.net.stream import Liveness, Stream
@@ -42,32 +44,22 @@ def idle_stream(server: ssl.SSLContext | None = None, roots: str = "") -> Iterat
         stream.close()
 
 
-@contextlib.contextmanager
-def certificate() -> Iterator[tuple[ssl.SSLContext, str]]:
-    """Make a server's context with a fresh certificate, and a file with the root that vouches for it."""
-    import trustme
-
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    with tempfile.TemporaryDirectory() as folder:
-        roots = str(Path(folder, "roots.pem"))
-        authority.cert_pem.write_to_path(roots)
-        yield context, roots
-
-
-def main() -> None:
-    """Measure and print."""
+def ask(effort: Effort) -> Rows:
+    """Measure both kinds of socket, if there is a certificate."""
     with contextlib.ExitStack() as stack:
         streams = {"plain": stack.enter_context(idle_stream())}
         try:
-            streams["TLS"] = stack.enter_context(idle_stream(*stack.enter_context(certificate())))
+            made = stack.enter_context(certificate())
         except ImportError as error:
             print(f"left out: TLS ({error})", file=sys.stderr)
-        costs = in_turns({name: stream.probe for name, stream in streams.items()}, rounds=25, each=5000)
-    print(f"{machine()}, {ssl.OPENSSL_VERSION}\n")
-    print(table(["idle socket", "µs per probe"], [[name, f"{median_us(own):.2f}"] for name, own in costs.items()]))
+        else:
+            server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            server.load_cert_chain(made.chain, made.key)
+            streams["TLS"] = stack.enter_context(idle_stream(server, made.roots))
+        calls = {name: stream.probe for name, stream in streams.items()}
+        costs = in_turns(calls, rounds=effort.rounds, each=effort.requests)
+    return {name: {"us_call": median_us(own)} for name, own in costs.items()}
 
 
 if __name__ == "__main__":
-    main()
+    program.main(ask, Effort(25, 5000), about=__doc__)

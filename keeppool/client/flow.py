@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from keeppool.client import redirect
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
-from keeppool.errors import InvalidRequest, KeepPoolError, RetryError, TooManyRedirects, UnrewindableBodyError
+from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
 from keeppool.pools.clock import clock
 
 if TYPE_CHECKING:
@@ -176,11 +176,7 @@ class Flow:
                 rewind(request, error=error)
             else:
                 timeout = limit or self._session.timeout_for(request.address, override)
-                try:
-                    pause = tries.after_answer(answer, timeout.total)
-                except RetryError:
-                    yield Drain(answer)
-                    raise
+                pause = tries.after_answer(answer, timeout.total)
                 if pause is None:
                     return answer
                 yield Drain(answer)

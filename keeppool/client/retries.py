@@ -137,7 +137,7 @@ class Tries:
 
         Raises:
             RetryError: Its status is one of those to be tried again and there are no tries or no time left; only with
-                `raise_on_status`. The rest of its body is the caller's to give up.
+                `raise_on_status`. Whoever drives the flow closes it.
         """
         headers = answer.headers
         after = _retry_after(self._retry, headers)

@@ -161,7 +161,7 @@ class Session(Caller[Response]):
             answer: Response = end.value
             return answer
         except BaseException:
-            # A hook or a scheme has failed: nobody will read what is still on its way.
+            # A hook or a scheme has failed, or no tries are left: nobody will read what is still on its way.
             if held is not None:
                 held.close()
             raise

@@ -164,7 +164,8 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
             answer: AsyncResponse = end.value
             return answer
         except BaseException:
-            # A hook or a scheme has failed, or the task was cancelled: nobody will read what is still on its way.
+            # A hook or a scheme has failed, no tries are left, or the task was cancelled: nobody will read what is
+            # still on its way.
             if held is not None:
                 await _closed(held)
             raise

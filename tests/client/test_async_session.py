@@ -313,7 +313,7 @@ def test_another_event_loop_is_refused_in_words(site):
         return (await session.get(site.url)).status_code
 
     async def misuse():
-        with pytest.raises(RuntimeError, match="event loop"):
+        with pytest.raises(RuntimeError, match="make one for each loop"):
             await session.get(site.url)
 
     with asyncio.Runner() as first:

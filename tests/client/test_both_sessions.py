@@ -300,6 +300,13 @@ def test_a_streamed_chain_uses_one_connection(on, session, site):
     assert site.opened == 1
 
 
+def test_a_large_body_of_a_streamed_hop_is_not_read_and_holds_no_slot(on, answering):
+    session = on.session(Limits(per_host=1), timeout=keeppool.Timeout(pool=5))
+    site = answering({"/a": elsewhere(302, "/b", body=b"x" * 10_000_000)})
+    assert on.wait(on.wait(session.get(f"{site.url}/a", stream=True)).read()) == b"keeppool\n"
+    assert site.opened == 2
+
+
 @pytest.mark.parametrize(("status", "method", "body"), [(303, "GET", ""), (307, "POST", "a=1"), (308, "POST", "a=1")])
 def test_a_form_is_sent_on_where_the_status_says_so(on, session, answering, status, method, body):
     site = answering({"/form": elsewhere(status, "/echo")})

@@ -85,7 +85,7 @@ def run(
     plugin: str | None = None,
     without: str = "",
     options: Iterable[str] = (),
-    timeout: float = 100,
+    timeout: float = 240,
 ) -> dict[str, str]:
     """Run a suite's tests in a process of their own.
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import pytest
 import suites
 
-pytestmark = pytest.mark.foreign
+pytestmark = [pytest.mark.foreign, pytest.mark.timeout(500)]
 
 #: What requests' tests import besides what ours do.
 NEEDED = ("pytest_httpbin", "httpbin", "pytest_mock", "xdist", "socks", "trustme")
@@ -44,7 +44,7 @@ def suite():
 @pytest.fixture(scope="module")
 def outcomes(suite):
     """What becomes of the suite with requests itself, with the mount, and with keeppool under requests' names."""
-    with ThreadPoolExecutor(3) as beside:
+    with ThreadPoolExecutor(2) as beside:
         return dict(zip(WAYS, beside.map(lambda way: run(suite, *way), WAYS.values()), strict=True))
 
 
