@@ -15,6 +15,8 @@ NEEDED = ("pytest_httpbin", "httpbin", "pytest_mock", "xdist", "socks", "trustme
 #: The first two dial addresses nobody answers at, so they need a network that swallows packets. The third wants a SOCKS
 #: proxy to be dialled before httpbin.org is resolved; keeppool resolves first, so it needs a resolver.
 NEED_A_NETWORK = "test_connect_timeout or test_total_timeout_connect or test_use_proxy_from_environment"
+#: requests marks it as expected to fail; whether it does depends on how the test server cuts its answer.
+UNDECIDED = "test_response_iter_lines_reentrant"
 #: Most of the suite's time is spent waiting for its own servers; four processes wait side by side.
 OPTIONS = ("-n", "4", "--dist", "worksteal", "--timeout", "40")
 #: Fewer would mean that the suite was not really run.
@@ -62,4 +64,4 @@ def test_what_passes_with_requests_passes_with_keeppool_under_its_names(outcomes
 
 
 def run(suite, plugin, select):
-    return suites.run(suite, *select, plugin=plugin, without=NEED_A_NETWORK, options=OPTIONS)
+    return suites.run(suite, *select, plugin=plugin, without=f"{NEED_A_NETWORK} or {UNDECIDED}", options=OPTIONS)
