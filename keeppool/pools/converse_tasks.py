@@ -88,15 +88,21 @@ async def _send(exchange: Exchange, channel: Channel, deadline: float | None) ->
 
 
 async def _drain(exchange: Exchange, channel: Channel, deadline: float | None) -> ResponseHead | None:
-    """Wait until the kernel has taken what was written, with an eye on the server: an answer that is there stops it."""
-    is_done = False
-    while not is_done:
-        is_done = await channel.drain(left(exchange, deadline))
+    """Wait until the kernel has taken what was written, with an eye on the server: an answer that is there stops it.
+
+    Once everything is taken nobody looks: what was written may have been the last piece, and its answer no early one.
+    """
+    while not await channel.drain(left(exchange, deadline)):
         exchange.sent = channel.accepted
-        head = exchange.take_early(channel.receive_now(RECEIVE))
+        head = _take_early(exchange, channel)
         if head is not None:
             return head
+    exchange.sent = channel.accepted
     return None
+
+
+def _take_early(exchange: Exchange, channel: Channel) -> ResponseHead | None:
+    return exchange.take_early(channel.receive_now(RECEIVE))
 
 
 async def _upload(
@@ -105,11 +111,21 @@ async def _upload(
     """Send the body piece by piece."""
     pieces = body.pieces()
     while (piece := next_piece(pieces)) is not None:
-        channel.write(piece)
-        head = await _drain(exchange, channel, deadline)
+        head = await _send_piece(exchange, piece, channel, deadline)
         if head is not None:
             return head
     return None
+
+
+async def _send_piece(
+    exchange: Exchange, piece: bytes | memoryview, channel: Channel, deadline: float | None
+) -> ResponseHead | None:
+    """Send one piece, unless the answer is there already."""
+    head = _take_early(exchange, channel)
+    if head is None:
+        channel.write(piece)
+        head = await _drain(exchange, channel, deadline)
+    return head
 
 
 async def _upload_awaited(
@@ -118,8 +134,7 @@ async def _upload_awaited(
     """Send a body that has to be waited for itself."""
     pieces = body.awaited_pieces()
     while (piece := await _next_awaited(pieces)) is not None:
-        channel.write(piece)
-        head = await _drain(exchange, channel, deadline)
+        head = await _send_piece(exchange, piece, channel, deadline)
         if head is not None:
             return head
     return None

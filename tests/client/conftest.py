@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from drivers import DRIVERS, Threads
 
 import keeppool
 from keeppool.testing import Answer, Request, Site
@@ -66,3 +67,11 @@ def secured(authority: trustme.CA) -> Iterator[Site]:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with Site(tls=context) as running:
         yield running
+
+
+@pytest.fixture(params=DRIVERS, ids=["threads", "tasks"])
+def on(request: pytest.FixtureRequest) -> Iterator[Threads]:
+    """What runs a test on `Session`, and again on `AsyncSession`."""
+    driver = request.param()
+    yield driver
+    driver.end()

@@ -16,11 +16,12 @@ import keeppool
 MODULES = sorted(
     found.name for found in pkgutil.walk_packages(keeppool.__path__, "keeppool.") if not found.name.endswith("__main__")
 )
-#: RFCs that a rule may be taken from. 7230 to 7235 are replaced by 9110 to 9112; 2068 and 2616 stand for the history
-#: (the Keep-Alive field, the cap of two connections) that later ones left out.
+#: RFCs that a rule may be taken from. 7230 to 7235 are replaced by 9110 to 9112. 2068 and 2616 stand for the history of
+#: keep-alive, 2069 and 2617 for Digest as servers still speak it.
 CITABLE = {
-    1035, 1928, 1929, 1950, 1951, 1952, 2046, 2068, 2616, 2617, 3986, 5234, 5246, 5789, 5890, 5891, 5894, 5952, 6066, 6125, 6265, 6724,
-    6750, 6890, 7239, 7301, 7578, 7616, 7617, 7932, 8259, 8288, 8305, 8446, 8878, 9110, 9111, 9112, 9293, 9525, 9659, 9842,
+    1035, 1928, 1929, 1950, 1951, 1952, 2046, 2068, 2069, 2616, 2617, 3986, 5234, 5246, 5789, 5890, 5891, 5894, 5952,
+    6066, 6125, 6265, 6724, 6750, 6890, 7239, 7301, 7578, 7616, 7617, 7932, 8259, 8288, 8305, 8446, 8878, 9110, 9111,
+    9112, 9293, 9525, 9659, 9842,
 }  # fmt: skip
 #: Numbers of their last sections.
 LAST_SECTION = {9110: 19, 9111: 9, 9112: 12, 8305: 12, 8446: 12, 6265: 9}
