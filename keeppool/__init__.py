@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from keeppool.pools.threads import PoolManager
     from keeppool.stats import HostLedger, Stats
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Session": "keeppool.client.session",
