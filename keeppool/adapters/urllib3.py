@@ -1,0 +1,161 @@
+"""urllib3's managers and pools with keeppool underneath: the same names, arguments, responses and errors.
+
+    from keeppool.adapters.urllib3 import PoolManager
+
+    http = PoolManager(maxsize=10, limits=Limits(per_host=4, total=64))
+
+What is new: caps per host, per proxy and in total, over all of a manager's hosts; idle connections closed least
+recently used first; the server's `Keep-Alive` hints believed; a probe before each reuse; one safe resend of a request
+whose connection turned out stale, beneath `Retry(False)` too. docs/moving-from-urllib3.md has the table of all
+arguments. Everything here is a subclass of urllib3's class of that name.
+
+Decides: which host pools share a core (those of one manager).
+Does not know: connections; `urllib3_hosts.py` and `urllib3_lending.py` do.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import urllib3
+
+from keeppool.adapters.urllib3_hosts import HTTPConnectionPool, HTTPSConnectionPool, capped_class
+from keeppool.adapters.urllib3_terms import Lender
+from keeppool.config import Config, HostConfig, Limits
+from keeppool.events import Event
+from keeppool.stats import Stats
+
+__all__ = [
+    "HTTPConnectionPool",
+    "HTTPSConnectionPool",
+    "PoolManager",
+    "ProxyManager",
+    "SOCKSProxyManager",  # noqa: F822  # made by `__getattr__`
+    "connection_from_url",
+    "proxy_from_url",
+]
+
+
+#: Every manager of the process, for `_replace_locks`.
+_managers: weakref.WeakSet[CappedManager] = weakref.WeakSet()
+#: What our host pools are told beside urllib3's own arguments.
+_OURS = frozenset(("_lender", "_pool_key"))
+
+
+class CappedManager(urllib3.PoolManager):
+    """What makes any of urllib3's managers capped.
+
+    Args:
+        *args: urllib3's.
+        limits: How many connections, over all hosts, and for how long; also a preset such as `presets.CHROME`.
+        hosts: What is different for some hosts, by pattern: `per_host`, `idle_timeout`, `max_age`, `max_requests` and
+            `idempotent`. The rest of a host's settings are urllib3's to be told.
+        config: Both in one, as `keeppool.load_config` returns it, and the waits that hold where urllib3's `timeout` is
+            not given; an argument given beside it wins.
+        on_event: Called with each `keeppool.events` event, in the thread where it happened, never under a lock.
+        **kw: urllib3's.
+
+    Raises:
+        ConfigError: An argument that cannot be meant.
+
+    Thread safety: any thread may call any method.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        limits: Limits | None = None,
+        hosts: Mapping[str, HostConfig] | None = None,
+        config: Config | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        **kw: Any,
+    ) -> None:
+        if config is not None:
+            waits = config.timeout
+            kw.setdefault("timeout", urllib3.Timeout(connect=waits.connect, read=waits.read, total=waits.total))
+        super().__init__(*args, **kw)
+        self._lender = Lender(limits, hosts, config, on_event, kw.get("maxsize", 1))
+        _managers.add(self)
+
+    def stats(self) -> Stats:
+        """Take a snapshot of all gauges and counters, at one moment."""
+        return self._lender.stats()
+
+    def clear(self) -> None:
+        """Forget all host pools and close their connections: idle ones now, busy ones when they come back."""
+        super().clear()
+        self._lender.pool.clear()
+
+    @property
+    def pool_classes_by_scheme(self) -> dict[str, type[Any]]:
+        """Host pool classes, each the capped kind of what was set."""
+        return self._pool_classes
+
+    @pool_classes_by_scheme.setter
+    def pool_classes_by_scheme(self, classes: Mapping[str, type[Any]]) -> None:
+        self._pool_classes = CappedClasses(classes)
+
+    def connection_from_pool_key(self, pool_key: Any, request_context: dict[str, Any]) -> Any:
+        """Give the host pool of a key; a new one shares the manager's core."""
+        context = {**request_context, "_lender": self._lender, "_pool_key": pool_key}
+        return super().connection_from_pool_key(pool_key, context)
+
+    def _new_pool(self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None) -> Any:
+        """Make a host pool. A class that is none of urllib3's is made as urllib3 would."""
+        if request_context and not issubclass(self.pool_classes_by_scheme[scheme], HTTPConnectionPool):
+            request_context = {name: value for name, value in request_context.items() if name not in _OURS}
+        return super()._new_pool(scheme, host, port, request_context)
+
+
+class CappedClasses(dict[str, type[Any]]):
+    """Host pool classes by scheme, capped when they are looked up, so that later assignments are too."""
+
+    def __getitem__(self, scheme: str) -> type[Any]:
+        return capped_class(super().__getitem__(scheme))
+
+
+class PoolManager(CappedManager):
+    """urllib3's `PoolManager`, capped; see `CappedManager` for the arguments that are new."""
+
+
+class ProxyManager(CappedManager, urllib3.ProxyManager):
+    """urllib3's `ProxyManager`, capped; see `CappedManager` for the arguments that are new."""
+
+
+def _replace_locks() -> None:
+    """In a forked child the lock of a manager's host pools may be held by a thread that does not exist there."""
+    for manager in list(_managers):
+        manager.pools.lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_replace_locks)
+
+
+def proxy_from_url(url: str, **kw: Any) -> ProxyManager:
+    """Make a manager that sends everything through a proxy, as urllib3's function of that name."""
+    return ProxyManager(proxy_url=url, **kw)
+
+
+def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
+    """Make the host pool for a URL, as urllib3's function of that name; it has a core of its own."""
+    parsed = urllib3.util.parse_url(url)
+    scheme = parsed.scheme or "http"
+    pool = HTTPSConnectionPool if scheme == "https" else HTTPConnectionPool
+    return pool(parsed.host, port=parsed.port or urllib3.connectionpool.port_by_scheme.get(scheme, 80), **kw)
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs PySocks only when it is asked for.
+
+    Raises:
+        ImportError: PySocks is not installed: `pip install 'urllib3[socks]'`.
+    """
+    if name != "SOCKSProxyManager":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from keeppool.adapters.urllib3_socks import SOCKSProxyManager
+
+    return SOCKSProxyManager

@@ -1,0 +1,398 @@
+"""urllib3's host pools with our queue underneath: `HTTPConnectionPool`, `HTTPSConnectionPool`, and any subclass.
+
+Decides: when a request goes out a second time beneath urllib3's `Retry` (the rules are `core/resend.py`'s), and when
+    a connection counts as given back.
+Knows: the order in which urllib3's `urlopen` calls `_get_conn`, `_prepare_proxy`, `_make_request`, `_validate_conn`
+    and `_put_conn`. What `urlopen` itself does (retries, redirects, errors) stays as it is.
+Does not know: who may have a connection; the lender's core decides.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Mapping
+from types import FrameType
+from typing import Any
+
+import urllib3
+from urllib3.connection import port_by_scheme
+from urllib3.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
+
+from keeppool.adapters.urllib3_answer import Answer
+from keeppool.adapters.urllib3_connection import LeanConnection, facts_of, lean_class
+from keeppool.adapters.urllib3_lending import LendingPool, Loan
+from keeppool.adapters.urllib3_slots import Slots
+from keeppool.adapters.urllib3_terms import Lender, Size
+from keeppool.config import Config, HostConfig, Limits, Timeout
+from keeppool.core.origin import Proxy
+from keeppool.core.records import State
+from keeppool.errors import PoolClosed, PoolTimeout, QueueFull
+from keeppool.events import Event, Why
+from keeppool.pools.clock import clock
+from keeppool.pools.locate import Route
+from keeppool.stats import Stats
+
+#: Packages whose lines are not the caller's.
+_BETWEEN = ("keeppool.", "urllib3.", "requests.")
+
+#: `unused`: what the thread has borrowed last and not yet asked over.
+_here = threading.local()
+
+
+class HTTPConnectionPool(urllib3.HTTPConnectionPool):
+    """urllib3's `HTTPConnectionPool`, over a capped pool that keeps no stale connection.
+
+    Args:
+        *args: urllib3's.
+        limits: How many connections, and for how long; see docs/moving-from-urllib3.md for what `maxsize` and `block`
+            mean beside it.
+        hosts: What is different for some hosts, by pattern.
+        config: Both in one, as `keeppool.load_config` returns it; an argument given beside it wins.
+        on_event: Called with each `keeppool.events` event.
+        **conn_kw: urllib3's.
+
+    Raises:
+        ConfigError: An argument that cannot be meant.
+
+    Thread safety: as urllib3's: any thread may call any method.
+    """
+
+    _lender: Lender
+    _lending: LendingPool
+    _route: Route
+    _usual_wait: Timeout
+    #: True if no other host pool shares the core.
+    _is_alone: bool
+    #: Closed connection objects, which can be connected again. urllib3 keeps them in its queue.
+    _shells: list[Any]
+
+    def __init__(
+        self,
+        *args: Any,
+        limits: Limits | None = None,
+        hosts: Mapping[str, HostConfig] | None = None,
+        config: Config | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        _lender: Lender | None = None,
+        _pool_key: Hashable = None,
+        **conn_kw: Any,
+    ) -> None:
+        super().__init__(*args, **conn_kw)
+        slots: Any = self.pool
+        maxsize = max(1, slots.maxsize)
+        self._is_alone = _lender is None
+        self._lender = _lender or Lender(limits, hosts, config, on_event, maxsize)
+        self._lending = self._lender.pool
+        self._route = self._find_route(_pool_key, maxsize)
+        self._usual_wait = self._lender.wait(self.block, None)
+        self._shells = []
+        self.ConnectionCls = lean_class(self.ConnectionCls)
+        slots.pool = weakref.ref(self)
+
+    def stats(self) -> Stats:
+        """Take a snapshot of the whole core: all host pools of a manager have one in common."""
+        return self._lender.stats()
+
+    def close(self) -> None:
+        """Close idle connections now and busy ones when they come back; whoever asks later gets ClosedPoolError."""
+        if self.pool is None:
+            return
+        super().close()
+        self._lending.close_idle(self._route.origin)
+        if self._is_alone:
+            self._lending.close()
+
+    # The queue
+
+    def _new_pool_queue(self, maxsize: int) -> Any:
+        return Slots(maxsize)
+
+    #: For releases of urllib3 that make the queue from this alone.
+    QueueCls: Any = Slots
+
+    def lent(self) -> int:
+        """Count the connections of this host that are in somebody's hands."""
+        return self._lending.lent(self._route.origin)
+
+    def idle_conns(self) -> list[Any]:
+        """List this host's idle connections, the one that will be used next at the end."""
+        return self._lending.idle_conns(self._route.origin)
+
+    def borrow(self, timeout: float | None = None) -> Any:
+        """Take a connection; a new one is not connected yet.
+
+        Args:
+            timeout: Seconds to wait for it; `None` as long as the pool was told.
+
+        Raises:
+            EmptyPoolError: No connection came free in time, or too many callers wait.
+            ClosedPoolError: The pool is closed.
+        """
+        if self.pool is None:
+            raise ClosedPoolError(self, "Pool is closed.")
+        wait = self._usual_wait if timeout is None else self._lender.wait(self.block, timeout)
+        loan = Loan(self._lending, self._route, wait)
+        try:
+            connection = loan.connection = self._lending.lend(loan)
+        except (PoolTimeout, QueueFull) as error:
+            raise EmptyPoolError(self, f"Pool is empty: {error}") from error
+        except PoolClosed as error:
+            raise ClosedPoolError(self, "Pool is closed.") from error
+        try:
+            return self._outfit(loan, connection.stream)
+        except BaseException:
+            self._lending.give_up(loan)
+            raise
+
+    _get_conn = borrow
+
+    def _outfit(self, loan: Loan, stream: Any) -> Any:
+        """Give what was borrowed the shape of a urllib3 connection."""
+        if self.pool is None:
+            raise ClosedPoolError(self, "Pool is closed.")
+        if stream is not None:
+            conn, stream.conn = stream.conn, None
+        else:
+            conn = self._shells.pop() if self._shells else self._new_conn()
+        conn.loan = loan
+        _here.unused = weakref.ref(loan)
+        return conn
+
+    def take_back(self, conn: Any) -> None:
+        """Take a connection back.
+
+        Args:
+            conn: A connection; `None` for one whose request has failed.
+
+        Raises:
+            FullPoolError: It never came from here, and the pool is a blocking one.
+        """
+        if conn is None:
+            _give_up_unused()
+            return
+        loan = _loan_of(conn)
+        if loan is None:
+            self._turn_away(conn)
+            return
+        file = None if loan.file is None else loan.file()
+        if False:
+            # `release_conn=True` with the body still to be read: it comes back when that is done.
+            loan.is_urlopens = False
+            file.when_closed(lambda: self.take_back(conn))
+            return
+        self._shelve(conn, loan, self._why_close(conn, loan, file))
+
+    _put_conn = take_back
+
+    def _turn_away(self, conn: Any) -> None:
+        """Close a stranger. A connection that has come back before is somebody else's by now, and is left alone."""
+        if "loan" not in vars(conn):
+            conn.close()
+            if self.block:
+                raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.")
+
+    def _why_close(self, conn: Any, loan: Loan, file: Any) -> Why | None:
+        """Tell why a connection that comes back cannot be used again."""
+        if self.pool is None or loan.generation != self._lending.generation:
+            return Why.POOL_CLOSED
+        if conn.sock is None:
+            return loan.why or Why.BODY_UNREAD
+        if loan.why is not None or loan.file is None:
+            return loan.why
+        if isinstance(file, Answer):
+            return file.why_close()
+        loan.connection.read_at = clock()
+        return None if file is not None and file.isclosed() else Why.BODY_UNREAD
+
+    def _shelve(self, conn: Any, loan: Loan, why: Why | None) -> None:
+        """Give a connection back to the core; closed, its object is kept to be connected again."""
+        conn.loan = None
+        connection = loan.connection
+        if why is None and connection.state is State.BUSY:
+            # From the release on it may be another thread's.
+            connection.stream.conn = conn
+            self._lending.release(loan, None)
+            return
+        if connection.state is State.BUSY:
+            self._lending.release(loan, why)
+        else:
+            self._lending.give_up(loan)
+        if conn.sock is not None or self.pool is None:
+            conn.close()
+        self._shells.append(conn)
+
+    # Dialling
+
+    def _prepare_proxy(self, conn: Any) -> None:
+        """Dial, and have the proxy open a tunnel."""
+        self._dial(conn, lambda: super(HTTPConnectionPool, self)._prepare_proxy(conn))
+
+    def _validate_conn(self, conn: Any) -> None:
+        """Dial, if that has still to be done, before urllib3 looks at the connection."""
+        loan = _loan_of(conn)
+        if loan is not None:
+            if conn.sock is None:
+                self._dial(conn, conn.connect)
+            loan.begin(loan.connection, clock())
+        super()._validate_conn(conn)
+
+    def _dial(self, conn: Any, connect: Callable[[], None]) -> None:
+        loan = _loan_of(conn)
+        if loan is None:
+            connect()
+            return
+        began = clock()
+        try:
+            connect()
+        except BaseException as error:
+            self._lending.dial_failed(loan, error)
+            self._fail(conn, loan)
+            raise
+        try:
+            self._lending.dialled(loan, conn.sock, began, is_http1=isinstance(conn, LeanConnection) and conn.is_lean)
+        except PoolClosed as error:
+            raise ClosedPoolError(self, "Pool is closed.") from error
+
+    # Asking
+
+    def _make_request(self, conn: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
+        """Ask once; a second time on a new connection, where the first one turned out stale and it does no harm."""
+        loan = _loan_of(conn)
+        if loan is None:
+            return super()._make_request(conn, method, url, *args, **options)
+        _here.unused = None
+        loan.asks(method, args[0] if args else options.get("body"))
+        loan.is_urlopens = options.get("response_conn") is None
+        try:
+            try:
+                response = self._attempt(conn, loan, method, url, *args, **options)
+                if response is not None:
+                    return response
+            except Exception as error:
+                if not (loan.has_begun and _is_close(error) and loan.may_resend(loan.closed())):
+                    raise
+            self._redial(conn, loan, options.get("timeout"))
+            return self._attempt(conn, loan, method, url, *args, **options)
+        except BaseException:
+            self._fail(conn, loan)
+            raise
+
+    def _attempt(self, conn: Any, loan: Loan, *request: Any, **options: Any) -> Any:
+        """Ask; `None` if the answer is a 408 that only says that the connection was silent for too long."""
+        began = clock()
+        response: Any = super()._make_request(conn, *request, **options)
+        original = getattr(response, "_original_response", None)
+        # HTTP/2, which urllib3 speaks only if it is told to, has no such thing.
+        loan.file = None if original is None else weakref.ref(original)
+        if not isinstance(original, Answer):
+            if not isinstance(conn, LeanConnection):
+                headers = options.get("headers") or {}
+                loan.says(**facts_of(headers.items()))
+            loan.answered_elsewhere(response)
+        elif response.status == 408 and loan.is_late_408(clock()):
+            response._connection = None
+            return None
+        if self._lending.is_heard:
+            self._lending.report_answer(loan, response.status, clock() - began)
+        if not loan.is_urlopens:
+            _let_go(response, original, loan)
+        return response
+
+    def _redial(self, conn: Any, loan: Loan, timeout: Any) -> None:
+        """Replace a stale connection by a new one in the same slot, which urllib3 dials."""
+        loan.resend()
+        tunnelled = conn.proxy_is_tunneling
+        loan.connection = self._lending.redial(loan, None)
+        conn.close()
+        if tunnelled:
+            limit = self._get_timeout(timeout).connect_timeout
+            conn.timeout = urllib3.Timeout.resolve_default_timeout(limit)
+            self._prepare_proxy(conn)
+
+    def _fail(self, conn: Any, loan: Loan) -> None:
+        """Give the slot of a failed request back.
+
+        The socket is closed before that, the connection itself is not: `urlopen` has still to see how far it came.
+        """
+        if conn.loan is loan:
+            conn.loan = None
+            if loan.connection.state is State.CONNECTING and conn.sock is not None:
+                conn.sock.close()
+            self._lending.give_up(loan)
+
+    # Where it leads
+
+    def _find_route(self, key: Hashable, maxsize: int) -> Route:
+        scheme = self.scheme or "http"
+        port = self.port or port_by_scheme.get(scheme, 0)
+        proxy = self._find_proxy()
+        is_forwarding = proxy is not None and (proxy.host, proxy.port) == (self.host, port)
+        size = Size(maxsize, self.block, is_forwarding)
+        return self._lender.route(scheme, self.host, port, proxy, key, size)
+
+    def _find_proxy(self) -> Proxy | None:
+        """Name what the connections go through, for the cap they share."""
+        socks = self.conn_kw.get("_socks_options")
+        if socks is not None:
+            return Proxy(scheme="socks5", host=socks["proxy_host"], port=int(socks["proxy_port"] or 1080))
+        if self.proxy is None:
+            return None
+        scheme = self.proxy.scheme or "http"
+        host = (self.proxy.host or "").strip("[]")
+        return Proxy(scheme=scheme, host=host, port=self.proxy.port or port_by_scheme[scheme])
+
+
+class HTTPSConnectionPool(HTTPConnectionPool, urllib3.HTTPSConnectionPool):
+    """urllib3's `HTTPSConnectionPool`; see `HTTPConnectionPool` for what is new."""
+
+
+_URLLIB3S = urllib3.HTTPConnectionPool
+#: The capped kind of each class that was asked for.
+_capped: dict[type[Any], type[Any]] = {_URLLIB3S: HTTPConnectionPool, urllib3.HTTPSConnectionPool: HTTPSConnectionPool}
+
+
+def capped_class(cls: type[Any]) -> type[Any]:
+    """Give the kind of a host pool class that has our queue underneath; the class itself if it is none of urllib3's."""
+    if issubclass(cls, HTTPConnectionPool) or not issubclass(cls, _URLLIB3S):
+        return cls
+    if cls not in _capped:
+        _capped[cls] = type(f"Capped{cls.__name__}", (HTTPConnectionPool, cls), {"__doc__": cls.__doc__})
+    return _capped[cls]
+
+
+def _loan_of(conn: Any) -> Loan | None:
+    """Tell what a connection was lent for; `None` if we have not lent it."""
+    loan = getattr(conn, "loan", None)
+    return loan if isinstance(loan, Loan) else None
+
+
+def _give_up_unused() -> None:
+    """Take back what this thread has borrowed and never asked over; after asking, `_make_request` has done it."""
+    unused: weakref.ref[Loan] | None = getattr(_here, "unused", None)
+    loan = None if unused is None else unused()
+    if loan is not None:
+        loan.pool.give_up(loan)
+
+
+def _let_go(response: Any, original: Any, loan: Loan) -> None:
+    """Give the connection back before the body is asked for, if all of it has come; else note who has it."""
+    if isinstance(original, Answer) and original.is_complete:
+        response.release_conn()
+    else:
+        loan.place = _callers_place()
+
+
+def _is_close(error: BaseException) -> bool:
+    """Tell whether an error means that the other side has hung up."""
+    return isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError))
+
+
+def _callers_place() -> str:
+    """Name the line that asked for the response."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_BETWEEN):
+        frame = frame.f_back
+    return "an unknown place" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,252 @@
+"""Connections lent to urllib3, which dials and talks by itself: what it borrows is a slot, and whatever is idle in it.
+
+Decides: when something borrowed counts as dropped.
+Knows: the guarded pool beneath, and what it must be told of a dial and of an answer that others made.
+Does not know: who may have a connection; the core decides. Nor urllib3's host pools, its retries and errors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from http.client import BadStatusLine, RemoteDisconnected
+from typing import TYPE_CHECKING, Any, cast
+
+from keeppool.config import Limits, Timeout
+from keeppool.core.keepalive import NO_HINT, parse_keep_alive
+from keeppool.core.origin import Origin
+from keeppool.core.records import Connection, State
+from keeppool.core.reuse import why_not_reusable
+from keeppool.events import Event, ResponseStarted, Why
+from keeppool.net.stream import Liveness, Stream
+from keeppool.pools import reports
+from keeppool.pools.clock import clock
+from keeppool.pools.exchange import Exchange
+from keeppool.pools.guarded import GuardedPool
+from keeppool.pools.locate import Route
+
+if TYPE_CHECKING:
+    import socket
+
+    from urllib3.connection import HTTPConnection
+    from urllib3.response import BaseHTTPResponse
+
+
+class LentStream(Stream):
+    """The socket of one of urllib3's connections.
+
+    Attributes:
+        conn: That connection, while nobody has borrowed it. Lent, it is its borrower's alone: what the borrower drops
+            is then collected, and `Loan` tells the pool.
+    """
+
+    __slots__ = ("conn",)
+
+    def __init__(self, sock: Any) -> None:
+        super().__init__(cast("socket.socket", sock if hasattr(sock, "send") else _AllOrNothing(sock)))
+        self.conn: HTTPConnection | None = None
+
+    def probe(self) -> Liveness:
+        """Look also whether somebody who had the connection once has closed it: its number may be another's now."""
+        return Liveness.CLOSED if self.sock.fileno() < 0 else super().probe()
+
+    def close(self) -> None:
+        """Close the socket, and let urllib3's connection forget it."""
+        super().close()
+        if self.conn is not None:
+            self.conn.close()
+
+
+class _AllOrNothing:
+    """A socket without `send`, such as pyOpenSSL's in urllib3."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.send = sock.sendall
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+class Loan(Exchange):
+    """One request of urllib3's, and the connection it has borrowed for that.
+
+    Attributes:
+        pool: Who lends it.
+        generation: Of the pool when it was lent; see `LendingPool.clear`.
+        file: What the answer's body is read from, once there is an answer: `None` before.
+        is_urlopens: True if `urlopen` gives the connection back itself, False if the response does.
+        place: Line of the program that got a response it has still to read; empty while there is none.
+        why: Why the connection cannot be used again whatever else is found, `None` so far.
+        is_replayable: The body can be sent a second time.
+    """
+
+    __slots__ = ("__weakref__", "file", "generation", "is_replayable", "is_urlopens", "place", "pool", "why")
+
+    def __init__(self, pool: LendingPool, route: Route, timeout: Timeout) -> None:
+        # Not `Exchange.__init__`: the connection is borrowed before anything is known of the request.
+        self.pool = pool
+        self.generation = pool.generation
+        self.route = route
+        self.timeout = timeout
+        self.held = None
+        self.method = b""
+        self.body = None
+        self.head = b""
+        self.expects_continue = False
+        self.sent = self.received = 0
+        self.request_sent = False
+        self.answer = None
+        self.file: Callable[[], Any] | None = None
+        self.is_urlopens = True
+        self.place = ""
+        self.why: Why | None = None
+        self.is_replayable = True
+        self._lent_at = None
+        self._resent = False
+        self._closes = False
+        self._idempotent = route.idempotent
+
+    @property
+    def has_begun(self) -> bool:
+        """True from when the connection is open and about to be used by a host pool."""
+        return self._lent_at is not None
+
+    def asks(self, method: str, body: object) -> None:
+        """Take note of the request; of its header, `says` does."""
+        self.method = method.upper().encode("latin-1", "replace")
+        self.is_replayable = body is None or isinstance(body, (bytes, str, bytearray, memoryview))
+
+    def says(self, *, closes: bool, has_key: bool) -> None:
+        """Take note of what the request's fields say: `Connection: close`, and whether there is an Idempotency-Key."""
+        self._closes = closes
+        self._idempotent = True if has_key else self.route.idempotent
+
+    def may_resend(self, error: BaseException | int) -> bool:
+        """As for any exchange; a file or an iterator has moved, and only urllib3's own retry can wind it back."""
+        return self.is_replayable and super().may_resend(error)
+
+    def answered_elsewhere(self, response: BaseHTTPResponse) -> None:
+        """Take note of an answer that was read by other code than ours: what is known is what its fields say."""
+        said = response.headers.get("keep-alive")
+        self.connection.answered(NO_HINT if said is None else parse_keep_alive(said.encode("latin-1", "replace")))
+        connection = response.headers.get("connection")
+        value = None if connection is None else connection.encode("latin-1", "replace")
+        self.received = max(1, self.received)
+        self.why = self.why or why_not_reusable(
+            None, response.status, response.version, value, request_sent=True, client_close=self._closes
+        )
+
+    def __del__(self) -> None:
+        """Leave a connection that was dropped to whoever takes the pool's lock next."""
+        if self.held is not None:
+            self.pool.dropped.append((self, self.place))
+
+
+class LendingPool(GuardedPool):
+    """A guarded pool whose borrowers dial by themselves."""
+
+    def __init__(self, limits: Limits, tell: Callable[[Event], None] | None) -> None:
+        super().__init__(limits, tell)
+        #: Counts the calls of `clear`.
+        self.generation = 0
+
+    @property
+    def is_heard(self) -> bool:
+        """True if somebody listens to events."""
+        return self._tell is not None
+
+    def lend(self, loan: Loan) -> Connection:
+        """Get a connection that is alive, or one that the borrower has to dial (then its state is CONNECTING).
+
+        Raises:
+            PoolTimeout, PoolClosed, QueueFull: Nothing was lent.
+        """
+        try:
+            return self.acquire(loan, clock(), None, False)
+        except BaseException:
+            self.give_up(loan)
+            raise
+
+    def _dial(self, exchange: Exchange, connection: Connection, deadline: float | None) -> Connection:
+        """Leave it to the borrower. Orders may stand for the socket whose place this one takes: they come first."""
+        self._perform()
+        return connection
+
+    def dialled(self, loan: Loan, sock: Any, began: float, *, is_http1: bool) -> None:
+        """Take note that the borrower has dialled, since `began`.
+
+        Args:
+            loan: Whose connection it is.
+            sock: What was dialled.
+            began: On the pool's clock.
+            is_http1: The server has nothing to say before it is asked. In HTTP/2 it has, and must not be read from.
+
+        Raises:
+            PoolClosed: The pool was closed meanwhile.
+            RemoteDisconnected, BadStatusLine: The server closed, or spoke, before it was asked.
+        """
+        connection = loan.connection
+        stream = connection.stream = LentStream(sock)
+        self._enter(connection, began)
+        liveness = stream.probe() if is_http1 else Liveness.IDLE
+        if liveness is Liveness.CLOSED:
+            raise RemoteDisconnected("Remote end closed connection without response")
+        if liveness is Liveness.DATA:
+            raise BadStatusLine("the server sent bytes before the request")
+
+    def dial_failed(self, loan: Loan, error: BaseException) -> None:
+        """Report it; the slot is given back when the loan is given up."""
+        if self.is_heard:
+            self.report(reports.connect_failed(loan.connection, error))
+
+    def clear(self) -> None:
+        """Close what is idle, and let what is lent be closed when it comes back."""
+        self.generation += 1
+        self.close_idle(None)
+
+    def close_idle(self, origin: Origin | None) -> None:
+        """Close the idle connections of an origin, or all."""
+        now = clock()
+        with self._lock:
+            for connection in self._state.idle_connections():
+                if origin is None or connection.origin == origin:
+                    self._state.peer_closed(connection, Why.POOL_CLOSED, now)
+        self._perform()
+
+    def lent(self, origin: Origin) -> int:
+        """Count the slots of an origin that are in somebody's hands."""
+        with self._lock:
+            hosts = [host for host in self._state.hosts() if host.origin == origin]
+            return sum(host.open - len(host.idle) for host in hosts)
+
+    def idle_conns(self, origin: Origin) -> list[HTTPConnection]:
+        """List the idle connections of an origin, the least recently used first."""
+        with self._lock:
+            idle = [one.stream.conn for one in self._state.idle_connections() if one.origin == origin]
+        return [conn for conn in idle if conn is not None]
+
+    def report_answer(self, loan: Loan, status: int, after: float) -> None:
+        """Report the head of an answer."""
+        self.report(ResponseStarted(loan.route.name, loan.connection.number, loan.method.decode(), status, after))
+
+    def sweep(self) -> bool:
+        """Do as any pool, and take back what was closed without a word: urllib3's own response gives nothing back."""
+        with self._lock:
+            lent = [one for one in self._state.everything() if one.state is State.BUSY and one.stream.sock.fileno() < 0]
+            for connection in lent:
+                self._state.released(connection, Why.BODY_UNREAD, clock())
+        self._perform()
+        return super().sweep()
+
+    def _collect_dropped(self) -> None:
+        """Take back what was dropped. It is worth a warning where a response was there to be read."""
+        while self.dropped:
+            loan, place = self.dropped.popleft()
+            connection = loan.connection
+            is_open = connection.state is State.BUSY and connection.stream.sock.fileno() >= 0
+            self.give_up(loan) if connection.state is State.CONNECTING else self.release(loan, Why.BODY_UNREAD)
+            # urllib3's own response closes its connection before it goes, as a well-behaved caller does.
+            if place and is_open:
+                text = f"a streamed response from {loan.route.name} was dropped unread; it was made at {place}"
+                warnings.warn(text, ResourceWarning, stacklevel=2)
