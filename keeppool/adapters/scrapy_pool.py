@@ -1,0 +1,131 @@
+"""One pool for each crawler, shared by its handlers for http and https, and its figures in Scrapy's stats.
+
+Decides: when the pool is closed (with its last handler), how a URL goes out (as it is written), and how often figures
+are brought up to date.
+Does not know: requests and answers.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+from scrapy import signals
+from scrapy.crawler import Crawler
+
+from keeppool.adapters.scrapy_settings import configuration
+from keeppool.config import HostConfig
+from keeppool.errors import InvalidURL
+from keeppool.pools.clock import clock
+from keeppool.pools.locate import Located
+from keeppool.pools.tasks import AsyncPoolManager
+from keeppool.wire.request import check_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Seconds between two looks at the figures of a pool at work. One takes about as long as a request for some hundred
+#: hosts, so this costs nothing to speak of.
+FIGURES_EVERY: Final = 5.0
+
+#: Scheme and authority, and what the request line says of the rest; the fragment stays here (RFC 9112 §3.2).
+_PARTS: Final = re.compile(r"([^:/?#]*://[^/?#\\]*)([^#]*)")
+
+_pools: WeakKeyDictionary[Crawler, CrawlerPool] = WeakKeyDictionary()
+
+
+class CrawlerPool(AsyncPoolManager):
+    """A crawler's connections.
+
+    Args:
+        crawler: Whose settings hold, and whose stats are told.
+
+    Raises:
+        ConfigError, ValueError: As `keeppool.adapters.scrapy_settings.configuration`.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(config=configuration(crawler.settings))
+        self._locate = lru_cache(maxsize=0)(as_written(self._locate))
+        self._figures = crawler.stats
+        self._due = clock() + FIGURES_EVERY
+        self.users = 0
+        # With the last word on the spider Scrapy writes its stats to the log; handlers are closed after that.
+        crawler.signals.connect(self.tell_figures, signals.spider_closed)
+
+    def tell_figures_if_due(self) -> None:
+        """Bring the figures up to date, now and then."""
+        if clock() >= self._due:
+            self.tell_figures()
+
+    def tell_figures(self) -> None:
+        """Bring the figures in Scrapy's stats up to date."""
+        self._due = clock() + FIGURES_EVERY
+        if self._figures is None:
+            return
+        now = self.stats()
+        figures: dict[str, float] = {
+            "opened": now.opened,
+            "reused": now.reused,
+            "resent": now.resent,
+            "waited": now.queued,
+            "waited_s": round(now.waited_s, 3),
+            "connect_failed": now.connect_failed,
+            "peak_open": now.peak_open,
+        }
+        figures |= {f"closed/{why.value}": count for why, count in now.closed_by.items() if count}
+        for name, value in figures.items():
+            self._figures.set_value(f"keeppool/{name}", value)
+
+
+def lend(crawler: Crawler) -> CrawlerPool:
+    """Give a crawler's pool to one more handler, which gives it back by `give_back`.
+
+    Raises:
+        ConfigError, ValueError: As `CrawlerPool`.
+    """
+    pool = _pools.get(crawler)
+    if pool is None:
+        pool = _pools[crawler] = CrawlerPool(crawler)
+    pool.users += 1
+    return pool
+
+
+async def give_back(crawler: Crawler, pool: CrawlerPool) -> None:
+    """Take a pool back from one handler; from the last one it is closed."""
+    pool.users -= 1
+    if pool.users:
+        return
+    if _pools.get(crawler) is pool:
+        del _pools[crawler]
+    await pool.aclose()
+    pool.tell_figures()
+
+
+def as_written(
+    locate: Callable[[str, HostConfig | None], Located],
+) -> Callable[[str, HostConfig | None], Located]:
+    """Make the way to a URL whose path and query go out as they stand.
+
+    Scrapy has quoted them already, or was told by `verbatim_url` not to. And a crawl asks for each URL once, so only
+    the way to its site is worth remembering.
+
+    Args:
+        locate: Finds the way to a site, and remembers it.
+    """
+
+    def locate_as_written(url: str, override: HostConfig | None = None) -> Located:
+        parts = _PARTS.match(url)
+        if parts is None:
+            return locate(url, override)  # Which says what is wrong with it.
+        site, rest = parts.groups()
+        route = locate(f"{site}/", override).route
+        try:
+            target = check_target(rest if rest.startswith("/") else f"/{rest}")
+        except InvalidURL as error:
+            raise InvalidURL(str(error), url=url) from error
+        return Located(route, route.proxied + target, url)
+
+    return locate_as_written

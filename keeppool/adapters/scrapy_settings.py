@@ -1,0 +1,313 @@
+"""From Scrapy's settings and a request's meta to keeppool's own words: caps, hosts, waits, TLS, proxies, addresses.
+
+Decides: which of Scrapy's words and keeppool's wins where both speak; `KEEPPOOL_…` is the nearer one.
+Knows: the names of the settings and of the keys in `meta`.
+Does not know: the pool, and what is sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import logging
+import os
+import ssl
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from scrapy import Request
+from scrapy.settings import BaseSettings
+
+from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, bad, presentable
+from keeppool.config_file import load_config
+from keeppool.errors import ConfigError
+from keeppool.hosts import HostTable
+
+logger = logging.getLogger(__name__)
+
+#: Only `download_timeout` bounds a request, unless something of keeppool's own says more.
+_NO_LIMIT: Final = Timeout(connect=None, read=None, pool=None)
+#: Combinations of proxy, credentials and source address that are remembered: a rotation over some hundreds.
+_REMEMBERED: Final = 1024
+
+_TLS_VERSIONS: Final = {
+    "TLSv1.0": ssl.TLSVersion.TLSv1,
+    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
+    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
+    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
+}
+
+#: Numbers the requests that want a connection of their own.
+_fresh = itertools.count(1)
+
+
+def configuration(settings: BaseSettings) -> Config:
+    """Read what a crawler's settings say of its pool.
+
+    Raises:
+        ConfigError: A value that cannot be meant; names setting, value and rule.
+        ValueError: A TLS version that there is not.
+    """
+    config = _from_file(settings)
+    hosts = dict(config.hosts)
+    for pattern, entry in _table(settings, "KEEPPOOL_HOSTS").items():
+        hosts[pattern] = _host_config(f'KEEPPOOL_HOSTS["{pattern}"]', entry)
+    try:
+        HostTable(hosts)
+    except ConfigError as error:
+        raise bad("KEEPPOOL_HOSTS", error.value, error.rule) from error
+    return Config(
+        limits=_limits(config.limits, _table(settings, "KEEPPOOL_LIMITS")),
+        timeout=config.timeout,
+        defaults=_with_own_tls(config.defaults).over(_scrapys_defaults(settings)),
+        hosts={pattern: _with_own_tls(entry) for pattern, entry in hosts.items()},
+    )
+
+
+def _from_file(settings: BaseSettings) -> Config:
+    """Read the file, if there is one; for what it has no table of, Scrapy's settings hold."""
+    scrapys = Config(limits=_scrapys_limits(settings), timeout=_NO_LIMIT)
+    path = settings.get("KEEPPOOL_CONFIG")
+    if path is None:
+        return scrapys
+    if not isinstance(path, (str, os.PathLike)):
+        raise bad("KEEPPOOL_CONFIG", path, "must be the path of a TOML file")
+    config = load_config(path)
+    said = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    return replace(
+        config,
+        limits=config.limits if {"limits", "preset"} & set(said) else scrapys.limits,
+        timeout=config.timeout if "timeout" in said else scrapys.timeout,
+    )
+
+
+def _scrapys_limits(settings: BaseSettings) -> Limits:
+    """Take Scrapy's word for the cap per host. Of the others, none is to be below what Scrapy may ask for at a time.
+
+    `CONCURRENT_REQUESTS` bounds requests under way and nothing else; as a cap on sockets it would have a crawl over
+    more hosts than that close a connection for each it opens.
+    """
+    usual = Limits()
+    at_once = settings.getint("CONCURRENT_REQUESTS")
+    slots = settings.getdict("DOWNLOAD_SLOTS").values()
+    per_host = [settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN"), *(slot.get("concurrency") or 0 for slot in slots)]
+    return Limits(
+        per_host=max(per_host) or None,
+        per_proxy=max(usual.per_proxy or 0, at_once),
+        total=max(usual.total or 0, at_once),
+    )
+
+
+def _scrapys_defaults(settings: BaseSettings) -> HostConfig:
+    """Give what Scrapy says for all hosts. `verify` is for https proxies, to which no context of others is shown."""
+    source = settings.get("DOWNLOAD_BIND_ADDRESS")
+    return HostConfig(
+        ssl_context=tls_context(settings),
+        verify=settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES"),
+        source_address=None if source is None else _host_of(source, "DOWNLOAD_BIND_ADDRESS"),
+    )
+
+
+def _with_own_tls(entry: HostConfig) -> HostConfig:
+    """Let an entry's own word on trust or certificates stand above the context made from Scrapy's settings."""
+    speaks = entry.verify is not INHERIT or entry.cert is not INHERIT
+    return replace(entry, ssl_context=None) if speaks and entry.ssl_context is INHERIT else entry
+
+
+def _table(settings: BaseSettings, name: str) -> dict[str, Any]:
+    """Read a setting that is a dict, or JSON as the command line gives it."""
+    try:
+        return settings.getdict(name)
+    except (TypeError, ValueError) as error:
+        raise bad(name, settings.get(name), "must be a dict, or one as JSON") from error
+
+
+def _limits(base: Limits, said: Mapping[str, Any]) -> Limits:
+    _check_names("KEEPPOOL_LIMITS", said, Limits)
+    try:
+        return replace(base, **said)
+    except ConfigError as error:
+        raise bad(f'KEEPPOOL_LIMITS["{error.field}"]', error.value, error.rule) from error
+
+
+def _host_config(place: str, entry: object) -> HostConfig:
+    if isinstance(entry, HostConfig):
+        return entry
+    if not isinstance(entry, Mapping):
+        raise bad(place, entry, "must be a dict of HostConfig's fields, or a HostConfig")
+    _check_names(place, entry, HostConfig)
+    said: dict[str, Any] = {name: tuple(value) if _is_pair(name, value) else value for name, value in entry.items()}
+    try:
+        return HostConfig(**said)
+    except ConfigError as error:
+        raise bad(f'{place}["{error.field}"]', error.value, error.rule) from error
+
+
+def _is_pair(name: str, value: object) -> bool:
+    """Tell a pair that JSON, or a queue on disk, has made a list of."""
+    return name in ("timeout", "cert") and isinstance(value, list)
+
+
+def _check_names(place: str, said: Mapping[str, Any], kind: type[Limits | HostConfig]) -> None:
+    known = [f.name for f in fields(kind) if f.init]
+    for name, value in said.items():
+        if name not in known:
+            raise bad(f'{place}["{name}"]', presentable(name, value), f"no such field; there are {', '.join(known)}")
+
+
+# TLS
+
+
+def tls_context(settings: BaseSettings) -> ssl.SSLContext:
+    """Make the context for all hosts that have nothing of their own.
+
+    Raises:
+        ValueError: A version that there is not.
+        ssl.SSLError: Ciphers that there are not.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES"):
+        context.load_default_certs()
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if (lowest := _tls_version(settings, "DOWNLOAD_TLS_MIN_VERSION")) is not None:
+        context.minimum_version = lowest
+    if (highest := _tls_version(settings, "DOWNLOAD_TLS_MAX_VERSION")) is not None:
+        context.maximum_version = highest
+    if ciphers := settings.get("DOWNLOADER_CLIENT_TLS_CIPHERS"):
+        context.set_ciphers(ciphers)
+    if keys := _key_log():
+        context.keylog_filename = keys
+    # A server that speaks HTTP/2 too is told that we do not (RFC 7301).
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _tls_version(settings: BaseSettings, name: str) -> ssl.TLSVersion | None:
+    value = settings.get(name)
+    if value is None:
+        return None
+    if value not in _TLS_VERSIONS:
+        raise ValueError(f"Unknown {name} value: {value}; there are {', '.join(_TLS_VERSIONS)}")
+    return _TLS_VERSIONS[value]
+
+
+def _key_log() -> str | None:
+    """Give the file for TLS secrets that the environment names, unless it cannot be written."""
+    path = None if sys.flags.ignore_environment else os.environ.get("SSLKEYLOGFILE")
+    if not path:
+        return None
+    try:
+        with Path(path).open("ab"):
+            return path
+    except OSError as error:
+        logger.warning("Cannot write TLS session keys to %s: %s", path, error)
+        return None
+
+
+# One request
+
+
+def override_for(request: Request) -> HostConfig | None:
+    """Read what a request's meta says of its way: `proxy`, `bindaddress` and `keeppool`; `None` if nothing.
+
+    Raises:
+        ConfigError: A value that cannot be meant.
+    """
+    meta = request.meta
+    own = meta.get("keeppool")
+    way = None
+    if "proxy" in meta or "bindaddress" in meta:
+        source = meta.get("bindaddress")
+        way = _way(
+            meta.get("proxy") or None,
+            "proxy" in meta,
+            request.headers.get(b"Proxy-Authorization"),
+            None if source is None else _host_of(source, 'meta["bindaddress"]'),
+        )
+    if own is None:
+        return way
+    chosen = _own_word(own)
+    return chosen if way is None else way.over(chosen)
+
+
+@lru_cache(_REMEMBERED)
+def _way(proxy: str | None, says_proxy: bool, authorization: bytes | None, source: str | None) -> HostConfig:
+    said: dict[str, Any] = {}
+    if says_proxy:
+        said["proxy"] = proxy
+    if proxy and authorization is not None:
+        if proxy.lower().startswith("socks"):
+            said["proxy"] = _with_credentials(proxy, authorization)
+        else:
+            said["proxy_headers"] = (("Proxy-Authorization", authorization.decode("latin-1")),)
+    if source is not None:
+        said["source_address"] = source
+    return HostConfig(**said)
+
+
+def _with_credentials(proxy: str, authorization: bytes) -> str:
+    """Write user and password back into a SOCKS proxy's URL. Scrapy has made a header of them, which SOCKS has not."""
+    scheme, _, token = authorization.partition(b" ")
+    try:
+        if scheme.lower() != b"basic":
+            raise ValueError("not Basic")
+        user, _, password = base64.b64decode(token, validate=True).partition(b":")
+    except ValueError as error:
+        raise bad("Proxy-Authorization", "***", "must be Basic: a SOCKS proxy takes user and password") from error
+    way, mark, place = proxy.partition("://")
+    return f"{way}{mark}{quote(user, safe='')}:{quote(password, safe='')}@{place}"
+
+
+def _own_word(own: object) -> HostConfig:
+    """Read `meta["keeppool"]`: fields of a `HostConfig`, and `fresh`."""
+    place = 'meta["keeppool"]'
+    if not isinstance(own, Mapping):
+        return _with_own_tls(_host_config(place, own))
+    said = dict(own)
+    fresh = said.pop("fresh", False)
+    if not isinstance(fresh, bool):
+        raise bad(f'{place}["fresh"]', fresh, "must be True or False")
+    entry = _with_own_tls(_host_config(place, said))
+    if not fresh:
+        return entry
+    # No other request has this tag, so no connection is there to be reused, no TLS session to be resumed; and none is
+    # kept, as nobody will come for it.
+    tag = "" if entry.tag is INHERIT else entry.tag
+    return replace(entry, tag=f"{tag} fresh {next(_fresh)}", keep_alive=False)
+
+
+def _host_of(address: Any, place: str) -> str:
+    """Take the host of an address to bind to. A port cannot be kept: connections of a pool need one each."""
+    if isinstance(address, str):
+        return address
+    try:
+        host, port = address
+    except (TypeError, ValueError) as error:
+        raise bad(place, address, "must be a host, or a pair of host and port 0") from error
+    if port:
+        _warn_of_port(place, host, port)
+    return str(host)
+
+
+@lru_cache(_REMEMBERED)
+def _warn_of_port(place: str, host: str, port: int) -> None:
+    """Say it once for each address."""
+    logger.warning("%s names port %s, which connections of a pool cannot share; only %s is bound", place, port, host)
+
+
+def waits(base: Timeout, seconds: float) -> Timeout:
+    """Bound a whole request by its `download_timeout`, and by what is configured where that is shorter."""
+    return _bounded(base, float(seconds))
+
+
+@lru_cache(_REMEMBERED)
+def _bounded(base: Timeout, seconds: float) -> Timeout:
+    return replace(base, total=seconds if base.total is None else min(base.total, seconds))

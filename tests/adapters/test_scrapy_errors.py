@@ -1,0 +1,112 @@
+"""Scrapy's exceptions: which of keeppool's errors become which, and that Scrapy repeats what is worth repeating."""
+
+import socket
+import ssl
+
+import pytest
+import trustme
+from scrapy_bench import Bench, Request, crawler_with
+
+from keeppool import errors
+from keeppool.adapters import scrapy_errors
+from keeppool.adapters.scrapy_errors import TABLE, translated
+from keeppool.testing import RawConnection, ScriptedServer, Site
+
+REQUEST = RawConnection.read_request
+
+
+def every_error():
+    return {found for found in vars(errors).values() if isinstance(found, type) and issubclass(found, OSError)} - {
+        OSError
+    }
+
+
+def test_every_error_of_ours_is_in_the_table():
+    mine = {kind for kind in every_error() if issubclass(kind, errors.KeepPoolError)}
+    assert len(mine) > 40
+    assert mine - set(TABLE) == set()
+
+
+def test_none_of_scrapys_exceptions_is_an_oserror_which_scrapy_would_always_repeat():
+    assert [kind for kind in TABLE.values() if issubclass(kind, OSError)] == []
+
+
+def test_scrapy_repeats_what_may_go_better_and_nothing_else():
+    from scrapy.downloadermiddlewares.retry import RetryMiddleware
+
+    repeated = RetryMiddleware.from_crawler(crawler_with()).exceptions_to_retry
+    not_repeated = {kind for kind, theirs in TABLE.items() if not issubclass(theirs, repeated)}
+    invalid = {kind for kind in every_error() if issubclass(kind, (errors.ConfigError, errors.InvalidRequest))}
+    assert not_repeated == invalid | {errors.PoolClosed, errors.BodyLengthError}
+
+
+def test_an_error_that_is_not_in_the_table_is_what_its_parent_is():
+    class Later(errors.RefusedError):
+        pass
+
+    assert isinstance(translated(Later("no"), "http://a.example/"), scrapy_errors.TABLE[errors.RefusedError])
+
+
+@pytest.fixture
+def bench():
+    with Bench() as bench:
+        yield bench
+
+
+def fails(bench, url, ours, theirs, **meta):
+    with pytest.raises(getattr(scrapy_errors, theirs)) as failed:
+        bench.download(Request(url, meta=meta))
+    assert isinstance(failed.value.__cause__, ours)
+    assert url in str(failed.value)
+
+
+def test_a_port_nobody_listens_on(bench):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    fails(bench, f"http://127.0.0.1:{port}/", errors.RefusedError, "DownloadConnectionRefusedError")
+
+
+def test_a_name_that_leads_nowhere(bench):
+    fails(bench, "http://nowhere.invalid./", errors.ResolveError, "CannotResolveHostError")
+
+
+@pytest.mark.parametrize(
+    ("steps", "ours"),
+    [
+        ((), errors.ServerDisconnected),
+        ((b"HTTP/1.1 200 OK\r\nConte",), errors.TruncatedHead),
+        ((b"SSH-2.0-OpenSSH\r\n",), errors.InvalidHead),
+        ((b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n",), errors.InvalidLength),
+        ((b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",), errors.InvalidHead),
+    ],
+)
+def test_a_server_that_does_not_answer_in_http(bench, steps, ours):
+    with ScriptedServer([REQUEST, *steps]) as server:
+        fails(bench, f"{server.url}/", ours, "DownloadFailedError")
+
+
+def test_a_chunk_that_is_none(bench):
+    with ScriptedServer([REQUEST, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"]) as server:
+        fails(bench, f"{server.url}/", errors.InvalidChunk, "ResponseDataLossError")
+
+
+def test_a_certificate_that_is_not_trusted_where_that_is_asked_for():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with Site(tls=context) as site, Bench(DOWNLOAD_VERIFY_CERTIFICATES=True) as bench:
+        fails(bench, f"{site.url}/", errors.CertificateError, "DownloadFailedError")
+
+
+def test_a_pool_that_is_closed(bench, site):
+    bench.run(bench.handler._pool.aclose())
+    fails(bench, f"{site.url}/", errors.PoolClosed, "DownloadCancelledError")
+
+
+def test_a_proxy_that_is_not_there(bench, site):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    fails(bench, f"{site.url}/", errors.ProxyError, "DownloadConnectionRefusedError", proxy=f"http://127.0.0.1:{port}")
+
+
+def test_a_proxys_url_that_is_none(bench, site):
+    fails(bench, f"{site.url}/", errors.InvalidProxyURL, "UnsupportedURLSchemeError", proxy="gopher://127.0.0.1")
