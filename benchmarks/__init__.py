@@ -1,12 +1,12 @@
 """Programs that print the figures keeppool claims, peers beside it in the same run.
 
-Each runs as `python -m benchmarks.NAME` and as `python benchmarks/NAME.py`:
+`python -m benchmarks` asks all questions, `--quick` in a few minutes; `questions.py` lists them, and the bars that have
+to be passed. Each is a program of its own too: `python -m benchmarks.sequential`, or `python benchmarks/sequential.py`.
+The peers come with the extra `bench`; nginx from the system. Apart from these stand:
 
-- `sequential`: one keep-alive GET after the other from nginx, beside other clients.
-- `tasks`: many tasks that share six connections to nginx, beside other asyncio clients.
-- `core_cost`: acquire and release of an idle connection, with much else in the tables.
-- `probe_cost`: the look at an idle socket before each reuse.
-- `import_cost`: what importing costs.
+- `count`: what one request takes in steps instead of time; a test holds it to that.
+- `stale`: what clients make of servers that hang up.
+- `crawl`: a crawl by Scrapy, with its own handler and with keeppool's.
 
 Figures in microseconds belong to one machine; ratios between rows of one run are what can be compared.
 """

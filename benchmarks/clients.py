@@ -19,8 +19,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
+
+Answer = TypeVar("Answer")
 
 #: Fetches what is asked, once; gives the answer's body.
 Fetch = Callable[[], bytes]
@@ -164,7 +166,7 @@ def open_primp(wishes: Wishes = PLAIN) -> Iterator[Session]:
     """Open a client of primp, which is written in Rust."""
     import primp
 
-    options = {"ca_cert_file": wishes.roots} if wishes.roots else {}
+    options: dict[str, Any] = {"ca_cert_file": wishes.roots} if wishes.roots else {}
     with primp.Client(**options) as client:
         yield _like_requests(client)
 
@@ -307,7 +309,7 @@ def open_installed(
     return opened
 
 
-def checked(calls: Mapping[str, Callable[[], object]], expected: object) -> Mapping[str, Callable[[], object]]:
+def checked(calls: Mapping[str, Callable[[], Answer]], expected: Answer) -> Mapping[str, Callable[[], Answer]]:
     """Warm up, and see that every client gives what it is asked for.
 
     Raises:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -111,7 +112,11 @@ def _measured(what: str, calls: Mapping[str, Call], effort: Effort) -> dict[str,
         costs = in_turns(calls, rounds=effort.rounds, each=effort.requests)
     first = next(iter(costs.values()))
     return {
-        f"{what}, beside {name}": {"us_call": median_us(own), "growth": median_ratio(own, first)}
+        f"{what}, beside {name}": {
+            "us_call": median_us(own),
+            "growth": median_ratio(own, first),
+            "cpu_us": median(cost.cpu for cost in own),
+        }
         for name, own in costs.items()
     }
 

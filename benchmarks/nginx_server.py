@@ -29,7 +29,7 @@ from typing import NamedTuple
 #: The body every client fetches: 1 KiB.
 BODY = b"keeppool" * 128
 #: Something an API would answer, about 1 KiB of text; and a list of such, about 100 KiB.
-JSON = {"items": [{"id": number, "name": f"item {number}", "price": number / 8, "tags": ["a", "b"]} for number in range(15)]}
+JSON = {"items": [{"id": number, "name": f"item {number}", "price": number / 8, "tags": ["a"]} for number in range(16)]}
 LONG_JSON = [JSON] * 100
 #: Bytes of the large body.
 LARGE = 256 * 2**20
@@ -54,13 +54,13 @@ fastcgi_temp_path {folder}/fastcgi;
 uwsgi_temp_path {folder}/uwsgi;
 scgi_temp_path {folder}/scgi;
 access_log off;
-sendfile on;
 keepalive_requests 1000000000;
 keepalive_timeout 600s;
 server {{
 {listen}
 {tls}
 root {folder}/www;
+location = /256m.bin {{ sendfile on; tcp_nopush on; }}
 location = /answer {{ default_type application/json; return 200 '{json}'; }}
 location = /answer.gz {{ default_type application/json; add_header Content-Encoding gzip; }}
 location /once/ {{ alias {folder}/www/; keepalive_timeout 0; }}
@@ -110,9 +110,7 @@ def nginx() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def sites(
-    number: int = 1, *, tls: Certificate | None = None, address: str = "127.0.0.1"
-) -> Iterator[list[str]]:
+def sites(number: int = 1, *, tls: Certificate | None = None, address: str = "127.0.0.1") -> Iterator[list[str]]:
     """Run nginx as so many hosts, each a port of its own; give their URLs, without a path. Raises as `nginx`."""
     program = shutil.which("nginx") or shutil.which("nginx", path=_SYSTEM_PATH)
     if program is None:

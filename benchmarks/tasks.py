@@ -4,28 +4,23 @@
 number of requests, in a shuffled order; the ratios are medians of each round's own. Each client is run on asyncio's own
 event loop and on uvloop, each on a loop of its own that stands still while the others run. CPU is that of this process,
 threads included. A peer that is not installed is left out, and a line says so.
-
-Client and nginx share one core unless `--all-cores` is given; see `sequential.py` for the reason.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import json
-import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.measure import Cost, in_turns, machine, median_ratio, median_us, table
+from benchmarks import program
+from benchmarks.measure import compared, in_turns
 from benchmarks.nginx_server import BODY, nginx
+from benchmarks.program import Effort, Rows
 
 #: Tasks that request at the same time, and the connections they share.
 TASKS, CONNECTIONS = 64, 6
@@ -46,6 +41,19 @@ async def keeppool_pool(url: str) -> AsyncIterator[Fetch]:
 
         async def fetch() -> bytes:
             return (await pool.request("GET", url)).data
+
+        yield fetch
+
+
+@contextlib.asynccontextmanager
+async def keeppool_session(url: str) -> AsyncIterator[Fetch]:
+    """Open a session, as most programs do; its default cap is six."""
+    from keeppool import AsyncSession
+
+    async with AsyncSession() as session:
+
+        async def fetch() -> bytes:
+            return (await session.get(url)).content
 
         yield fetch
 
@@ -80,6 +88,7 @@ async def pyreqwest_client(url: str) -> AsyncIterator[Fetch]:
 
 CLIENTS: Mapping[str, Callable[[str], AbstractAsyncContextManager[Fetch]]] = {
     "keeppool.AsyncPoolManager": keeppool_pool,
+    "keeppool.AsyncSession": keeppool_session,
     "aiohttp": aiohttp_session,
     "pyreqwest": pyreqwest_client,
 }
@@ -141,53 +150,18 @@ def open_runners(url: str, requests: int, stack: contextlib.ExitStack) -> dict[s
     return opened
 
 
-def summary(costs: Mapping[str, Sequence[Cost]], each: int) -> dict[str, dict[str, float | None]]:
-    """Take the medians, for each client; a ratio above 1 says that it is faster than the peer on the same loop."""
+def ask(effort: Effort) -> Rows:
+    """Measure every client that is installed, on every event loop that is."""
+    with nginx() as url, contextlib.ExitStack() as stack:
+        runners = open_runners(url, effort.requests, stack)
+        costs = in_turns(runners, rounds=effort.rounds, each=1)
     rows: dict[str, dict[str, float | None]] = {}
-    for name, own in costs.items():
-        rows[name] = {"us": median_us(own) / each, "cpu_us": median(cost.cpu for cost in own) / each}
-        for peer in PEERS:
-            other = costs.get(f"{peer} on {name.rpartition(' ')[2]}")
-            rows[name][f"rate_by_{peer}"] = None if other is None else median_ratio(other, own)
+    for loop in loops():
+        peers = {peer: f"{peer} on {loop}" for peer in PEERS}
+        of_loop = {name: own for name, own in costs.items() if name.endswith(f" on {loop}")}
+        rows |= compared(of_loop, peers, each=TASKS * effort.requests)
     return rows
 
 
-def main() -> None:
-    """Measure and print."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=20)
-    arguments.add_argument("--requests", type=int, default=20, help="requests of each of the 64 tasks in each round")
-    arguments.add_argument("--all-cores", action="store_true", help="let the scheduler place client and server")
-    arguments.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    options = arguments.parse_args()
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        del os.environ[name]
-    where = machine("aiohttp", "uvloop", "pyreqwest")
-    if not options.all_cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        where += "; client and server on one core"
-    with nginx() as url, contextlib.ExitStack() as stack:
-        runners = open_runners(url, options.requests, stack)
-        results = summary(in_turns(runners, rounds=options.rounds, each=1), TASKS * options.requests)
-    if options.json:
-        print(json.dumps({"machine": where, "rounds": options.rounds, "requests": options.requests, "rows": results}))
-        return
-    print(
-        f"{where}; {TASKS} tasks, {CONNECTIONS} connections, {options.rounds} rounds of {options.requests} requests\n"
-    )
-    print(report(results))
-
-
-def report(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write the table, the fastest first."""
-    header = ["client", "µs per GET", "GETs per second", "rate ÷ aiohttp's", "rate ÷ pyreqwest's", "CPU µs per GET"]
-    return table(header, [_row(name, row) for name, row in sorted(results.items(), key=lambda item: item[1]["us"])])
-
-
-def _row(name: str, row: Mapping[str, Any]) -> list[str]:
-    ratios = ["-" if row[f"rate_by_{peer}"] is None else f"{row[f'rate_by_{peer}']:.2f}" for peer in PEERS]
-    return [name, f"{row['us']:.0f}", f"{1e6 / row['us']:,.0f}", *ratios, f"{row['cpu_us']:.0f}"]
-
-
 if __name__ == "__main__":
-    main()
+    program.main(ask, Effort(20, 20), about=__doc__, beside=("aiohttp", "uvloop", "pyreqwest"))

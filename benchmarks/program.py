@@ -1,0 +1,134 @@
+"""What the programs have in common: their command line, the core they run on, what they print.
+
+A program answers one question by rows of figures. Alone it prints them as a table; `python -m benchmarks` runs it with
+`--json` and prints them beside all others.
+
+Knows: which figures there are, and how each is written. Does not know: what is measured, which bars hold.
+
+Client and server share one core unless `--all-cores` is given. On two, each exchange waits twice for the other core to
+wake up, which on a virtual machine takes longer than all but the slowest clients need for their own work: it hides what
+is to be measured, and comes and goes as the scheduler likes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from benchmarks.measure import machine, table
+
+#: One row's figures, by name; `None` where the peer to compare with is not installed.
+Figures = Mapping[str, float | None]
+Rows = Mapping[str, Figures]
+
+
+class Effort(NamedTuple):
+    """How often everything is measured: rounds, and requests (or calls) of each client in each round."""
+
+    rounds: int
+    requests: int
+
+
+class CannotRunError(Exception):
+    """This machine does not have what the question needs. The message says what, in one line."""
+
+
+#: The exit status of a program that cannot run here: EX_UNAVAILABLE of sysexits.h.
+UNAVAILABLE = 69
+
+#: Headings and formats. A figure `rate_by_NAME` is a ratio of rates, and needs no entry.
+_FORMATS = {
+    "us": ("µs", ",.1f"),
+    "us_call": ("µs per call", ",.2f"),
+    "per_s": ("per second", ",.0f"),
+    "mib_s": ("MiB/s", ",.0f"),
+    "time_by_floor": ("time ÷ bare loop's", ".2f"),
+    "growth": ("÷ the first", ".2f"),
+    "ms": ("ms", ",.1f"),
+    "time_by_requests": ("time ÷ requests'", ".2f"),
+    "p50_us": ("p50 µs", ",.0f"),
+    "p99_us": ("p99 µs", ",.0f"),
+    "p999_us": ("p99.9 µs", ",.0f"),
+    "bytes": ("bytes", ",.0f"),
+    "resumed": ("handshakes resumed", ".0%"),
+    "peak_mib": ("peak resident MiB", ".1f"),
+    "cpu_us": ("CPU µs", ",.2f"),
+    "cpu_ms": ("CPU ms", ",.1f"),
+}
+
+
+def main(
+    ask: Callable[[Effort], Rows],
+    effort: Effort,
+    *,
+    about: str | None,
+    beside: Sequence[str] = (),
+    one_core: bool = True,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Run a program: ask its question, and print the answer.
+
+    Args:
+        ask: Measures.
+        effort: How often, unless the command line says otherwise.
+        about: The program's own docstring.
+        beside: Distributions whose versions belong to the result.
+        one_core: False for a question that client and server answer on all cores.
+        arguments: The command line, if not the process's own.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=effort.rounds)
+    parser.add_argument("--requests", type=int, default=effort.requests, help="of each client in each round")
+    parser.add_argument("--all-cores", action="store_true", help="let the scheduler place client and server")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    options = parser.parse_args(arguments)
+    where = machine(*beside)
+    if one_core and not options.all_cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        where += "; client and server on one core"
+    forget_environment()
+    try:
+        rows = ask(Effort(options.rounds, options.requests))
+    except CannotRunError as error:
+        # What has been started is stopped by now; the message is the whole output.
+        parser.exit(UNAVAILABLE, f"cannot run here: {error}\n")
+    if options.json:
+        print(json.dumps({"machine": where, "rounds": options.rounds, "requests": options.requests, "rows": rows}))
+        return
+    print(f"{where}; {options.rounds} rounds of {options.requests}\n")
+    print(report(rows))
+
+
+def forget_environment() -> None:
+    """Let no client find a proxy, a file of certificates or a user's passwords in the environment."""
+    for name in list(os.environ):
+        if name.lower().endswith(("_proxy", "_ca_bundle", "ssl_cert_file", "ssl_cert_dir")):
+            del os.environ[name]
+    # Clients that read netrc look here instead of in the user's home.
+    os.environ["NETRC"] = f"{os.devnull}/none"
+
+
+def report(rows: Rows) -> str:
+    """Write the table, with every figure that some row has; where all rows have a time, the fastest first."""
+    found = list(dict.fromkeys(figure for row in rows.values() for figure in row))
+    if "us" in found:
+        rows = dict(sorted(rows.items(), key=lambda item: item[1].get("us") or 0))
+    header = ["", *(heading(figure) for figure in found)]
+    return table(
+        header, ([name, *(written(figure, row.get(figure)) for figure in found)] for name, row in rows.items())
+    )
+
+
+def heading(figure: str) -> str:
+    """Name a figure, as a table's heading does."""
+    return _FORMATS[figure][0] if figure in _FORMATS else f"rate ÷ {figure.removeprefix('rate_by_')}'s"
+
+
+def written(figure: str, value: float | None) -> str:
+    """Write a figure with as many digits as mean something."""
+    if value is None:
+        return "-"
+    return format(value, _FORMATS[figure][1] if figure in _FORMATS else ".2f")

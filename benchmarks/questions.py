@@ -1,0 +1,133 @@
+"""Which questions there are, and which bars keeppool's answers have to pass.
+
+A bar names a row and a figure of its program, and a bound. Ratios are of rates in the same run: 2 is twice as fast.
+
+Knows: the programs' names, rows and figures. Does not know: how a figure is measured or printed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Bar(NamedTuple):
+    """A bound for one figure of one row: at least, or at most."""
+
+    row: str
+    figure: str
+    least: float | None = None
+    most: float | None = None
+
+    def is_held_by(self, measured: float) -> bool:
+        """Say whether a figure is within the bound."""
+        return (self.least is None or measured >= self.least) and (self.most is None or measured <= self.most)
+
+    def __str__(self) -> str:
+        return f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}"
+
+
+class Question(NamedTuple):
+    """One program.
+
+    Attributes:
+        program: Its module in this folder.
+        title: What it asks.
+        quick: Rounds, and requests in each round, for a first impression.
+        bars: What has to hold.
+    """
+
+    program: str
+    title: str
+    quick: tuple[int, int]
+    bars: tuple[Bar, ...] = ()
+
+
+SESSION = "keeppool.Session"
+CROWD = "keeppool.AsyncPoolManager on"
+#: The largest loads of core_cost, beside the smallest.
+MANY_HOSTS = "with lock, clock and probe (GuardedPool), beside 100,000 other hosts"
+MANY_WAITERS = "with lock, clock and probe (GuardedPool), beside 10,000 waiters, each for a host of its own"
+
+QUESTIONS = (
+    Question(
+        "sequential",
+        "One keep-alive GET of 1 KiB after the other",
+        (7, 200),
+        (
+            Bar(SESSION, "rate_by_pycurl", least=1.0),
+            Bar(SESSION, "rate_by_floor", least=0.6),
+            Bar(SESSION, "rate_by_urllib3", least=5),
+            Bar(SESSION, "rate_by_requests", least=16),
+        ),
+    ),
+    Question("post_json", "One POST of JSON after the other, its JSON answer parsed", (7, 100)),
+    Question("gzip_body", "A gzip-coded body of 100 KiB", (7, 50)),
+    Question(
+        "threads",
+        "16 threads, one client",
+        (7, 20),
+        (
+            Bar(SESSION, "rate_by_pyreqwest", least=0.8),
+            Bar(SESSION, "rate_by_primp", least=0.9),
+            Bar(SESSION, "rate_by_urllib3", least=6),
+        ),
+    ),
+    Question(
+        "tasks",
+        "64 tasks, six connections",
+        (7, 8),
+        (
+            Bar(f"{CROWD} asyncio", "rate_by_aiohttp", least=2.5),
+            Bar(f"{CROWD} uvloop", "rate_by_aiohttp", least=2.5),
+            Bar(f"{CROWD} uvloop", "rate_by_pyreqwest", least=2),
+        ),
+    ),
+    Question(
+        "download",
+        "256 MiB down, in pieces of 64 KiB",
+        (5, 1),
+        (
+            Bar(SESSION, "rate_by_pycurl", least=0.9),
+            Bar(SESSION, "rate_by_urllib3", least=2),
+            Bar(SESSION, "peak_mib", most=45),
+        ),
+    ),
+    Question("upload", "256 MiB up, from a file", (5, 1)),
+    Question("ring", "200 hosts in a ring, 64 connections in all", (3, 1)),
+    Question("tls", "TLS: one connection kept, and a new one each time", (5, 60)),
+    Question("latency", "Latency at 500 requests per second", (4, 250)),
+    Question("link", "A link of 20 ms round trip", (2, 2)),
+    Question(
+        "core_cost",
+        "Acquire and release, with much else in the tables",
+        (9, 1000),
+        (
+            Bar(MANY_HOSTS, "cpu_us", most=4),
+            Bar(MANY_HOSTS, "growth", most=1.5),
+            Bar(MANY_WAITERS, "growth", most=1.5),
+        ),
+    ),
+    Question("probe_cost", "The look at an idle socket before each reuse", (9, 2000)),
+    Question(
+        "memory",
+        "Python memory of a connection",
+        (1, 100),
+        (Bar(f"{SESSION}, one host: idle connection", "bytes", most=2048),),
+    ),
+    Question("import_cost", "What importing costs", (5, 1), (Bar("`import keeppool`", "time_by_requests", most=0.5),)),
+    Question(
+        "mount",
+        "requests, with keeppool mounted",
+        (7, 100),
+        (Bar("requests, keeppool mounted", "rate_by_requests", least=1.3),),
+    ),
+    Question(
+        "dropins",
+        "urllib3's classes, and keeppool's in their place",
+        (7, 100),
+        (
+            Bar("keeppool's PoolManager", "rate_by_urllib3", least=1.3),
+            Bar("keeppool's HTTPConnectionPool", "rate_by_urllib3", least=1.3),
+        ),
+    ),
+)
