@@ -36,7 +36,17 @@ else:  # Scrapy 2.14 lets Twisted's own through, and its retry middleware looks 
 
     ResponseDataLossError = DownloadFailedError
 
-__all__ = ["TABLE", "DownloadCancelledError", "translated"]
+__all__ = [
+    "TABLE",
+    "CannotResolveHostError",
+    "DownloadCancelledError",
+    "DownloadConnectionRefusedError",
+    "DownloadFailedError",
+    "DownloadTimeoutError",
+    "ResponseDataLossError",
+    "UnsupportedURLSchemeError",
+    "translated",
+]
 
 #: An error that is not named here is what its nearest parent is.
 TABLE: Final[Mapping[type[ours.KeepPoolError], type[Exception]]] = {

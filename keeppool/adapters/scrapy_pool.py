@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from scrapy import signals
 from scrapy.crawler import Crawler
@@ -49,7 +49,8 @@ class CrawlerPool(AsyncPoolManager):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(config=configuration(crawler.settings))
         self._locate = lru_cache(maxsize=0)(as_written(self._locate))
-        self._figures = crawler.stats
+        # Weakly, or the registry, which forgets a crawler that is gone, would keep it by its own entry.
+        self._crawler = ref(crawler)
         self._due = clock() + FIGURES_EVERY
         self.users = 0
         # With the last word on the spider Scrapy writes its stats to the log; handlers are closed after that.
@@ -63,7 +64,8 @@ class CrawlerPool(AsyncPoolManager):
     def tell_figures(self) -> None:
         """Bring the figures in Scrapy's stats up to date."""
         self._due = clock() + FIGURES_EVERY
-        if self._figures is None:
+        crawler = self._crawler()
+        if crawler is None or crawler.stats is None:
             return
         now = self.stats()
         figures: dict[str, float] = {
@@ -77,7 +79,7 @@ class CrawlerPool(AsyncPoolManager):
         }
         figures |= {f"closed/{why.value}": count for why, count in now.closed_by.items() if count}
         for name, value in figures.items():
-            self._figures.set_value(f"keeppool/{name}", value)
+            crawler.stats.set_value(f"keeppool/{name}", value)
 
 
 def lend(crawler: Crawler) -> CrawlerPool:

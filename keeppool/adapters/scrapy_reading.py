@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from keeppool.adapters.scrapy_errors import DownloadCancelledError
 from keeppool.errors import ChunkedEncodingError
 from keeppool.pools.response_tasks import AsyncResponse
-from keeppool.wire.framing import Kind, framing_of
+from keeppool.wire.framing import framing_of
 
 logger = logging.getLogger(__name__)
 
@@ -155,8 +155,7 @@ class Sizes:
 
 def _expected_size(request: Request, answer: AsyncResponse) -> int | None:
     """Give the size the body will have, as far as its framing tells; 0 where there is none, as after HEAD."""
-    framing = framing_of(request.method.encode(), answer.head)
-    return 0 if framing.kind is Kind.EMPTY else framing.length
+    return framing_of(request.method.encode(), answer.head).length
 
 
 def _response(

@@ -10,11 +10,9 @@ Does not know: who may have a connection; the lender's core decides.
 from __future__ import annotations
 
 import ssl
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Mapping
-from types import FrameType
 from typing import Any
 
 import urllib3
@@ -23,7 +21,7 @@ from urllib3.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
 
 from keeppool.adapters.urllib3_answer import Answer
 from keeppool.adapters.urllib3_connection import LeanConnection, facts_of, lean_class
-from keeppool.adapters.urllib3_lending import LendingPool, Loan
+from keeppool.adapters.urllib3_lending import LendingPool, Loan, callers_place
 from keeppool.adapters.urllib3_slots import Slots
 from keeppool.adapters.urllib3_terms import Lender, Size
 from keeppool.config import Config, HostConfig, Limits, Timeout
@@ -34,9 +32,6 @@ from keeppool.events import Event, Why
 from keeppool.pools.clock import clock
 from keeppool.pools.locate import Route
 from keeppool.stats import Stats
-
-#: Packages whose lines are not the caller's.
-_BETWEEN = ("keeppool.", "urllib3.", "requests.")
 
 #: `unused`: what the thread has borrowed last and not yet asked over.
 _here = threading.local()
@@ -121,6 +116,10 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         """List this host's idle connections, the one that will be used next at the end."""
         return self._lending.idle_conns(self._route.origin)
 
+    def has_objects(self) -> bool:
+        """Tell whether there is a connection's object to be taken, open or closed."""
+        return bool(self._shells or self.idle_conns())
+
     def borrow(self, timeout: float | None = None) -> Any:
         """Take a connection; a new one is not connected yet.
 
@@ -178,7 +177,7 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
             self._turn_away(conn)
             return
         file = None if loan.file is None else loan.file()
-        if False:
+        if loan.is_urlopens and isinstance(file, Answer) and not file.is_complete and not file.closed:
             # `release_conn=True` with the body still to be read: it comes back when that is done.
             loan.is_urlopens = False
             file.when_closed(lambda: self.take_back(conn))
@@ -382,17 +381,9 @@ def _let_go(response: Any, original: Any, loan: Loan) -> None:
     if isinstance(original, Answer) and original.is_complete:
         response.release_conn()
     else:
-        loan.place = _callers_place()
+        loan.place = callers_place()
 
 
 def _is_close(error: BaseException) -> bool:
     """Tell whether an error means that the other side has hung up."""
     return isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError))
-
-
-def _callers_place() -> str:
-    """Name the line that asked for the response."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(_BETWEEN):
-        frame = frame.f_back
-    return "an unknown place" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -7,9 +7,11 @@ Does not know: who may have a connection; the core decides. Nor urllib3's host p
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from http.client import BadStatusLine, RemoteDisconnected
+from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 from keeppool.config import Limits, Timeout
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
     from urllib3.connection import HTTPConnection
     from urllib3.response import BaseHTTPResponse
+
+#: Packages whose lines are not the caller's.
+_BETWEEN = ("keeppool.", "urllib3.", "requests.")
 
 
 class LentStream(Stream):
@@ -250,3 +255,11 @@ class LendingPool(GuardedPool):
             if place and is_open:
                 text = f"a streamed response from {loan.route.name} was dropped unread; it was made at {place}"
                 warnings.warn(text, ResourceWarning, stacklevel=2)
+
+
+def callers_place() -> str:
+    """Name the line that asked for the response."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_BETWEEN):
+        frame = frame.f_back
+    return "an unknown place" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -22,6 +22,9 @@ class Owner(Protocol):
     def idle_conns(self) -> list[Any]:
         """List the idle connections, the one that will be used next at the end."""
 
+    def has_objects(self) -> bool:
+        """Tell whether there is a connection's object to be taken, open or closed."""
+
     def borrow(self, timeout: float | None) -> Any:
         """Take a connection, as `_get_conn` does, whatever a subclass makes of that."""
 
@@ -68,11 +71,16 @@ class Slots:
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Take a connection, connected or not.
 
+        Args:
+            block: Wait for a slot, and make a connection that was never used. Without it only what is there is given:
+                urllib3 empties the queue that way when the process ends, and goes on until nothing comes any more.
+            timeout: Seconds to wait.
+
         Raises:
-            queue.Empty: All are taken, or the pool is closed.
+            queue.Empty: Nothing is there, all are taken, or the pool is closed.
         """
         pool = self.pool()
-        if pool is None:
+        if pool is None or not (block or pool.has_objects()):
             raise queue.Empty
         try:
             return pool.borrow(timeout if block else 0)

@@ -6,19 +6,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Self
 
-import pytest
+from scrapy.crawler import Crawler
+from scrapy.http import Request, Response
+from scrapy.utils.misc import build_from_crawler
+from scrapy.utils.spider import DefaultSpider
+from scrapy.utils.test import get_crawler
 
-scrapy = pytest.importorskip("scrapy", reason="needs Scrapy")
-
-from scrapy.crawler import Crawler  # noqa: E402 - only where Scrapy is
-from scrapy.http import Request, Response  # noqa: E402
-from scrapy.utils.misc import build_from_crawler  # noqa: E402
-from scrapy.utils.spider import DefaultSpider  # noqa: E402
-from scrapy.utils.test import get_crawler  # noqa: E402
-
-from keeppool.adapters.scrapy import KeepPoolDownloadHandler  # noqa: E402
-
-HANDLER = "keeppool.adapters.scrapy.KeepPoolDownloadHandler"
+from keeppool.adapters.scrapy import KeepPoolDownloadHandler
 
 
 def crawler_with(**settings: Any) -> Crawler:

@@ -292,17 +292,18 @@ def test_tls_is_logged_where_that_is_wanted(caplog):
 
 @pytest.mark.parametrize("steps", [(), (b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nbody",)])
 def test_a_cancelled_download_frees_its_slot(steps):
+    asked = threading.Event()
     with (
         Bench(KEEPPOOL_LIMITS={"per_host": 1}) as bench,
         ScriptedServer(
-            [REQUEST, *steps, RawConnection.read_until_closed],
+            [REQUEST, *steps, lambda _: asked.set(), RawConnection.read_until_closed],
             [REQUEST, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"],
         ) as server,
     ):
 
         async def cancelled():
             task = asyncio.ensure_future(bench.handler.download_request(Request(server.url)))
-            await asyncio.to_thread(server.wait_for, lambda: bool(server.requests))
+            assert await asyncio.to_thread(asked.wait, 10)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

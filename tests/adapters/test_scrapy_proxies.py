@@ -113,8 +113,10 @@ def test_meta_wins_over_a_hosts_configured_proxy_also_by_saying_none(site):
         with Bench(KEEPPOOL_HOSTS={"*": {"proxy": configured.url}}) as bench:
             bench.download("http://a.example/")
             bench.download("http://a.example/", proxy=chosen.url)
+            bench.download("http://a.example/", proxy=chosen.url, keeppool={"proxy": configured.url, "tag": "one"})
             bench.download(site.url, proxy=None)
-        assert (configured.requests, chosen.requests, site.requests) == (1, 1, 1)
+        assert (configured.requests, chosen.requests, site.requests) == (1, 2, 1)
+        assert [request.connection for request in chosen.log] == [1, 2]
 
 
 def test_no_proxy_comes_from_the_environment(bench, site, monkeypatch):

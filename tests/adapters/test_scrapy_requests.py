@@ -88,7 +88,8 @@ def test_the_path_goes_out_as_scrapy_has_it(bench, site, url, target):
 def test_a_verbatim_url_keeps_what_scrapy_would_quote(bench, site):
     bench.download(site.url + "/items?data[0]=|", verbatim_url=True)
     bench.download(site.url + "/items?data[0]=|")
-    assert [request.target for request in site.log] == ["/items?data[0]=|", "/items?data%5B0%5D=%7C"]
+    bench.download(site.url + "?q", verbatim_url=True)
+    assert [request.target for request in site.log] == ["/items?data[0]=|", "/items?data%5B0%5D=%7C", "/?q"]
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example/", "http:///path", "http://a.example:port/"])

@@ -13,9 +13,9 @@ import pytest
 import trustme
 from scrapy_bench import Bench, Request, crawler_with
 
-from keeppool import HostConfig, Limits
+from keeppool import HostConfig, Limits, Timeout
 from keeppool.adapters import scrapy_pool
-from keeppool.adapters.scrapy_errors import DownloadCancelledError, DownloadFailedError
+from keeppool.adapters.scrapy_errors import DownloadCancelledError, DownloadFailedError, DownloadTimeoutError
 from keeppool.adapters.scrapy_settings import configuration
 from keeppool.errors import ConfigError
 from keeppool.testing import Manners, Site
@@ -147,12 +147,11 @@ def test_the_handlers_of_a_crawler_share_a_pool_until_the_last_is_closed(bench, 
 
 
 def test_a_crawler_that_is_gone_takes_its_pool_along():
-    with Bench() as bench:
-        known = weakref.ref(bench.crawler)
-    assert known() not in scrapy_pool._pools
-    del bench
+    crawler = crawler_with()
+    known, pool = weakref.ref(crawler), weakref.ref(scrapy_pool.lend(crawler))
+    del crawler
     gc.collect()
-    assert known() is None
+    assert (known(), pool()) == (None, None)
 
 
 # Hosts
@@ -302,9 +301,14 @@ def test_a_wrong_word_in_meta_is_named_and_not_tried_again(bench, site, said, wo
 
 def test_a_hosts_own_timeout_holds_where_it_is_shorter(site):
     site.pause()
-    with Bench(KEEPPOOL_HOSTS={"127.0.0.1": {"timeout": [1, 0.05]}}) as bench:
-        with pytest.raises(Exception, match="the server sent nothing in time"):
+    with Bench(KEEPPOOL_HOSTS={"127.0.0.1": {"timeout": [10, 0.05]}}) as bench:
+        with pytest.raises(DownloadTimeoutError, match="the server sent nothing in time"):
             bench.download(site.url, download_timeout=100)
+        whole = {"timeout": Timeout(total=0.3)}
+        with pytest.raises(DownloadTimeoutError, match=r"total timeout of 0\.3 s"):
+            bench.download(site.url, download_timeout=100, keeppool=whole)
+        with pytest.raises(DownloadTimeoutError, match=r"total timeout of 0\.2 s"):
+            bench.download(site.url, download_timeout=0.2, keeppool=whole)
         assert bench.handler._pool.stats().open == 0
 
 

@@ -2,6 +2,9 @@
 
 import gc
 import queue
+import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -114,6 +117,12 @@ def test_the_cap_of_a_host_follows_from_maxsize_block_and_limits(arguments, cap)
     assert HTTPConnectionPool("a.example", **arguments)._route.policy.per_host == cap
 
 
+def test_a_host_pool_with_a_maxsize_of_its_own_may_have_that_many():
+    with PoolManager() as http:
+        pool = http.connection_from_url("http://a.example", pool_kwargs={"maxsize": 20})
+    assert pool._route.policy.per_host == 20
+
+
 def test_a_total_is_never_smaller_than_what_maxsize_asks_for():
     assert PoolManager(maxsize=500)._lender.limits.total == 500
     assert PoolManager()._lender.limits == Limits()
@@ -198,6 +207,16 @@ def test_bytes_nobody_asked_for_are_never_taken_for_an_answer(http, recorder):
 def test_bytes_behind_an_answer_close_its_connection(http, recorder):
     with ScriptedServer([RawConnection.read_request, OK + OK, RawConnection.read_until_closed], SERVE) as server:
         assert [http.request("GET", server.url).data for _ in range(2)] == [b"ok", b"ok"]
+        assert len(server.connections) == 2
+    assert [event.why for event in recorder.of(ConnectionClosed)] == [Why.UNASKED_DATA]
+
+
+def test_bytes_behind_the_last_chunk_close_its_connection(http, recorder):
+    chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n"
+    with ScriptedServer([RawConnection.read_request, chunks + OK, RawConnection.read_until_closed], SERVE) as server:
+        response = http.request("GET", server.url, preload_content=False)
+        assert list(response.stream()) == [b"one"]
+        assert http.request("GET", server.url).data == b"ok"
         assert len(server.connections) == 2
     assert [event.why for event in recorder.of(ConnectionClosed)] == [Why.UNASKED_DATA]
 
@@ -375,9 +394,10 @@ def test_a_connection_that_has_come_back_already_is_left_alone(http, site):
 
 def test_what_was_borrowed_and_never_used_comes_back(http, site):
     pool = http.connection_from_url(site.url)
-    pool._get_conn()
+    borrowed = pool._get_conn()
     pool._put_conn(None)
     assert http.stats().connecting == 0
+    assert borrowed.sock is None
 
 
 def test_the_queue_can_be_looked_at_and_taken_from(site):
@@ -394,11 +414,34 @@ def test_the_queue_can_be_looked_at_and_taken_from(site):
         slots.get_nowait()
 
 
+def test_a_program_that_closes_nothing_ends(site):
+    """urllib3 empties the queues of all pools at the end of the process, until they give nothing more."""
+    program = """
+import sys
+from keeppool.adapters.urllib3 import HTTPConnectionPool, PoolManager
+url, port = sys.argv[1], int(sys.argv[2])
+manager, pool, unused = PoolManager(), HTTPConnectionPool("127.0.0.1", port), HTTPConnectionPool("127.0.0.1", port)
+held = manager.request("GET", url + "/bytes/3000000", preload_content=False)
+print(manager.request("GET", url).status, pool.urlopen("GET", "/").status)
+"""
+    command = [sys.executable, "-W", "error", "-c", program, site.url, str(site.port)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout == "200 200\n"
+    assert done.stderr == ""
+
+
 def test_a_pool_survives_whoever_closes_an_idle_connection(http, site):
     http.request("GET", site.url)
     (idle,) = http.connection_from_url(site.url).pool.queue
+    number = idle.sock.fileno()
     idle.close()
+    # The number is given to the next that asks for one; what happens there says nothing about our connection.
+    others = socket.socketpair()
+    assert number in {other.fileno() for other in others}
     assert http.request("POST", site.url, retries=False).status == 200
+    assert http.stats().closed_by[Why.PEER_CLOSED] == 1
+    for other in others:
+        other.close()
 
 
 def test_a_failed_dial_gives_its_slot_back(http):
