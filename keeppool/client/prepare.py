@@ -10,6 +10,7 @@ Source: RFC 9110 §8.3 (Content-Type), §11.6.2 (Authorization), RFC 7617 §2 (B
 from __future__ import annotations
 
 import base64
+import functools
 import json as json_module
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -20,7 +21,7 @@ from keeppool.client.prepared import PreparedRequest
 from keeppool.client.urls import Address, quoted_query, with_query
 from keeppool.errors import InvalidBody, InvalidJSONError, InvalidRequest
 from keeppool.pools.request import prepare_body
-from keeppool.wire.fields import field_block
+from keeppool.wire.fields import FieldBlock, field_block
 
 Pairs = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
 ParamsArgument = Pairs | str | bytes | None
@@ -28,6 +29,8 @@ AuthArgument = tuple[str | bytes, str | bytes] | Callable[[Any], object] | None
 
 _FORM: Final = b"application/x-www-form-urlencoded"
 _JSON: Final = b"application/json"
+#: Blocks of fields with a media type: a session's own and those of a few calls.
+_REMEMBERED: Final = 64
 _AUTHORIZATION: Final = frozenset((b"authorization",))
 
 
@@ -61,9 +64,15 @@ def prepare(
     block = session_headers.block() if headers is None else field_block(merged(session_headers, headers))
     body, content_type = encoded_body(data, json, files)
     if content_type is not None and b"content-type" not in block.names:
-        block = block.joined(field_block([("Content-Type", content_type)]))
+        block = _typed(block, content_type)
     target = with_query(address, encoded_query(session_params, params))
     return PreparedRequest(method, target, block, prepare_body(body, block, method), body)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _typed(fields: FieldBlock, media_type: bytes) -> FieldBlock:
+    """Say what the body is. Remembered, because the head's constant part is, by the very block it was made of."""
+    return fields.joined(field_block([("Content-Type", media_type)]))
 
 
 def authenticated(request: PreparedRequest, auth: AuthArgument) -> PreparedRequest:
@@ -100,6 +109,8 @@ def encoded_query(session_params: ParamsArgument, params: ParamsArgument) -> str
     Raises:
         InvalidRequest: They are neither pairs nor text, or hold what cannot be encoded.
     """
+    if not params and not session_params:
+        return ""
     if isinstance(params, (str, bytes)):
         return quoted_query(params)
     own = _items("params", params)
