@@ -5,8 +5,8 @@ A cell counts, over a number of GETs and POSTs one after the other with pauses b
     errors the caller saw / POSTs carried out twice / requests sent after the stated end / answers not its own
 
 Errors are not all avoidable: a POST whose connection died after it was sent must not be sent again, and its caller has
-to be told. The column "lost POSTs" says how many of a careful client's errors were of that kind. A 408 that the server
-sent to an idle connection is no answer to the request that came after it.
+to be told. The last columns say how many of keeppool's errors were of that kind, in threads and in tasks. A 408 that
+the server sent to an idle connection is no answer to the request that came after it.
 
 Every cell has a server and a client of its own; several run at a time. A peer that is not installed is left out, and a
 line says so.
@@ -20,17 +20,19 @@ leaves exactly at the stated end, clients that look at the socket first see it a
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import os
 import random
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -50,6 +52,7 @@ AT_ONCE = 8
 #: A POST this large is still on its way when its answer comes.
 UPLOAD = 2_000_000
 CAREFUL = "keeppool"
+CAREFUL_TASKS = "keeppool.AsyncSession"
 
 
 class Cell(NamedTuple):
@@ -106,11 +109,38 @@ def urllib3_pool() -> Iterator[Send]:
 
 
 @contextlib.contextmanager
-def aiohttp_session() -> Iterator[Send]:
-    """Open a session of aiohttp, on a loop that also runs during the pauses."""
-    import asyncio
-    import threading
+def running_loop() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """Run an event loop in a thread of its own, also during the pauses; give what runs a coroutine on it."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(2 * TIMEOUT)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
+
+@contextlib.contextmanager
+def keeppool_async_session() -> Iterator[Send]:
+    """Open keeppool's session for tasks, with its defaults."""
+    import keeppool
+
+    async def fetch(method: str, url: str, name: str, body: bytes | None) -> bytes:
+        return (await session.request(method, url, data=body, headers={"X-Id": name})).content
+
+    with running_loop() as run:
+        session = keeppool.AsyncSession(timeout=TIMEOUT)
+        try:
+            yield lambda *request: run(fetch(*request))
+        finally:
+            run(session.aclose())
+
+
+@contextlib.contextmanager
+def aiohttp_session() -> Iterator[Send]:
+    """Open a session of aiohttp."""
     import aiohttp
 
     async def fetch(method: str, url: str, name: str, body: bytes | None) -> bytes:
@@ -120,17 +150,12 @@ def aiohttp_session() -> Iterator[Send]:
     async def open_session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
 
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    session = asyncio.run_coroutine_threadsafe(open_session(), loop).result()
-    try:
-        yield lambda *request: asyncio.run_coroutine_threadsafe(fetch(*request), loop).result(2 * TIMEOUT)
-    finally:
-        asyncio.run_coroutine_threadsafe(session.close(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with running_loop() as run:
+        session = run(open_session())
+        try:
+            yield lambda *request: run(fetch(*request))
+        finally:
+            run(session.close())
 
 
 @contextlib.contextmanager
@@ -161,6 +186,7 @@ def pycurl_handle() -> Iterator[Send]:
 
 CLIENTS: Mapping[str, Callable[[], AbstractContextManager[Send]]] = {
     CAREFUL: keeppool_pool,
+    CAREFUL_TASKS: keeppool_async_session,
     "requests": requests_session,
     "httpx": httpx_client,
     "urllib3": urllib3_pool,
@@ -233,9 +259,13 @@ def report(cells: Mapping[str, Mapping[str, Cell]]) -> str:
     clients = list(next(iter(cells.values())))
     summed = {client: totals(cells, client) for client in clients}
     rows = [*cells.items(), ("total", summed)]
+    careful = (CAREFUL, CAREFUL_TASKS)
     return table(
-        ["server", *clients, "lost POSTs"],
-        [[name, *(str(row[client]) for client in clients), str(row[CAREFUL].lost)] for name, row in rows],
+        ["server", *clients, "lost POSTs", "lost by tasks"],
+        [
+            [name, *(str(row[client]) for client in clients), *(str(row[client].lost) for client in careful)]
+            for name, row in rows
+        ],
     )
 
 
