@@ -2,11 +2,15 @@
 
 import os
 import pickle
+import signal
 
 import pytest
 
 from keeppool.adapters.urllib3 import PoolManager
 from keeppool.testing import Site
+
+#: Seconds after which a child that hangs is ended.
+PATIENCE = 20
 
 
 @pytest.fixture
@@ -31,6 +35,7 @@ def _in_child(work):
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
+        signal.alarm(PATIENCE)
         try:
             result = work()
         except BaseException as error:

@@ -36,7 +36,7 @@ PARTS = (
 #: They dial addresses nobody answers at, so they need a network that swallows packets.
 NEED_A_NETWORK = (
     "test_connect_timeout or test_total_applies_connect or proxy_connect_timeout or test_source_address_error"
-    " or test_http2_probe_blocked_per_thread"
+    " or test_http2_probe_blocked_per_thread or test_tunneling_proxy_request_timeout"
 )
 #: Much of the time is spent waiting for the suite's own servers to end; four processes wait side by side.
 OPTIONS = ("-n", "4", "--dist", "worksteal", "--timeout", "40", "--tb=no")

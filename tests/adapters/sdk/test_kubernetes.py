@@ -30,10 +30,9 @@ def test_kubernetes_lists_over_a_capped_pool(serve):
 
 
 def test_a_watch_gets_each_event_as_it_comes():
-    lines = b'{"type": "ADDED", "object": {"metadata": {"name": "kept"}}}\n'
-    chunks = b"".join(b"%x\r\n%b\r\n" % (len(lines), lines) for _ in range(2)) + b"0\r\n\r\n"
-    del chunks
-    with Site(handler=lambda _: Answer(status=200, body=lines * 2)) as site, PoolManager(limits=LIMITS) as http:
+    line = b'{"type": "ADDED", "object": {"metadata": {"name": "kept"}}}\n'
+    answer = Answer(status=200, body=(line, line), framing="chunked")
+    with Site(handler=lambda _: answer) as site, PoolManager(limits=LIMITS) as http:
         core = core_api(site.url, http)
         watch = kubernetes.watch.Watch()
         seen = []
