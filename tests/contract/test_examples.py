@@ -13,7 +13,13 @@ def test_there_are_examples():
     assert EXAMPLES
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def marked(example: Path):
+    """An SDK's example runs where the SDKs' tests do."""
+    marks = [pytest.mark.sdk] if example.name.startswith("sdk") else []
+    return pytest.param(example, id=example.name, marks=marks)
+
+
+@pytest.mark.parametrize("example", map(marked, EXAMPLES))
 def test_an_example_runs_and_says_something(example):
     done = subprocess.run(
         [sys.executable, "-W", "error", str(example)], capture_output=True, text=True, check=False, timeout=60
