@@ -19,7 +19,7 @@ def marked(example: Path):
     return pytest.param(example, id=example.name, marks=marks)
 
 
-@pytest.mark.parametrize("example", map(marked, EXAMPLES))
+@pytest.mark.parametrize("example", [marked(example) for example in EXAMPLES])
 def test_an_example_runs_and_says_something(example):
     done = subprocess.run(
         [sys.executable, "-W", "error", str(example)], capture_output=True, text=True, check=False, timeout=60
