@@ -49,6 +49,7 @@ class KeepPoolError(OSError):
 
     Args:
         message: One sentence that names the thing and the rule.
+        *more: What any `OSError` takes: the message is its number then, and this its text.
         **facts: Values for the attributes the class declares.
     """
 
@@ -57,9 +58,9 @@ class KeepPoolError(OSError):
     #: The response this error belongs to, where one arrived.
     response: Any = None
 
-    def __init__(self, message: str = "", **facts: Any) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: Any = "", *more: Any, **facts: Any) -> None:
+        super().__init__(message, *more)
+        self.message = OSError.__str__(self) if more else str(message)
         for name, value in facts.items():
             if not hasattr(type(self), name):
                 raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
@@ -69,13 +70,13 @@ class KeepPoolError(OSError):
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), dict(self.__dict__))
+        return _rebuild, (type(self), dict(self.__dict__), self.args)
 
 
-def _rebuild(cls: type[KeepPoolError], state: dict[str, Any]) -> KeepPoolError:
+def _rebuild(cls: type[KeepPoolError], state: dict[str, Any], args: tuple[Any, ...]) -> KeepPoolError:
     """Build a pickled error again without calling its constructor's checks."""
-    error = cls.__new__(cls, state["message"])
-    error.args = (state["message"],)
+    error = cls.__new__(cls, *args)
+    OSError.__init__(error, *args)
     error.__dict__.update(state)
     return error
 
@@ -142,7 +143,8 @@ class InvalidJSONError(InvalidRequest):
 class JSONDecodeError(InvalidJSONError, json.JSONDecodeError):
     """The answer's body is not JSON. Carries `msg`, `doc`, `pos`, `lineno`, `colno` as the built-in one does."""
 
-    def __init__(self, msg: str, doc: str = "", pos: int = 0) -> None:
+    def __init__(self, msg: str, doc: str = "", pos: int = 0, **facts: Any) -> None:
+        InvalidJSONError.__init__(self, msg, **facts)
         json.JSONDecodeError.__init__(self, msg, doc, pos)
         self.message = str(self.args[0])
 

@@ -74,9 +74,9 @@ class KeepPoolAdapter(HTTPAdapter):
         - There is no `InsecureRequestWarning`.
 
     For subclasses: `send`, `build_response`, `add_headers`, `init_poolmanager`, `cert_verify`, `proxy_headers` and
-    `build_connection_pool_key_attributes` are called, and what they say holds. Not called, as there is nothing of
-    urllib3's to give them: `get_connection_with_tls_context`, `get_connection`, `proxy_manager_for` and
-    `request_url`.
+    `build_connection_pool_key_attributes` are called, and what they say holds. There is nothing of urllib3's to give
+    `get_connection_with_tls_context`, `get_connection` and `proxy_manager_for`: a class that has its own is refused
+    with a `TypeError`. `request_url` is not called.
 
     Args:
         pool_connections: Taken for the sake of programs written for `HTTPAdapter`; a pool has room for any number of
@@ -112,6 +112,10 @@ class KeepPoolAdapter(HTTPAdapter):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
+        for name in ("get_connection_with_tls_context", "get_connection", "proxy_manager_for"):
+            if getattr(cls, name) is not getattr(HTTPAdapter, name):
+                instead = "what init_poolmanager and proxy_headers say holds through proxies too; refuse in send"
+                raise TypeError(f"{cls.__name__}.{name} would never be called, and what it says not hold: {instead}")
         hooks = ("cert_verify", "build_connection_pool_key_attributes", "proxy_headers")
         cls._own_hooks = frozenset(name for name in hooks if getattr(cls, name) is not getattr(HTTPAdapter, name))
 

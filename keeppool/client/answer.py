@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from keeppool.client import redirect
+from keeppool.client.headers import ResponseHeaders
 from keeppool.client.links import parse_links
 from keeppool.client.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.text import apparent_encoding, decoded, stated_encoding
@@ -24,9 +25,8 @@ from keeppool.errors import HTTPError, JSONDecodeError
 from keeppool.wire.head import ResponseHead
 
 if TYPE_CHECKING:
-    from urllib3 import HTTPHeaderDict
-
     from keeppool.client.cookies import CookieJar
+    from keeppool.client.settings import SessionSettings
 
 #: Most bytes of one piece where the caller names no size: what the pool reads at a time.
 PIECE: Final = 65536
@@ -48,12 +48,14 @@ class Answer:
 
     # What nobody has looked at or set yet. As attributes of the class these cost an answer nothing: a session makes one
     # for each call, and most are asked for status and body alone.
+    _connection: Any = None
     _cookies: CookieJar | None = None
     _elapsed: timedelta | None = None
     _encoding: str | None = _UNSET
     _headers: Any = None
     _history: list[Any] | None = None
     _reason: str | None = None
+    _session: SessionSettings | None = None
     _spent = False
     _url: str | None = None
 
@@ -97,22 +99,23 @@ class Answer:
         self._history = history
 
     @property
-    def headers(self) -> HTTPHeaderDict:
+    def headers(self) -> ResponseHeaders:
         """The header fields, found in any case; a repeated field's values are joined by commas."""
         if self._headers is None:
             self._headers = self._made_headers()
-        fields: HTTPHeaderDict = self._headers
+        fields: ResponseHeaders = self._headers
         return fields
 
     @headers.setter
     def headers(self, headers: Any) -> None:
         self._headers = headers
 
-    def _made_headers(self) -> HTTPHeaderDict:
-        from urllib3 import HTTPHeaderDict
-
-        made: HTTPHeaderDict = self.raw.headers if hasattr(self.raw, "headers") else HTTPHeaderDict()
-        return made
+    def _made_headers(self) -> ResponseHeaders:
+        if self._head is _BLANK:
+            # Filled by hand, perhaps with a raw answer of somebody else's.
+            return ResponseHeaders(getattr(self.raw, "headers", {}).items())
+        pairs = zip(self._head.names, self._head.values, strict=True)
+        return ResponseHeaders([(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs])
 
     @property
     def reason(self) -> str:
@@ -126,7 +129,9 @@ class Answer:
     @property
     def url(self) -> str:
         """The URL that answered, after redirects; with the fragment, without credentials."""
-        return self.request.address.url if self._url is None else self._url
+        if self._url is None and self.request is not None:
+            return self.request.address.url
+        return self._url  # None for an answer made by hand, as in requests.
 
     @url.setter
     def url(self, url: str) -> None:
@@ -151,12 +156,25 @@ class Answer:
     def next(self) -> PreparedRequest | None:
         """The request that would follow this redirect; `None` if it is none.
 
+        It takes the session's cookies along, and the body from its start, if that can be had again.
+
         Raises:
             InvalidURL: It leads to nothing that can be requested.
         """
         location = redirect.target_of(self)
-        if location is None:
+        if location is None or self.request is None:
             return None
+        session = self._session
+        following = self._following(location) if session is None else session.next_request(self, location)
+        if following.payload is not None and following.payload.may_replay():
+            following.payload.rewind()
+        return following
+
+    def belongs_to(self, session: SessionSettings) -> None:
+        """Learn who has more to say about the next request than this one's own fields."""
+        self._session = session
+
+    def _following(self, location: str) -> PreparedRequest:
         following = redirect.next_request(self.request, self.status_code, location)
         stays = is_same_origin(self.request.address, following.address)
         return following if stays else redirect.unsigned(following)
@@ -180,7 +198,8 @@ class Answer:
             from keeppool.client.cookies import CookieJar, keep_cookies
 
             self._cookies = CookieJar()
-            keep_cookies(self._cookies, self.request, self._head)
+            if self.request is not None:
+                keep_cookies(self._cookies, self.request, self._head)
         return self._cookies
 
     @cookies.setter

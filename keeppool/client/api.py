@@ -16,6 +16,7 @@ from __future__ import annotations
 import atexit
 from typing import Any
 
+from keeppool.client.response import Response
 from keeppool.client.session import Session
 
 
@@ -39,7 +40,12 @@ class SharedSession(Session):
 shared_session = SharedSession()
 atexit.register(shared_session.close)
 
-request = shared_session.request
+
+def request(method: str, url: str | bytes, **options: Any) -> Response:
+    """Send a request with any method; see `Session.request`."""
+    return shared_session.request(method, url, **options)
+
+
 get = shared_session.get
 options = shared_session.options
 head = shared_session.head

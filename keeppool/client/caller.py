@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from types import MethodType
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from keeppool.client.flow import Call, Flow, Steps
-from keeppool.client.mounts import Mounts
-from keeppool.client.overridden import ThroughRequest
+from keeppool.client.flow import Call, Flow, Follow, Send, Steps
+from keeppool.client.mounts import Mounts, plain_timeout
+from keeppool.client.overridden import AT_REDIRECTS, NAMES, OF_REQUESTS, ThroughRequest, changed, said_of, ways_of
 from keeppool.client.prepare import AuthArgument, ParamsArgument
 from keeppool.client.prepared import Parts, PreparedRequest
 from keeppool.client.routing import CertArgument, ProxiesArgument
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from keeppool.client.environment import Settings
     from keeppool.client.headers import HeadersArgument
     from keeppool.client.hooks import HooksArgument
-    from keeppool.client.retries import RetriesArgument, Retrying
+    from keeppool.client.retries import RetriesArgument
     from keeppool.pools.manager import Manager
     from keeppool.stats import Stats
     from keeppool.wire.body import RequestBody
@@ -41,33 +41,36 @@ _NO_BODY: Mapping[bytes, RequestBody | None] = {
     method: prepare_body(None, EMPTY, method) for method in (b"POST", b"PUT", b"PATCH")
 }
 
+#: Under this name a session's class notes what its adapters' `send` was.
+_SENDING = "adapter's send"
+
 
 class Caller(SessionSettings, Verbs[AnswerT]):
     """A session, but for the waiting.
 
-    Where a program overrides `request`, `prepare_request` or `send`, in a subclass or on a session of its own, every
-    call goes through them, as in requests. Redirects are followed below `send`.
+    Where a program overrides `request`, `prepare_request`, `send`, `get_adapter`, `merge_environment_settings`,
+    `resolve_redirects` or `rebuild_proxies`, in a subclass, by a mixin, on a session of its own or by patching the
+    class, calls go through them, as in requests. Redirects are followed below `send`, unless one of `send`,
+    `resolve_redirects` and `rebuild_proxies` is overridden: then each request of a chain goes through all three.
     """
 
-    #: Where a call goes whose session prepares or sends in a way of its own.
-    _STEPS: Final = frozenset(("prepare_request", "send"))
+    #: What sends for such a session where a program has mounted nothing else.
+    _adapter_kind: ClassVar[type[Any]]
+    #: The methods of a session whose program has none of its own, by name; `_plain_ways` is what a call compares.
+    _plain: ClassVar[Mapping[str, object]]
+    _plain_ways: tuple[object, ...] | None
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
-        if "request" in vars(cls):
-            for verb in ThroughRequest.VERBS:
-                if getattr(cls, verb) is getattr(Verbs, verb):
-                    setattr(cls, verb, getattr(ThroughRequest, verb))
-        if not cls._STEPS.isdisjoint(vars(cls)):
-            cls._call = Caller._call_by_steps  # type: ignore[method-assign, assignment]
+        if "_adapter_kind" in vars(cls):
+            cls._plain = {name: getattr(cls, name) for name in NAMES} | {_SENDING: cls._adapter_kind.send}
+            cls._plain_ways = ways_of(cls)
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
-        if name == "request":
-            for verb in ThroughRequest.VERBS:
-                super().__setattr__(verb, MethodType(getattr(ThroughRequest, verb), self))
-        elif name in self._STEPS:
-            super().__setattr__("_call", self._call_by_steps)
+        if name in NAMES:
+            # No class has these ways, so every call looks for its own.
+            self._plain_ways = None
 
     def __init__(self, retries: RetriesArgument) -> None:
         SessionSettings.__init__(self, retries)
@@ -125,6 +128,40 @@ class Caller(SessionSettings, Verbs[AnswerT]):
             return self.pool
         pool: Manager | None = getattr(self._mounts.find(address.sent), "pool", None)
         return pool if hasattr(pool, "config_for") else None
+
+    def adapter_for(self, url: str) -> Any:
+        """Find what sends one request; `None` for the session's own pool, as it is."""
+        if self._is_own("get_adapter"):
+            return self.get_adapter(url=url)
+        is_patched = self._adapter_kind.send is not self._plain[_SENDING]
+        return None if self._mounts is None and not is_patched else self.adapters.find(url)
+
+    def _is_pool_alone(self, adapter: Any) -> bool:
+        """Tell whether an adapter does nothing that its pool does not do."""
+        kind = self._adapter_kind
+        return type(adapter) is kind and kind.send is self._plain[_SENDING] and "send" not in vars(adapter)
+
+    def _limit_by(self, step: Send) -> Timeout | None:
+        """Tell which waits an adapter's pool is given; `None` for its own."""
+        if step.limit is not None or step.adapter.pool is self.pool:
+            return step.limit
+        return self.waits_of(step.adapter.pool, step.request.address, step.override)
+
+    def _told_by(self, step: Send, call: Call) -> dict[str, Any]:
+        """List what an adapter of the program's own is told about a request's sending."""
+        adapter = step.adapter
+        told = self.told(step.request.address, call)
+        is_ours = isinstance(adapter, self._adapter_kind)
+        if step.limit is not None and step.limit is not call.limit:
+            told["timeout"] = step.limit  # What is left of a total.
+        elif step.limit is None and self.has_own_waits:
+            own = self.pool.config.timeout
+            address, override = step.request.address, step.override
+            is_heard = not is_ours or self.waits_of(adapter.pool, address, override) is own
+            told["timeout"] = own if is_heard else None
+        if not is_ours:
+            told["timeout"] = plain_timeout(told["timeout"])
+        return told
 
     @abstractmethod
     def _adapter_over_pool(self) -> Any:
@@ -184,12 +221,15 @@ class Caller(SessionSettings, Verbs[AnswerT]):
         verify: bool | str | None = None,
         cert: CertArgument = None,
         retries: RetriesArgument | Inherit = INHERIT,
+        through: bool = True,
     ) -> AnswerT:
         """Send a request and follow where it leads: the way every call takes.
 
         The first branch is what a program does thousands of times; each test in it is one the general way can do
         without.
         """
+        if ways_of(type(self)) != self._plain_ways:
+            return self._call_in_own_way(method, url, said_of(locals()), through)
         address = parse(url if type(url) is str else text_of(url)) if self._mounts is None else addressed(text_of(url))
         if (
             params is None
@@ -220,26 +260,66 @@ class Caller(SessionSettings, Verbs[AnswerT]):
         flow = self._flow(timeout, stream, verify, cert, proxies, allow_redirects, retries)
         return self._drive(flow.run(request), flow.call)
 
-    def _call_by_steps(
-        self,
-        method: bytes,
-        url: str | bytes,
-        params: ParamsArgument = None,
-        *,
-        data: Any = None,
-        json: Any = None,
-        headers: HeadersArgument | None = None,
-        cookies: CookiesArgument | None = None,
-        files: Any = None,
-        auth: AuthArgument = None,
-        hooks: HooksArgument = None,
-        **settings: Any,
-    ) -> AnswerT:
-        """Prepare and send apart, each by the method that a program may have overridden."""
+    # In ways of a program's own
+
+    def _is_own(self, name: str) -> bool:
+        """Tell whether this session's method of that name is not the one it was written with."""
+        return name in self.__dict__ or getattr(type(self), name) is not self._plain[name]
+
+    def follows_in_own_way(self) -> bool:
+        """Tell whether redirects are to be followed by `resolve_redirects`, each request through `send`."""
+        return any(map(self._is_own, AT_REDIRECTS))
+
+    def _call_in_own_way(self, method: bytes, url: str | bytes, said: dict[str, Any], through: bool) -> AnswerT:
+        """Prepare and send apart, each by the method that a program may have overridden.
+
+        Args:
+            method: As for `_call`.
+            url: As for `_call`.
+            said: The arguments that were given.
+            through: A verb was called, and `request` comes first.
+        """
+        if through and self._is_own("request"):
+            answer: AnswerT = getattr(ThroughRequest, method.decode().lower())(self, url, **said)
+            return answer
         from keeppool.client.request import Request
 
-        asked = Request(method.decode(), url, headers, files, data, params, auth, cookies, hooks, json)
-        return self.send(self.prepare_request(asked), **settings)
+        asked = Request(method.decode(), url, **{name: said.pop(name) for name in OF_REQUESTS if name in said})
+        request = self.prepare_request(asked)
+        if self._is_own("merge_environment_settings"):
+            said |= self._settings_in_own_way(request, said)
+        return self.send(request, **said)
+
+    def _settings_in_own_way(self, request: PreparedRequest, said: Mapping[str, Any]) -> dict[str, Any]:
+        told = {name: said.get(name) for name in ("stream", "verify", "cert")}
+        proxies = said.get("proxies") or {}
+        plain = SessionSettings.merge_environment_settings(self, request.url or "", {**proxies}, **told)
+        return changed(self.merge_environment_settings(request.url or "", {**proxies}, **told), plain)
+
+    def _proxies_in_own_way(self, request: PreparedRequest, proxies: ProxiesArgument) -> ProxiesArgument:
+        """Tell which proxies hold for a request that a redirect has asked for, and for those after it."""
+        if not self._is_own("rebuild_proxies"):
+            return proxies
+        plain = SessionSettings.rebuild_proxies(self, request, proxies)
+        found = changed({"proxies": self.rebuild_proxies(request, proxies)}, {"proxies": plain})
+        rebuilt: ProxiesArgument = found.get("proxies", proxies)
+        return rebuilt
+
+    def _said_of_hop(self, call: Call, proxies: ProxiesArgument, limit: Timeout | None) -> dict[str, Any]:
+        """List what was said to `resolve_redirects`, as arguments for `send`."""
+        return self._said_by(Follow(None, limit), replace(call, proxies=proxies))
+
+    def _said_by(self, step: Follow, call: Call) -> dict[str, Any]:
+        """List what a call has said, as arguments for `resolve_redirects`."""
+        said: dict[str, Any] = {"stream": call.stream}
+        if step.limit is not None and step.limit is not call.limit:
+            said["timeout"] = step.limit
+        elif not isinstance(call.timeout, Inherit):
+            said["timeout"] = call.timeout
+        if call.retrying is not self._retrying:
+            said["retries"] = call.retrying
+        given = {"verify": call.verify, "cert": call.cert, "proxies": call.proxies}
+        return said | {name: value for name, value in given.items() if value is not None}
 
     def _is_plain(self, settings: Settings | None) -> bool:
         """Tell whether the session itself asks for nothing that a request without arguments would need."""
@@ -274,14 +354,6 @@ class Caller(SessionSettings, Verbs[AnswerT]):
             follow=follow,
         )
         return Flow(self, call, clock() if began is None else began)
-
-    def retrying_of_adapter(self, url: str) -> Retrying | None:
-        """Tell how often the adapter mounted for a URL wants its requests tried; `None` for once."""
-        if self._mounts is None:
-            return None
-        # What an adapter of somebody else tries again is its own business.
-        retrying: Retrying | None = getattr(self._mounts.find(url), "retrying", None)
-        return retrying
 
     @abstractmethod
     def _quick(

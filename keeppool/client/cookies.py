@@ -47,8 +47,17 @@ class CookieJar(http.cookiejar.CookieJar):
 
     __hash__ = None  # type: ignore[assignment]
 
+    #: The standard library's own; typeshed does not know it.
+    _cookies_lock: threading.RLock
+
     def __bool__(self) -> bool:
-        return next(iter(self), None) is not None
+        with self._cookies_lock:
+            return next(super().__iter__(), None) is not None
+
+    def __iter__(self) -> Iterator[Cookie]:
+        # The inherited one looks while others write; this one gives what was there when it was asked.
+        with self._cookies_lock:
+            return iter(list(super().__iter__()))
 
     def __contains__(self, name: object) -> bool:
         return any(cookie.name == name for cookie in self)
@@ -151,6 +160,17 @@ class CookieJar(http.cookiejar.CookieJar):
             cookie.value = value.replace('\\"', "")
         super().set_cookie(cookie)
 
+    def clear(self, domain: str | None = None, path: str | None = None, name: str | None = None) -> None:
+        """Remove all cookies, or those of a domain, of a path there, or one by its name.
+
+        Raises:
+            KeyError: There is none.
+            ValueError: A path without its domain, or a name without either.
+        """
+        # The inherited one does so without the lock, under the hands of threads that look for a request's cookies.
+        with self._cookies_lock:
+            super().clear(domain, path, name)
+
     def list_domains(self) -> list[str]:
         """Return the domains that have a cookie, each once."""
         return list(dict.fromkeys(cookie.domain for cookie in self))
@@ -192,12 +212,10 @@ class CookieJar(http.cookiejar.CookieJar):
         return found[0]
 
     def _remove(self, name: str, domain: str | None, path: str | None) -> None:
-        for cookie in list(self):
-            if cookie.name == name and _is_at(cookie, domain, path):
-                try:
+        with self._cookies_lock:
+            for cookie in self:
+                if cookie.name == name and _is_at(cookie, domain, path):
                     self.clear(cookie.domain, cookie.path, cookie.name)
-                except KeyError:
-                    pass  # Another thread was faster; it is gone, which is what was asked for.
 
 
 def made_cookie(name: str, value: str, **attributes: Any) -> Cookie:

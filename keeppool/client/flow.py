@@ -18,6 +18,7 @@ from keeppool.client import redirect
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
 from keeppool.pools.clock import clock
+from keeppool.pools.request import prepare_body
 
 if TYPE_CHECKING:
     from keeppool.client.hooks import Hook
@@ -64,11 +65,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Step: send this request, and bring its answer."""
+    """Step: send this request, and bring its answer; `adapter` is `None` for the session's own pool."""
 
     request: PreparedRequest
     limit: Timeout | None
     override: HostConfig | None
+    adapter: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,36 @@ class Ask:
     request: PreparedRequest
 
 
-Step = Send | Drain | Pause | Ask
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Step: follow a redirect in the program's own way, and bring the last answer."""
+
+    answer: Any
+    limit: Timeout | None
+
+
+Step = Send | Drain | Pause | Ask | Follow
 Steps = Generator[Step, Any, Any]
+
+
+def step_holds(step: Step, outcome: Any, held: Any) -> Any:
+    """Tell which answer is to be closed if something fails from now on: the last that was sent for, or put in place."""
+    if isinstance(step, Ask):
+        return outcome if hasattr(outcome, "close") or hasattr(outcome, "aclose") else held
+    return outcome if isinstance(step, Send | Follow) else held
+
+
+def with_history(answer: Any, challenged: list[Any], followed: list[Any]) -> Any:
+    """Let the last answer of a chain tell which others led to it.
+
+    Args:
+        answer: The last; whoever brought it may have told already.
+        challenged: What came before the chain.
+        followed: The redirects.
+    """
+    if followed:
+        answer.history = [*challenged, *(answer.history or followed)]
+    return answer
 
 
 class Flow:
@@ -155,9 +185,12 @@ class Flow:
             RetryError, UnrewindableBodyError: See `retries.py`. Any other error is the last try's own.
         """
         override = self._session.override_for(request.address, self.call)
-        retrying = self.call.retrying or self._session.retrying_of_adapter(request.address.sent)
+        # Asked once for each request, as in requests: a `get_adapter` of the program's own may take turns.
+        adapter = self._session.adapter_for(request.address.sent)
+        # What an adapter of somebody else tries again is its own business.
+        retrying = self.call.retrying or getattr(adapter, "retrying", None)
         if retrying is None:
-            return (yield Send(request, limit, override))
+            return (yield Send(request, limit, override, adapter))
         # Imported late: it brings urllib3's `Retry`, and most programs do without.
         from keeppool.client.retries import Tries, rewind
 
@@ -165,7 +198,7 @@ class Flow:
         left = limit
         while True:
             try:
-                answer = yield Send(request, left, override)
+                answer = yield Send(request, left, override, adapter)
             except InvalidRequest:
                 raise  # The caller's mistake: another try would only repeat it.
             except KeepPoolError as error:
@@ -184,7 +217,8 @@ class Flow:
             tries.count()
             if pause:
                 yield Pause(pause, retrying)
-            left = timeout if timeout.total is None else replace(timeout, total=tries.left_of(timeout.total))
+            if timeout.total is not None:
+                left = replace(timeout, total=tries.left_of(timeout.total))
 
     def _followed(self, answer: Any) -> Steps:
         """Go where an answer leads, until one leads nowhere.
@@ -195,9 +229,9 @@ class Flow:
         """
         if not self.call.follow or self._session.get_redirect_target(answer) is None:
             return answer
+        if self._session.follows_in_own_way():
+            return (yield Follow(answer, self._left_after(answer)))
         history: list[Any] = [*answer.history]
-        first = answer.request.address
-        self._total = (self.call.limit or self._session.timeout_for(first, None)).total
         followed = 0
         while (location := self._session.get_redirect_target(answer)) is not None:
             yield Drain(answer)
@@ -221,6 +255,8 @@ class Flow:
             TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: It is not to be followed; `response` is
                 the redirect.
         """
+        if not followed:
+            self._count_total(answer)
         try:
             if followed >= self._session.max_redirects:
                 raise TooManyRedirects(f"{answer.request.url} leads on after {followed} redirects")
@@ -233,11 +269,29 @@ class Flow:
     def _asked_for_by(self, answer: Any, location: str) -> PreparedRequest:
         asked = answer.request.copy()
         self._session.rebuild_method(asked, answer)
-        request = redirect.next_request(answer.request, answer.status_code, location, asked.verb)
-        if request.payload is not None:
+        # What else has been changed about the copy is kept; what to do with the body depends on what was answered.
+        method, asked.verb, asked.address = asked.verb, answer.request.verb, answer.request.address
+        request = redirect.next_request(asked, answer.status_code, location, method)
+        if request.payload is None:
+            # A method that has been kept may be one that says it has no body (RFC 9110 §8.6).
+            request.payload = prepare_body(None, request.fields, method)
+        else:
             request.payload.rewind()
         self._session.rebuild_auth(request, answer)
         return self._session.with_cookies(request)
+
+    def _left_after(self, answer: Any) -> Timeout | None:
+        """Tell how long following a redirect may take, all requests together."""
+        self._count_total(answer)
+        try:
+            return self._left_for(answer.request)
+        except KeepPoolError as error:
+            error.request, error.response = answer.request, answer
+            raise
+
+    def _count_total(self, answer: Any) -> None:
+        first = answer.request.address
+        self._total = (self.call.limit or self._session.timeout_for(first, None)).total
 
     def _left_for(self, request: PreparedRequest) -> Timeout | None:
         used = clock() - self._began

@@ -1,6 +1,7 @@
-"""`Headers`: header fields as people write them, by name in any case, and their bytes made once.
+"""`Headers`: header fields as people write them, and `ResponseHeaders`: as they read them; by name in any case.
 
-Decides: when the rendered block is stale; how a call's headers are laid over a session's.
+Decides: when the rendered block is stale; how a call's headers are laid over a session's; what a repeated field reads
+    as.
 Knows: that names are case-insensitive and that `None` stands for "do not send".
 Does not know: which names and values are legal; `wire.fields` does.
 
@@ -108,6 +109,71 @@ class Headers(MutableMapping[str, HeaderValue]):
             self, other: SupportsKeysAndGetItem[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] = (), /
         ) -> None:
             """Set several fields."""
+
+
+class ResponseHeaders(MutableMapping[str, str]):
+    """The fields of an answer, by name in any case. A repeated field has one value: its values, joined by commas.
+
+    Iteration gives each name once, as it first came. May be changed, as tests of programs do.
+
+    Args:
+        fields: Pairs; a name may be repeated.
+    """
+
+    __slots__ = ("_store",)
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        #: From a name in lower case to the name as it came and its values.
+        self._store: dict[str, tuple[str, list[str]]] = {}
+        for name, value in fields:
+            self.add(name, value)
+
+    def add(self, name: str, value: str) -> None:
+        """Add a value to those that are there."""
+        self._store.setdefault(name.lower(), (name, []))[1].append(value)
+
+    def getlist(self, name: str) -> list[str]:
+        """Return a field's values one by one; none if it did not come. Set-Cookie can be read in no other way."""
+        found = self._store.get(name.lower())
+        return [] if found is None else found[1].copy()
+
+    get_all = getlist
+
+    def lower_items(self) -> Iterator[tuple[str, str]]:
+        """Go through the fields with their names in lower case."""
+        return ((name.lower(), value) for name, value in self.items())
+
+    def copy(self) -> ResponseHeaders:
+        """Make an independent mapping of the same fields."""
+        return ResponseHeaders([(name, value) for name, values in self._store.values() for value in values])
+
+    def __getitem__(self, name: str) -> str:
+        return ", ".join(self._store[name.lower()][1])
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self._store[name.lower()] = (name, [value])
+
+    def __delitem__(self, name: str) -> None:
+        del self._store[name.lower()]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._store
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, _ in self._store.values()])
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return dict(self.lower_items()) == {str(name).lower(): value for name, value in other.items()}
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(dict(self.items()))
 
 
 def merged(base: Headers, extra: HeadersArgument | None) -> list[tuple[str | bytes, str | bytes]]:

@@ -32,17 +32,25 @@ def hooks_of(hooks: HooksArgument) -> list[Hook]:
 
     Raises:
         InvalidRequest: No mapping, or a value that cannot be called.
+        ValueError: There is no such event.
     """
     if not hooks:
         return []
     if not isinstance(hooks, Mapping):
         raise InvalidRequest(f"hooks must be a mapping such as {{'response': function}}, not {hooks!r}")
+    for event in hooks:
+        if event not in EVENTS:
+            raise _unknown(event)
     found = hooks.get("response") or []
     listed = [found] if callable(found) else list(found)
     for hook in listed:
         if not callable(hook):
             raise InvalidRequest(f"hook {hook!r} cannot be called")
     return listed
+
+
+def _unknown(event: str) -> ValueError:
+    return ValueError(f"there is no event {event!r}; hooks may be registered for {', '.join(EVENTS)}")
 
 
 class Hooked:
@@ -65,7 +73,7 @@ class Hooked:
             ValueError: There is no such event.
         """
         if event not in self.hooks:
-            raise ValueError(f"there is no event {event!r}; hooks may be registered for {', '.join(EVENTS)}")
+            raise _unknown(event)
         if callable(hook):
             self.hooks[event].append(hook)
         else:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 
-_LINK = re.compile(r"<([^>]*)>((?:[^,\"]|\"(?:[^\"\\]|\\.)*\")*)")
-_PARAMETER = re.compile(r";\s*([^\s=;,]+)\s*(?:=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^;,]*)))?")
+# A server may send anything: each part takes what it takes for good, and a quoted string that is never closed reaches
+# to the end. So nothing is read again and again, and reading takes time in proportion to length.
+_LINK = re.compile(r"<([^<>]*+)>((?:[^,\"]++|\"(?:[^\"\\]++|\\.)*+\\?\"?)*+)", re.DOTALL)
+_PARAMETER = re.compile(r";\s*+([^\s=;,]++)\s*+(?:=\s*+(?:\"((?:[^\"\\]++|\\.)*+)\"|([^;,]*+)))?", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)")
 
 

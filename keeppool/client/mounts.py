@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from keeppool.client.prepared import PreparedRequest
-from keeppool.config import Timeout
+from keeppool.config import INHERIT, Inherit, Timeout
 from keeppool.errors import InvalidSchema
+
+if TYPE_CHECKING:
+    from keeppool.client.flow import Send
 
 
 class Mounts(OrderedDict[str, Any]):
@@ -43,8 +46,40 @@ class Mounts(OrderedDict[str, Any]):
 def plain_timeout(timeout: Any) -> Any:
     """Write a timeout as adapters of other people's know it: seconds, a (connect, read) pair, or `None` for none."""
     if isinstance(timeout, Timeout):
-        timeout = (timeout.connect, timeout.read)
+        total = timeout.total
+        # The most they could be asked to keep of a total; what they know ends no later than it for a silent server.
+        timeout = tuple(
+            total if wait is None or (total is not None and total < wait) else wait
+            for wait in (timeout.connect, timeout.read)
+        )
     return None if timeout == (None, None) else timeout
+
+
+class Checked:
+    """While an adapter sends: whether somebody has said `verify=True`.
+
+    An adapter is told True in any case, which says nothing (requests' default). The request remembers it, because
+    between the session and `HTTPAdapter.send` there may be a `send` of the program's own.
+    """
+
+    __slots__ = ("_request",)
+
+    _NAME: Final = "_is_checked"
+
+    def __init__(self, step: Send) -> None:
+        self._request = vars(step.request)
+        self._request[self._NAME] = step.override is not None and step.override.verify is True
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._request.pop(self._NAME, None)
+
+    @classmethod
+    def verify_for(cls, request: PreparedRequest, verify: bool | str) -> bool | str | Inherit:
+        """Read what an adapter is told, where True may mean that nothing was said."""
+        return INHERIT if verify is True and not vars(request).get(cls._NAME) else verify
 
 
 def adopted(answer: Any, request: PreparedRequest, seconds: float) -> Any:

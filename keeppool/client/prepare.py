@@ -81,7 +81,7 @@ def authenticated(request: PreparedRequest, auth: AuthArgument) -> PreparedReque
     Raises:
         InvalidRequest: `auth` is neither a pair nor can it be called, or user or password are no text.
     """
-    if isinstance(auth, (tuple, list)):
+    if isinstance(auth, (tuple, list)) and all(isinstance(part, (str, bytes)) for part in auth):
         fields = request.fields.without(_AUTHORIZATION)
         return request.with_fields(fields.joined(field_block([("Authorization", basic(auth))])))
     request.prepare_auth(auth)
@@ -89,16 +89,18 @@ def authenticated(request: PreparedRequest, auth: AuthArgument) -> PreparedReque
 
 
 def scheme_of(auth: AuthArgument) -> Callable[[PreparedRequest], object] | None:
-    """Read the forms `auth` takes; `None` for none.
+    """Read the forms `auth` takes; `None`, and as in requests what is empty, for none.
 
     Raises:
         InvalidRequest: It is neither a pair nor can it be called.
     """
+    if not auth:
+        return None
     if isinstance(auth, (tuple, list)) and len(auth) == 2:
         from keeppool.client.auth import HTTPBasicAuth
 
         return HTTPBasicAuth(*auth)
-    if auth is not None and not callable(auth):
+    if not callable(auth):
         raise InvalidRequest(f"auth must be a (user, password) pair or a function, not {type(auth).__name__}")
     return auth
 

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from keeppool.client.headers import Headers, HeadersArgument, merged
 from keeppool.client.hooks import Hook, Hooked, HooksArgument, default_hooks, hooks_of
 from keeppool.client.urls import Address, addressed, text_of, with_query
-from keeppool.pools.request import FRAMING, prepare_body, reframed
+from keeppool.errors import UnrewindableBodyError
+from keeppool.pools.request import FRAMES_BODY, check_framing, prepare_body, reframed
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import EMPTY, FieldBlock
 from keeppool.wire.request import check_method
@@ -77,8 +78,19 @@ class PreparedRequest(Hooked):
     # As the wire takes it
 
     def parts(self) -> Parts:
-        """Give what a pool takes, all at once."""
-        return self.verb, self.address, self.fields, self.payload
+        """Give what a pool takes, all at once.
+
+        Raises:
+            InvalidMethod: The method was set to no token.
+            InvalidHeader: A field cannot be sent, or not exactly one of them tells where the body ends.
+            BodyLengthError: The body in memory is not as long as they say.
+            UnrewindableBodyError: It was sent already, from an iterator that cannot be had again: it would be empty.
+        """
+        fields, payload = self.fields, self.payload
+        check_framing(fields, payload)
+        if payload is not None and not payload.may_replay():
+            raise UnrewindableBodyError("the body was sent already, and cannot be read again", request=self)
+        return check_method(self.verb), self.address, fields, payload
 
     @property
     def fields(self) -> FieldBlock:
@@ -101,9 +113,9 @@ class PreparedRequest(Hooked):
             BodyLengthError: The body in memory is not as long as they say.
         """
         headers = self._headers
-        if headers is None or headers.revision is self._shown:
+        if self._payload is not None and (headers is None or headers.revision is self._shown):
             return self._payload
-        return reframed(self._payload, headers.block(), self.verb)
+        return reframed(self._payload, self.fields, self.verb)
 
     @payload.setter
     def payload(self, payload: RequestBody | None) -> None:
@@ -167,12 +179,8 @@ class PreparedRequest(Hooked):
 
     @body.setter
     def body(self, body: Any) -> None:
-        self._body = body
-        if self._headers is not None or not FRAMING.isdisjoint(self._fields.names):
-            for name in ("Content-Length", "Transfer-Encoding"):
-                self.headers.pop(name, None)
-        self._payload = prepare_body(body, EMPTY, self.verb)
-        self._show_framing()
+        self._payload, self._body = prepare_body(body, EMPTY, self.verb), body
+        self._frame_anew()
 
     @property
     def hooks(self) -> dict[str, list[Hook]]:
@@ -243,16 +251,20 @@ class PreparedRequest(Hooked):
         self.address = with_query(addressed(text_of(url)), encoded_query(None, params))
 
     def prepare_headers(self, headers: HeadersArgument | None) -> None:
-        """Set the header fields.
+        """Set the header fields; what tells where the body there is ends stays, unless they say so themselves.
 
         Raises:
             InvalidHeader: One of them cannot be sent.
         """
         self.headers = Headers(merged(Headers(), headers))
-        self.headers.block()
+        if FRAMES_BODY.isdisjoint(self.fields.names):
+            self._frame_anew()
 
     def prepare_body(self, data: Any, files: Any, json: Any = None) -> None:
         """Set the body, and the fields that say what it is and how long.
+
+        Where there was no body before, a Content-Length or Transfer-Encoding that is there already is meant for this
+        one; else it was the old one's, and goes.
 
         Raises:
             InvalidBody, InvalidJSONError, InvalidHeader, BodyLengthError: It cannot be sent.
@@ -260,11 +272,13 @@ class PreparedRequest(Hooked):
         from keeppool.client.prepare import encoded_body
 
         body, content_type = encoded_body(data, json, files)
+        if self._payload is not None:
+            self.body = body
         if content_type is not None and "Content-Type" not in self.headers:
             self.headers["Content-Type"] = content_type.decode("latin-1")
-        self._body = body
-        self._payload = prepare_body(body, self.headers.block(), self.verb)
-        self._show_framing()
+        if self._payload is None:
+            self._payload, self._body = prepare_body(body, self.headers.block(), self.verb), body
+            self._show_framing()
 
     def prepare_content_length(self, body: Any) -> None:
         """State how long a body is; `None` is empty, which GET and HEAD need not say."""
@@ -291,9 +305,13 @@ class PreparedRequest(Hooked):
         scheme = scheme_of(auth if auth is not None else credentials)
         if scheme is None:
             return
+        framed = self._framed()
         signed = scheme(self)
         if signed is not self and isinstance(signed, PreparedRequest):
             self.become(signed)
+        if self._framed() != framed:
+            # As in requests, a scheme need not know how long the body is that it has written.
+            self._frame_anew()
         if hasattr(scheme, "answered"):
             self.auth = scheme
 
@@ -331,6 +349,19 @@ class PreparedRequest(Hooked):
             self._headers = other._headers.copy()
             self._shown = self._headers.revision if other._headers.revision is other._shown else None
         self._hooks = None if other._hooks is None else {event: [*found] for event, found in other._hooks.items()}
+
+    def _framed(self) -> tuple[object, ...]:
+        """Tell what somebody would change who changes the body or how it is framed."""
+        return self._payload, self.headers.get("Content-Length"), self.headers.get("Transfer-Encoding")
+
+    def _frame_anew(self) -> None:
+        """Frame the body as it is by itself, and let the fields say nothing else."""
+        if self._payload is not None:
+            self._payload = self._payload.framed(None, chunked=False, method=self.verb)
+        if self._headers is not None or not FRAMES_BODY.isdisjoint(self._fields.names):
+            for name in ("Content-Length", "Transfer-Encoding"):
+                self.headers.pop(name, None)
+        self._show_framing()
 
     def _show_framing(self) -> None:
         """Let fields that somebody has been shown say how the body is framed now."""

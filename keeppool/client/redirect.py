@@ -31,10 +31,12 @@ _KEEPS_BODY: Final = frozenset({301, 307, 308})
 _OF_THE_BODY: Final = frozenset(
     b"content-length content-type content-encoding content-language content-location transfer-encoding".split()
 )
-#: What is meant for one server only. Cookie is always made anew, from the jar.
-_OF_THE_ORIGIN: Final = frozenset((b"proxy-authorization", b"host"))
+#: What is meant for one server only.
+_OF_THE_ORIGIN: Final = frozenset((b"host",))
 _AUTHORIZATION: Final = frozenset((b"authorization",))
-_COOKIE: Final = frozenset((b"cookie",))
+#: What is always made anew: Cookie from the jar, Proxy-Authorization from the next proxy's own URL. Even the same host
+#: may be reached without a proxy next, and would read what was meant for one.
+_MADE_ANEW: Final = frozenset((b"cookie", b"proxy-authorization"))
 
 
 def target_of(answer: Any) -> str | None:
@@ -72,7 +74,7 @@ def next_request(
     method = method or method_after(status, request.verb)
     keeps_body = status in _KEEPS_BODY and method == request.verb
     stays = is_same_origin(request.address, address)
-    dropped = _COOKIE | (frozenset() if keeps_body else _OF_THE_BODY) | (frozenset() if stays else _OF_THE_ORIGIN)
+    dropped = _MADE_ANEW | (frozenset() if keeps_body else _OF_THE_BODY) | (frozenset() if stays else _OF_THE_ORIGIN)
     jar = request.jar
     if jar is not None and not stays:
         # Imported late: there are cookies, so the module is loaded already.

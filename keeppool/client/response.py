@@ -44,16 +44,23 @@ class Response(Answer):
     def connection(self) -> HTTPAdapter:
         """What the request was sent by: its `send` sends another one over the same pool, redirects and cookies apart.
 
-        Authentication schemes that answer a challenge from a hook use it.
+        Authentication schemes that answer a challenge from a hook use it. Adapters of the program's own may set it.
 
         Raises:
             AttributeError: The answer was unpickled, or made by hand.
         """
         from keeppool.client.transport import HTTPAdapter
 
-        if self._pool is None:
-            raise AttributeError("an answer that was unpickled or made by hand has no connection")
-        return HTTPAdapter.over(self._pool)
+        if self._connection is None:
+            if self._pool is None:
+                raise AttributeError("an answer that was unpickled or made by hand has no connection")
+            self._connection = HTTPAdapter.over(self._pool)
+        made: HTTPAdapter = self._connection
+        return made
+
+    @connection.setter
+    def connection(self, connection: Any) -> None:
+        self._connection = connection
 
     @property
     def content(self) -> bytes:

@@ -218,11 +218,10 @@ def chosen_proxy(address: Address, *spoken: ProxiesArgument) -> str | None | Inh
 
 
 def override_from(
-    address: Address, verify: bool | str, cert: CertArgument, proxies: ProxiesArgument
+    address: Address, verify: bool | str | Inherit, cert: CertArgument, proxies: ProxiesArgument
 ) -> HostConfig | None:
-    """Read what adapters are told, where `True` and `None` mean that nothing was said."""
-    proxy = chosen_proxy(address, proxies)
-    return override_of(INHERIT if verify is True else verify, INHERIT if cert is None else cert, proxy)
+    """Read what adapters are told, where `None` means that nothing was said."""
+    return override_of(verify, INHERIT if cert is None else cert, chosen_proxy(address, proxies))
 
 
 @functools.lru_cache(maxsize=_REMEMBERED, typed=True)

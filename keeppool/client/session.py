@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.client.caller import Caller
-from keeppool.client.flow import Ask, Call, Pause, Send, Step, Steps
-from keeppool.client.mounts import adopted, plain_timeout
+from keeppool.client.flow import Ask, Call, Follow, Pause, Send, Step, Steps, step_holds, with_history
+from keeppool.client.mounts import Checked, adopted
 from keeppool.client.prepared import Parts, PreparedRequest
 from keeppool.client.response import Response
 from keeppool.client.routing import CertArgument, ProxiesArgument
@@ -56,6 +56,7 @@ class Session(Caller[Response]):
     """
 
     pool: PoolManager
+    _adapter_kind = HTTPAdapter
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class Session(Caller[Response]):
         cert: CertArgument = None,
         proxies: ProxiesArgument = None,
         yield_requests: bool = False,
+        retries: RetriesArgument | Inherit = INHERIT,
     ) -> Iterator[Any]:
         """Follow a redirect step by step, each answer given before the next request is sent.
 
@@ -107,21 +109,26 @@ class Session(Caller[Response]):
             cert: As for `request`.
             proxies: As for `request`.
             yield_requests: Give the next request, and send nothing.
+            retries: As for `request`.
 
         Raises:
             TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: When the next answer is asked for.
         """
-        flow = self._flow(timeout, stream, verify, cert, proxies, False, INHERIT)
-        history: list[Response] = []
+        flow = self._flow(timeout, stream, verify, cert, proxies, False, retries)
+        history: list[Any] = []
+        followed = 0
         resp.request = req
         while (location := self.get_redirect_target(resp)) is not None:
-            resp.drain()
-            request, _ = flow.following(resp, location, len(history))
+            self._give_up(resp)
+            request, limit = flow.following(resp, location, followed)
+            proxies = self._proxies_in_own_way(request, proxies)
             if yield_requests:
                 yield request
                 return
+            followed += 1
             history.append(resp)
-            resp = self._drive(flow.run(request), flow.call)
+            resp = self.send(request, allow_redirects=False, **self._said_of_hop(flow.call, proxies, limit))
+            history += resp.history
             resp.history = history.copy()
             yield resp
 
@@ -155,7 +162,7 @@ class Session(Caller[Response]):
                 except BaseException as error:
                     step = steps.throw(error)
                 else:
-                    held = outcome if isinstance(step, Send) else held
+                    held = step_holds(step, outcome, held)
                     step = steps.send(outcome)
         except StopIteration as end:
             answer: Response = end.value
@@ -173,30 +180,47 @@ class Session(Caller[Response]):
             step.retrying.sleep(step.seconds)
         elif isinstance(step, Ask):
             return step.hook(step.answer, **self.told(step.request.address, call))
-        elif isinstance(step.answer, Response):
-            step.answer.drain()
+        elif isinstance(step, Follow):
+            return self._follow(step, call)
         else:
-            step.answer.close()
+            self._give_up(step.answer)
         return None
+
+    def _give_up(self, answer: Any) -> None:
+        if isinstance(answer, Response):
+            answer.drain()
+        else:
+            answer.close()
+
+    def _follow(self, step: Follow, call: Call) -> Any:
+        """Follow a redirect by `resolve_redirects`, whoever has written it."""
+        answer, followed = step.answer, []
+        try:
+            for hop in self.resolve_redirects(answer, answer.request, **self._said_by(step, call)):
+                followed.append(answer)
+                answer = hop
+        except BaseException:
+            answer.close()
+            raise
+        return with_history(answer, step.answer.history, followed)
 
     def _send(self, step: Send, call: Call) -> Any:
         """Send one request by what is mounted for it."""
         request = step.request
-        if self._mounts is None:
+        adapter = step.adapter
+        if adapter is None:
             return send_by(self.pool, request, step.limit, call.stream, step.override)
-        adapter = self._mounts.find(request.address.sent)
-        if type(adapter) is HTTPAdapter:
-            return send_by(adapter.pool, request, step.limit, call.stream, step.override)
-        return self._send_by_other(adapter, request, call)
+        if self._is_pool_alone(adapter):
+            return send_by(adapter.pool, request, self._limit_by(step), call.stream, step.override)
+        return self._send_by_other(step, call)
 
-    def _send_by_other(self, adapter: Any, request: PreparedRequest, call: Call) -> Any:
+    def _send_by_other(self, step: Send, call: Call) -> Any:
         """Send one request by an adapter of the program's own, or one written for requests."""
-        told = self.told(request.address, call)
-        if not isinstance(adapter, HTTPAdapter):
-            told["timeout"] = plain_timeout(told["timeout"])
+        told = self._told_by(step, call)
         began = clock()
-        answer = adapter.send(request, **told)
-        adopted(answer, request, clock() - began)
+        with Checked(step):
+            answer = step.adapter.send(step.request, **told)
+        adopted(answer, step.request, clock() - began)
         if not call.stream:
             answer.content  # noqa: B018  # read, which such an adapter leaves to the session
         return answer

@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.client.caller import Caller
-from keeppool.client.flow import Ask, Call, Pause, Send, Step, Steps
-from keeppool.client.mounts import adopted, plain_timeout
+from keeppool.client.flow import Ask, Call, Follow, Pause, Send, Step, Steps, step_holds, with_history
+from keeppool.client.mounts import Checked, adopted
 from keeppool.client.prepared import Parts, PreparedRequest
 from keeppool.client.response_tasks import AsyncResponse
 from keeppool.client.routing import CertArgument, ProxiesArgument
@@ -59,6 +59,7 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
     """
 
     pool: AsyncPoolManager
+    _adapter_kind = AsyncHTTPAdapter
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
         cert: CertArgument = None,
         proxies: ProxiesArgument = None,
         yield_requests: bool = False,
+        retries: RetriesArgument | Inherit = INHERIT,
     ) -> AsyncIterator[Any]:
         """Follow a redirect step by step, each answer given before the next request is sent.
 
@@ -110,21 +112,26 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
             cert: As for `request`.
             proxies: As for `request`.
             yield_requests: Give the next request, and send nothing.
+            retries: As for `request`.
 
         Raises:
             TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: When the next answer is asked for.
         """
-        flow = self._flow(timeout, stream, verify, cert, proxies, False, INHERIT)
-        history: list[AsyncResponse] = []
+        flow = self._flow(timeout, stream, verify, cert, proxies, False, retries)
+        history: list[Any] = []
+        followed = 0
         resp.request = req
         while (location := self.get_redirect_target(resp)) is not None:
-            await resp.drain()
-            request, _ = flow.following(resp, location, len(history))
+            await self._give_up(resp)
+            request, limit = flow.following(resp, location, followed)
+            proxies = self._proxies_in_own_way(request, proxies)
             if yield_requests:
                 yield request
                 return
+            followed += 1
             history.append(resp)
-            resp = await self._drive(flow.run(request), flow.call)
+            resp = await self.send(request, allow_redirects=False, **self._said_of_hop(flow.call, proxies, limit))
+            history += resp.history
             resp.history = history.copy()
             yield resp
 
@@ -158,7 +165,7 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
                 except BaseException as error:
                     step = steps.throw(error)
                 else:
-                    held = outcome if isinstance(step, Send) else held
+                    held = step_holds(step, outcome, held)
                     step = steps.send(outcome)
         except StopIteration as end:
             answer: AsyncResponse = end.value
@@ -178,30 +185,44 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
             await (asyncio.sleep(step.seconds) if own is time.sleep else _awaited(own(step.seconds)))
         elif isinstance(step, Ask):
             return await _awaited(step.hook(step.answer, **self.told(step.request.address, call)))
-        elif isinstance(step.answer, AsyncResponse):
-            await step.answer.drain()
+        elif isinstance(step, Follow):
+            return await self._follow(step, call)
         else:
-            await _closed(step.answer)
+            await self._give_up(step.answer)
         return None
+
+    async def _give_up(self, answer: Any) -> None:
+        await (answer.drain() if isinstance(answer, AsyncResponse) else _closed(answer))
+
+    async def _follow(self, step: Follow, call: Call) -> Any:
+        """Follow a redirect by `resolve_redirects`, whoever has written it."""
+        answer, followed = step.answer, []
+        try:
+            async for hop in self.resolve_redirects(answer, answer.request, **self._said_by(step, call)):
+                followed.append(answer)
+                answer = hop
+        except BaseException:
+            await _closed(answer)
+            raise
+        return with_history(answer, step.answer.history, followed)
 
     async def _send(self, step: Send, call: Call) -> Any:
         """Send one request by what is mounted for it."""
         request = step.request
-        if self._mounts is None:
+        adapter = step.adapter
+        if adapter is None:
             return await send_by(self.pool, request, step.limit, call.stream, step.override)
-        adapter = self._mounts.find(request.address.sent)
-        if type(adapter) is AsyncHTTPAdapter:
-            return await send_by(adapter.pool, request, step.limit, call.stream, step.override)
-        return await self._send_by_other(adapter, request, call)
+        if self._is_pool_alone(adapter):
+            return await send_by(adapter.pool, request, self._limit_by(step), call.stream, step.override)
+        return await self._send_by_other(step, call)
 
-    async def _send_by_other(self, adapter: Any, request: PreparedRequest, call: Call) -> Any:
+    async def _send_by_other(self, step: Send, call: Call) -> Any:
         """Send one request by an adapter of the program's own, or one written for requests."""
-        told = self.told(request.address, call)
-        if not isinstance(adapter, AsyncHTTPAdapter):
-            told["timeout"] = plain_timeout(told["timeout"])
+        told = self._told_by(step, call)
         began = clock()
-        answer = await _awaited(adapter.send(request, **told))
-        adopted(answer, request, clock() - began)
+        with Checked(step):
+            answer = await _awaited(step.adapter.send(step.request, **told))
+        adopted(answer, step.request, clock() - began)
         if not call.stream:
             # Such an adapter leaves it to the session.
             await answer.read() if isinstance(answer, AsyncResponse) else answer.content

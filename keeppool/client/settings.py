@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from keeppool.client import redirect
+from keeppool.client.answer import Answer
 from keeppool.client.environment import Environment
 from keeppool.client.headers import Headers, HeadersArgument
 from keeppool.client.hooks import Hook, default_hooks, hooks_of
@@ -34,11 +35,15 @@ if TYPE_CHECKING:
     from keeppool.client.hooks import HooksArgument
     from keeppool.client.request import Request
     from keeppool.client.retries import RetriesArgument, Retrying
+    from keeppool.pools.manager import Manager
 
 #: requests' figure. Browsers give up after 20, curl after 50.
 MAX_REDIRECTS = 30
 #: Timeouts, TLS settings and proxies a program passes by hand are a handful.
 _REMEMBERED = 64
+
+#: The waits of a pool that was told none.
+_UNTOLD = Timeout()
 
 #: What a session makes for itself wherever it is.
 _MADE_ANEW = frozenset(("_environment", "_making", "_netrc"))
@@ -153,13 +158,25 @@ class SessionSettings(Routing):
 
             request.jar = jar_of(cookies)
         request = self.with_cookies(request)
-        # The call's word is heard first, then the URL's, then the session's.
-        signer = next((one for one in (auth, address.credentials, self.auth) if one is not None), None)
-        request = self.signed_by_netrc(request) if signer is None else authenticated(request, signer)
+        request = self._signed(request, auth)
         # Last, because a scheme may have hooks of its own, that answer a challenge; and as in requests a call's own
         # stand in place of the session's.
         request.prepare_hooks({"response": hooks_of(hooks) or hooks_of(self.hooks)})
         return request
+
+    def _signed(self, request: PreparedRequest, auth: AuthArgument) -> PreparedRequest:
+        """Sign a request: the call's word is heard first, then the session's, the netrc file's, and the URL's.
+
+        What is empty, such as `()`, asks for no signature; as in requests, only the netrc file does not care.
+        """
+        signer = self.auth if auth is None else auth
+        if signer:
+            return authenticated(request, signer)
+        signed = request if self.auth else self.signed_by_netrc(request)
+        credentials = request.address.credentials
+        if signed is request and signer is None and credentials is not None:
+            return authenticated(request, credentials)
+        return signed
 
     def with_cookies(self, request: PreparedRequest) -> PreparedRequest:
         """Add the Cookie header, if there are cookies at all."""
@@ -170,7 +187,9 @@ class SessionSettings(Routing):
         return with_cookies(request, self._jar)
 
     def keep_cookies(self, answer: Any) -> None:
-        """Put the cookies an answer sets into the jar."""
+        """Put the cookies an answer sets into the jar, and let it know whose it is: they count for what comes next."""
+        if isinstance(answer, Answer):
+            answer.belongs_to(self)
         head = getattr(getattr(answer, "raw", None), "head", None)
         if head is None:
             from keeppool.client.cookies import keep_foreign_cookies
@@ -189,6 +208,22 @@ class SessionSettings(Routing):
         host = urlsplit(request.address.sent).hostname or ""
         credentials = self._netrc.credentials_for(host, None if settings is None else settings.netrc)
         return request if credentials is None else authenticated(request, credentials)
+
+    def next_request(self, answer: Any, location: str) -> PreparedRequest:
+        """Make the request that would follow a redirect; its body is where that of the answered one stands.
+
+        Args:
+            answer: The redirect.
+            location: Where it leads.
+
+        Raises:
+            InvalidURL: It leads to nothing that can be requested.
+        """
+        asked = answer.request.copy()
+        self.rebuild_method(asked, answer)
+        request = redirect.next_request(answer.request, answer.status_code, location, asked.verb)
+        self.rebuild_auth(request, answer)
+        return self.with_cookies(request)
 
     # What a redirect changes. Programs override these, as in requests.
 
@@ -222,6 +257,8 @@ class SessionSettings(Routing):
             prepared_request.become(redirect.unsigned(prepared_request))
         elif prepared_request.auth is not None:
             prepared_request.become(prepared_request.auth(prepared_request))
+            # Whether there is a proxy on this way, and which, the scheme cannot know.
+            prepared_request.headers.pop("Proxy-Authorization", None)
         prepared_request.become(self.signed_by_netrc(prepared_request))
 
     def rebuild_proxies(self, prepared_request: PreparedRequest, proxies: ProxiesArgument) -> dict[str, str]:
@@ -237,14 +274,28 @@ class SessionSettings(Routing):
 
     # From a request to where and how it is sent
 
-    def retrying_of_adapter(self, url: str) -> Retrying | None:
-        """Tell how often what sends to a URL wants its requests tried; `None` for once."""
+    def adapter_for(self, url: str) -> Any:
+        """Find what sends one request to a URL; `None` for the session's own pool."""
         raise NotImplementedError
 
     def timeout_for(self, address: Address, override: HostConfig | None) -> Timeout:
         """Tell which waits hold for a request that brings none of its own."""
         pool = self.pool_for(address)
-        return self.pool.config.timeout if pool is None else pool.timeout_for(address.sent, override)
+        return self.pool.config.timeout if pool is None else self.waits_of(pool, address, override)
+
+    def follows_in_own_way(self) -> bool:
+        """Tell whether a program follows redirects in a way of its own."""
+        raise NotImplementedError
+
+    @property
+    def has_own_waits(self) -> bool:
+        """True if this session was told how long to wait."""
+        return self.pool.config.timeout != _UNTOLD
+
+    def waits_of(self, pool: Manager, address: Address, override: HostConfig | None) -> Timeout:
+        """Tell which waits hold where nobody says any: those a pool was made with, or else the session's."""
+        waits = pool.timeout_for(address.sent, override)
+        return self.pool.config.timeout if waits == _UNTOLD else waits
 
     def _limit(self, timeout: TimeoutArgument | Inherit) -> Timeout | None:
         if isinstance(timeout, Inherit):

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from keeppool.client.hooked_adapters import refuse_hooks, retrying_of_adapter
+from keeppool.client.mounts import Checked
 from keeppool.client.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.response import Response
 from keeppool.client.routing import ProxiesArgument, override_from
-from keeppool.client.settings import retrying_from
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.pools.threads import PoolManager
@@ -52,7 +53,8 @@ class HTTPAdapter(BaseAdapter):
         pool_connections: Accepted as in requests, where it bounds a table that this pool does not need.
         pool_maxsize: Most connections per host; `limits` says it better. In requests it bounds only what is kept, and
             any number may be open beside; here a cap is a cap, and who finds all taken waits.
-        max_retries: How often each request is tried again: a number or a `urllib3.util.Retry`.
+        max_retries: How often each request is tried again: a number or a `urllib3.util.Retry`; `None` is 3, as in
+            requests.
         pool_block: Accepted as in requests; callers always wait.
         limits: As for `PoolManager`.
         timeout: As for `PoolManager`, where a call says none.
@@ -63,17 +65,25 @@ class HTTPAdapter(BaseAdapter):
 
     Attributes:
         pool: Its `PoolManager`.
-        max_retries: As given; `None` for none.
+        max_retries: As given; 0 for none.
         retrying: The same, read.
+
+    For subclasses: `send`, `add_headers` and `close` are called. The hooks of requests' adapters that are about
+    urllib3's pools (`init_poolmanager`, `cert_verify` and their like) are refused with a `TypeError` when such a class
+    is made, because what they say of TLS would not hold.
 
     Thread safety: any thread.
     """
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        refuse_hooks(cls)
 
     def __init__(
         self,
         pool_connections: int | None = None,
         pool_maxsize: int | None = None,
-        max_retries: RetriesArgument = None,
+        max_retries: RetriesArgument = 0,
         pool_block: bool = True,
         *,
         limits: Limits | None = None,
@@ -88,13 +98,13 @@ class HTTPAdapter(BaseAdapter):
             limits, timeout=timeout, hosts=hosts, defaults=defaults, config=config, on_event=on_event
         )
         self.max_retries = max_retries
-        self.retrying = retrying_from(max_retries)
+        self.retrying = retrying_of_adapter(max_retries)
 
     @classmethod
     def over(cls, pool: PoolManager) -> Self:
         """Make an adapter that sends over a pool there is already."""
         made = cls.__new__(cls)
-        made.pool, made.max_retries, made.retrying = pool, None, None
+        made.pool, made.max_retries, made.retrying = pool, 0, None
         return made
 
     def send(
@@ -119,9 +129,13 @@ class HTTPAdapter(BaseAdapter):
         Raises:
             KeepPoolError: As `PoolManager.request`.
         """
-        override = override_from(request.address, verify, cert, proxies)
+        self.add_headers(request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
+        override = override_from(request.address, Checked.verify_for(request, verify), cert, proxies)
         limit = None if timeout is None else Timeout.of(timeout, self.pool.config.timeout)
         return send_by(self.pool, request, limit, stream, override)
+
+    def add_headers(self, request: PreparedRequest, **told: Any) -> None:
+        """Change a request before it is sent; for subclasses. Told what `send` is told."""
 
     def close(self) -> None:
         """Close the pool: idle connections now, busy ones when they are done."""

@@ -156,6 +156,7 @@ class Verbs(Generic[AnswerT]):
             cookies=cookies,
             files=files,
             auth=auth,
+            through=False,
             **options,
         )
 

@@ -11,8 +11,12 @@ Invariants, beside those of `pool.py`:
 A spare dial is finished and its connection shelved, as in Chromium, Go and hyper: two requests that overlap for a
 moment would otherwise begin a handshake and throw it away each time, and never have a second connection. If its slot is
 needed it is cancelled (Chromium's `CancelRequest` at the socket limit does the same): before any idle connection is
-closed, because it has cost the least. It does not outlive the limits of the caller it was begun for, so none piles up
-(Go #76784).
+closed, because it has cost the least. It outlives neither the limits of the caller it was begun for nor
+`LONGEST_SPARE`, so none piles up (Go #76784).
+
+A dial that takes long may never end: a server that accepts and is silent, a packet filter that drops. Nobody begins to
+count on one whose caller has given up unless it is `YOUNG`; the newcomer gets a dial of its own, and the old one goes
+on beside it, or gives way where the host is full. Or else one such dial would hold up every caller who comes after.
 
 A failed dial fails the caller who counts on it and nobody else, so a dead host sees one dial for each caller, never
 more at once than the cap. A request that is sent again dials for itself (`redialled`, `connected`, `connect_failed`):
@@ -26,10 +30,18 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from keeppool.config import Limits
-from keeppool.core.pool import PoolState
-from keeppool.core.records import Bind, Cancel, Connect, Connection, Host, Serve, State, Ticket
+from keeppool.core.pool import MOST_PER_TICK, PoolState
+from keeppool.core.records import NEVER, Bind, Cancel, Connect, Connection, Host, Serve, State, Ticket
 from keeppool.errors import PoolClosed
 from keeppool.events import Why
+
+#: Seconds from its beginning within which a dial whose caller gave up is as good as a new one. RFC 8305 §8 waits as long
+#: for an answer to a connection attempt ("Connection Attempt Delay", 250 ms) before it begins another beside it.
+YOUNG = 0.25
+#: Seconds after which a dial nobody counts on is broken off, whatever limit its caller had set, and none at all perhaps;
+#: a dial older than that is passed on to nobody. As long as a dial may take where nobody sets a limit
+#: (`Timeout.connect`).
+LONGEST_SPARE = 10.0
 
 
 class LatePoolState(PoolState):
@@ -39,8 +51,8 @@ class LatePoolState(PoolState):
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
-        #: Dials nobody counts on, the longest spare first.
-        self._spare: OrderedDict[Connection, None] = OrderedDict()
+        #: Dials nobody counts on, the longest spare first, and since when they are.
+        self._spare: OrderedDict[Connection, float] = OrderedDict()
 
     # Facts
 
@@ -100,7 +112,7 @@ class LatePoolState(PoolState):
         host = self._close_for_another(connection, why)
         other: Connection | Ticket | None = self._take_idle(host, now, fresh)
         if other is None:
-            other = self._bound_ticket(host, now)
+            other = self._bound_ticket(host, _young(host, now), now)
             host.bound.move_to_end(other, last=False)
         self._grant(now)
         return other
@@ -115,8 +127,17 @@ class LatePoolState(PoolState):
             dial = ticket.dial
             self._dequeue(ticket)
             if dial is not None:
-                self._offer(dial, now)
+                self._offer(dial, now, YOUNG)
             self._forget(ticket.host)
+
+    def ticked(self, now: float, most: int = MOST_PER_TICK) -> None:
+        """As in `PoolState`; dials nobody has counted on for long are broken off.
+
+        Nobody can be waiting for their slots (invariant 7).
+        """
+        super().ticked(now, most)
+        while self._spare and self._spare_until() <= now:
+            self._cancel(next(iter(self._spare)))
 
     def closed_by_user(self) -> None:
         """As in `PoolState`; dials are cancelled, and whoever counts on one waits no longer."""
@@ -126,26 +147,45 @@ class LatePoolState(PoolState):
                 name = str(host.origin)
                 self._fail(ticket, PoolClosed(f"the pool was closed while {name} was dialled", origin=name))
                 dial.ticket = None
-                self._cancel(dial)
+                self._break_off(dial)
         for dial in list(self._spare):
             self._cancel(dial)
         super().closed_by_user()
+
+    # Questions
+
+    def next_expiry(self) -> float:
+        """As in `PoolState`; spare dials expire too."""
+        on_the_shelf = self._shelf.next_expiry()
+        return min(on_the_shelf, self._spare_until()) if self._spare else on_the_shelf
+
+    @property
+    def may_expire(self) -> bool:
+        """Whether there is anything that `ticked` could put an end to."""
+        return bool(len(self._shelf) or self._spare)
+
+    def _spare_until(self) -> float:
+        """Tell when the oldest spare dial is broken off."""
+        return next(iter(self._spare.values()), NEVER) + LONGEST_SPARE
 
     # Deciding
 
     def _claim(self, host: Host, now: float) -> Ticket:
         """Give a caller for whom nothing is idle a dial to count on, or a place in the queue."""
-        if host.spare or self._may_open(host):
-            return self._bound_ticket(host, now)
+        young = _young(host, now)
+        if young is not None or self._may_open(host):
+            return self._bound_ticket(host, young, now)
         return self._enqueue(host, now)
 
     def _may_open(self, host: Host) -> bool:
         """As in `PoolState`; a spare dial gives way before an idle connection does."""
+        while host.spare and host.is_full:  # More than one where the cap was lowered meanwhile.
+            self._cancel(next(iter(host.spare)), host)
         if self._spare and not host.is_full:
             total = self.limits.total
             spare = host.group.spare if host.group.is_full else self._spare
             if spare and (host.group.is_full or (total is not None and self.open >= total)):
-                self._cancel(next(iter(spare)))
+                self._cancel(next(iter(spare)), host)
                 return True
         return super()._may_open(host)
 
@@ -167,20 +207,31 @@ class LatePoolState(PoolState):
         if ticket is None:
             self._offer(freed, now)
         else:
-            self._promise(freed, ticket, now)
+            self._reassign(freed, ticket, now, LONGEST_SPARE)
 
-    def _offer(self, dial: Connection, now: float) -> None:
+    def _offer(self, dial: Connection, now: float, too_old: float = LONGEST_SPARE) -> None:
         """Find out what becomes of a dial whose caller has gone, or was served."""
-        ticket = self._next_at(dial.host)
+        self._reassign(dial, self._next_at(dial.host), now, too_old)
+
+    def _reassign(self, dial: Connection, ticket: Ticket | None, now: float, too_old: float) -> None:
+        """Let the caller whose turn it is count on a dial, or have its slot; without one it is spare.
+
+        Args:
+            dial: Whoever counted on it counts on it no longer.
+            ticket: Of the dial's host or another.
+            now: The time.
+            too_old: The age, in seconds, at which the dial is begun anew instead.
+        """
+        dial.ticket = None
         if ticket is None:
-            dial.ticket = None
-            self._spare[dial] = dial.host.spare[dial] = dial.host.group.spare[dial] = None
-        elif ticket.host is dial.host:
+            self._spare[dial] = now
+            dial.host.spare[dial] = dial.host.group.spare[dial] = None
+        elif ticket.host is dial.host and now - dial.born_at < too_old:
             self._promise(dial, ticket, now)
         else:
-            dial.ticket = None
-            self._cancel(dial)
+            self._break_off(dial, ticket.host)
             self._grant(now)
+            self._forget(dial.host)
 
     # Moving
 
@@ -205,17 +256,16 @@ class LatePoolState(PoolState):
         self._queue.length += 1
         self._queue.bound += 1
 
-    def _bound_ticket(self, host: Host, now: float) -> Ticket:
-        """Make a ticket that counts on the host's oldest spare dial, or else on a new one; there is room for that."""
+    def _bound_ticket(self, host: Host, spare: Connection | None, now: float) -> Ticket:
+        """Make a ticket that counts on a spare dial of the host's, or else on a new one; there is room for that."""
         self._tickets += 1
         ticket = Ticket(self._tickets, host, now)
         host.bound[ticket] = None
         self._queue.length += 1
         self._queue.bound += 1
-        if host.spare:
-            dial = next(iter(host.spare))
-            self._unbind(dial)
-            self._count_on(dial, ticket)
+        if spare is not None:
+            self._unbind(spare)
+            self._count_on(spare, ticket)
         else:
             self._dial_for(ticket, now)
         return ticket
@@ -243,14 +293,18 @@ class LatePoolState(PoolState):
             del self._spare[dial], dial.host.spare[dial], dial.host.group.spare[dial]
         return ticket
 
-    def _cancel(self, dial: Connection) -> None:
-        """Break off a dial nobody counts on."""
-        if dial in self._spare:
-            self._unbind(dial)
+    def _cancel(self, dial: Connection, beneficiary: Host | None = None) -> None:
+        """Break off a spare dial."""
+        self._unbind(dial)
+        self._break_off(dial, beneficiary)
+
+    def _break_off(self, dial: Connection, beneficiary: Host | None = None) -> None:
+        """Break off a dial that is in nobody's place, so that `beneficiary` has room; that one is not forgotten."""
         self.counters.connect_failed += 1
         self._vacate(dial)
         self.orders.append(Cancel(dial))
-        self._forget(dial.host)
+        if dial.host is not beneficiary:
+            self._forget(dial.host)
 
     def _serve(self, ticket: Ticket, connection: Connection, now: float) -> None:
         if ticket.dial is None:
@@ -273,3 +327,8 @@ class LatePoolState(PoolState):
         del ticket.host.bound[ticket]
         self._queue.length -= 1
         self._queue.bound -= 1
+
+
+def _young(host: Host, now: float) -> Connection | None:
+    """Give the longest spare dial of a host that a newcomer may count on, if there is one."""
+    return next((dial for dial in host.spare if now - dial.born_at < YOUNG), None)

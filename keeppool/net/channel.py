@@ -134,8 +134,8 @@ class Channel(asyncio.BufferedProtocol):
             timeout: Seconds; `None` for no limit.
 
         Returns:
-            True if everything was taken. False if not, because an answer or the end is there to be read, or because
-            the time is up but at least one byte was taken: then look at the clock, and call again.
+            True if everything was taken. False if not, because an answer or the end is there to be read, because the
+            time is up but at least one byte was taken, or because a lot was: then look at the clock, and call again.
 
         Raises:
             TimeoutError: Not one byte was taken and nothing came in that time.
@@ -147,6 +147,11 @@ class Channel(asyncio.BufferedProtocol):
         while outbox.unsent and outbox.error is None:
             if self._inbox.has_news:
                 return False
+            if outbox.is_stopped:
+                outbox.go_on()
+                if outbox.is_stopped:
+                    return False
+                continue
             before = outbox.progress()
             self._wants_room = True
             try:
@@ -262,6 +267,7 @@ class Channel(asyncio.BufferedProtocol):
         """
         self._inbox.secure(layer)
         self.is_tls, self.layer, self.resumed = True, layer, layer.resumed
+        self._outbox.go_on()
 
     # What the transport calls
 
@@ -315,8 +321,9 @@ class Channel(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """See asyncio's protocols."""
-        self._outbox.resumed()
-        if self._wants_room and (not self._outbox.unsent or self._outbox.error is not None):
+        outbox = self._outbox
+        outbox.resumed()
+        if self._wants_room and (not outbox.unsent or outbox.is_stopped or outbox.error is not None):
             self._wake()
 
     # What came
@@ -324,6 +331,8 @@ class Channel(asyncio.BufferedProtocol):
     def _came(self, data: bytes) -> None:
         """Record what came from the kernel, and tell whoever waits for it."""
         self._inbox.came(data)
+        if self._layers:
+            self._outbox.go_on()  # A server may wait for what this has made TLS say.
         if self._inbox.size > MOST_UNREAD and not self._is_paused:
             self._is_paused = True
             self._transport.pause_reading()

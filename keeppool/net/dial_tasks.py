@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
@@ -33,13 +33,20 @@ from keeppool.net.tls_layer import TlsLayer
 T = TypeVar("T")
 
 
-async def dial(origin: Origin, *, timeout: float | None, tls: TlsStore) -> Channel:  # noqa: ASYNC109 - dial's twin
+async def dial(
+    origin: Origin,
+    *,
+    timeout: float | None,  # noqa: ASYNC109 - dial's twin
+    tls: TlsStore,
+    opened: Callable[[socket.socket], object] | None = None,
+) -> Channel:
     """Open a connection to an origin: TCP or a Unix socket, TLS to an https proxy, CONNECT or SOCKS, TLS.
 
     Args:
         origin: Where to, and how.
         timeout: Seconds for all steps together, resolving names included; `None` for no limit.
         tls: Contexts and sessions of the pool this connection is for.
+        opened: Told of every socket as soon as it is there; whether it connects or is closed again, nobody says.
 
     Returns:
         A connected channel with nothing accepted yet. `resumed` tells whether the TLS next to the caller resumed a
@@ -60,7 +67,7 @@ async def dial(origin: Origin, *, timeout: float | None, tls: TlsStore) -> Chann
             tls.context_for(checked)
     deadline = Deadline(timeout)
     steps = tunnel_steps(origin, await _address_for_proxy(origin, deadline))
-    channel = await _take_over(await _reach(origin, deadline))
+    channel = await _take_over(await _reach(origin, deadline, opened))
     try:
         if hop is not None:
             await _secure(channel, origin, hop, hop.tls or TlsIdentity(), tls, deadline)
@@ -75,12 +82,21 @@ async def dial(origin: Origin, *, timeout: float | None, tls: TlsStore) -> Chann
     return channel
 
 
-async def _reach(origin: Origin, deadline: Deadline) -> socket.socket:
+async def _reach(
+    origin: Origin, deadline: Deadline, opened: Callable[[socket.socket], object] | None
+) -> socket.socket:
     """Connect to the origin, or to the proxy before it."""
     source = source_of(origin)
+    made_ready = preparation(origin, source)
+
+    def prepare(sock: socket.socket) -> None:
+        if opened is not None:
+            opened(sock)
+        made_ready(sock)
+
     addresses = await _resolve(origin, source, deadline)
     try:
-        return await race(addresses, deadline=deadline, prepare=preparation(origin, source))
+        return await race(addresses, deadline=deadline, prepare=prepare)
     except RaceLost as lost:
         raise unreached(origin, deadline.limit, lost) from lost.cause
 

@@ -4,7 +4,7 @@ Decides: nothing.
 Knows: how a socket tells "nothing there yet" from "the time is up" and from "the end".
 Does not know: proxies, although only an https proxy that tunnels to an https origin needs it.
 
-Source: RFC 8446 §4.6.3 (key updates), §6.1 (each layer has its own goodbye).
+Source: RFC 8446 §4.6.2 (a certificate asked for late), §4.6.3 (key updates), §6.1 (each layer has its own goodbye).
 """
 
 from __future__ import annotations
@@ -74,8 +74,13 @@ class LayeredSocket:
         # One deadline for all reads: a record that comes byte by byte must not last for ever. SSLSocket does the same.
         deadline = None if self._timeout == 0 else Deadline(self._timeout)
         while (data := self.layer.read(size)) is None:
-            # What a read leaves in `outgoing` is a key update's answer, due no sooner than with the next `send`.
-            self.outer.settimeout(0 if deadline is None else deadline.left())
+            if deadline is None:
+                self.outer.settimeout(0)
+            else:
+                # A certificate that the server waits for, a key update's answer. Where nothing may be waited for, half
+                # of a record might go out, and the rest never: there it goes out with the next `send` or `recv`.
+                self._send_all(self.layer.outgoing(), deadline)
+                self.outer.settimeout(deadline.left())
             self.layer.feed(self.outer.recv(_RECORD))
         return data
 

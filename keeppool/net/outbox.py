@@ -8,7 +8,10 @@ A connection lost with "0 accepted" is the only proof that a request never left.
 could not send at once it keeps, and forgets when it fails. So it gets one piece at a time, the part of it that the
 kernel refused, for nothing but the news that there is room again.
 
-Source: RFC 9110 §9.2.2 (why the proof matters); RFC 8446 §5.1 (records).
+TLS has words of its own: it answers a key update, and shows a certificate the server asks for after the handshake. They
+go out as soon as reading has made them, before whatever is not encrypted yet, and are no bytes of a request.
+
+Source: RFC 9110 §9.2.2 (why the proof matters); RFC 8446 §4.6.2, §4.6.3 (words of TLS), §5.1 (records).
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from keeppool.net.tls_layer import TlsLayer
 PLAIN_PIECE = 16384
 
 #: Bytes accepted after which an upload lets the event loop's other tasks run. The kernel's buffer for one connection
-#: grows to megabytes, and over a fast network it never fills.
+#: grows to megabytes, and it never fills where the reader is faster than our encryption.
 BURST = 262144
 
 
@@ -44,7 +47,18 @@ class Outbox:
         error: What ended sending; `None` as long as nothing did.
     """
 
-    __slots__ = ("_in_flight", "_layers", "_loop", "_send", "_taken", "_waiting", "_yielded_at", "error", "transport")
+    __slots__ = (
+        "_in_flight",
+        "_is_busy",
+        "_layers",
+        "_loop",
+        "_send",
+        "_taken",
+        "_waiting",
+        "_yielded_at",
+        "error",
+        "transport",
+    )
 
     transport: asyncio.Transport
 
@@ -53,7 +67,8 @@ class Outbox:
         self._send = sock.send
         self._layers = layers
         self._waiting: deque[memoryview] = deque()
-        # Bytes of the one piece that the kernel has not taken whole; the transport has the rest of it.
+        # Whether the transport has something that the kernel has not taken, and how many of our caller's bytes it is.
+        self._is_busy = False
         self._in_flight = 0
         self._taken = 0
         self._yielded_at = 0
@@ -68,7 +83,7 @@ class Outbox:
         """
         if get_running_loop() is not self._loop:
             raise foreign_loop()
-        if self._layers or self._in_flight or self.error is not None:
+        if self._layers or self._is_busy or self._waiting or self.error is not None:
             return self._enqueue(data)
         try:
             sent = self._send(data)
@@ -93,7 +108,12 @@ class Outbox:
     @property
     def unsent(self) -> bool:
         """Whether the kernel has not taken everything yet."""
-        return bool(self._in_flight or self._waiting)
+        return bool(self._is_busy or self._waiting)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it stopped after `BURST` bytes, although the kernel may have room: `go_on` once others have run."""
+        return bool(self._waiting) and not self._is_busy
 
     def reset(self) -> None:
         """Count from 0 again: another request begins."""
@@ -114,6 +134,12 @@ class Outbox:
     def resumed(self) -> None:
         """Go on: the transport has sent what it had."""
         self._settle()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Send what TLS has to say since the last read, and what waits for no room in the kernel."""
+        if self.error is not None:
+            return
         try:
             self._pump()
         except OSError as error:
@@ -136,8 +162,11 @@ class Outbox:
             raise
 
     def _pump(self) -> None:
-        """Send until the kernel has no room."""
-        while self._waiting and not self._in_flight:
+        """Send until the kernel has no room, or until other tasks are due."""
+        if self._layers and not self._is_busy:
+            self._send_own_words()
+        until = self._taken + BURST
+        while self._waiting and not self._is_busy and self._taken < until:
             if self._layers:
                 self._send_record()
             else:
@@ -155,6 +184,14 @@ class Outbox:
             self._waiting.appendleft(later)
         self._in_flight = len(piece)
         self._hand_over(piece)
+
+    def _send_own_words(self) -> None:
+        """Send what the layers themselves have to say, the inner ones' words through the outer ones."""
+        said = b""
+        for layer in reversed(self._layers):
+            said = layer.write(said) if said else layer.outgoing()
+        if said and (sent := self._offer(said)) < len(said):
+            self._hand_over(memoryview(said)[sent:])
 
     def _send_record(self) -> None:
         """Encrypt and offer one record. It counts when the kernel has all of it; before, nobody can read it."""
@@ -178,6 +215,7 @@ class Outbox:
             return 0
 
     def _hand_over(self, rest: memoryview) -> None:
+        self._is_busy = True
         self.transport.write(rest)
         # There may have been room again by now. Then nobody will call `resumed`.
         if not self.transport.is_closing() and not self.transport.get_write_buffer_size():
@@ -186,6 +224,7 @@ class Outbox:
     def _settle(self) -> None:
         self._taken += self._in_flight
         self._in_flight = 0
+        self._is_busy = False
 
 
 def foreign_loop() -> RuntimeError:

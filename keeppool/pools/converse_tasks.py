@@ -9,7 +9,8 @@ Source: RFC 9112 §9.5 (a client that sends a body watches for the answer), RFC 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from asyncio import CancelledError, timeout
+from collections.abc import AsyncGenerator
 
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
 from keeppool.net.channel import Channel
@@ -123,6 +124,7 @@ async def _send_piece(
     """Send one piece, unless the answer is there already."""
     head = _take_early(exchange, channel)
     if head is None:
+        left(exchange, deadline)  # The time may be up by now, and nothing may follow then.
         channel.write(piece)
         head = await _drain(exchange, channel, deadline)
     return head
@@ -133,21 +135,98 @@ async def _upload_awaited(
 ) -> ResponseHead | None:
     """Send a body that has to be waited for itself."""
     pieces = body.awaited_pieces()
-    while (piece := await _next_awaited(pieces)) is not None:
-        head = await _send_piece(exchange, piece, channel, deadline)
-        if head is not None:
-            return head
-    return None
-
-
-async def _next_awaited(pieces: AsyncIterator[bytes | memoryview]) -> bytes | memoryview | None:
-    """As `next_piece`."""
     try:
-        return await anext(pieces, None)
+        while True:
+            watch = _Watch(exchange, channel, deadline)
+            piece = await _next_awaited(pieces, watch)
+            head = watch.news()
+            if head is None and piece is not None:
+                head = await _send_piece(exchange, piece, channel, deadline)
+            if head is not None or piece is None:
+                return head
+    finally:
+        await _close(pieces)
+
+
+async def _next_awaited(
+    pieces: AsyncGenerator[bytes | memoryview, None], watch: _Watch
+) -> bytes | memoryview | None:
+    """As `next_piece`; `None` too where the watch has ended the wait, which cancels the body as any time limit does."""
+    try:
+        watch.begin()
+        async with watch.limit:
+            return await anext(pieces, None)
     except (BodyLengthError, InvalidBody):
         raise
     except BaseException as error:
+        if watch.limit.expired() and not isinstance(error, CancelledError):
+            return None
         raise BodyFailed(error) from error
+    finally:
+        watch.end()
+
+
+async def _close(pieces: AsyncGenerator[bytes | memoryview, None]) -> None:
+    """Let a body that is not wanted to its end let go of what it holds."""
+    try:
+        await pieces.aclose()
+    except BaseException as error:
+        raise BodyFailed(error) from error
+
+
+class _Watch:
+    """An eye on the clock and on the server while the caller's body is awaited, which may be for long.
+
+    The wait stays in the caller's own task, where the body's own time limits and scopes are. So it is ended as
+    `asyncio.timeout` ends one, and only when nobody can want the rest of the body any more.
+
+    Attributes:
+        limit: What the wait happens in.
+
+    Raises:
+        TimeoutError: The total timeout has passed already.
+    """
+
+    def __init__(self, exchange: Exchange, channel: Channel, deadline: float | None) -> None:
+        left(exchange, deadline)
+        self._exchange = exchange
+        self._channel = channel
+        self._head: ResponseHead | None = None
+        self._error: Exception | None = None
+        self.limit = timeout(None if deadline is None else deadline - clock())
+
+    def begin(self) -> None:
+        """Have the event loop say when something comes."""
+        self._channel.watch(self._look)
+
+    def end(self) -> None:
+        """Look no longer."""
+        self._channel.watch(None)
+
+    def news(self) -> ResponseHead | None:
+        """Give the answer that has come meanwhile, if one has.
+
+        Raises:
+            TimeoutError: The total timeout has passed.
+            OSError, KeepPoolError: The connection failed, the server closed it, or what came is no HTTP.
+        """
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        if self._head is None and self.limit.expired():
+            raise TimeoutError("the total timeout has passed")
+        return self._head
+
+    def _look(self) -> None:
+        """Read what the server says. An interim answer, or half an answer, is no reason to stop."""
+        try:
+            self._head = _take_early(self._exchange, self._channel)
+        except (OSError, KeepPoolError) as error:
+            self._error = error
+        if self._head is None and self._error is None:
+            self._channel.watch(self._look)
+        else:
+            self.limit.reschedule(self._channel.loop.time())
 
 
 async def _await_invitation(exchange: Exchange, channel: Channel, deadline: float | None) -> ResponseHead | None:

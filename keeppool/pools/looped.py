@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import warnings
 import weakref
 from asyncio import get_running_loop
@@ -77,8 +78,11 @@ class LoopedPool:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._state = LatePoolState(self.limits)
         self._dials: dict[Connection, asyncio.Task[None]] = {}
+        #: Every socket there is, from before its connection is made; for life after fork.
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         #: Dials that were cancelled and have not ended yet.
         self._leaving: set[asyncio.Task[None]] = set()
+        self._is_performing = False
         self._waits: TimeLimits | None = None
         self._timer: asyncio.TimerHandle | None = None
         #: When the timer is due, on `clock`.
@@ -214,18 +218,18 @@ class LoopedPool:
 
     def _begin_dial(self, connection: Connection) -> None:
         """Begin a dial for the caller who counts on it, within that one's limit."""
-        ticket, now = connection.ticket, clock()
-        assert ticket is not None, "bug: a dial for nobody"
-        turn: Turn = ticket.wake
-        limit = turn.dial_limit(now)
-        turn.own = connection
-        turn.bound(now)
+        ticket, limit = connection.ticket, None
+        if ticket is not None and ticket.wake is not None:
+            turn: Turn = ticket.wake
+            limit = turn.begins(connection, clock())
         assert self.loop is not None, "bug: no event loop yet"
-        task = self.loop.create_task(self._dial(connection, ticket, limit))
+        # Not by the loop's own factory, which may make eager tasks (Python 3.12): a dial that begins right here begins
+        # before the sockets are closed in whose place it comes, and may end before the pool has written it down.
+        task = asyncio.Task(self._dial(connection, ticket, limit), loop=self.loop)
         self._dials[connection] = task
         task.add_done_callback(partial(self._dial_ended, connection))
 
-    async def _dial(self, connection: Connection, ticket: Ticket, limit: float | None) -> None:
+    async def _dial(self, connection: Connection, ticket: Ticket | None, limit: float | None) -> None:
         """Open the connection, and let the state say whose it is; `ticket` is the caller it was begun for."""
         began = clock()
         try:
@@ -246,7 +250,7 @@ class LoopedPool:
         while self._leaving:
             await asyncio.wait(self._leaving)
         try:
-            return await dial(connection.origin, timeout=limit, tls=self.tls)
+            return await dial(connection.origin, timeout=limit, tls=self.tls, opened=self._sockets.add)
         except ConnectError as error:
             if self._tell is not None:
                 self.report(reports.connect_failed(connection, error))
@@ -351,11 +355,11 @@ class LoopedPool:
             self._perform()
 
     def _set_timer(self) -> None:
-        """Be called when the next connection on the shelf expires, if one is there that does."""
+        """Be called when the next connection on the shelf expires, or the next spare dial, if one is there that does."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._timer_at = self._state.next_expiry() if self._state.idle else NEVER
+        self._timer_at = self._state.next_expiry() if self._state.may_expire else NEVER
         if self._timer_at < NEVER and self.loop is not None:
             self._timer = self.loop.call_later(max(self._timer_at - clock(), 0.0), _tick, weakref.ref(self))
 
@@ -389,37 +393,55 @@ class LoopedPool:
         for connection in self._state.everything():
             connection.state = State.CLOSED
             _inherited.append(connection.stream)
-            connection.stream.sock.close()
+        for sock in list(self._sockets):
+            # Not `close`, which under uvloop waits for its transport to let go of the socket.
+            if (number := sock.detach()) >= 0:
+                os.close(number)
         self.dropped.clear()
         self._start_empty()
 
     def _perform(self) -> None:
-        """Do what the state ordered, in that order."""
-        orders = self._state.orders
+        """Do what the state ordered, in that order, and see to the end of dials that are spare from here on."""
+        if self._is_performing:
+            return  # Whoever is at it comes to the new orders too.
         done: list[Close] = []
-        while orders:
-            self._carry_out(orders[0])
-            order = orders.popleft()
-            if type(order) is Close:
-                done.append(order)
+        try:
+            self._is_performing = True
+            self._carry_out_all(done)
+        finally:
+            self._is_performing = False
+        if self._state.next_expiry() < self._timer_at:
+            self._set_timer()
         if self._tell is not None and done:
             now = clock()
             for closed in done:
                 if (event := reports.performed(closed, now)) is not None:
                     self.report(event)
 
+    def _carry_out_all(self, done: list[Close]) -> None:
+        """Carry orders out until there are none. One that an interrupt ends stays, and comes first the next time."""
+        orders = self._state.orders
+        while orders:
+            self._carry_out(orders[0])
+            order = orders.popleft()
+            if type(order) is Close:
+                done.append(order)
+
     def _carry_out(self, order: LateOrder) -> None:
+        """Carry out one order. If an interrupt ended an earlier try, it may be done, and its caller gone."""
         if type(order) is Serve:
-            order.ticket.wake.wake()
+            if order.ticket.wake is not None:
+                order.ticket.wake.wake()
         elif type(order) is Close:
             order.connection.stream.close()
         elif type(order) is Connect:
-            self._begin_dial(order.connection)
+            if order.connection.state is State.CONNECTING and order.connection not in self._dials:
+                self._begin_dial(order.connection)
         elif type(order) is Cancel:
-            task = self._dials[order.connection]
-            self._leaving.add(task)
-            task.cancel()
-        elif type(order) is Bind:
+            if (task := self._dials.get(order.connection)) is not None:
+                self._leaving.add(task)
+                task.cancel()
+        elif type(order) is Bind and order.ticket.wake is not None:
             order.ticket.wake.bound(clock())
 
     def report(self, event: Event) -> None:

@@ -75,8 +75,32 @@ def reframed(body: RequestBody | None, fields: FieldBlock, method: bytes) -> Req
     return body.framed(length, chunked=chunked, method=method)
 
 
+def check_framing(fields: FieldBlock, body: RequestBody | None) -> None:
+    """Refuse what would end somewhere else for the server than for us: the rest would be its next request.
+
+    Args:
+        fields: The request's own, without what the body adds.
+        body: What follows them.
+
+    Raises:
+        InvalidHeader: Not exactly one of them, and the right one, tells where a body ends that is there.
+
+    Source: RFC 9112 §11.2.
+    """
+    length, chunked = (None, False) if FRAMES_BODY.isdisjoint(fields.names) else _stated_framing(fields)
+    if body is None:
+        is_told = not chunked and not length
+    elif length is None and not chunked:
+        is_told = body.length == 0 or bool(body.framing.pairs)
+    else:
+        is_told = not body.framing.pairs and (length, chunked) == (body.length, body.length is None)
+    if not is_told:
+        raise InvalidHeader("the fields do not tell, once and truly, where the body ends", name="Content-Length")
+
+
 #: The fields that say where a request ends, or whom it is for; each may stand once.
 FRAMING = frozenset((b"content-length", b"transfer-encoding", b"host"))
+FRAMES_BODY = FRAMING - {b"host"}
 
 
 def _stated_framing(fields: FieldBlock) -> tuple[int | None, bool]:

@@ -142,8 +142,9 @@ class AsyncPoolManager(Manager):
 
     async def aclose(self) -> None:
         """Close idle connections now and busy ones when they are done; every later request gets PoolClosed."""
-        self._orphaned.detach()
         await self._pool.aclose()
+        # Not before: called on another loop, or cancelled, it leaves sockets for the finalizer to see to.
+        self._orphaned.detach()
 
     async def __aenter__(self) -> Self:
         return self

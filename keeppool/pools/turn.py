@@ -55,6 +55,13 @@ class Turn:
             return max(self._until - now, 0.001)
         return shorter(self._exchange.timeout.connect, self._deadline, now)
 
+    def begins(self, dial: Connection, now: float) -> float | None:
+        """Take note that a dial is begun for this caller; give the seconds it may take."""
+        limit = self.dial_limit(now)
+        self.own = dial
+        self.bound(now)
+        return limit
+
     def wake(self) -> None:
         """Tell the caller that its ticket, or its time, has ended."""
         if not self.future.done():

@@ -11,7 +11,8 @@ RFC 9110 §8.6 (Content-Length: 0 where a body was to be expected).
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from typing import Any, Final, Protocol
 
 from keeppool.errors import InvalidBody, UnrewindableBodyError
@@ -44,7 +45,7 @@ class _Source(Protocol):
     def payload(self) -> Iterator[bytes | memoryview]:
         """Yield the payload from where the source stands; nothing is read before the first piece is asked for."""
 
-    def awaited_payload(self) -> AsyncIterator[bytes | memoryview]:
+    def awaited_payload(self) -> AsyncGenerator[bytes | memoryview, None]:
         """Yield the payload of a source that `is_async`."""
         raise InvalidBody("the body need not be awaited")
 
@@ -101,16 +102,17 @@ class RequestBody:
         """True if the payload has to be awaited: it is `awaited_pieces` then, and has no `pieces`."""
         return self._source.is_async
 
-    async def awaited_pieces(self) -> AsyncIterator[bytes | memoryview]:
-        """Yield what `pieces` does, of a body that is async.
+    async def awaited_pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
+        """Yield what `pieces` does, of a body that is async. Closed early, it closes the caller's async generator.
 
         Raises:
             BodyLengthError, InvalidBody: As `pieces`.
         """
         framer = Chunks() if self.length is None else Count(self.length)
-        async for piece in self._source.awaited_payload():
-            for framed in framer.frame(piece):
-                yield framed
+        async with aclosing(self._source.awaited_payload()) as payload:
+            async for piece in payload:
+                for framed in framer.frame(piece):
+                    yield framed
         for framed in framer.end():
             yield framed
 
@@ -280,10 +282,16 @@ class _Awaited(_Source):
     def payload(self) -> Iterator[bytes | memoryview]:
         raise InvalidBody("an async iterable can be sent by an asyncio client only")
 
-    async def awaited_payload(self) -> AsyncIterator[bytes | memoryview]:
+    async def awaited_payload(self) -> AsyncGenerator[bytes | memoryview, None]:
         self._pulled = True
-        async for piece in self._iterable:
-            yield _as_bytes(piece)
+        pieces = aiter(self._iterable)
+        try:
+            async for piece in pieces:
+                yield _as_bytes(piece)
+        finally:
+            # Nobody else can: a generator that was begun cannot be sent again, nor can what it holds be let go.
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
 
     def may_replay(self) -> bool:
         return not self._pulled or not isinstance(self._iterable, AsyncIterator)
@@ -315,7 +323,7 @@ class _Made(_Source):
     def payload(self) -> Iterator[bytes | memoryview]:
         return self._made.payload()
 
-    def awaited_payload(self) -> AsyncIterator[bytes | memoryview]:
+    def awaited_payload(self) -> AsyncGenerator[bytes | memoryview, None]:
         return self._made.awaited_payload()
 
     def may_replay(self) -> bool:

@@ -186,3 +186,12 @@ def test_names_that_cannot_be_had_are_refused(names):
     with pytest.raises(ConfigError, match="assert_hostname"):
         host_config(names)
     assert host_config({"assert_hostname": "a.example"}).server_hostname == "a.example"
+
+
+@pytest.mark.parametrize("name", ["get_connection_with_tls_context", "get_connection", "proxy_manager_for"])
+def test_a_hook_that_would_never_be_called_is_refused_with_its_class(name):
+    with pytest.raises(TypeError, match=rf"Own\.{name} would never be called"):
+        type("Own", (KeepPoolAdapter,), {name: lambda self, *arguments, **told: None})
+    mixin = type("Mixin", (), {name: None})
+    with pytest.raises(TypeError, match=name):
+        type("Own", (mixin, KeepPoolAdapter), {})

@@ -6,12 +6,15 @@ import copy
 import http.cookiejar
 import pickle
 import threading
+from http.cookiejar import DefaultCookiePolicy
 
 import pytest
 from answers import elsewhere, page
 
 import keeppool
-from keeppool.client.cookies import CookieJar, jar_of
+from keeppool import PreparedRequest
+from keeppool.client.cookies import CookieJar, jar_of, with_cookies
+from keeppool.client.urls import parse
 from keeppool.errors import InvalidHeader, InvalidRequest
 
 
@@ -213,3 +216,47 @@ def test_many_threads_share_one_jar(site):
             thread.join(60)
         assert errors == []
         assert session.cookies.get_dict() == {f"t{number}": "19" for number in range(6)}
+
+
+def test_what_one_thread_looks_through_no_other_takes_away():
+    """A policy is asked about each cookie in the middle of the search; another thread clears the jar meanwhile."""
+    begun, cleared, seen = threading.Event(), threading.Event(), []
+
+    class Watching(DefaultCookiePolicy):
+        def return_ok(self, cookie, request):
+            begun.set()
+            seen.append(cleared.is_set())
+            return super().return_ok(cookie, request)
+
+    def clear() -> None:
+        begun.wait(60)
+        jar.clear()
+        cleared.set()
+
+    jar = CookieJar(Watching())
+    for number in range(20_000):
+        jar.set(f"c{number}", "v", domain="a.example")
+    clearing = threading.Thread(target=clear)
+    clearing.start()
+    request = with_cookies(PreparedRequest(b"GET", parse("http://a.example/")), jar)
+    clearing.join(60)
+    assert (len(seen), any(seen), cleared.is_set()) == (20_000, False, True)
+    assert request.headers["Cookie"].count("=") == 20_000
+    assert len(jar) == 0
+
+
+def test_cookies_may_be_gone_through_while_they_are_taken_away():
+    jar = CookieJar()
+    for number in range(5):
+        jar.set("a", "1", domain=f"{number}.example")
+    for cookie in jar:
+        jar.clear(cookie.domain, cookie.path, cookie.name)
+    assert (list(jar), bool(jar)) == ([], False)
+    jar.set("b", "2", domain="a.example")
+    jar.set("b", None)
+    jar.set("c", "3", expires=2**40, discard=False)
+    jar.set("d", "4")
+    jar.clear_session_cookies()
+    assert jar.keys() == ["c"]
+    with pytest.raises(KeyError):
+        jar.clear("b.example")

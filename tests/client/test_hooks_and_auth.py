@@ -54,6 +54,31 @@ def test_what_cannot_be_a_hook_is_refused(site, session, hooks):
     assert site.opened == 0
 
 
+def test_an_event_there_is_not_is_refused_as_in_requests(site, session):
+    for refused in (
+        lambda: session.get(site.url, hooks={"nope": print}),
+        lambda: Request(hooks={"nope": print}).prepare(),
+    ):
+        with pytest.raises(ValueError, match="nope"):
+            refused()
+    assert site.opened == 0
+
+
+def test_an_answer_a_hook_has_put_in_place_is_closed_if_a_later_one_fails(on, answering):
+    site = answering({"/a": Answer(body=b"a"), "/b": Answer(body=b"b" * 3_000_000)})
+    session = on.session()
+
+    def other(answer, **told):
+        return session.get(f"{site.url}/b", stream=True)
+
+    def fails(answer, **told):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        on.wait(session.get(f"{site.url}/a", hooks={"response": [other, fails]}))
+    assert (session.stats().busy, caught.value.args) == (0, ())
+
+
 def test_a_hook_sees_the_answer_after_authentication(answering, session):
     """Whether the scheme is ours or requests', which is a hook itself."""
     requests = pytest.importorskip("requests")
@@ -118,13 +143,45 @@ def test_what_a_hook_sends_itself_is_bounded_as_configured(site):
 # Authentication
 
 
-def test_the_calls_word_counts_before_the_urls_and_that_before_the_sessions(site, session):
-    session.auth = ("session", "s")
+def test_the_calls_word_counts_before_the_sessions_and_that_before_the_urls(site, session):
     url = site.url.replace("//", "//url:u@")
-    assert sent_by(session, url, auth=("call", "c"))["authorization"] == basic("call", "c")
     assert sent_by(session, url)["authorization"] == basic("url", "u")
+    session.auth = ("session", "s")
+    assert sent_by(session, url, auth=("call", "c"))["authorization"] == basic("call", "c")
+    assert sent_by(session, url)["authorization"] == basic("session", "s")
     assert sent_by(session, site.url)["authorization"] == basic("session", "s")
     assert sent_by(session, site.url, headers={"Authorization": "loses"})["authorization"] == basic("session", "s")
+
+
+@pytest.mark.parametrize("empty", [(), "", []], ids=repr)
+def test_what_is_empty_asks_for_no_signature(site, session, empty):
+    session.auth = ("session", "s")
+    assert "authorization" not in sent_by(session, site.url.replace("//", "//url:u@"), auth=empty)
+
+
+def test_a_password_that_is_a_number_is_taken_for_its_text_and_warned_of(site, session):
+    with pytest.warns(DeprecationWarning, match="password"):
+        assert sent_by(session, site.url, auth=("user", 123))["authorization"] == basic("user", "123")
+
+
+def test_a_function_may_write_the_body_anew_and_leave_its_length_to_us(site, on):
+    """As a scheme does that puts its signature into the form, with the fields it was shown before."""
+
+    def signed(request):
+        shown = dict(request.headers)
+        request.body = f"{request.body}&signature=1"
+        request.prepare_headers(shown)
+        return request
+
+    def prepared_again(request):
+        request.prepare_body(request.body, None)
+        return request
+
+    session = on.session()
+    for scheme, body in ((signed, "a=1&signature=1"), (prepared_again, "a=1")):
+        seen = on.wait(session.post(f"{site.url}/echo", data={"a": 1}, auth=scheme)).json()
+        assert (seen["body"], seen["headers"]["content-length"]) == (body, str(len(body)))
+    assert site.requests == 2
 
 
 def test_a_function_may_change_and_replace_the_request(site, session):

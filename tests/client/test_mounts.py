@@ -9,7 +9,7 @@ from answers import elsewhere, page
 
 import keeppool
 from keeppool import BaseAdapter, HTTPAdapter, Limits, Response
-from keeppool.errors import ConfigError, InvalidSchema, PoolClosed, RetryError
+from keeppool.errors import CertificateError, ConfigError, InvalidSchema, PoolClosed, ReadTimeout, RetryError
 from keeppool.requests.structures import CaseInsensitiveDict
 from keeppool.testing import Answer
 
@@ -162,7 +162,81 @@ def test_a_subclass_is_told_what_was_said_and_can_tell_what_was_not(site, sessio
     full = keeppool.Timeout(connect=1, read=2, total=3)
     for arguments in ({}, {"timeout": 5}, {"timeout": (3, 4)}, {"timeout": None}, {"timeout": full}):
         assert session.get(f"{site.url}/redirect/1", **arguments).ok
-    assert adapter.seen == [7, 7, 5, 5, (3, 4), (3, 4), (None, None), (None, None), full, full]
+    *seen, left = adapter.seen
+    assert seen == [7, 7, 5, 5, (3, 4), (3, 4), (None, None), (None, None), full]
+    assert (left.connect, left.read, left.total < 3) == (1, 2, True), "the second request has what is left of a total"
+
+
+@pytest.mark.parametrize("kind", [HTTPAdapter, keeppool.AsyncHTTPAdapter])
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("init_poolmanager", "ssl_context"),
+        ("cert_verify", "fingerprint"),
+        ("build_connection_pool_key_attributes", "cert"),
+        ("get_connection_with_tls_context", "send"),
+        ("get_connection", "send"),
+        ("proxy_manager_for", "proxy"),
+        ("proxy_headers", "proxy_headers"),
+        ("build_response", "hook"),
+        ("request_url", "url"),
+    ],
+)
+def test_a_hook_that_would_never_be_called_is_refused_with_its_class(kind, name, instead):
+    """A certificate pin that is lost without a word is worse than a program that does not start."""
+    with pytest.raises(TypeError, match=rf"Own\.{name} would never be called.*{instead}"):
+        type("Own", (kind,), {name: lambda self, *arguments, **told: None})
+    mixin = type("Mixin", (), {name: None})
+    with pytest.raises(TypeError, match=name):
+        type("Own", (mixin, kind), {})
+
+
+def test_a_subclass_adds_headers_as_in_requests(site, session):
+    class Own(HTTPAdapter):
+        def add_headers(self, request, **told):
+            request.headers["X-Told"] = ",".join(sorted(told))
+
+    session.mount(site.url, Own())
+    seen = session.get(f"{site.url}/echo").json()["headers"]
+    assert seen["x-told"] == "cert,proxies,stream,timeout,verify"
+
+
+class Passing(HTTPAdapter):
+    """Has a `send` of its own, which adds nothing."""
+
+    def send(self, request, **told):
+        return super().send(request.copy() if told.pop("copies", False) else request, **told)
+
+
+@pytest.mark.parametrize("kind", [HTTPAdapter, Passing])
+def test_true_said_by_a_call_or_its_session_holds_against_an_adapters_configuration(secured, session, kind):
+    session.mount("https://", kind(defaults=keeppool.HostConfig(verify=False)))
+    assert session.get(secured.url).ok
+    with pytest.raises(CertificateError):
+        session.get(secured.url, verify=True)
+    assert session.get(secured.url).ok
+    session.verify = True
+    with pytest.raises(CertificateError):
+        session.get(secured.url)
+    assert session.get(secured.url, verify=False).ok
+
+
+@pytest.mark.parametrize("kind", [HTTPAdapter, Passing])
+def test_a_sessions_own_timeout_reaches_an_adapter_that_has_none(site, kind):
+    with keeppool.Session(timeout=0.2) as session:
+        session.mount(f"{site.url}/none", kind())
+        session.mount(f"{site.url}/own", kind(timeout=0.3))
+        site.pause()
+        for path, limit in (("none", 0.2), ("own", 0.3)):
+            with pytest.raises(ReadTimeout) as caught:
+                session.get(f"{site.url}/{path}")
+            assert caught.value.limit == limit
+        site.resume()
+
+
+def test_none_is_three_tries_as_in_requests():
+    assert (HTTPAdapter(max_retries=None).retrying.retry.total, HTTPAdapter().retrying) == (3, None)
+    assert HTTPAdapter(max_retries=0).retrying is None
 
 
 # A program's own
@@ -196,6 +270,18 @@ def test_it_is_told_what_holds_as_requests_tells_it(session, monkeypatch):
         {"timeout": (1, 2), "verify": False, "cert": "own", "proxies": {}, "stream": True},
         {"timeout": None, "verify": True, "cert": "own", "proxies": {"mem": "mem://proxy"}, "stream": False},
     ]
+
+
+def test_it_is_told_the_sessions_own_timeout_and_what_is_left_of_a_total():
+    memory = Memory({"mem://a": (302, {"Location": "mem://b"}, b""), "mem://b": (200, {}, b"")})
+    with keeppool.Session(timeout=(3, 4)) as session:
+        session.mount("mem://", memory)
+        session.get("mem://b")
+        session.get("mem://a", timeout=keeppool.Timeout(connect=1, read=20, total=10))
+    first, second, third = (told["timeout"] for told in memory.told)
+    assert (first, second) == ((3, 4), (1, 10))
+    assert third[0] == 1
+    assert 0 < third[1] < 10
 
 
 def test_its_answers_go_through_hooks_and_retries(session):

@@ -11,7 +11,17 @@ import pytest
 import keeppool
 from keeppool import PreparedRequest, Request
 from keeppool.client.headers import Headers
-from keeppool.errors import BodyLengthError, InvalidHeader, InvalidMethod, InvalidURL, MissingSchema
+from keeppool.client.urls import parse
+from keeppool.errors import (
+    BodyLengthError,
+    InvalidHeader,
+    InvalidMethod,
+    InvalidURL,
+    MissingSchema,
+    UnrewindableBodyError,
+)
+from keeppool.wire.body import request_body
+from keeppool.wire.fields import field_block
 
 
 def sent(site, prepared) -> dict:
@@ -73,6 +83,77 @@ def test_a_body_of_unknown_length_goes_out_in_chunks_and_one_of_known_length_doe
     assert sent(site, form)["body"] == "onetwo"
 
 
+ASKS_FOR_MORE = "DELETE /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+@pytest.mark.parametrize("first", [b"x" * len(ASKS_FOR_MORE), b"short", iter([b"pieces"]), None], ids=str)
+def test_a_body_prepared_again_is_framed_again_and_never_read_as_the_next_request(site, first, looked_at):
+    prepared = Request("POST", f"{site.url}/echo", data=first).prepare()
+    if looked_at:
+        assert len(prepared.headers) > 0
+    prepared.prepare_body(ASKS_FOR_MORE, None)
+    assert prepared.headers.get("Transfer-Encoding") is None
+    assert prepared.headers["Content-Length"] == str(len(ASKS_FOR_MORE))
+    seen = sent(site, prepared)
+    assert (seen["body"], seen["headers"]["content-length"]) == (ASKS_FOR_MORE, str(len(ASKS_FOR_MORE)))
+    assert site.requests == 1
+
+
+def test_a_body_prepared_again_may_be_of_unknown_length_or_none_at_all(site, form):
+    form.prepare_body(iter([b"one", b"two"]), None)
+    assert (form.headers.get("Transfer-Encoding"), form.headers.get("Content-Length")) == ("chunked", None)
+    assert sent(site, form)["body"] == "onetwo"
+    form.prepare_body(None, None)
+    assert (form.headers.get("Transfer-Encoding"), form.headers.get("Content-Length")) == (None, "0")
+    assert sent(site, form)["body"] == ""
+
+
+def test_a_length_stated_before_the_first_body_is_meant_for_it(site):
+    made = PreparedRequest()
+    made.prepare_method("POST")
+    made.prepare_url(f"{site.url}/echo", None)
+    made.prepare_headers({"Content-Length": "6"})
+    made.prepare_body(iter([b"one", b"two"]), None)
+    seen = sent(site, made)
+    assert (seen["body"], seen["headers"]["content-length"]) == ("onetwo", "6")
+
+
+def test_headers_prepared_again_still_say_where_the_body_ends(site, form):
+    form.prepare_headers({"X-B": "2"})
+    assert form.headers == {"X-B": "2", "Content-Length": "3"}
+    assert sent(site, form)["body"] == "a=1"
+    form.prepare_headers({"Transfer-Encoding": "chunked"})
+    assert form.headers == {"Transfer-Encoding": "chunked"}
+    assert sent(site, form)["body"] == "a=1"
+
+
+@pytest.mark.parametrize(
+    ("payload", "fields"),
+    [
+        (request_body(b"abc", content_length=3), []),
+        (request_body(iter([b"abc"]), chunked=True), []),
+        (request_body(b"abc"), [("Content-Length", "3")]),
+        (request_body(b"abc", content_length=3), [("Content-Length", "2")]),
+        (request_body(b"abc", content_length=3), [("Transfer-Encoding", "chunked")]),
+        (request_body(b"abc", content_length=3), [("Content-Length", "3"), ("Transfer-Encoding", "chunked")]),
+        (None, [("Content-Length", "3")]),
+        (None, [("Transfer-Encoding", "chunked")]),
+    ],
+)
+def test_nothing_goes_out_unless_exactly_one_field_tells_where_it_ends(site, payload, fields):
+    prepared = PreparedRequest(b"POST", parse(f"{site.url}/echo"), field_block(fields), payload)
+    with keeppool.Session() as session, pytest.raises(InvalidHeader):
+        session.send(prepared)
+    assert site.opened == 0
+
+
+def test_a_request_that_becomes_a_post_says_that_its_body_is_empty(site):
+    prepared = Request("GET", f"{site.url}/echo").prepare()
+    prepared.method = "POST"
+    assert sent(site, prepared)["headers"]["content-length"] == "0"
+
+
 def test_a_length_by_hand_is_held_against_the_body(form):
     form.headers["Content-Length"] = "2"
     with keeppool.Session() as session, pytest.raises(BodyLengthError):
@@ -95,6 +176,14 @@ def test_method_and_url_may_be_changed_and_are_checked(site, form):
     assert (form.method, form.url) == (None, None)
 
 
+@pytest.mark.parametrize("verb", [b"GET / HTTP/1.1\r\nX-Smuggled: 1\r\n\r\nGET", b"", b"\xff"])
+def test_a_method_written_past_every_check_is_checked_before_it_goes_out(site, form, verb):
+    form.verb = verb
+    with keeppool.Session() as session, pytest.raises(InvalidMethod):
+        session.send(form)
+    assert site.opened == 0
+
+
 def test_a_header_that_cannot_be_sent_is_refused_when_it_would_be(site, form):
     form.headers["X-A"] = "a\r\nSmuggled: yes"
     with keeppool.Session() as session, pytest.raises(InvalidHeader):
@@ -104,6 +193,14 @@ def test_a_header_that_cannot_be_sent_is_refused_when_it_would_be(site, form):
 
 def test_it_can_be_sent_again_and_by_several_sessions(site, form):
     assert [sent(site, form)["body"] for _ in range(3)] == ["a=1"] * 3
+
+
+def test_an_iterator_that_was_sent_is_not_sent_again_as_nothing(site, form):
+    form.body = iter([b"once"])
+    assert sent(site, form)["body"] == "once"
+    with keeppool.Session() as session, pytest.raises(UnrewindableBodyError):
+        session.send(form)
+    assert site.requests == 1
 
 
 # Copied and pickled

@@ -49,6 +49,20 @@ def test_a_session_may_keep_the_method(answering):
         assert session.delete(f"{site.url}/b").json()["method"] == "DELETE"
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_method_that_is_kept_without_its_body_says_so_and_headers_that_were_set_stay(answering, method):
+    class Keeping(keeppool.Session):
+        def rebuild_method(self, prepared_request, response):
+            prepared_request.headers["X-Set"] = "1"
+            prepared_request.method = method
+
+    site = answering({"/a": elsewhere(302, "/echo")})
+    with Keeping() as session:
+        seen = session.post(f"{site.url}/a", data="body", headers={"X-Kept": "1"}).json()
+    assert (seen["method"], seen["body"]) == (method, "")
+    assert (seen["headers"]["content-length"], seen["headers"]["x-set"], seen["headers"]["x-kept"]) == ("0", "1", "1")
+
+
 def test_a_session_may_send_credentials_along(answering):
     class Trusting(keeppool.Session):
         def should_strip_auth(self, old_url, new_url):
@@ -176,7 +190,54 @@ def test_next_is_the_request_that_would_follow(answering, session):
     assert session.send(following).ok
 
 
+@pytest.mark.parametrize("made", [lambda: io.BytesIO(b"content"), lambda: b"content"], ids=["file", "bytes"])
+def test_next_sends_the_sessions_cookies_and_the_whole_body(answering, on, made):
+    session = on.session()
+    site = answering({"/a": elsewhere(307, "/echo", ("Set-Cookie", "sid=42; Path=/"))})
+    redirect = on.wait(session.post(f"{site.url}/a", data=made(), allow_redirects=False))
+    seen = on.wait(session.send(redirect.next)).json()
+    assert (seen["method"], seen["headers"]["cookie"], seen["body"]) == ("POST", "sid=42", "content")
+
+
+def test_next_is_made_as_the_session_makes_it(answering):
+    class Own(keeppool.Session):
+        def rebuild_method(self, prepared_request, response):
+            prepared_request.method = "POST"
+
+        def rebuild_auth(self, prepared_request, response):
+            prepared_request.headers["X-Signed"] = "anew"
+
+    site = answering({"/a": elsewhere(302, "/echo", ("Set-Cookie", "a=1"))})
+    with Own() as session:
+        seen = session.send(session.post(f"{site.url}/a", data="x", allow_redirects=False).next).json()
+    assert (seen["method"], seen["headers"]["x-signed"], seen["headers"]["cookie"]) == ("POST", "anew", "a=1")
+
+
+def test_a_body_that_is_gone_is_not_sent_as_an_empty_one(answering, session):
+    site = answering({"/a": elsewhere(307, "/echo")})
+    following = session.post(f"{site.url}/a", data=iter([b"gone"]), allow_redirects=False).next
+    with pytest.raises(UnrewindableBodyError) as caught:
+        session.send(following)
+    assert caught.value.request is following
+    assert site.requests == 1
+
+
 # Answers made by hand
+
+
+def test_an_answer_made_by_hand_knows_as_little_as_in_requests():
+    made = Response()
+    assert (made.url, dict(made.cookies), made.next) == (None, {}, None)
+    made.status_code, made.reason, made.headers["Location"] = 302, "Found", "http://a.example/"
+    assert (made.is_redirect, made.next) == (True, None)
+    made.status_code = 500
+    with pytest.raises(keeppool.errors.HTTPError) as caught:
+        made.raise_for_status()
+    assert (caught.value.response, caught.value.request) == (made, None)
+    with pytest.raises(AttributeError):
+        made.connection  # noqa: B018
+    made.connection = adapter = object()
+    assert made.connection is adapter
 
 
 def test_an_answer_made_by_hand_is_filled_as_tests_of_programs_fill_it():

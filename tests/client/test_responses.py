@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from answers import elsewhere, page
 
+from keeppool.client.links import parse_links
 from keeppool.errors import ConnectError, HTTPError, IncompleteBody, JSONDecodeError, KeepPoolError, StreamConsumedError
 from keeppool.testing import Answer, RawConnection, ScriptedServer
 
@@ -207,6 +208,49 @@ def test_links_and_cookies_are_read_from_the_head(answering, session):
     assert response.links["last"]["url"] == "/9"
     assert response.cookies is response.cookies
     assert response.cookies["a"] == "1"
+
+
+def test_links_of_a_hostile_server_are_read_in_no_time():
+    """Each of these has thousands of beginnings of something that never ends."""
+    for beginning in ("<", "<a", '<a>\\"', '<a>"', "<a>;", "<a>; a", '<a>; a="\\', "<a>;a ", "<a>; rel= "):
+        parse_links(beginning + beginning * (200_000 // len(beginning)))
+    assert parse_links('<a>; rel="n\\"e,x;t"; b=\'c\', <d>; e') == {
+        'n"e,x;t': {"url": "a", "rel": 'n"e,x;t', "b": "c"},
+        "d": {"url": "d", "e": ""},
+    }
+
+
+def test_a_repeated_field_has_one_value_and_may_be_had_one_by_one(answering, on):
+    site = answering({"/a": page(b"", None, ("Vary", "A"), ("X-One", "1"), ("vary", "B"), ("Set-Cookie", "a=1"))})
+    headers = on.wait(on.session().get(f"{site.url}/a")).headers
+    assert {name: value for name, value in headers.items() if name != "Content-Length"} == {
+        "Vary": "A, B",
+        "X-One": "1",
+        "Set-Cookie": "a=1",
+    }
+    assert list(headers.values()) == [headers[name] for name in headers]
+    assert (headers["VARY"], headers.get("vary"), headers.get("none", "-"), "vArY" in headers) == (
+        "A, B",
+        "A, B",
+        "-",
+        True,
+    )
+    assert (headers.getlist("Vary"), headers.get_all("vary"), headers.getlist("none")) == (["A", "B"], ["A", "B"], [])
+    assert ("vary", "A, B") in headers.lower_items()
+    assert (1 in headers, headers == 1) == (False, False)
+
+
+def test_an_answers_fields_are_a_mapping_that_may_be_changed_copied_and_compared(answering, session):
+    site = answering({"/a": page(b"", None, ("Vary", "A"), ("Vary", "B"))})
+    headers = session.get(f"{site.url}/a").headers
+    twin, pickled = headers.copy(), pickle.loads(pickle.dumps(headers))
+    assert headers == twin == pickled == {"VARY": "A, B", "content-length": "0"}
+    assert pickled.getlist("vary") == ["A", "B"]
+    headers["VARY"] = "C"
+    headers.add("vary", "D")
+    del headers["content-length"]
+    assert (headers, len(headers), repr(headers)) == ({"Vary": "C, D"}, 1, "{'VARY': 'C, D'}")
+    assert twin["vary"] == "A, B"
 
 
 def test_a_pickled_response_is_whole_and_has_no_connection(answering, session):

@@ -124,6 +124,17 @@ def test_every_protocol_of_pickle_keeps_the_facts_of_an_exchange():
         assert (twin.origin, twin.sent, twin.received, twin.retry_safe) == ("http://a:80", 10, 3, False)
 
 
+def test_an_error_may_be_raised_by_a_program_as_one_of_requests_is():
+    error = errors.RequestException(2, "no such thing", response="an answer")
+    twin = pickle.loads(pickle.dumps(error))
+    for one in (error, twin):
+        assert (one.args, one.errno, one.strerror) == ((2, "no such thing"), 2, "no such thing")
+        assert (str(one), one.response) == ("[Errno 2] no such thing", "an answer")
+    assert str(errors.ConnectionError(ValueError("the cause"))) == "the cause"
+    told = errors.JSONDecodeError("Expecting value", "no\njson", 3, response="an answer")
+    assert (told.response, told.lineno, str(told)) == ("an answer", 2, "Expecting value: line 2 column 1 (char 3)")
+
+
 def test_json_error_keeps_the_place():
     twin = pickle.loads(pickle.dumps(errors.JSONDecodeError("Expecting value", "no\njson", 3)))
     assert (twin.msg, twin.doc, twin.pos, twin.lineno, twin.colno) == ("Expecting value", "no\njson", 3, 2, 1)

@@ -32,6 +32,9 @@ class LateModel(Model):
         self.bound: list[Any] = []
         self.dials: list[Any] = []
         self.begun_for: dict[Any, Any] = {}
+        self.begun_at: dict[Any, float] = {}
+        #: Since when a dial has been spare, as far as anybody has looked.
+        self.spare_since: dict[Any, float] = {}
 
     def spare(self) -> list[Any]:
         """Dials nobody counts on, by what the tickets say."""
@@ -132,9 +135,11 @@ class LateMachine(PoolMachine):
             assert all(self.now >= model.expiry(c) for c in model.at(origin, model.idle)), "waits before an idle one"
             model.queue(ticket)
             return
-        spare = [dial for dial in model.spare() if model.facts[dial].origin == origin]
-        assert not spare or ticket.dial in spare, "a dial was begun although there is one nobody counts on"
-        if spare:
+        dials = [dial for dial in model.spare() if model.facts[dial].origin == origin]
+        young = [dial for dial in dials if self.now - model.begun_at[dial] < self.core.late.YOUNG]
+        assert ticket.dial not in dials or ticket.dial in young, "a caller counts on a dial that may be hung"
+        assert not young or ticket.dial in young, "a dial was begun although there is one nobody counts on"
+        if young:
             model.bound.insert(0 if first else len(model.bound), ticket)
         self.newcomer = (ticket, first)
         self._settle(gone=gone)
@@ -252,6 +257,13 @@ class LateMachine(PoolMachine):
             self.pool.dial_failed(gone[who % len(gone)], DialError(), self.now)
             assert not self.pool.orders
 
+    @rule(seconds=st.sampled_from([0.1, 0.5, 10]))
+    def spare_dials_grow_old(self, seconds: float) -> None:
+        """Time passes, and the pool is told."""
+        self.time_passes(seconds, ticks=True)
+        ages = [self.now - self.model.spare_since[dial] for dial in self.model.spare()]
+        assert all(age < self.core.late.LONGEST_SPARE for age in ages), "a dial nobody counts on has no end"
+
     @precondition(lambda self: self.steps > 25)
     @rule()
     def everybody_finishes(self) -> None:
@@ -335,12 +347,15 @@ class LateMachine(PoolMachine):
             model.replaced_by(dial, ticket.host.origin)
         model.dials.append(dial)
         model.begun_for[dial] = ticket
+        model.begun_at[dial] = self.now
 
     def _cancel(self, dial: Any) -> None:
-        model = self.model
-        assert model.is_closed or model.proxy_full(model.facts[dial].origin.proxy) or model.total_full(), (
-            "a dial was cancelled although there was room"
-        )
+        model, late = self.model, self.core.late
+        origin, age = model.facts[dial].origin, self.now - model.begun_at[dial]
+        is_full = model.proxy_full(origin.proxy) or model.total_full()
+        is_hung = age >= late.YOUNG and model.host_full(origin)
+        is_over = self.now - model.spare_since.get(dial, self.now) >= late.LONGEST_SPARE
+        assert model.is_closed or is_full or is_hung or is_over, "a dial was cancelled although there was room"
         assert dial not in [ticket.dial for ticket in model.bound], "a dial was cancelled that somebody counts on"
         model.cancelled(dial)
 
@@ -406,6 +421,7 @@ class LateMachine(PoolMachine):
             assert ticket.dial.origin == ticket.host.origin
         assert len({ticket.dial for ticket in model.bound}) == len(model.bound), "two callers count on one dial"
         assert not (model.is_closed and model.dials), "a closed pool dials for nobody"
+        model.spare_since = {dial: model.spare_since.get(dial, self.now) for dial in model.spare()}
         for dial in model.spare():
             assert dial.ticket is None
             assert model.oldest_at(model.facts[dial].origin) is None, "a spare dial while its host's callers wait"

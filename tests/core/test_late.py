@@ -6,7 +6,7 @@ import pytest
 from desk import PA, PB, POLICY, A, B, Desk
 
 from keeppool.config import Limits
-from keeppool.core.late import LatePoolState
+from keeppool.core.late import LONGEST_SPARE, YOUNG, LatePoolState
 from keeppool.core.origin import Origin
 from keeppool.core.pool import MOST_OVERTAKES
 from keeppool.core.records import Bind, Cancel, Close, Connect, Connection, Serve, State, Ticket
@@ -203,3 +203,76 @@ def test_a_hundred_thousand_callers_that_gave_up_leave_nothing_behind() -> None:
     (dial,) = next(iter(desk.pool.hosts())).spare
     desk.pool.dial_failed(dial, OSError(), 0)
     desk.assert_empty()
+
+
+def test_a_dial_that_may_be_hung_holds_no_newcomer_back() -> None:
+    desk = LateDesk()
+    ticket, hung = desk.call(A)
+    desk.pool.abandoned(ticket, YOUNG)
+    newcomer, fresh = desk.call(A, YOUNG)
+    assert fresh is not hung
+    assert desk.pool.dialled(fresh, YOUNG)
+    assert newcomer.connection is fresh
+    assert hung.state is State.CONNECTING
+    assert desk.pool.dialled(hung, 1)
+    assert hung.state is State.IDLE
+
+
+def test_a_dial_that_may_be_hung_gives_way_where_its_own_host_is_full() -> None:
+    desk = LateDesk()
+    policy = POLICY._replace(per_host=1)
+    ticket = desk.wait(A, policy=policy)
+    hung = ticket.dial
+    desk.orders()
+    desk.pool.abandoned(ticket, 1)
+    newcomer = desk.wait(A, 1, policy)
+    assert desk.orders() == [Cancel(hung), Connect(newcomer.dial)]  # type: ignore[arg-type]
+    assert desk.pool.counters.peak_open == 1
+
+
+def test_who_waits_for_room_does_not_inherit_a_dial_that_may_be_hung() -> None:
+    desk = LateDesk(total=1)
+    ticket, hung = desk.call(A)
+    waiting = desk.wait(A)
+    desk.pool.abandoned(ticket, 1)
+    assert desk.orders() == [Cancel(hung), Connect(waiting.dial)]  # type: ignore[arg-type]
+
+
+def test_a_slow_dial_is_kept_for_the_next_while_connections_come_free_beside_it() -> None:
+    """Or else a busy pool would begin it anew each time, and never have the connection."""
+    desk = LateDesk(total=2)
+    ticket, dial = desk.call(A)
+    desk.pool.dialled(dial, 0)
+    first, slow = desk.call(A)
+    second = desk.wait(A)
+    desk.orders()
+    desk.release(dial, LONGEST_SPARE - 1)
+    assert desk.orders() == [Serve(first), Bind(second)]
+    assert second.dial is slow
+    third = desk.wait(A, LONGEST_SPARE)
+    desk.release(dial, LONGEST_SPARE)
+    assert desk.orders() == [Serve(second), Cancel(slow), Connect(third.dial)]  # type: ignore[arg-type]
+
+
+def test_a_dial_nobody_counts_on_has_an_end_also_where_its_caller_had_set_none() -> None:
+    desk = LateDesk()
+    ticket, dial = desk.call(A)
+    desk.pool.abandoned(ticket, 1)
+    assert desk.pool.may_expire
+    assert desk.pool.next_expiry() == 1 + LONGEST_SPARE
+    desk.pool.ticked(desk.pool.next_expiry() - 1)
+    assert desk.orders() == []
+    desk.pool.ticked(desk.pool.next_expiry())
+    assert desk.orders() == [Cancel(dial)]
+    assert not desk.pool.may_expire
+    desk.assert_empty()
+
+
+def test_a_host_with_a_dial_that_gave_way_is_not_forgotten_while_its_caller_waits() -> None:
+    desk = LateDesk(per_proxy=1)
+    ticket, hung = desk.call(PA)
+    desk.pool.abandoned(ticket, 1)
+    newcomer = desk.wait(PA, 1)
+    assert desk.orders() == [Cancel(hung), Connect(newcomer.dial)]  # type: ignore[arg-type]
+    assert [host.origin for host in desk.pool.hosts()] == [PA]
+    assert desk.pool.dialled(newcomer.dial, 1)  # type: ignore[arg-type]

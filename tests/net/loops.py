@@ -127,6 +127,15 @@ class TlsPeer:
     def flush(self) -> None:
         self.sock.sendall(self._outgoing.read())
 
+    async def hear_words(self) -> None:
+        """Take what comes next, which is TLS's own and no plaintext."""
+        await self._hear()
+        try:
+            data = self.tls.read(1)
+        except ssl.SSLWantReadError:
+            return
+        raise AssertionError(f"plaintext: {data!r}")
+
     def say_goodbye(self) -> None:
         with contextlib.suppress(ssl.SSLError):
             self.tls.unwrap()
@@ -150,6 +159,23 @@ class TlsPeer:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
+
+
+class TlsPeerWithin(TlsPeer):
+    """A TLS server whose bytes go through another one's TLS, as in a tunnel through an https proxy."""
+
+    def __init__(self, outer: TlsPeer, context: ssl.SSLContext) -> None:
+        super().__init__(outer.sock, context)
+        self.outer = outer
+
+    def send(self, data: bytes) -> None:
+        self.outer.send(self.sealed(data))
+
+    def flush(self) -> None:
+        self.outer.send(self._outgoing.read())
+
+    async def _hear(self) -> None:
+        self._incoming.write(await self.outer.read())
 
 
 @contextlib.asynccontextmanager

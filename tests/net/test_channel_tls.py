@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 
 import pytest
-from loops import PATIENCE, on_both_loops, reset, secured, turns, until
+from loops import PATIENCE, TlsPeerWithin, on_both_loops, reset, secured, turns, until
 
+from keeppool.core.origin import Origin
 from keeppool.net.channel import READ
+from keeppool.net.dial_tasks import drive
+from keeppool.net.outbox import BURST, Outbox
+from keeppool.net.race import Deadline
 from keeppool.net.stream import TLS_RECORD, Liveness
+from keeppool.net.tls import TlsStore
 
 pytestmark = on_both_loops
 
@@ -223,5 +229,130 @@ def test_accepted_is_nothing_if_the_peer_was_gone(run, context, trusting) -> Non
             with pytest.raises(ConnectionError):
                 channel.write(b"GET / HTTP/1.1\r\n\r\n")
             assert channel.accepted == 0
+
+    run(test())
+
+
+@pytest.fixture
+def asks_late(server_context) -> ssl.SSLContext:
+    """A server that asks for a certificate after the handshake, and goes on without one (RFC 8446 §4.6.2)."""
+    server_context.post_handshake_auth = True
+    server_context.verify_mode = ssl.CERT_OPTIONAL
+    server_context.num_tickets = 0
+    return server_context
+
+
+@contextlib.asynccontextmanager
+async def secured_to_depth(depth: int, context: ssl.SSLContext, identity):
+    """A channel with so many layers of TLS, and the peer at the innermost."""
+    async with secured(context, identity) as (channel, peer):
+        if depth == 2:
+            layer = TlsStore().layer_for(Origin(scheme="https", host="127.0.0.1", port=443), identity)
+            outer, peer = peer, TlsPeerWithin(peer, context)
+            shaking = asyncio.create_task(peer.shake())
+            await drive(layer.handshake(), channel, Deadline(PATIENCE))
+            channel.write(layer.outgoing())
+            channel.secure(layer)
+            await shaking
+            assert outer.tls.version() == peer.tls.version() == "TLSv1.3"
+        channel.reset_accepted()
+        yield channel, peer
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_certificate_asked_for_after_the_handshake_is_sent_while_an_answer_is_awaited(
+    run, asks_late, trusting, depth
+) -> None:
+    """Apache asks so for `SSLVerifyClient` in a `<Location>`, and answers nothing before it has one."""
+
+    async def test() -> None:
+        async with secured_to_depth(depth, asks_late, trusting) as (channel, peer):
+            waiting = asyncio.create_task(channel.receive(10, PATIENCE))
+            peer.tls.verify_client_post_handshake()
+            peer.send(b"")
+            await peer.hear_words()
+            assert not waiting.done()
+            assert channel.accepted == 0
+            peer.send(b"answer")
+            assert await waiting == b"answer"
+            channel.write(b"next")
+            assert await peer.read() == b"next"
+
+    run(test())
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_words_of_tls_go_out_in_order_beside_an_upload(run, asks_late, trusting, depth) -> None:
+    """Behind the record that is under way, before all that is not encrypted yet; or the peer could read no more."""
+
+    async def test() -> None:
+        async with secured_to_depth(depth, asks_late, trusting) as (channel, peer):
+            channel.write(b"x" * HUGE)
+            assert channel.unsent
+            peer.tls.verify_client_post_handshake()
+            peer.send(b"")
+            draining = asyncio.create_task(drained(channel))
+            got = 0
+            while got < HUGE:
+                got += len(await peer.read())
+            await draining
+            assert channel.accepted == HUGE
+            channel.write(b"last")
+            assert await peer.read() == b"last"
+
+    async def drained(channel) -> None:
+        while not await channel.drain(PATIENCE):
+            pass
+
+    run(test())
+
+
+def test_a_large_write_leaves_the_loop_to_others_after_a_burst(run, context, trusting) -> None:
+    """A reader that is faster than our encryption never lets the kernel's buffer fill."""
+
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, _):
+            sizes: list[int] = []
+            # What a fast reader brings about: the kernel takes everything.
+            outbox = Outbox(channel.loop, EverOpen(sizes), [channel.layer])
+            outbox.write(bytes(4 * BURST))
+            assert outbox.accepted == BURST
+            assert outbox.is_stopped
+            assert outbox.unsent
+            while outbox.is_stopped:
+                assert outbox.is_burst()
+                outbox.go_on()
+            assert outbox.accepted == 4 * BURST
+            assert len(sizes) == 4 * BURST // TLS_RECORD
+
+    class EverOpen:
+        """A socket whose buffer never fills."""
+
+        def __init__(self, sizes: list[int]) -> None:
+            self.sizes = sizes
+
+        def send(self, data: bytes) -> int:
+            self.sizes.append(len(data))
+            return len(data)
+
+    run(test())
+
+
+def test_an_upload_that_stopped_after_a_burst_goes_on_by_draining(run, context, trusting) -> None:
+    async def test() -> None:
+        async with secured(context, trusting) as (channel, peer):
+            reading = asyncio.create_task(count(peer))
+            channel.write(bytes(HUGE))
+            while not await channel.drain(PATIENCE):
+                pass
+            assert await reading == HUGE
+            assert channel.accepted == HUGE
+            assert not channel.unsent
+
+    async def count(peer) -> int:
+        got = 0
+        while got < HUGE:
+            got += len(await peer.read())
+        return got
 
     run(test())
