@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from keeppool import INHERIT, HostConfig, Survey
 from keeppool.cli.console import printable
+from keeppool.config import HOST_FIELDS
 
 #: Width of the labels' column: the longest label and two blanks.
 _LABELS = 10
@@ -83,7 +83,7 @@ def probe_report(console: Console, found: Survey) -> None:
 
 def settings_of(entry: HostConfig) -> dict[str, Any]:
     """List what an entry says, by field."""
-    said = {field.name: getattr(entry, field.name) for field in fields(entry)}
+    said = {name: getattr(entry, name) for name in HOST_FIELDS}
     return {name: value for name, value in said.items() if value is not INHERIT}
 
 
