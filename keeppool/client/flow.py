@@ -18,7 +18,6 @@ from keeppool.client import redirect
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
 from keeppool.pools.clock import clock
-from keeppool.pools.request import prepare_body
 
 if TYPE_CHECKING:
     from keeppool.client.hooks import Hook
@@ -272,10 +271,7 @@ class Flow:
         # What else has been changed about the copy is kept; what to do with the body depends on what was answered.
         method, asked.verb, asked.address = asked.verb, answer.request.verb, answer.request.address
         request = redirect.next_request(asked, answer.status_code, location, method)
-        if request.payload is None:
-            # A method that has been kept may be one that says it has no body (RFC 9110 §8.6).
-            request.payload = prepare_body(None, request.fields, method)
-        else:
+        if request.payload is not None:
             request.payload.rewind()
         self._session.rebuild_auth(request, answer)
         return self._session.with_cookies(request)

@@ -82,8 +82,7 @@ class PreparedRequest(Hooked):
 
         Raises:
             InvalidMethod: The method was set to no token.
-            InvalidHeader: A field cannot be sent, or not exactly one of them tells where the body ends.
-            BodyLengthError: The body in memory is not as long as they say.
+            InvalidHeader, BodyLengthError: A field cannot be sent, or not exactly one tells, truly, where the body ends.
             UnrewindableBodyError: It was sent already, from an iterator that cannot be had again: it would be empty.
         """
         fields, payload = self.fields, self.payload
@@ -386,10 +385,7 @@ def request_of(asked: PreparedRequest | Parts) -> PreparedRequest:
 def _rebuilt(verb: bytes, address: Address, fields: FieldBlock, body: Any) -> PreparedRequest:
     """Build a pickled request again; without its body it is a record, and cannot be sent."""
     made = PreparedRequest(verb, address, fields, None, body)
-    if body is None:
-        # Read as fields that were changed: those that announce a body are refused where there is none.
-        made.headers = _shown_of(fields, None)
-    else:
+    if body is not None:
         made.payload = prepare_body(body, fields, verb)
     return made
 

@@ -63,6 +63,17 @@ def test_a_method_that_is_kept_without_its_body_says_so_and_headers_that_were_se
     assert (seen["headers"]["content-length"], seen["headers"]["x-set"], seen["headers"]["x-kept"]) == ("0", "1", "1")
 
 
+def test_a_kept_method_says_that_its_body_is_gone(answering):
+    class Keeping(keeppool.Session):
+        def rebuild_method(self, prepared_request, response):
+            pass
+
+    site = answering({"/a": elsewhere(302, "/echo")})
+    with Keeping() as session:
+        seen = session.post(f"{site.url}/a", data="body").json()
+    assert (seen["method"], seen["body"], seen["headers"]["content-length"]) == ("POST", "", "0")
+
+
 def test_a_session_may_send_credentials_along(answering):
     class Trusting(keeppool.Session):
         def should_strip_auth(self, old_url, new_url):

@@ -224,3 +224,17 @@ def test_a_location_that_is_no_http_url_is_refused(location, kind):
 )
 def test_an_origin_is_scheme_host_and_port(old, new, same):
     assert is_same_origin(parse(old), parse(new)) is same
+
+
+def test_long_urls_are_remembered_within_a_bound_and_short_ones_as_many_as_may_be():
+    parse.cache_clear()
+    for number in range(100):
+        parse(f"http://a.example/{number}")
+    assert parse.cache_info().currsize == 100
+    for number in range(300):
+        assert parse(f"http://a.example/{number}?{'q' * 100_000}").sent.endswith("q")
+    assert parse.cache_info().currsize < 25
+    parse("http://a.example/again")
+    hits = parse.cache_info().hits
+    parse("http://a.example/again")
+    assert parse.cache_info().hits == hits + 1
