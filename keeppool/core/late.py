@@ -35,12 +35,12 @@ from keeppool.core.records import NEVER, Bind, Cancel, Connect, Connection, Host
 from keeppool.errors import PoolClosed
 from keeppool.events import Why
 
-#: Seconds from its beginning within which a dial whose caller gave up is as good as a new one. RFC 8305 §8 waits as long
-#: for an answer to a connection attempt ("Connection Attempt Delay", 250 ms) before it begins another beside it.
+#: Seconds from its beginning within which a dial whose caller gave up is as good as a new one. RFC 8305 §8 waits for
+#: an answer to a connection attempt as long ("Connection Attempt Delay", 250 ms) before it begins another beside it.
 YOUNG = 0.25
-#: Seconds after which a dial nobody counts on is broken off, whatever limit its caller had set, and none at all perhaps;
-#: a dial older than that is passed on to nobody. As long as a dial may take where nobody sets a limit
-#: (`Timeout.connect`).
+#: Seconds after which a dial nobody counts on is broken off, whatever limit its caller had set, or if he had set none;
+#: a dial older than that is passed on to nobody. It is what a dial may take where nobody sets a limit: the default of
+#: `Timeout.connect`.
 LONGEST_SPARE = 10.0
 
 

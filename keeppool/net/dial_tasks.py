@@ -82,9 +82,7 @@ async def dial(
     return channel
 
 
-async def _reach(
-    origin: Origin, deadline: Deadline, opened: Callable[[socket.socket], object] | None
-) -> socket.socket:
+async def _reach(origin: Origin, deadline: Deadline, opened: Callable[[socket.socket], object] | None) -> socket.socket:
     """Connect to the origin, or to the proxy before it."""
     source = source_of(origin)
     made_ready = preparation(origin, source)

@@ -148,9 +148,7 @@ async def _upload_awaited(
         await _close(pieces)
 
 
-async def _next_awaited(
-    pieces: AsyncGenerator[bytes | memoryview, None], watch: _Watch
-) -> bytes | memoryview | None:
+async def _next_awaited(pieces: AsyncGenerator[bytes | memoryview, None], watch: _Watch) -> bytes | memoryview | None:
     """As `next_piece`; `None` too where the watch has ended the wait, which cancels the body as any time limit does."""
     try:
         watch.begin()

@@ -355,7 +355,7 @@ class LoopedPool:
             self._perform()
 
     def _set_timer(self) -> None:
-        """Be called when the next connection on the shelf expires, or the next spare dial, if one is there that does."""
+        """Be called when the next connection on the shelf expires, or the next spare dial, if one does."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

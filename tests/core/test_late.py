@@ -241,7 +241,7 @@ def test_who_waits_for_room_does_not_inherit_a_dial_that_may_be_hung() -> None:
 def test_a_slow_dial_is_kept_for_the_next_while_connections_come_free_beside_it() -> None:
     """Or else a busy pool would begin it anew each time, and never have the connection."""
     desk = LateDesk(total=2)
-    ticket, dial = desk.call(A)
+    _, dial = desk.call(A)
     desk.pool.dialled(dial, 0)
     first, slow = desk.call(A)
     second = desk.wait(A)

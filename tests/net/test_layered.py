@@ -54,6 +54,8 @@ class Inner:
 def both(server_context, trusting):
     """A stream through an https proxy, and the server within; nothing was said after the handshakes."""
     server_context.num_tickets = 0  # They would make every stream readable.
+    server_context.post_handshake_auth = True
+    server_context.verify_mode = ssl.CERT_OPTIONAL
     found: list[Inner] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -232,3 +234,21 @@ def test_a_server_whose_certificate_is_refused_is_told(serve, speak_tls, server_
         with pytest.raises(CertificateError):
             dial(wanted, timeout=20, tls=TlsStore())
         assert "ALERT_BAD_CERTIFICATE" in str(server.seen())
+
+
+def test_a_certificate_asked_for_after_the_handshake_is_sent_while_an_answer_is_awaited(both):
+    """RFC 8446 §4.6.2: the server waits for it, and only then says something."""
+    stream, inner = both
+    inner.tls.verify_client_post_handshake()
+    inner.tls.write(b"")
+    inner.flush()
+    answer: list[bytes] = []
+    thread = threading.Thread(target=lambda: answer.append(stream.recv(100)))
+    thread.start()
+    inner.incoming.write(inner.outer.recv(65536))
+    with pytest.raises(ssl.SSLWantReadError):
+        inner.tls.read(1)
+    inner.tls.write(b"answer")
+    inner.flush()
+    thread.join(20)
+    assert answer == [b"answer"]
