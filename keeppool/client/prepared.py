@@ -82,7 +82,7 @@ class PreparedRequest(Hooked):
 
         Raises:
             InvalidMethod: The method was set to no token.
-            InvalidHeader, BodyLengthError: A field cannot be sent, or not exactly one tells, truly, where the body ends.
+            InvalidHeader, BodyLengthError: A field cannot be sent, or not exactly one tells truly where the body ends.
             UnrewindableBodyError: It was sent already, from an iterator that cannot be had again: it would be empty.
         """
         fields, payload = self.fields, self.payload

@@ -23,6 +23,7 @@ from keeppool.core.records import Policy
 from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
 from keeppool.hosts import DEFAULT_PORTS, HostTable
 from keeppool.pools.proxies import proxy_at
+from keeppool.pools.remembered import remembered
 from keeppool.pools.request import default_fields
 from keeppool.wire.fields import FieldBlock, field_block
 from keeppool.wire.request import check_target
@@ -158,7 +159,7 @@ class Locator:
             importlib.import_module("urllib3")
         self._config = config
         self._table = HostTable(config.hosts)
-        self.locate = lru_cache(REMEMBERED_URLS)(self._locate)
+        self.locate = remembered(REMEMBERED_URLS)(self._locate)
         self._route = lru_cache(REMEMBERED_HOSTS)(self._make_route)
 
     def _locate(self, url: str, override: HostConfig | None = None) -> Located:

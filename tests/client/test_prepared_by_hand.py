@@ -148,8 +148,8 @@ def test_nothing_goes_out_unless_exactly_one_field_tells_where_it_ends(site, pay
     assert site.opened == 0
 
 
-def test_a_request_that_becomes_a_post_says_that_its_body_is_empty(site):
-    prepared = Request("GET", f"{site.url}/echo").prepare()
+def test_a_request_that_becomes_a_post_says_that_its_body_is_empty(site, session):
+    prepared = session.prepare_request(Request("GET", f"{site.url}/echo"))
     prepared.method = "POST"
     assert sent(site, prepared)["headers"]["content-length"] == "0"
 

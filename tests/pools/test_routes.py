@@ -34,6 +34,14 @@ def test_a_url_leads_to_its_origin_and_target(url, origin, target):
     assert (located.route.name, located.target) == (origin, target)
 
 
+def test_the_ways_to_long_urls_are_remembered_within_a_bound():
+    locate = Locator(Config()).locate
+    for number in range(100):
+        locate(f"http://a.example/{number}?{'q' * 100_000}")
+    assert 0 < locate.cache_info().currsize < 25
+    assert locate("http://a.example/") is locate("http://a.example/")
+
+
 def test_equal_urls_in_other_spellings_share_an_origin():
     assert route("HTTP://Example.com:80/x").route.origin == route("http://example.com/y").route.origin
 
