@@ -76,5 +76,12 @@ _asked = threading.Event()
 
 def _interrupt(_: int, __: FrameType | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Should it be lost, Python would say so on standard error; `end_if_asked` finds it all the same.
+    sys.unraisablehook = _all_but_ours
     _asked.set()
     raise KeyboardInterrupt
+
+
+def _all_but_ours(lost: sys.UnraisableHookArgs) -> None:
+    if lost.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(lost)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from live.servers import program
 
+pytestmark = pytest.mark.figures
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import subprocess
 import weakref
 
@@ -86,9 +87,8 @@ def test_version(run):
     assert run("--version") == (0, f"keeppool {keeppool.__version__}\n", "")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_ctrl_c_that_python_swallows_ends_the_command_all_the_same():
-    """Python ignores what is raised in a weak reference's callback, and a signal may come just there."""
+def test_a_ctrl_c_that_python_swallows_ends_the_command_all_the_same(capsys):
+    """Python ignores what is raised in a weak reference's callback, and a signal may come just there: not a word."""
 
     class Thing:
         pass
@@ -99,12 +99,14 @@ def test_a_ctrl_c_that_python_swallows_ends_the_command_all_the_same():
         del thing
         assert callback() is None
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before, hook = signal.signal(signal.SIGINT, signal.default_int_handler), sys.unraisablehook
     try:
         with pytest.raises(KeyboardInterrupt), interruptible():
             lose_a_ctrl_c()
+        assert capsys.readouterr() == ("", "")
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGINT, before)
         with interruptible():  # forgets it, for the tests that follow
             pass

@@ -19,6 +19,8 @@ from benchmarks import picture
 from benchmarks.program import UNAVAILABLE
 from benchmarks.questions import QUESTIONS, Bar, Question
 
+pytestmark = pytest.mark.figures
+
 ROOT = Path(__file__).parents[2]
 #: Peers a bar may be about that the tests do without.
 PEERS = ("uvloop", "aiohttp", "pyreqwest", "primp", "pycurl")
