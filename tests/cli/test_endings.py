@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-import sys
 import subprocess
+import sys
 import weakref
 
 import pytest
