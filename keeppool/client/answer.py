@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PIECE: Final = 65536
 
 #: The head of an answer that nobody has sent.
-_BLANK: Final = ResponseHead((11, 0, ""), [], [], 0)
+_BLANK: Final = ResponseHead((11, 0, ""), [], 0)
 
 #: The encoding was neither asked for nor set.
 _UNSET: Final = "?"

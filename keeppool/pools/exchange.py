@@ -34,7 +34,7 @@ from keeppool.pools.locate import Located
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
 from keeppool.wire.framing import Framing, framing_of
-from keeppool.wire.head import HeadReader, ResponseHead
+from keeppool.wire.head import HeadReader, ResponseHead, plain_head
 from keeppool.wire.message import BodyReader, body_reader
 
 #: Interim answers (100, 103, …) accepted before the final one; a server that sends more is not going to end.
@@ -124,7 +124,7 @@ class Exchange:
         self._reused = connection.served > 0
         self._idle = now - connection.read_at
         self._began_at = now
-        self._reader = HeadReader()
+        self._reader: HeadReader | None = None
         self._interim = 0
         self.was_invited = False
         self.sent = self.received = 0
@@ -146,15 +146,19 @@ class Exchange:
             ProtocolError: It is no HTTP.
         """
         self.received += len(data)
+        if self._reader is None:
+            head = plain_head(data)
+            if head is not None and head.status >= 200:
+                self.answer = head
+                self.rest = data[head.size :]
+                return head
+            self._reader = HeadReader()
         head = self._reader.feed(data)
-        if head is None:
-            return None
-        if head.status < 200 and head.status != 101:
-            head = self._skip_interim()
-            if head is None:
-                return None
-        self.answer = head
-        self.rest = self._reader.rest
+        if head is not None and head.status < 200 and head.status != 101:
+            head = self._skip_interim(self._reader.rest)
+        if head is not None:
+            self.answer = head
+            self.rest = self._reader.rest
         return head
 
     def take_early(self, data: bytes | None) -> ResponseHead | None:
@@ -169,18 +173,18 @@ class Exchange:
             raise self.closed()
         return self.take(data)
 
-    def _skip_interim(self) -> ResponseHead | None:
+    def _skip_interim(self, data: bytes) -> ResponseHead | None:
         """Go on behind an interim answer (RFC 9110 §15.2); the final one may be in the same bytes."""
         while True:
             self._interim += 1
             self.was_invited = True
             if self._interim > MOST_INTERIM:
                 raise InvalidHead(f"more than {MOST_INTERIM} interim answers and no final one")
-            data = self._reader.rest
             self._reader = HeadReader()
             head = self._reader.feed(data) if data else None
             if head is None or head.status >= 200 or head.status == 101:
                 return head
+            data = self._reader.rest
 
     def open_body(self) -> BodyReader:
         """Record what the answer says about its connection, and make the reader for its body."""
