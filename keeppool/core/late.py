@@ -172,22 +172,25 @@ class LatePoolState(PoolState):
 
     def _claim(self, host: Host, now: float) -> Ticket:
         """Give a caller for whom nothing is idle a dial to count on, or a place in the queue."""
-        young = _young(host, now)
+        young = _young(host, now) if host.spare else None
         if young is not None or self._may_open(host):
             return self._bound_ticket(host, young, now)
         return self._enqueue(host, now)
 
     def _may_open(self, host: Host) -> bool:
         """As in `PoolState`; a spare dial gives way before an idle connection does."""
+        return (bool(self._spare) and self._may_replace_spare(host)) or super()._may_open(host)
+
+    def _may_replace_spare(self, host: Host) -> bool:
+        """Tell whether a spare dial has given way to the host, which may have one more connection then."""
         while host.spare and host.is_full:  # More than one where the cap was lowered meanwhile.
             self._cancel(next(iter(host.spare)), host)
-        if self._spare and not host.is_full:
-            total = self.limits.total
-            spare = host.group.spare if host.group.is_full else self._spare
-            if spare and (host.group.is_full or (total is not None and self.open >= total)):
-                self._cancel(next(iter(spare)), host)
-                return True
-        return super()._may_open(host)
+        total = self.limits.total
+        spare = host.group.spare if host.group.is_full else self._spare
+        if host.is_full or not spare or not (host.group.is_full or (total is not None and self.open >= total)):
+            return False
+        self._cancel(next(iter(spare)), host)
+        return True
 
     def _pass_on(self, connection: Connection, now: float) -> None:
         """Give a reusable connection to its host's oldest caller, who may count on a dial, unless another's turn is it.

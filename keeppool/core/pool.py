@@ -326,6 +326,8 @@ class PoolState:
     def _next_at(self, host: Host) -> Ticket | None:
         """Tell whose turn it is where something of this host has come free: its own oldest's, or an older one's."""
         mine = host.oldest if host.waiters else None
+        if self._queue.is_clear(host.group):
+            return mine
         rival_host = self._queue.oldest(host.group)
         rival = None if rival_host is None else rival_host.oldest
         if mine is None or (rival is not None and not self._may_overtake(mine, rival)):

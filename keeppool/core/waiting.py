@@ -49,6 +49,10 @@ class Queue:
         if heap is not None and not host.waiters and len(heap) > 2 * self.length + SLACK:
             self._sweep(heap)
 
+    def is_clear(self, group: Group) -> bool:
+        """Tell whether nobody stands in line who could have what comes free in this group: the usual case."""
+        return not self._heap and not group.parked
+
     def oldest(self, group: Group | None = None) -> Host | None:
         """Give the host whose oldest caller has waited longest for the total.
 

@@ -52,6 +52,7 @@ class Channel(asyncio.BufferedProtocol):
     Attributes:
         loop: As given.
         sock: As given; its transport closes it.
+        begin: `Outbox.begin`.
         write: `Outbox.write`.
         is_tls: Whether it speaks TLS, to an https proxy or to the origin.
         layer: The innermost TLS; `None` if it is plain.
@@ -76,6 +77,7 @@ class Channel(asyncio.BufferedProtocol):
         "_waiter",
         "_wants_room",
         "_watch",
+        "begin",
         "is_tls",
         "layer",
         "loop",
@@ -93,6 +95,7 @@ class Channel(asyncio.BufferedProtocol):
         self.layer: TlsLayer | None = None
         self._layers: list[TlsLayer] = []
         self._outbox = Outbox(loop, sock, self._layers)
+        self.begin = self._outbox.begin
         self.write = self._outbox.write
         self._inbox = Inbox(self._layers)
         self._chunks = self._inbox.chunks  # Looked at in each exchange.
@@ -181,11 +184,38 @@ class Channel(asyncio.BufferedProtocol):
             OSError: It failed, or was closed on our side.
             RuntimeError: Called on another event loop.
         """
-        while not self._chunks:
-            if self._inbox.end is not None:
-                return self._inbox.ended()
+        while (data := self.received(size)) is None:
             await self._wait(timeout)
-        return self._take(size)
+        return data
+
+    def news(self, timeout: float | None) -> asyncio.Future[None]:
+        """Give what ends once there is something for `received`; to be awaited at once.
+
+        Args:
+            timeout: As for `receive`; the future ends with that TimeoutError.
+
+        Raises:
+            RuntimeError: As `receive`.
+        """
+        waiter = self._wait(timeout)
+        if self._inbox.has_news:
+            self._wake()
+        return waiter
+
+    def expect(self, waiter: asyncio.Future[None], timeout: float | None) -> None:
+        """As `news`, for somebody who awaits this future already."""
+        self._waiter = waiter
+        self._alarm.guard(waiter, timeout)
+
+    def received(self, size: int) -> bytes | None:
+        """Give up to `size` bytes that the event loop has brought; `None` if there are none, none at the end.
+
+        Raises:
+            OSError: As `receive`.
+        """
+        if self._chunks:
+            return self._take(size)
+        return None if self._inbox.end is None else self._inbox.ended()
 
     def receive_now(self, size: int) -> bytes | None:
         """Read what is there without waiting; `None` if nothing is, such as behind a TLS session ticket.

@@ -74,6 +74,31 @@ class Outbox:
         self._yielded_at = 0
         self.error: OSError | None = None
 
+    def begin(self, data: bytes) -> bool:
+        """Count from 0 again, because another request begins, and write its first bytes.
+
+        Returns:
+            Whether the kernel has taken all of them at once.
+
+        Raises:
+            OSError: As `write`.
+        """
+        self._taken = self._yielded_at = 0
+        if self._layers or self._is_busy or self._waiting or self.error is not None:
+            self.write(data)
+            return not self.unsent
+        try:
+            self._taken = self._send(data)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.fail(error)
+            raise
+        if self._taken == len(data):
+            return True
+        self._enqueue(memoryview(data)[self._taken :])
+        return not self.unsent
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send what the kernel takes at once, and the rest as it makes room. `data` must not change meanwhile.
 

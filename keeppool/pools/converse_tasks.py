@@ -35,7 +35,7 @@ async def converse(exchange: Exchange, channel: Channel, deadline: float | None)
     """Send the request and read the answer's head.
 
     Args:
-        exchange: Begun on the channel's connection.
+        exchange: Begun on the channel's connection. Its request may have been sent already.
         channel: Connected.
         deadline: When the total timeout passes, on `clock`; `None` without one.
 
@@ -43,21 +43,21 @@ async def converse(exchange: Exchange, channel: Channel, deadline: float | None)
         ExchangeError: With what was sent and received. The connection must be closed.
         BodyFailed: The caller's body raised something.
     """
-    sending = True
+    sending = not exchange.request_sent
     try:
-        channel.reset_accepted()
-        channel.write(exchange.head)
-        exchange.sent = channel.accepted
-        if exchange.body is not None or channel.unsent:
+        if not exchange.is_asked:
+            ask(exchange, channel)
+        if not exchange.request_sent:
             early = await _send(exchange, channel, deadline)
             if early is not None:
                 return early
-        exchange.request_sent = True
+            exchange.request_sent = True
         sending = False
         while True:
-            data = await channel.receive(
-                RECEIVE, exchange.timeout.read if deadline is None else left(exchange, deadline)
-            )
+            data = channel.received(RECEIVE)
+            if data is None:
+                await channel.news(exchange.timeout.read if deadline is None else left(exchange, deadline))
+                continue
             if not data:
                 raise exchange.closed()
             head = exchange.take(data)
@@ -72,6 +72,18 @@ async def converse(exchange: Exchange, channel: Channel, deadline: float | None)
             return answer
         total = exchange.timeout.total if has_passed(deadline) else None
         raise exchange.failed(error, sending=sending, total=total) from error
+
+
+def ask(exchange: Exchange, channel: Channel) -> None:
+    """Send the request, as far as it takes no waiting.
+
+    Raises:
+        OSError: The connection is gone. Nothing was sent.
+    """
+    is_whole = channel.begin(exchange.head)
+    exchange.is_asked = True
+    exchange.sent = len(exchange.head) if is_whole else channel.accepted
+    exchange.request_sent = is_whole and exchange.body is None
 
 
 async def _send(exchange: Exchange, channel: Channel, deadline: float | None) -> ResponseHead | None:

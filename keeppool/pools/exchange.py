@@ -54,6 +54,7 @@ class Exchange:
         head: The request's head as bytes, and the body too where it is small.
         body: What is sent behind `head`; `None` if nothing.
         expects_continue: The server is asked whether it wants the body (RFC 9110 §10.1.1).
+        is_asked: The request was sent in this attempt, or a part of it.
         sent: Bytes the kernel has accepted in this attempt.
         request_sent: True once the whole request was accepted.
         answer: The final answer's head, once it is there.
@@ -78,6 +79,7 @@ class Exchange:
         "framing",
         "head",
         "held",
+        "is_asked",
         "method",
         "received",
         "request_sent",
@@ -103,6 +105,7 @@ class Exchange:
         self.timeout = timeout or route.timeout
         self._lent_at: float | None = None
         self.held: Connection | Ticket | None = None
+        self.is_asked = False
         if body is not None and body.length is None and route.version == b"HTTP/1.0":
             raise InvalidBody("HTTP/1.0 has no chunked bodies: give the body a length, or set Content-Length")
         self._resent = False
@@ -253,6 +256,7 @@ class Exchange:
         """Note that the request goes out again, and put its body back to the start."""
         self._resent = True
         self._lent_at = None
+        self.is_asked = False
         if self.body is not None:
             self.body.rewind()
 

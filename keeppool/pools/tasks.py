@@ -165,7 +165,8 @@ class AsyncPoolManager(Manager):
         connection = pool.lend(exchange, now, deadline, fresh) or await pool.obtain(exchange, deadline, fresh)
         while True:
             try:
-                exchange.begin(connection, clock())
+                if not exchange.is_asked:
+                    exchange.begin(connection, clock())
                 head = await converse(exchange, connection.stream, deadline)
                 connection.read_at = clock()
                 if head.status != 408 or not exchange.is_late_408(connection.read_at):

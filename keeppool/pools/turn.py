@@ -27,18 +27,20 @@ class Turn:
         limits: Where this wait's end is watched.
 
     Attributes:
-        future: What the caller awaits: the end of its ticket, or of its time.
+        exchange: What the caller wants it for.
+        future: What the caller awaits: the end of its ticket, or of its time; or, where its request was sent in its
+            place (`LoopedPool`), the answer's first bytes.
         own: The dial that was begun for this caller. It has the caller's limit itself, so nothing watches it here, and
             its error says more than this could.
         let_in_at: When the caller stopped waiting for room; `None` as long as it does.
         watched_in: The line it stands in until its time is up, or a timer of its own; see `TimeLimits`.
     """
 
-    __slots__ = ("_deadline", "_exchange", "_limits", "_ticket", "_until", "future", "let_in_at", "own", "watched_in")
+    __slots__ = ("_deadline", "_limits", "_ticket", "_until", "exchange", "future", "let_in_at", "own", "watched_in")
 
     def __init__(self, ticket: Ticket, exchange: Exchange, deadline: float | None, limits: TimeLimits) -> None:
         self._ticket = ticket
-        self._exchange = exchange
+        self.exchange = exchange
         self._deadline = deadline
         self._limits = limits
         #: When a dial's time is up, once there is one.
@@ -53,7 +55,7 @@ class Turn:
         """Give the seconds a dial for this caller may take."""
         if self._until is not None:
             return max(self._until - now, 0.001)
-        return shorter(self._exchange.timeout.connect, self._deadline, now)
+        return shorter(self.exchange.timeout.connect, self._deadline, now)
 
     def begins(self, dial: Connection, now: float) -> float | None:
         """Take note that a dial is begun for this caller; give the seconds it may take."""
@@ -69,19 +71,33 @@ class Turn:
 
     def bound(self, now: float) -> None:
         """Bound what the caller waits for now: room, its own dial, or one begun for another."""
-        dial = self._ticket.dial
-        limit = shorter(self._exchange.timeout.pool, self._deadline, now) if dial is None else self.dial_limit(now)
+        dial, pool = self._ticket.dial, self.exchange.timeout.pool
+        if self.watched_in is not None:
+            self._limits.forget(self)
+        if dial is None and self._deadline is None:
+            if pool is not None:
+                self._limits.watch(self, now, pool)
+            return
+        limit = shorter(pool, self._deadline, now) if dial is None else self.dial_limit(now)
         if dial is not None and self.let_in_at is None:
             self.let_in_at = now
             self._until = None if limit is None else now + limit
-        self._limits.forget(self)
         if limit is not None and (dial is None or dial is not self.own):
-            # What is left of something else is a different number each time, and not worth a line of its own.
-            self._limits.watch(self, now, limit, is_usual=dial is None and self._deadline is None)
+            self._limits.watch_alone(self, limit)
+
+    def read_limit(self) -> float | None:
+        """Give the seconds the answer may take to begin, once the request is sent."""
+        read = self.exchange.timeout.read
+        return read if self._deadline is None else shorter(read, self._deadline, clock())
+
+    def unbound(self) -> None:
+        """Stop watching the time: what the caller waits for now has a limit of its own."""
+        if self.watched_in is not None:
+            self._limits.forget(self)
 
     def end(self) -> None:
         """Stop watching the time; nothing will wake the caller any more."""
-        self._limits.forget(self)
+        self.unbound()
         # Or else each wait would leave a cycle behind, and the garbage collector cost as much as the wait itself.
         self._ticket.wake = None
 
@@ -97,7 +113,7 @@ class Turn:
             return ticket.connection
         if ticket.failure is not None:
             raise ticket.failure
-        name, timeout = self._exchange.route.name, self._exchange.timeout
+        name, timeout = self.exchange.route.name, self.exchange.timeout
         if ticket.dial is None:
             limit = shorter(timeout.pool, self._deadline, ticket.since)
             raise pool_timeout(ticket, state, name, limit or 0.0, clock())
@@ -123,18 +139,18 @@ class TimeLimits:
         self._timer: asyncio.TimerHandle | None = None
         self._at = NEVER
 
-    def watch(self, turn: Turn, now: float, seconds: float, *, is_usual: bool) -> None:
+    def watch_alone(self, turn: Turn, seconds: float) -> None:
+        """As `watch`, for what is left of something else: a different number each time, and not worth a line."""
+        turn.watched_in = self.loop.call_later(seconds, turn.wake)
+
+    def watch(self, turn: Turn, now: float, seconds: float) -> None:
         """Wake a caller after so many seconds, unless it is forgotten before.
 
         Args:
             turn: The caller; not watched yet.
             now: The time.
-            seconds: How long it may wait.
-            is_usual: Whether many will wait for just as long.
+            seconds: How long it may wait, as many others may.
         """
-        if not is_usual:
-            turn.watched_in = self.loop.call_later(seconds, turn.wake)
-            return
         line = self._lines.get(seconds)
         if line is None:
             line = self._lines[seconds] = OrderedDict()
