@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 from keeppool.client.caller import Caller
 from keeppool.client.flow import Ask, Call, Follow, Pause, Send, Step, Steps, step_holds, with_history
 from keeppool.client.mounts import Checked, adopted
-from keeppool.client.prepared import Parts, PreparedRequest
+from keeppool.client.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.response import Response
 from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.transport import HTTPAdapter, send_by
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
+from keeppool.errors import KeepPoolError
 from keeppool.pools.clock import clock
 from keeppool.pools.threads import PoolManager
 
@@ -144,12 +145,17 @@ class Session(Caller[Response]):
         follow: bool,
         timeout: TimeoutArgument | Inherit,
     ) -> Response:
-        began = clock()
-        answer = send_by(self.pool, request, limit, stream, override)
-        index = answer.raw.head.index
+        method, address, fields, body = request
+        try:
+            raw = self.pool.exchange(method, address.sent, fields, body, limit, stream, override)
+        except KeepPoolError as error:
+            error.request = request_of(request)
+            raise
+        answer = Response(raw, request, stream, self.pool)
+        index = raw.head.index
         if b"set-cookie" not in index and (b"location" not in index or not follow):
             return answer
-        flow = self._flow(timeout, stream, None, None, None, follow, INHERIT, began)
+        flow = self._flow(timeout, stream, None, None, None, follow, INHERIT, raw.started_at)
         return self._drive(flow.resume(answer), flow.call, answer)
 
     def _drive(self, steps: Steps, call: Call, held: Any = None) -> Response:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Self
 from keeppool.client.caller import Caller
 from keeppool.client.flow import Ask, Call, Follow, Pause, Send, Step, Steps, step_holds, with_history
 from keeppool.client.mounts import Checked, adopted
-from keeppool.client.prepared import Parts, PreparedRequest
+from keeppool.client.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.response_tasks import AsyncResponse
 from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.transport_tasks import AsyncHTTPAdapter, send_by
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
+from keeppool.errors import KeepPoolError
 from keeppool.pools.clock import clock
 from keeppool.pools.tasks import AsyncPoolManager
 
@@ -147,12 +148,17 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
         follow: bool,
         timeout: TimeoutArgument | Inherit,  # noqa: ASYNC109
     ) -> AsyncResponse:
-        began = clock()
-        answer = await send_by(self.pool, request, limit, stream, override)
-        index = answer.raw.head.index
+        method, address, fields, body = request
+        try:
+            raw = await self.pool.exchange(method, address.sent, fields, body, limit, stream, override)
+        except KeepPoolError as error:
+            error.request = request_of(request)
+            raise
+        answer = AsyncResponse(raw, request, stream, self.pool)
+        index = raw.head.index
         if b"set-cookie" not in index and (b"location" not in index or not follow):
             return answer
-        flow = self._flow(timeout, stream, None, None, None, follow, INHERIT, began)
+        flow = self._flow(timeout, stream, None, None, None, follow, INHERIT, raw.started_at)
         return await self._drive(flow.resume(answer), flow.call, answer)
 
     async def _drive(self, steps: Steps, call: Call, held: Any = None) -> AsyncResponse:

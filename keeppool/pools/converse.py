@@ -42,9 +42,13 @@ def converse(exchange: Exchange, stream: Stream, deadline: float | None) -> Resp
     sending = True
     try:
         stream.set_timeout(exchange.timeout.read if deadline is None else left(exchange, deadline))
-        early = _send(exchange, stream, deadline)
-        if early is not None:
-            return early
+        data = exchange.head
+        # Over TLS one record at a time: see `TLS_RECORD`.
+        sent = exchange.sent = stream.send(data if len(data) <= TLS_RECORD or not stream.is_tls else data[:TLS_RECORD])
+        if exchange.body is not None or sent < len(data):
+            early = _send_rest(exchange, stream, deadline)
+            if early is not None:
+                return early
         exchange.request_sent = True
         sending = False
         while True:
@@ -71,15 +75,12 @@ def has_passed(deadline: float | None) -> bool:
     return deadline is not None and clock() >= deadline - CLOCK_SLACK
 
 
-def _send(exchange: Exchange, stream: Stream, deadline: float | None) -> ResponseHead | None:
-    """Send everything; the answer's head, if that was there before the end of the body."""
+def _send_rest(exchange: Exchange, stream: Stream, deadline: float | None) -> ResponseHead | None:
+    """Send what the kernel has not taken yet; the answer's head, if that was there before the end of the body."""
     data = exchange.head
-    size = len(data)
-    sent = exchange.sent = stream.send(data if size <= TLS_RECORD or not stream.is_tls else data[:TLS_RECORD])
-    while sent < size:
+    while exchange.sent < len(data):
         stream.set_timeout(left(exchange, deadline))
-        sent += stream.send(data[sent:])
-        exchange.sent = sent
+        exchange.sent += stream.send(data[exchange.sent :])
     if exchange.body is None:
         return None
     if exchange.expects_continue:

@@ -100,9 +100,18 @@ class GuardedPool:
                 got.wake.acquire()
         if state.orders:
             self._perform()
-        if type(got) is Ticket:
-            got = self._wait(got, exchange, deadline)
-        return self._make_usable(exchange, got, deadline, fresh)  # type: ignore[arg-type]
+        connection: Connection = self._wait(got, exchange, deadline) if type(got) is Ticket else got  # type: ignore[assignment]
+        while connection.state is _BUSY:
+            # Each is probed once: over TLS the probe reads, so a second one would find nothing where the first found an
+            # end.
+            liveness = connection.stream.probe()
+            if liveness is _ALIVE:
+                if self._tell is not None:
+                    self.report(reports.reused(connection))
+                return connection
+            with self._lock:
+                connection = exchange.held = state.found_dead(connection, _why(liveness), clock(), fresh)
+        return self._dial(exchange, connection, deadline)
 
     def redial(self, exchange: Exchange, deadline: float | None) -> Connection:
         """Replace the connection of a failed attempt by a new one, in the same slot, for the one resend.
@@ -115,23 +124,6 @@ class GuardedPool:
         if self._tell is not None:
             self.report(reports.resent(exchange))
         return self._dial(exchange, fresh, deadline)
-
-    def _make_usable(
-        self, exchange: Exchange, connection: Connection, deadline: float | None, fresh: bool
-    ) -> Connection:
-        """Probe an open connection, dial a new one; a dead one is replaced until one is alive.
-
-        Each is probed once: over TLS the probe reads, so a second one would find nothing where the first found an end.
-        """
-        while connection.state is _BUSY:
-            liveness = connection.stream.probe()
-            if liveness is _ALIVE:
-                if self._tell is not None:
-                    self.report(reports.reused(connection))
-                return connection
-            with self._lock:
-                connection = exchange.held = self._state.found_dead(connection, _why(liveness), clock(), fresh)
-        return self._dial(exchange, connection, deadline)
 
     def _dial(self, exchange: Exchange, connection: Connection, deadline: float | None) -> Connection:
         """Open the connection's socket."""

@@ -183,8 +183,13 @@ class LoopedPool:
         (measured 2026-11, 64 tasks, Python 3.11), and the server a turn of the event loop.
         """
         exchange, connection = turn.exchange, ticket.connection
-        may_send = ticket.reuses and connection is not None and exchange.body is None and not turn.future.done()
-        if may_send and self._is_sent(exchange, connection, turn):
+        if (
+            ticket.reuses
+            and connection is not None
+            and exchange.body is None
+            and not turn.future.done()
+            and self._is_sent(exchange, connection, turn)
+        ):
             turn.unbound()
             connection.stream.expect(turn.future, turn.read_limit())
         else:

@@ -130,16 +130,16 @@ def plain_head(data: bytes) -> ResponseHead | None:
     Returns:
         `None` if it is not whole, folded, too large or wrong: `HeadReader` finds out.
     """
-    end = data.find(b"\r\n\r\n")
-    if not 0 <= end <= MAX_HEAD_BYTES - 4:
+    head, end, _ = data.partition(b"\r\n\r\n")
+    if not end or len(head) > MAX_HEAD_BYTES - 4:
         return None
-    lines = data[:end].split(b"\r\n")
+    lines = head.split(b"\r\n")
     status_line = _status(lines[0])
     if status_line is None or len(lines) > MAX_HEAD_FIELDS + 1:
         return None
     del lines[0]
     try:
-        return ResponseHead(status_line, lines, end + 4)
+        return ResponseHead(status_line, lines, len(head) + 4)
     except _NotPlainError:
         return None
 
