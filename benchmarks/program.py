@@ -107,8 +107,9 @@ def forget_environment() -> None:
     for name in list(os.environ):
         if name.lower().endswith(("_proxy", "_ca_bundle", "ssl_cert_file", "ssl_cert_dir")):
             del os.environ[name]
-    # Clients that read netrc look here instead of in the user's home.
-    os.environ["NETRC"] = f"{os.devnull}/none"
+    os.environ.pop("NETRC", None)
+    # Clients that read `.netrc` look for it at home, which is nowhere.
+    os.environ["HOME"] = f"{os.devnull}/none"
 
 
 def report(rows: Rows) -> str:
