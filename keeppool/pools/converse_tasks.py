@@ -53,16 +53,12 @@ async def converse(exchange: Exchange, channel: Channel, deadline: float | None)
                 return early
             exchange.request_sent = True
         sending = False
-        while True:
-            data = channel.received(RECEIVE)
-            if data is None:
+        head = None
+        while head is None:
+            while (data := channel.received(RECEIVE)) is None:
                 await channel.news(exchange.timeout.read if deadline is None else left(exchange, deadline))
-                continue
-            if not data:
-                raise exchange.closed()
-            head = exchange.take(data)
-            if head is not None:
-                return head
+            head = exchange.take_early(data)
+        return head
     except KeepPoolError as error:
         raise exchange.blame(error) from error.__cause__
     except OSError as error:
