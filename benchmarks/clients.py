@@ -227,6 +227,14 @@ def bare_socket(url: str) -> Iterator[Fetch]:
         yield fetch
 
 
+def answer_at(url: str, request: bytes) -> tuple[int, int]:
+    """Ask once; give where the answer's body starts and ends. nginx's further answers have the same length."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "", parts.port or 80)) as sock:
+        sock.sendall(request)
+        return _first_answer(sock)
+
+
 def _first_answer(sock: socket.socket) -> tuple[int, int]:
     """Read one answer; give where its body starts and ends. nginx's further answers have the same length."""
     answer = b""

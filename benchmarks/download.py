@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import program
-from benchmarks.clients import open_installed
+from benchmarks.clients import FLOOR, open_installed
 from benchmarks.measure import compared, in_turns
 from benchmarks.nginx_server import LARGE, sites
 from benchmarks.program import Effort, Rows
@@ -25,10 +26,28 @@ from benchmarks.resident import peak_mib
 
 BESIDE = ("urllib3", "requests", "httpx", "pycurl", "pyreqwest", "primp")
 PIECE = 65536
-PEERS = {"pycurl": "pycurl", "urllib3": "urllib3", "requests": "requests"}
+PEERS = {"floor": FLOOR, "pycurl": "pycurl", "urllib3": "urllib3", "requests": "requests"}
 
 #: Downloads once; gives the number of bytes that came.
 Drain = Callable[[], int]
+
+
+@contextlib.contextmanager
+def bare_socket(url: str) -> Iterator[Drain]:
+    """Do the least there is: receive as many bytes as an answer has, each piece an object of its own."""
+    parts = urlsplit(url)
+    request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: */*\r\n\r\n".encode()
+
+    def drain() -> int:
+        sock.sendall(request)
+        piece = sock.recv(PIECE)
+        came = len(piece) - piece.index(b"\r\n\r\n") - 4
+        while came < LARGE:
+            came += len(sock.recv(PIECE))
+        return came
+
+    with socket.create_connection((parts.hostname or "", parts.port or 80)) as sock:
+        yield drain
 
 
 @contextlib.contextmanager
@@ -163,6 +182,7 @@ def pyreqwest_client(url: str) -> Iterator[Drain]:
 
 
 CLIENTS: Mapping[str, Callable[[str], AbstractContextManager[Drain]]] = {
+    FLOOR: bare_socket,
     "pycurl": pycurl_handle,
     "keeppool.PoolManager": keeppool_pool,
     "keeppool.Session": keeppool_session,

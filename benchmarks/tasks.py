@@ -4,6 +4,12 @@
 number of requests, in a shuffled order; the ratios are medians of each round's own. Each client is run on asyncio's own
 event loop and on uvloop, each on a loop of its own that stands still while the others run. CPU is that of this process,
 threads included. A peer that is not installed is left out, and a line says so.
+
+The floor is the least that tasks can do: they take one of six transports, write ready-made bytes, and wait for as many
+bytes as the first answer had; no HTTP, no caps, no checks, no time limits.
+
+Client and server have a core each: with 64 tasks the client always has something to do, so no exchange waits for the
+other core to wake up, and on one core the server's work, the same for all, would hide a third of every difference.
 """
 
 from __future__ import annotations
@@ -11,13 +17,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import program
+from benchmarks.clients import answer_at
 from benchmarks.measure import compared, in_turns
 from benchmarks.nginx_server import BODY, nginx
 from benchmarks.program import Effort, Rows
@@ -27,9 +36,67 @@ TASKS, CONNECTIONS = 64, 6
 #: Requests of each task before the first round.
 WARM_UP = 10
 #: What the ratios are taken against, on the same event loop.
-PEERS = ("aiohttp", "pyreqwest")
+FLOOR = "bare transports"
+PEERS = {"floor": FLOOR, "aiohttp": "aiohttp", "pyreqwest": "pyreqwest"}
 
 Fetch = Callable[[], Awaitable[bytes]]
+
+
+class Bare(asyncio.BufferedProtocol):
+    """A connection that waits for so many bytes, whatever they are."""
+
+    def __init__(self, size: int) -> None:
+        self._buffer = memoryview(bytearray(65536))
+        self._size = size
+        self._came = 0
+        self.whole: asyncio.Future[bytes]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio's protocols."""
+        self.transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See asyncio's protocols."""
+        return self._buffer[self._came :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See asyncio's protocols."""
+        self._came += nbytes
+        if self._came == self._size:
+            self._came = 0
+            self.whole.set_result(bytes(self._buffer[: self._size]))
+
+
+@contextlib.asynccontextmanager
+async def bare_transports(url: str) -> AsyncIterator[Fetch]:
+    """Do the least there is, on as many connections."""
+    parts = urlsplit(url)
+    request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: */*\r\n\r\n".encode()
+    start, size = await asyncio.to_thread(answer_at, url, request)
+    loop = asyncio.get_running_loop()
+    made = [await loop.create_connection(lambda: Bare(size), parts.hostname, parts.port) for _ in range(CONNECTIONS)]
+    free: deque[Bare] = deque(bare for _, bare in made)
+    queue: deque[asyncio.Future[Bare]] = deque()
+
+    async def fetch() -> bytes:
+        if free:
+            bare = free.popleft()
+        else:
+            turn = loop.create_future()
+            queue.append(turn)
+            bare = await turn
+        bare.whole = loop.create_future()
+        bare.transport.write(request)
+        answer = await bare.whole
+        if queue:
+            queue.popleft().set_result(bare)
+        else:
+            free.append(bare)
+        return answer[start:]
+
+    yield fetch
+    for transport, _ in made:
+        transport.abort()
 
 
 @contextlib.asynccontextmanager
@@ -87,6 +154,7 @@ async def pyreqwest_client(url: str) -> AsyncIterator[Fetch]:
 
 
 CLIENTS: Mapping[str, Callable[[str], AbstractAsyncContextManager[Fetch]]] = {
+    FLOOR: bare_transports,
     "keeppool.AsyncPoolManager": keeppool_pool,
     "keeppool.AsyncSession": keeppool_session,
     "aiohttp": aiohttp_session,
@@ -157,11 +225,11 @@ def ask(effort: Effort) -> Rows:
         costs = in_turns(runners, rounds=effort.rounds, each=1)
     rows: dict[str, dict[str, float | None]] = {}
     for loop in loops():
-        peers = {peer: f"{peer} on {loop}" for peer in PEERS}
+        peers = {short: f"{peer} on {loop}" for short, peer in PEERS.items()}
         of_loop = {name: own for name, own in costs.items() if name.endswith(f" on {loop}")}
         rows |= compared(of_loop, peers, each=TASKS * effort.requests)
     return rows
 
 
 if __name__ == "__main__":
-    program.main(ask, Effort(20, 20), about=__doc__, beside=("aiohttp", "uvloop", "pyreqwest"))
+    program.main(ask, Effort(20, 20), about=__doc__, beside=("aiohttp", "uvloop", "pyreqwest"), one_core=False)

@@ -1,7 +1,12 @@
 """16 threads that share one client and fetch 1 KiB from nginx, by keeppool and by other clients.
 
 Each client may open a connection for each thread, but for the row that names keeppool's default of six, where threads
-wait for one another's connections. pycurl's handles cannot be shared: there each thread has its own.
+wait for one another's connections. pycurl's handles cannot be shared: there each thread has its own. So it is with the
+floor, a socket for each thread and nothing but sending and receiving.
+
+Client and server share a core, as in all programs. On two, every call into the kernel lets another thread run that has
+waited for the interpreter's lock on the other core, and to wake it up costs more than the exchange itself; whether
+threads are spread so is the scheduler's mood (`--all-cores`).
 
 In each round every client makes the same number of requests, in a shuffled order; the ratios are medians of each
 round's own. CPU is that of this process, threads included.
@@ -15,15 +20,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import program
 from benchmarks.clients import (
+    FLOOR,
     SESSIONS,
     Fetch,
     Wishes,
+    bare_socket,
     fetching,
     open_installed,
     open_keeppool,
@@ -36,21 +44,21 @@ from benchmarks.program import Effort, Rows
 BESIDE = ("urllib3", "requests", "httpx", "pycurl", "pyreqwest", "primp")
 THREADS = 16
 PYCURL = "pycurl (a handle a thread)"
-PEERS = {name: name for name in ("pyreqwest", "primp", "urllib3", "requests")}
+PEERS = {"floor": FLOOR, **{name: name for name in ("pyreqwest", "primp", "urllib3", "requests")}}
 #: Rounds before those that count: every thread has its connection then.
 WARM_UP = 3
 
 
 @contextlib.contextmanager
-def pycurl_handles(url: str) -> Iterator[Fetch]:
-    """Give every thread a handle of its own when it fetches for the first time."""
+def one_each(client: Callable[[str], AbstractContextManager[Fetch]], url: str) -> Iterator[Fetch]:
+    """Give every thread a client of its own when it fetches for the first time."""
     own = threading.local()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(pycurl_handle(url))  # Tells before any thread runs whether pycurl is installed.
+        stack.enter_context(client(url))  # Tells before any thread runs whether it is installed.
 
         def fetch() -> bytes:
             if not hasattr(own, "fetch"):
-                own.fetch = stack.enter_context(pycurl_handle(url))
+                own.fetch = stack.enter_context(client(url))
             body: bytes = own.fetch()
             return body
 
@@ -58,7 +66,8 @@ def pycurl_handles(url: str) -> Iterator[Fetch]:
 
 
 CLIENTS = {
-    PYCURL: pycurl_handles,
+    FLOOR: functools.partial(one_each, bare_socket),
+    PYCURL: functools.partial(one_each, pycurl_handle),
     "keeppool.Session, six connections": fetching(open_keeppool),
     **{name: fetching(opener, Wishes(per_host=THREADS)) for name, opener in SESSIONS.items() if "pycurl" not in name},
 }
