@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -115,7 +114,6 @@ def _measured(what: str, calls: Mapping[str, Call], effort: Effort) -> dict[str,
         f"{what}, beside {name}": {
             "us_call": median_us(own),
             "growth": median_ratio(own, first),
-            "cpu_us": median(cost.cpu for cost in own),
         }
         for name, own in costs.items()
     }

@@ -54,6 +54,7 @@ _FORMATS = {
     "p999_us": ("p99.9 µs", ",.0f"),
     "bytes": ("bytes", ",.0f"),
     "resumed": ("handshakes resumed", ".0%"),
+    "share": ("of the whole", ".0%"),
     "peak_mib": ("peak resident MiB", ".1f"),
     "cpu_us": ("CPU µs", ",.2f"),
     "cpu_ms": ("CPU ms", ",.1f"),

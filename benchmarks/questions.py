@@ -60,6 +60,7 @@ QUESTIONS = (
             Bar(SESSION, "rate_by_requests", least=16),
         ),
     ),
+    Question("parts", "What one GET is made of", (9, 300)),
     Question("post_json", "One POST of JSON after the other, its JSON answer parsed", (7, 100)),
     Question("gzip_body", "A gzip-coded body of 100 KiB", (7, 50)),
     Question(
@@ -102,7 +103,7 @@ QUESTIONS = (
         "Acquire and release, with much else in the tables",
         (9, 1000),
         (
-            Bar(MANY_HOSTS, "cpu_us", most=4),
+            Bar(MANY_HOSTS, "us_call", most=4),
             Bar(MANY_HOSTS, "growth", most=1.5),
             Bar(MANY_WAITERS, "growth", most=1.5),
         ),
