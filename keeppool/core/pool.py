@@ -142,6 +142,8 @@ class PoolState:
         if why is None:
             why = self._why_spent(connection, now)
         if why is not None:
+            if connection.served:  # Or else it has never sat idle.
+                self._learn(connection, why, now)
             self._close(connection, why)
             self._grant(now)
             self._forget(connection.host)
