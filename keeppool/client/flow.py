@@ -74,7 +74,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Step: give up what was not read of this answer, so that its connection is free."""
+    """Step: have the connection of this answer free; of a body that was not read, what is small is kept."""
 
     answer: Any
 
