@@ -17,7 +17,7 @@ from dataclasses import dataclass
 class Why(enum.Enum):
     """Why a connection was closed. The same word in orders, events, statistics and documentation."""
 
-    #: The server closed it while it was idle.
+    #: The server closed it while it was idle, as a look at it or the next request found out.
     PEER_CLOSED = "peer_closed"
     #: Bytes arrived that no request had asked for (RFC 9112 §9.2).
     UNASKED_DATA = "unasked_data"

@@ -164,8 +164,9 @@ class Answer:
         location = redirect.target_of(self)
         if location is None or self.request is None:
             return None
-        session = self._session
-        following = self._following(location) if session is None else session.next_request(self, location)
+        if self._session is not None:
+            return self._session.next_request(self, location)
+        following = self._following(location)
         if following.payload is not None and following.payload.may_replay():
             following.payload.rewind()
         return following

@@ -74,7 +74,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Step: give up what was not read of this answer, so that its connection is free."""
+    """Step: have the connection of this answer free; of a body that was not read, what is small is kept."""
 
     answer: Any
 
@@ -259,22 +259,11 @@ class Flow:
         try:
             if followed >= self._session.max_redirects:
                 raise TooManyRedirects(f"{answer.request.url} leads on after {followed} redirects")
-            request = self._asked_for_by(answer, location)
+            request = self._session.next_request(answer, location, is_sent=True)
             return request, self._left_for(request)
         except KeepPoolError as error:
             error.request, error.response = answer.request, answer
             raise
-
-    def _asked_for_by(self, answer: Any, location: str) -> PreparedRequest:
-        asked = answer.request.copy()
-        self._session.rebuild_method(asked, answer)
-        # What else has been changed about the copy is kept; what to do with the body depends on what was answered.
-        method, asked.verb, asked.address = asked.verb, answer.request.verb, answer.request.address
-        request = redirect.next_request(asked, answer.status_code, location, method)
-        if request.payload is not None:
-            request.payload.rewind()
-        self._session.rebuild_auth(request, answer)
-        return self._session.with_cookies(request)
 
     def _left_after(self, answer: Any) -> Timeout | None:
         """Tell how long following a redirect may take, all requests together."""

@@ -125,10 +125,16 @@ class Response(Answer):
         return lines(pieces, delimiter or None)
 
     def drain(self) -> None:
-        """Read a small rest of an unwanted body so that its connection can be used again; close it if it is large."""
+        """Read a small unwanted body so that its connection can be used again; close it if it is large or slow.
+
+        Unless a part of it was read before, `content` has it from then on.
+        """
         if self._streams and self._content is None:
             self._spent = True
-            if hasattr(self.raw, "drain_conn"):
+            if hasattr(self.raw, "preload_small"):
+                if self.raw.preload_small():
+                    self._content, self._spent = self.raw.data, False
+            elif hasattr(self.raw, "drain_conn"):
                 self.raw.drain_conn()
 
     def close(self) -> None:

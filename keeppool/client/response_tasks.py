@@ -131,11 +131,14 @@ class AsyncResponse(Answer):
         return _cut(self.iter_content(chunk_size, decode_unicode), LineCutter(delimiter or None))
 
     async def drain(self) -> None:
-        """Read a small rest of an unwanted body so that its connection can be used again; close it if it is large."""
+        """Read a small unwanted body so that its connection can be used again; close it if it is large or slow.
+
+        Unless a part of it was read before, `content` has it from then on.
+        """
         if self._streams and self._content is None:
             self._spent = True
-            if self.raw is not None:
-                await self.raw.drain_conn()
+            if self.raw is not None and await self.raw.preload_small():
+                self._content, self._spent = self.raw.data, False
 
     async def aclose(self) -> None:
         """Give up what was not read of the body. Its connection is closed, unless the body had ended."""

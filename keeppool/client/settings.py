@@ -209,19 +209,26 @@ class SessionSettings(Routing):
         credentials = self._netrc.credentials_for(host, None if settings is None else settings.netrc)
         return request if credentials is None else authenticated(request, credentials)
 
-    def next_request(self, answer: Any, location: str) -> PreparedRequest:
-        """Make the request that would follow a redirect; its body is where that of the answered one stands.
+    def next_request(self, answer: Any, location: str, *, is_sent: bool = False) -> PreparedRequest:
+        """Make the request that follows a redirect. Its body is at its start, if that can be had again.
 
         Args:
             answer: The redirect.
             location: Where it leads.
+            is_sent: It is sent now, so a body that cannot be had again is an error.
 
         Raises:
             InvalidURL: It leads to nothing that can be requested.
+            UnrewindableBodyError: See `is_sent`.
         """
         asked = answer.request.copy()
         self.rebuild_method(asked, answer)
-        request = redirect.next_request(answer.request, answer.status_code, location, asked.verb)
+        # What else has been changed about the copy is kept; what to do with the body depends on what was answered.
+        method, asked.verb, asked.address = asked.verb, answer.request.verb, answer.request.address
+        request = redirect.next_request(asked, answer.status_code, location, method)
+        # Before it is signed: a signature may cover the body.
+        if request.payload is not None and (is_sent or request.payload.may_replay()):
+            request.payload.rewind()
         self.rebuild_auth(request, answer)
         return self.with_cookies(request)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from keeppool.client.hooked_adapters import refuse_hooks, retrying_of_adapter
+from keeppool.client.hooked_adapters import Hookless, retrying_of_adapter
 from keeppool.client.mounts import Checked
 from keeppool.client.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.response import Response
@@ -46,7 +46,7 @@ class BaseAdapter(ABC):
         """Give up what the adapter holds."""
 
 
-class HTTPAdapter(BaseAdapter):
+class HTTPAdapter(Hookless, BaseAdapter):
     """A pool of its own for the URLs of one prefix: other limits, other retries, nothing shared with the session's.
 
     Args:
@@ -70,14 +70,10 @@ class HTTPAdapter(BaseAdapter):
 
     For subclasses: `send`, `add_headers` and `close` are called. The hooks of requests' adapters that are about
     urllib3's pools (`init_poolmanager`, `cert_verify` and their like) are refused with a `TypeError` when such a class
-    is made, because what they say of TLS would not hold.
+    is made, or one of them is set later, because what they say of TLS would not hold.
 
     Thread safety: any thread.
     """
-
-    def __init_subclass__(cls, **more: Any) -> None:
-        super().__init_subclass__(**more)
-        refuse_hooks(cls)
 
     def __init__(
         self,

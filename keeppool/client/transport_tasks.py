@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from keeppool.client.hooked_adapters import refuse_hooks, retrying_of_adapter
+from keeppool.client.hooked_adapters import Hookless, retrying_of_adapter
 from keeppool.client.mounts import Checked
 from keeppool.client.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.response_tasks import AsyncResponse
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from keeppool.events import Event
 
 
-class AsyncHTTPAdapter:
+class AsyncHTTPAdapter(Hookless):
     """A pool of its own for the URLs of one prefix: other limits, other retries, nothing shared with the session's.
 
     Args:
@@ -48,14 +48,10 @@ class AsyncHTTPAdapter:
 
     For subclasses: `send`, `add_headers` and `aclose` are called. The hooks of requests' adapters that are about
     urllib3's pools (`init_poolmanager`, `cert_verify` and their like) are refused with a `TypeError` when such a class
-    is made, because what they say of TLS would not hold.
+    is made, or one of them is set later, because what they say of TLS would not hold.
 
     Thread safety: none; one event loop.
     """
-
-    def __init_subclass__(cls, **more: Any) -> None:
-        super().__init_subclass__(**more)
-        refuse_hooks(cls)
 
     def __init__(
         self,

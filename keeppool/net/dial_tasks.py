@@ -15,10 +15,11 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import Any, TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.errors import KeepPoolError
+from keeppool.errors import ConfigError, KeepPoolError
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.channel import READ, Channel
 from keeppool.net.failures import insecure, late, unanswered, unfinished, unreached, unresolved, untunnelled
@@ -58,13 +59,14 @@ async def dial(
         ConfigError, InvalidProxyURL: As `keeppool.net.dial.dial`.
 
         Nothing was sent to the origin, and every socket is closed; also if the task is cancelled, which at the latest
-        the event loop's next turns see to. A name that is being resolved occupies a thread until the resolver is done.
+        the event loop's next turns see to. A name that is being resolved occupies a thread until the resolver is done,
+        and the first context of a configuration one until it is built, for whoever dials next.
     """
     hop, identity = origin.tls_hop(), origin.identity
-    # Before the clock starts, and on the loop: it waits 15 to 35 ms for the first context of a configuration only.
+    # Before the clock starts: no host is at fault for the 15 to 35 ms of a configuration's first context.
     for checked in (hop and hop.tls, identity):
         if isinstance(checked, TlsIdentity):
-            tls.context_for(checked)
+            await _have_context(checked, tls)
     deadline = Deadline(timeout)
     steps = tunnel_steps(origin, await _address_for_proxy(origin, deadline))
     channel = await _take_over(await _reach(origin, deadline, opened))
@@ -80,6 +82,17 @@ async def dial(
         raise
     channel.reset_accepted()
     return channel
+
+
+async def _have_context(identity: TlsIdentity, tls: TlsStore) -> None:
+    """See that the context is there, and let others go on while it is built. One that is there costs no turn."""
+    building = tls.building(identity)
+    if building is not None:
+        try:
+            await asyncio.wrap_future(building)
+        except ConfigError as error:
+            raise copy(error) from error.__cause__  # Others wait for the same one, and each writes into its own.
+    tls.context_for(identity)
 
 
 async def _reach(origin: Origin, deadline: Deadline, opened: Callable[[socket.socket], object] | None) -> socket.socket:

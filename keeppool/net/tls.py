@@ -14,6 +14,7 @@ import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 from keeppool.config import bad
@@ -28,6 +29,9 @@ MAX_CONTEXTS = 64
 
 #: Sessions kept, 14 KB each with the server's certificates (measured). Chromium's cache holds 1024 too.
 MAX_SESSIONS = 1024
+
+#: The name of a thread that builds a context.
+BUILDER = "keeppool-tls"
 
 _Certificate = str | tuple[str, str] | None
 # What a context is made of.
@@ -62,13 +66,27 @@ class TlsStore:
         """
         if identity.context is not None:
             return _callers_own(identity.context)
+        return self._lazy(identity).get(identity.verify, identity.cert)
+
+    def building(self, identity: TlsIdentity) -> Future[ssl.SSLContext] | None:
+        """Have the context built by a thread of its own; `None` if there is nothing to build.
+
+        Meant for event loops: whoever comes meanwhile gets the same future, which cannot be cancelled. Its error, as
+        of `context_for`, is one for all of them. The thread is not one of the loop's executor, where it could stand
+        behind whatever the program does there, without a limit.
+        """
+        if identity.context is not None:
+            return None
+        return self._lazy(identity).begin(identity.verify, identity.cert)
+
+    def _lazy(self, identity: TlsIdentity) -> _LazyContext:
         material = (identity.verify, identity.cert)
         with self._lock:
             lazy = self._contexts.setdefault(material, _LazyContext())
             self._contexts.move_to_end(material)
             if len(self._contexts) > self._max_contexts:
                 self._contexts.popitem(last=False)
-        return lazy.get(*material)
+        return lazy
 
     def session_for(self, origin: Origin, context: ssl.SSLContext) -> ssl.SSLSession | None:
         """Give the newest session of this origin, if this very context made it (OpenSSL allows no other use)."""
@@ -190,17 +208,44 @@ class TlsStore:
 class _LazyContext:
     """A context that the first who needs it builds while the others that need the same one wait."""
 
-    __slots__ = ("_context", "_lock")
+    __slots__ = ("_building", "_context", "_guard", "_lock")
 
     def __init__(self) -> None:
+        #: Held while it is built.
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
+        #: Guards what a thread is building; held for a handful of statements.
+        self._guard = threading.Lock()
+        self._building: Future[ssl.SSLContext] | None = None
 
     def get(self, verify: bool | str, cert: _Certificate) -> ssl.SSLContext:
         with self._lock:
             if self._context is None:
                 self._context = build_context(verify, cert)
             return self._context
+
+    def begin(self, verify: bool | str, cert: _Certificate) -> Future[ssl.SSLContext] | None:
+        with self._guard:
+            if self._context is None and self._building is None:
+                future: Future[ssl.SSLContext] = Future()
+                future.set_running_or_notify_cancel()  # From here on nobody who gives up takes it from the others.
+                # A daemon: a program that ends has no use for it.
+                threading.Thread(target=self._build, args=(future, verify, cert), name=BUILDER, daemon=True).start()
+                self._building = future
+            return self._building
+
+    def _build(self, future: Future[ssl.SSLContext], verify: bool | str, cert: _Certificate) -> None:
+        context, failure = None, None
+        try:
+            context = self.get(verify, cert)
+        except BaseException as error:
+            failure = error
+        with self._guard:
+            self._building = None
+        if context is not None:
+            future.set_result(context)
+        else:
+            future.set_exception(failure)
 
 
 def build_context(verify: bool | str, cert: _Certificate) -> ssl.SSLContext:

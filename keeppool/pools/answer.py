@@ -25,6 +25,9 @@ READ_SIZE = 262144
 DRAIN_SIZE = 65536
 #: Seconds it may take. Go gives it 50 ms, OkHttp 100.
 DRAIN_SECONDS = 0.05
+#: Bytes of it, decoded, that are kept for whoever looks at it later. Text shrinks to a tenth or a twentieth, so that
+#: is all of a page; what grows beyond it is no text, and 64 KiB can grow to 64 MiB.
+MOST_KEPT = 1048576
 
 
 class Loan(Protocol):
@@ -310,3 +313,28 @@ class Answer:
     def _may_drain(self, taken: int) -> bool:
         """Tell whether an unwanted rest, of which `taken` bytes were read, is worth reading on."""
         return self._lease is not None and taken < DRAIN_SIZE and (self._body.remaining or 0) <= DRAIN_SIZE
+
+    def _keep(self, drained: list[bytes]) -> bool:
+        """Keep a body that has come whole and that nobody has begun to read; False if it is no such one.
+
+        Args:
+            drained: What was taken of it.
+        """
+        if self._data is not None:
+            return True
+        if self._lease is not None or self._begun or self._streamed or not self._body.complete:
+            return False
+        self._first = b"".join([*drained, self._first])
+        pieces, left = [], MOST_KEPT
+        try:
+            while left and (piece := self._ready(left)):
+                pieces.append(piece)
+                left -= len(piece)
+        except ContentDecodingError:
+            return False
+        if not left:
+            # Or else its end could be taken for the whole.
+            self._failure = StreamConsumedError("the body was not wanted, and is too large to be kept")
+            return False
+        self._data = b"".join(pieces)
+        return True

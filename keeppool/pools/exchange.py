@@ -39,9 +39,9 @@ from keeppool.wire.message import BodyReader, body_reader
 
 #: Interim answers (100, 103, …) accepted before the final one; a server that sends more is not going to end.
 MOST_INTERIM = 20
-#: Seconds after the request's first byte within which a 408 on a reused connection was meant for the silence before
-#: it, not for this request.
-LATE_408 = 1.0
+#: Seconds after the request's first byte within which a close, or a 408, on a reused connection was meant for the
+#: silence before it, not for this request.
+LATE_CLOSE = 1.0
 
 
 class Exchange:
@@ -227,7 +227,7 @@ class Exchange:
         other 408 may be an application's, and is the answer.
         """
         head = self.answer
-        if head is None or head.status != 408 or self.was_invited or now - self._began_at > LATE_408:
+        if head is None or head.status != 408 or self.was_invited or now - self._began_at > LATE_CLOSE:
             return False
         closes = why_not_persistent(head.version, head.get(b"connection")) is not None
         return closes and self.may_resend(408)
@@ -251,6 +251,17 @@ class Exchange:
             idempotent=self._idempotent,
         )
         return may_resend(outcome)
+
+    def why_failed(self, error: BaseException | None, now: float) -> Why:
+        """Tell why a connection is closed whose exchange `error` has ended, not to be tried again.
+
+        A reused connection that ends at once and without a byte was closed before the request came, as far as anybody
+        can tell; the server's silence says so whether or not the request may be repeated.
+        """
+        if not isinstance(error, (ServerDisconnected, SendError)) or not self.connection.served:
+            return Why.EXCHANGE_FAILED
+        is_silent_close = not self.received and now - self._began_at <= LATE_CLOSE
+        return Why.PEER_CLOSED if is_silent_close else Why.EXCHANGE_FAILED
 
     def resend(self) -> None:
         """Note that the request goes out again, and put its body back to the start."""

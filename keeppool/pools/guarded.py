@@ -198,19 +198,19 @@ class GuardedPool:
         if self._tell is not None and (event := reports.idle(connection)) is not None:
             self.report(event)
 
-    def give_up(self, exchange: Exchange) -> None:
+    def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
         """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
         with self._lock:
             held, exchange.held = exchange.held, None
             if type(held) is Ticket:
                 self._state.abandoned(held, clock())
             elif type(held) is Connection and exchange.is_holder(held):
-                self._take_back(held)
+                self._take_back(held, exchange.why_failed(error, clock()))
         self._perform()
 
-    def _take_back(self, connection: Connection) -> None:
+    def _take_back(self, connection: Connection, why: Why) -> None:
         if connection.state is State.BUSY:
-            self._state.released(connection, Why.EXCHANGE_FAILED, clock())
+            self._state.released(connection, why, clock())
         elif connection.state is State.CONNECTING:
             self._state.connect_failed(connection, clock())
             if connection.stream is not None:

@@ -331,7 +331,7 @@ class LoopedPool:
             self._perform()
         self._watch_if_idle(connection)
 
-    def give_up(self, exchange: Exchange) -> None:
+    def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
         """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
         held, exchange.held = exchange.held, None
         if type(held) is Ticket:
@@ -340,12 +340,12 @@ class LoopedPool:
             if got is not None:
                 self._watch_if_idle(got)
         elif type(held) is Connection and exchange.is_holder(held):
-            self._take_back(held)
+            self._take_back(held, exchange.why_failed(error, clock()))
         self._perform()
 
-    def _take_back(self, connection: Connection) -> None:
+    def _take_back(self, connection: Connection, why: Why) -> None:
         if connection.state is _BUSY:
-            self._state.released(connection, Why.EXCHANGE_FAILED, clock())
+            self._state.released(connection, why, clock())
         elif connection.state is State.CONNECTING:
             self._state.connect_failed(connection, clock())
 

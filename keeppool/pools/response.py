@@ -122,16 +122,20 @@ class Response(Answer):
 
     release_conn = close
 
+    def preload_small(self) -> bool:
+        """As `preload`, for a body that is not wanted but is small: its connection can be reused, and it looked at.
+
+        Returns:
+            False if it was given up: it is large or slow, a part of it was read, or it cannot be decoded.
+        """
+        if self._keep(self._drained()):
+            return True
+        self.close()
+        return False
+
     def drain_conn(self) -> None:
         """Read a small unwanted rest so that the connection can be reused; close it if the rest is large or slow."""
-        if self._lease is not None:
-            self._lease.drain_within(DRAIN_SECONDS)
-        taken = 0
-        try:
-            while self._may_drain(taken):
-                taken += len(self._pull(DRAIN_SIZE))
-        except OSError:
-            pass  # Nobody wants these bytes; the connection is closed already, which is all an error could say.
+        self._drained()
         self.close()
 
     def __enter__(self) -> Self:
@@ -144,6 +148,20 @@ class Response(Answer):
         return f"<Response {self.status} {self.reason}>"
 
     # Reading
+
+    def _drained(self) -> list[bytes]:
+        """Read what is left if it is small, and give it as it was sent."""
+        if self._lease is not None:
+            self._lease.drain_within(DRAIN_SECONDS)
+        pieces: list[bytes] = []
+        taken = 0
+        try:
+            while self._may_drain(taken):
+                pieces.append(self._pull(DRAIN_SIZE))
+                taken += len(pieces[-1])
+        except OSError:
+            pass  # Nobody wants these bytes; the connection is closed already, which is all an error could say.
+        return pieces
 
     def _read_all(self) -> bytes:
         pieces = []

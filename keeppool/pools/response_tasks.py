@@ -129,16 +129,20 @@ class AsyncResponse(Answer):
 
     release_conn = aclose
 
+    async def preload_small(self) -> bool:
+        """As `preload`, for a body that is not wanted but is small: its connection can be reused, and it looked at.
+
+        Returns:
+            False if it was given up: it is large or slow, a part of it was read, or it cannot be decoded.
+        """
+        if self._keep(await self._drained()):
+            return True
+        self._give_up()
+        return False
+
     async def drain_conn(self) -> None:
         """Read a small unwanted rest so that the connection can be reused; close it if the rest is large or slow."""
-        if self._lease is not None:
-            self._lease.drain_within(DRAIN_SECONDS)
-        taken = 0
-        try:
-            while self._may_drain(taken):
-                taken += len(await self._pull(DRAIN_SIZE))
-        except OSError:
-            pass  # Nobody wants these bytes; the connection is closed already, which is all an error could say.
+        await self._drained()
         self._give_up()
 
     async def __aenter__(self) -> Self:
@@ -151,6 +155,20 @@ class AsyncResponse(Answer):
         return f"<AsyncResponse {self.status} {self.reason}>"
 
     # Reading
+
+    async def _drained(self) -> list[bytes]:
+        """Read what is left if it is small, and give it as it was sent."""
+        if self._lease is not None:
+            self._lease.drain_within(DRAIN_SECONDS)
+        pieces: list[bytes] = []
+        taken = 0
+        try:
+            while self._may_drain(taken):
+                pieces.append(await self._pull(DRAIN_SIZE))
+                taken += len(pieces[-1])
+        except OSError:
+            pass  # Nobody wants these bytes; the connection is closed already, which is all an error could say.
+        return pieces
 
     async def _read_all(self) -> bytes:
         pieces = []

@@ -132,7 +132,7 @@ class AsyncPoolManager(Manager):
             if not stream and not response.load_now():
                 await response.preload()
         except BaseException as error:
-            pool.give_up(exchange)
+            pool.give_up(exchange, error)
             if isinstance(error, BodyFailed):
                 raise error.error from error.error.__cause__
             if isinstance(error, ExchangeError):

@@ -130,7 +130,7 @@ class PoolManager(Manager):
             if not stream:
                 response.preload()
         except BaseException as error:
-            self._pool.give_up(exchange)
+            self._pool.give_up(exchange, error)
             if isinstance(error, BodyFailed):
                 raise error.error from error.error.__cause__
             if isinstance(error, ExchangeError):

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import pickle
+from dataclasses import replace
 
 import pytest
 from answers import elsewhere, page
@@ -16,8 +19,10 @@ import keeppool
 from keeppool import Limits
 from keeppool.client.retries import Retrying
 from keeppool.errors import (
+    KeepPoolError,
     RetryError,
     ServerDisconnected,
+    StreamConsumedError,
     TooManyRedirects,
     TotalTimeout,
     UnrewindableBodyError,
@@ -58,11 +63,61 @@ def test_a_streamed_chain_uses_one_connection(on, session, site):
     assert site.opened == 1
 
 
+def test_the_small_bodies_of_a_streamed_chain_stay_to_be_looked_at(on, session, site):
+    answer = on.wait(session.get(f"{site.url}/redirect/3", stream=True))
+    assert [hop.content for hop in answer.history] == [b"moved\n"] * 3
+    assert [on.wait(hop.read()) for hop in answer.history] == [b"moved\n"] * 3
+    assert on.all_of(answer.history[0].iter_content(4)) == [b"move", b"d\n"]
+    assert on.wait(answer.read()) == b"arrived\n"
+    assert pickle.loads(pickle.dumps(answer)).history[0].text == "moved\n"
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("coding", [(), ("Content-Encoding", "gzip")], ids=["plain", "gzip"])
+def test_however_such_a_body_is_framed_and_coded(on, session, answering, framing, coding):
+    body = bytes(range(256)) * 20
+    hop = elsewhere(302, "/b", *filter(None, [coding]), body=gzip.compress(body) if coding else body)
+    answer = on.wait(session.get(f"{answering({'/a': replace(hop, framing=framing)}).url}/a", stream=True))
+    assert (answer.history[0].content, on.wait(answer.read())) == (body, b"keeppool\n")
+
+
 def test_a_large_body_of_a_streamed_hop_is_not_read_and_holds_no_slot(on, answering):
     session = on.session(Limits(per_host=1), timeout=keeppool.Timeout(pool=5))
     site = answering({"/a": elsewhere(302, "/b", body=b"x" * 10_000_000)})
-    assert on.wait(on.wait(session.get(f"{site.url}/a", stream=True)).read()) == b"keeppool\n"
+    answer = on.wait(session.get(f"{site.url}/a", stream=True))
+    with pytest.raises(StreamConsumedError):
+        answer.history[0].content  # noqa: B018
+    assert on.wait(answer.read()) == b"keeppool\n"
     assert site.opened == 2
+
+
+@pytest.mark.parametrize("body", [gzip.compress(bytes(20_000_000)), b"no gzip at all"], ids=["too large", "damaged"])
+def test_what_a_hops_small_body_cannot_be_decoded_to_is_not_kept_and_fails_nobody(on, session, answering, body):
+    site = answering({"/a": elsewhere(302, "/b", ("Content-Encoding", "gzip"), body=body)})
+    answer = on.wait(session.get(f"{site.url}/a", stream=True))
+    for _ in range(2):
+        with pytest.raises(StreamConsumedError):
+            answer.history[0].content  # noqa: B018
+        with pytest.raises(KeepPoolError):
+            on.wait(answer.history[0].raw.read())
+    assert on.wait(answer.read()) == b"keeppool\n"
+
+
+def test_a_hop_that_somebody_has_begun_to_read_is_not_kept(on, session, site):
+    """Its rest would look like the whole."""
+    first = on.wait(session.get(f"{site.url}/redirect/1", stream=True, allow_redirects=False))
+    assert on.take(first.iter_content(2), 1) == [b"mo"]
+    (last,) = on.all_of(session.resolve_redirects(first, first.request))
+    with pytest.raises(StreamConsumedError):
+        first.content  # noqa: B018
+    assert (last.content, site.opened) == (b"arrived\n", 1)
+
+
+def test_a_refused_redirect_has_its_small_body(on, session, site):
+    session.max_redirects = 0
+    with pytest.raises(TooManyRedirects) as caught:
+        on.wait(session.get(f"{site.url}/redirect/3", stream=True))
+    assert caught.value.response.content == b"moved\n"
 
 
 @pytest.mark.parametrize(("status", "method", "body"), [(303, "GET", ""), (307, "POST", "a=1"), (308, "POST", "a=1")])

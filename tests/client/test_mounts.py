@@ -167,8 +167,7 @@ def test_a_subclass_is_told_what_was_said_and_can_tell_what_was_not(site, sessio
     assert (left.connect, left.read, left.total < 3) == (1, 2, True), "the second request has what is left of a total"
 
 
-@pytest.mark.parametrize("kind", [HTTPAdapter, keeppool.AsyncHTTPAdapter])
-@pytest.mark.parametrize(
+HOOKS = pytest.mark.parametrize(
     ("name", "instead"),
     [
         ("init_poolmanager", "ssl_context"),
@@ -182,6 +181,10 @@ def test_a_subclass_is_told_what_was_said_and_can_tell_what_was_not(site, sessio
         ("request_url", "url"),
     ],
 )
+
+
+@pytest.mark.parametrize("kind", [HTTPAdapter, keeppool.AsyncHTTPAdapter])
+@HOOKS
 def test_a_hook_that_would_never_be_called_is_refused_with_its_class(kind, name, instead):
     """A certificate pin that is lost without a word is worse than a program that does not start."""
     with pytest.raises(TypeError, match=rf"Own\.{name} would never be called.*{instead}"):
@@ -189,6 +192,25 @@ def test_a_hook_that_would_never_be_called_is_refused_with_its_class(kind, name,
     mixin = type("Mixin", (), {name: None})
     with pytest.raises(TypeError, match=name):
         type("Own", (mixin, kind), {})
+
+
+@pytest.mark.parametrize("kind", [HTTPAdapter, keeppool.AsyncHTTPAdapter])
+@HOOKS
+def test_so_is_one_that_is_set_on_a_class_or_an_adapter_later(kind, name, instead):
+    def hook(*arguments, **told):
+        raise AssertionError("called after all")
+
+    mixin = type("Mixin", (), {})
+    own = type("Own", (mixin, kind), {})
+    adapter = own()
+    for patched in (kind, own, adapter):
+        with pytest.raises(TypeError, match=rf"\.{name} would never be called.*{instead}"):
+            setattr(patched, name, hook)
+        assert not hasattr(patched, name)
+    setattr(mixin, name, hook)
+    with pytest.raises(TypeError, match=rf"Own\.{name} would never be called"):
+        own()
+    adapter.send, own.add_headers = hook, hook
 
 
 def test_a_subclass_adds_headers_as_in_requests(site, session):

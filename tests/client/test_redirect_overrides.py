@@ -214,14 +214,33 @@ def test_next_is_made_as_the_session_makes_it(answering):
     class Own(keeppool.Session):
         def rebuild_method(self, prepared_request, response):
             prepared_request.method = "POST"
+            prepared_request.headers["X-Set"] = "1"
 
         def rebuild_auth(self, prepared_request, response):
             prepared_request.headers["X-Signed"] = "anew"
 
     site = answering({"/a": elsewhere(302, "/echo", ("Set-Cookie", "a=1"))})
     with Own() as session:
+        followed = session.post(f"{site.url}/a", data="x").json()
         seen = session.send(session.post(f"{site.url}/a", data="x", allow_redirects=False).next).json()
     assert (seen["method"], seen["headers"]["x-signed"], seen["headers"]["cookie"]) == ("POST", "anew", "a=1")
+    assert seen == followed
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_whoever_signs_anew_finds_the_body_at_its_start(answering, follow):
+    """A signature that covers the body covers all of it."""
+    found = []
+
+    class Signing(keeppool.Session):
+        def rebuild_auth(self, prepared_request, response):
+            found.append(prepared_request.body.tell())
+
+    site = answering({"/a": elsewhere(307, "/echo")})
+    with Signing() as session:
+        answer = session.post(f"{site.url}/a", data=io.BytesIO(b"content"), allow_redirects=follow)
+        assert (answer if follow else session.send(answer.next)).json()["body"] == "content"
+    assert found == [0]
 
 
 def test_a_body_that_is_gone_is_not_sent_as_an_empty_one(answering, session):

@@ -56,6 +56,31 @@ def test_a_connection_that_died_under_a_request_teaches_the_idle_age_it_had():
     assert desk.pool.learned(126) == {A: pytest.approx(16)}
 
 
+def test_a_connection_that_died_under_a_request_that_ends_with_it_teaches_the_same():
+    desk = Desk()
+    for at in (0, 100):
+        desk.visit(A, now=at)
+        taken = desk.ask(A, now=at + 20)
+        desk.pool.released(taken, Why.PEER_CLOSED, at + 25)
+    assert desk.pool.learned(126) == {A: pytest.approx(16)}
+
+
+def test_a_new_connection_closed_before_its_first_answer_teaches_nothing():
+    """The server has refused it; it never sat idle."""
+    desk = Desk()
+    for at in (0, 100):
+        desk.pool.released(desk.open(A, now=at), Why.PEER_CLOSED, at + 5)
+    assert desk.pool.learned(110) == {}
+
+
+def test_an_exchange_that_failed_otherwise_teaches_nothing():
+    desk = Desk()
+    for at in (0, 100):
+        desk.visit(A, now=at)
+        desk.pool.released(desk.ask(A, now=at + 20), Why.EXCHANGE_FAILED, at + 25)
+    assert desk.pool.learned(126) == {}
+
+
 def test_unasked_bytes_teach_nothing():
     desk = Desk()
     for at in (0, 10):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import itertools
+import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, TypeVar
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
 
 import pytest
-from loops import PATIENCE, on_both_loops, until
+from loops import PATIENCE, on_both_loops, turns, until
 from proxies import SocksProxy, TunnelProxy
 from test_dial import UNRESOLVABLE
 from test_leaks import CASES, world  # noqa: F401 - a fixture
@@ -21,7 +25,7 @@ from keeppool.errors import ConfigError, ConnectTimeout, KeepPoolError, ResolveE
 from keeppool.net.channel import Channel
 from keeppool.net.dial import dial as blocking_dial
 from keeppool.net.dial_tasks import dial
-from keeppool.net.tls import TlsStore
+from keeppool.net.tls import BUILDER, TlsStore
 
 pytestmark = on_both_loops
 
@@ -228,6 +232,110 @@ class TestFailing:
         error = run(test())
         assert type(error) is ConnectTimeout
         assert "no address for a.example yet" in str(error)
+
+
+@pytest.fixture
+def pipe(tmp_path) -> Iterator[Path]:
+    """A trust file that whoever reads it waits for, and that is there to be read once.
+
+    A loop that waits for it itself would do so for ever, and no time limit of a test could end it.
+    """
+    path = tmp_path / "slow.pem"
+    os.mkfifo(path)
+    rescue = threading.Timer(PATIENCE, lambda: path.open("r+b", buffering=0).close())
+    rescue.start()
+    yield path
+    rescue.cancel()
+    rescue.join()
+
+
+@contextlib.asynccontextmanager
+async def being_read(pipe: Path) -> AsyncIterator[BinaryIO]:
+    """Wait until somebody reads; give the end to write to."""
+    with await asyncio.to_thread(pipe.open, "wb") as writer:
+        yield writer
+
+
+def join_builders() -> None:
+    for thread in threading.enumerate():
+        if thread.name == BUILDER:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+class TestFirstContext:
+    """The roots take tens of milliseconds to read. Here they take as long as the test wants."""
+
+    def test_is_built_while_others_go_on_and_once_for_all(self, run, serve, speak_tls, origin, pipe, ca) -> None:
+        server, store = serve(speak_tls), TlsStore()
+        wanted = origin(server, scheme="https", tls=TlsIdentity(verify=str(pipe)))
+
+        async def test() -> None:
+            dials = [asyncio.create_task(ping(wanted, store)) for _ in range(3)]
+            async with being_read(pipe) as writer:
+                await turns()
+                assert not any(dialling.done() for dialling in dials)
+                writer.write(ca.cert_pem.bytes())
+            assert all(channel.is_tls for channel in await asyncio.gather(*dials))
+            await ping(wanted, store)
+
+        run(test())
+
+    def test_is_not_waited_for_where_it_is_there(self, run, origin, trusting) -> None:
+        """The dial gets to its first wait, for the server, in one go."""
+        store = TlsStore()
+        assert store.building(trusting) is not None
+        store.context_for(trusting)
+        assert store.building(trusting) is None
+        assert store.building(TlsIdentity(context=ssl.create_default_context())) is None
+
+    def test_stays_for_others_when_its_dial_is_cancelled(self, run, serve, speak_tls, origin, pipe, ca) -> None:
+        server, store = serve(speak_tls), TlsStore()
+        wanted = origin(server, scheme="https", tls=TlsIdentity(verify=str(pipe)))
+
+        async def test() -> None:
+            first, second = (asyncio.create_task(ping(wanted, store)) for _ in range(2))
+            async with being_read(pipe) as writer:
+                first.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await first
+                writer.write(ca.cert_pem.bytes())
+            await second
+            await ping(wanted, store)
+
+        run(test())
+
+    def test_may_outlive_the_loop(self, run, origin, pipe, ca, caplog) -> None:
+        wanted, store = origin(443, scheme="https", tls=TlsIdentity(verify=str(pipe))), TlsStore()
+
+        async def test() -> BinaryIO:
+            dialling = asyncio.create_task(dial(wanted, timeout=PATIENCE, tls=store))
+            writer = await asyncio.to_thread(pipe.open, "wb")
+            dialling.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await dialling
+            return writer
+
+        with run(test()) as writer:
+            writer.write(ca.cert_pem.bytes())
+        join_builders()
+        assert store.building(wanted.identity) is None
+        assert not caplog.records
+
+    def test_that_cannot_be_built_is_everybodys_own_error_and_is_tried_again(
+        self, run, serve, speak_tls, origin, tmp_path, ca
+    ) -> None:
+        path, server, store = tmp_path / "roots.pem", serve(speak_tls), TlsStore()
+        wanted = origin(server, scheme="https", tls=TlsIdentity(verify=str(path)))
+
+        async def test() -> None:
+            errors = await asyncio.gather(ping(wanted, store), ping(wanted, store), return_exceptions=True)
+            assert [type(error) for error in errors] == [ConfigError] * 2
+            assert errors[0] is not errors[1]
+            ca.cert_pem.write_to_path(path)
+            await ping(wanted, store)
+
+        run(test())
 
 
 class Counted(Awaitable[T]):

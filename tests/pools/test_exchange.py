@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from keeppool import HostConfig, Limits, PoolManager, Session, Timeout, errors
-from keeppool.events import ConnectionOpened, RequestResent, Why
+from keeppool.events import ConnectionClosed, ConnectionOpened, RequestResent, Why
+from keeppool.pools import exchange
 from keeppool.testing import RawConnection, ScriptedServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -88,6 +89,53 @@ def test_a_post_that_died_unanswered_is_not_sent_again(pool, end):
         assert raised.value.sent > 0
         assert len(server.connections) == 1
     assert is_settled(pool)
+
+
+@pytest.mark.parametrize("end", [RawConnection.close, RawConnection.reset])
+def test_the_close_that_met_a_post_on_its_way_is_the_servers(pool, recorder, end):
+    """The same silent close as if the request could have been sent again: it is named, and learned from."""
+    with ScriptedServer(answer_once_then(end), SERVE) as server:
+        pool.request("GET", server.url)
+        with pytest.raises(errors.ServerDisconnected):
+            pool.request("POST", server.url, body=b"pay 100")
+        assert [event.why for event in recorder.of(ConnectionClosed)] == [Why.PEER_CLOSED]
+        assert pool.stats().closed_by[Why.PEER_CLOSED] == 1
+
+
+def test_so_is_the_one_that_met_a_large_post_half_sent(pool):
+    dying = [RawConnection.read_request, OK, lambda connection: connection.read_exactly(1), RawConnection.reset]
+    with ScriptedServer(dying, SERVE) as server:
+        pool.request("GET", server.url)
+        with pytest.raises(errors.ExchangeError):
+            pool.request("POST", server.url, body=bytes(30_000_000))
+        assert pool.stats().closed_by[Why.PEER_CLOSED] == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_new_connection_that_dies_unanswered_was_not_idle(pool, method):
+    with ScriptedServer([RawConnection.read_request, RawConnection.reset]) as server:
+        with pytest.raises(errors.ServerDisconnected):
+            pool.request(method, server.url)
+        assert pool.stats().closed_by[Why.EXCHANGE_FAILED] == 1
+
+
+def test_a_close_long_after_the_request_was_not_for_the_silence_before_it(pool, monkeypatch):
+    """A server that worked at the request and died of it."""
+    monkeypatch.setattr(exchange, "LATE_CLOSE", -1.0)
+    with ScriptedServer(answer_once_then(RawConnection.close), SERVE) as server:
+        pool.request("GET", server.url)
+        with pytest.raises(errors.ServerDisconnected):
+            pool.request("POST", server.url, body=b"pay 100")
+        assert pool.stats().closed_by[Why.EXCHANGE_FAILED] == 1
+
+
+@pytest.mark.parametrize("rest", [(b"H", RawConnection.close), (b"HTTP/2 200\r\n\r\n",)], ids=["half", "no HTTP"])
+def test_an_answer_that_had_begun_is_no_silent_close(pool, rest):
+    with ScriptedServer(answer_once_then(*rest), SERVE) as server:
+        pool.request("GET", server.url)
+        with pytest.raises(errors.ExchangeError):
+            pool.request("POST", server.url, body=b"pay 100")
+        assert pool.stats().closed_by[Why.EXCHANGE_FAILED] == 1
 
 
 def test_a_post_with_an_idempotency_key_is_sent_again(pool):

@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import sys
+import threading
 import warnings
 
 import pytest
@@ -16,6 +17,7 @@ from loop_peer import LoopPeer, until
 
 from keeppool import HostConfig, Limits, Timeout, errors
 from keeppool.core.late import LONGEST_SPARE, YOUNG
+from keeppool.net.tls import BUILDER
 from keeppool.pools.clock import clock
 from keeppool.pools.tasks import AsyncPoolManager
 
@@ -90,7 +92,7 @@ def test_a_dial_that_hangs_holds_up_its_own_caller_and_no_other(ca_file, per_hos
                 Limits(per_host=per_host), defaults=defaults, timeout=Timeout(connect=connect)
             ) as pool:
                 with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(YOUNG):
+                    async with asyncio.timeout(1.2 * YOUNG):  # The pool's clock begins a little later.
                         await pool.request("GET", server.url)
                 assert pool.stats().connecting == 1
                 assert (await pool.request("GET", server.url)).data == b"ok"
@@ -252,3 +254,26 @@ def test_a_forked_child_holds_no_copy_of_a_socket_whatever_the_loop(make_loop):
     with warnings.catch_warnings(), asyncio.Runner(loop_factory=make_loop) as runner:
         warnings.simplefilter("ignore", DeprecationWarning)
         runner.run(main())
+
+
+def test_a_pool_is_closed_while_its_roots_are_still_read(tmp_path):
+    """Its trust file is a pipe that nobody has written to yet."""
+    pipe = tmp_path / "slow.pem"
+    os.mkfifo(pipe)
+
+    async def main():
+        pool = AsyncPoolManager(defaults=HostConfig(verify=str(pipe)))
+        asking = asyncio.create_task(pool.request("GET", "https://127.0.0.1:1/"))
+        writer = await asyncio.to_thread(pipe.open, "wb")
+        await pool.aclose()
+        with pytest.raises(errors.PoolClosed):
+            await asking
+        assert pool.stats().open == 0
+        return writer
+
+    with asyncio.run(main()):
+        pass
+    for thread in threading.enumerate():
+        if thread.name == BUILDER:
+            thread.join(20)
+            assert not thread.is_alive()
