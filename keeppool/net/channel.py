@@ -203,7 +203,7 @@ class Channel(asyncio.BufferedProtocol):
         return waiter
 
     def expect(self, waiter: asyncio.Future[None], timeout: float | None) -> None:
-        """As `news`, for somebody who awaits this future already."""
+        """As `news`, for somebody who awaits this future already. Nothing may have come that was not taken."""
         self._waiter = waiter
         self._alarm.guard(waiter, timeout)
 

@@ -74,9 +74,13 @@ def ask(exchange: Exchange, channel: Channel) -> None:
     """Send the request, as far as it takes no waiting.
 
     Raises:
-        OSError: The connection is gone. Nothing was sent.
+        OSError: The connection is gone. Where the kernel had taken something before, the request counts as asked.
     """
-    is_whole = channel.begin(exchange.head)
+    try:
+        is_whole = channel.begin(exchange.head)
+    except OSError:
+        exchange.is_asked = channel.accepted > 0
+        raise
     exchange.is_asked = True
     exchange.sent = len(exchange.head) if is_whole else channel.accepted
     exchange.request_sent = is_whole and exchange.body is None

@@ -140,7 +140,9 @@ class Exchange:
 
         An interrupt may come between the pool's word that it was given back and ours; by then it may be another's.
         """
-        return self._lent_at is None or connection.taken_at == self._lent_at
+        if self._lent_at is None or connection is not self.connection:
+            return True  # No attempt was begun on it yet, perhaps one on another that was dead.
+        return connection.taken_at == self._lent_at
 
     def take(self, data: bytes) -> ResponseHead | None:
         """Take bytes of the answer; the final head, once it is whole.

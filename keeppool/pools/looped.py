@@ -150,8 +150,8 @@ class LoopedPool:
             ticket = exchange.held
             assert type(ticket) is Ticket, "bug: nothing to wait for"
             turn: Turn = ticket.wake
-            queued = ticket.dial is None
-            if queued and self._tell is not None:
+            if ticket.dial is None and self._tell is not None:
+                turn.is_queued = True
                 self.report(reports.queued(ticket))
             try:
                 if ticket.connection is None and ticket.failure is None:
@@ -163,13 +163,11 @@ class LoopedPool:
             finally:
                 turn.end()
             got = exchange.held = ticket.connection or turn.result(self._state)
-            if queued and self._tell is not None:
-                self.report(RequestServed(exchange.route.name, (turn.let_in_at or clock()) - ticket.since))
             if exchange.is_asked:
-                connection = got
-                if self._tell is not None:
-                    self.report(reports.reused(got))
-            elif ticket.reuses:
+                return got
+            if turn.is_queued:
+                self.report(RequestServed(exchange.route.name, (turn.let_in_at or got.taken_at) - ticket.since))
+            if ticket.reuses:
                 connection = self._usable(exchange, got, deadline, fresh)
             else:
                 connection = self._unspoken(exchange, got)
@@ -187,6 +185,7 @@ class LoopedPool:
             ticket.reuses
             and connection is not None
             and exchange.body is None
+            and not exchange.is_asked  # An interrupt may have ended an earlier try right here. Nothing is asked twice.
             and not turn.future.done()
             and self._is_sent(exchange, connection, turn)
         ):
@@ -194,6 +193,10 @@ class LoopedPool:
             connection.stream.expect(turn.future, turn.read_limit())
         else:
             turn.wake()
+        if exchange.is_asked and connection is not None and self._tell is not None:
+            if turn.is_queued:
+                self.report(RequestServed(exchange.route.name, (turn.let_in_at or connection.taken_at) - ticket.since))
+            self.report(reports.reused(connection))
 
     @staticmethod
     def _is_sent(exchange: Exchange, connection: Connection, turn: Turn) -> bool:
@@ -205,8 +208,9 @@ class LoopedPool:
         exchange.begin(connection, connection.taken_at)
         try:
             ask(exchange, channel)
-        except OSError:
-            return False  # Nothing was sent. The caller finds the connection dead, and gets another.
+        except (OSError, RuntimeError):
+            # The connection is dead, or the event loop stands still. The caller finds out, and knows what was sent.
+            return False
         except BaseException:
             turn.future.cancel()  # Interrupted. The request may have left: it must not go again.
             raise

@@ -32,11 +32,23 @@ class Turn:
             place (`LoopedPool`), the answer's first bytes.
         own: The dial that was begun for this caller. It has the caller's limit itself, so nothing watches it here, and
             its error says more than this could.
+        is_queued: Listeners were told that the caller waits for room, and are to be told that it has some.
         let_in_at: When the caller stopped waiting for room; `None` as long as it does.
         watched_in: The line it stands in until its time is up, or a timer of its own; see `TimeLimits`.
     """
 
-    __slots__ = ("_deadline", "_limits", "_ticket", "_until", "exchange", "future", "let_in_at", "own", "watched_in")
+    __slots__ = (
+        "_deadline",
+        "_limits",
+        "_ticket",
+        "_until",
+        "exchange",
+        "future",
+        "is_queued",
+        "let_in_at",
+        "own",
+        "watched_in",
+    )
 
     def __init__(self, ticket: Ticket, exchange: Exchange, deadline: float | None, limits: TimeLimits) -> None:
         self._ticket = ticket
@@ -47,6 +59,7 @@ class Turn:
         self._until: float | None = None
         self.future: asyncio.Future[None] = limits.loop.create_future()
         self.own: Connection | None = None
+        self.is_queued = False
         self.let_in_at: float | None = None
         self.watched_in: OrderedDict[Turn, float] | asyncio.TimerHandle | None = None
         ticket.wake = self

@@ -34,10 +34,12 @@ _FIELD_LINE = re.compile(rb"([%b]++):[ \t]*+([^%b]*+)" % (TOKEN_CHARS, CONTROL_C
 _CONTROL = re.compile(rb"[%b]" % CONTROL_CHARS)
 _HEAD_END = re.compile(rb"\n\r?\n")
 
-#: Field lines that are remembered: those of a few dozen servers, in 200 KB at the most.
+#: Field lines that are remembered: those of a few dozen servers, in half a megabyte at the most.
 _MOST_LINES = 1024
 #: Bytes of the longest line that is remembered. Longer ones hardly come twice.
 _LONGEST_LINE = 128
+#: Names whose values may be secrets, which shall not outlive their answer.
+_PRIVATE = re.compile(rb"cookie|auth|token|secret|session|csrf|key|location|link")
 
 
 class _NotPlainError(Exception):
@@ -49,7 +51,7 @@ class _FieldLines(dict[bytes, tuple[bytes, bytes]]):
 
     A server says the same lines over and over; of a head's eight to twenty, a handful are new. To look one up costs a
     sixth of parsing it (measured 2026-11, Python 3.11), so a head costs a third of what it would. What a line says
-    depends on nothing else, so it does not matter who said it first. Cookies are secrets, and are not kept.
+    depends on nothing else, so it does not matter who said it first.
 
     Thread safety: any thread.
     """
@@ -61,7 +63,7 @@ class _FieldLines(dict[bytes, tuple[bytes, bytes]]):
         if match is None:
             raise _NotPlainError
         field = match[1].lower(), match[2].rstrip(b" \t")
-        if len(line) <= _LONGEST_LINE and not field[0].startswith(b"set-cookie"):
+        if len(line) <= _LONGEST_LINE and not _PRIVATE.search(field[0]):
             if len(self) >= _MOST_LINES:
                 self.clear()
             self[line] = field

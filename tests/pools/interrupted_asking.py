@@ -1,6 +1,7 @@
-"""Strikes with Ctrl-C while a request is sent in its waiting caller's place, before its bytes have left or after.
+"""Strikes with Ctrl-C while a request is sent in its waiting caller's place: nothing is asked twice, or mixed up.
 
-Whether they have is not known any more: the caller is told, the connection closed, and nothing asked twice.
+Where it is not known any more whether the bytes have left, the caller is told and the connection closed. Behind that,
+the answer is still the caller's.
 """
 
 from __future__ import annotations
@@ -14,33 +15,64 @@ from loop_peer import until
 from keeppool import Limits
 from keeppool.pools.tasks import AsyncPoolManager
 
+#: What is called while a request is sent in its caller's place, once its bytes have left.
+BEHIND = ("unbound", "forget", "read_limit", "expect", "guard")
 
-def interrupted(begin, has_left):
-    """Make of a channel's `begin` one that is interrupted once."""
 
-    def strike(data):
-        if data.startswith(b"GET /second") and not struck:
-            struck.append(has_left and begin(data))
+class Strike:
+    """Ctrl-C, once: before the bytes of a request leave, when they have, or where a function behind that begins.
+
+    Args:
+        at: "before", "after" or one of `BEHIND`.
+    """
+
+    def __init__(self, at):
+        self._at = at
+        self.is_done = False
+
+    def into(self, stream):
+        """Strike the sending of the second request over this connection."""
+        begin = stream.begin
+
+        def struck(data):
+            if not data.startswith(b"GET /second"):
+                return begin(data)
+            if self._at in BEHIND:
+                sys.setprofile(self._watch)
+                return begin(data)
+            if not self.is_done:
+                self.is_done = True
+                if self._at == "after":
+                    begin(data)
+                raise KeyboardInterrupt
+            return begin(data)
+
+        stream.begin = struck
+
+    def _watch(self, frame, event, _):
+        if event == "call" and frame.f_code.co_name == self._at:
+            sys.setprofile(None)
+            self.is_done = True
             raise KeyboardInterrupt
-        return begin(data)
-
-    struck = []
-    return strike
 
 
 async def opened():
     return await AskedPeer().__aenter__(), AsyncPoolManager(Limits(per_host=1))
 
 
-async def struck(peer, pool, has_left, tasks):
+async def struck(peer, pool, strike, tasks):
     tasks += await one_asks_and_one_waits(peer, pool)
     (connection,) = pool._pool._state.everything()
-    connection.stream.begin = interrupted(connection.stream.begin, has_left)
+    strike.into(connection.stream)
     peer.answer()
     await asyncio.wait(tasks)
 
 
 async def afterwards(peer, pool, second):
+    await asyncio.sleep(0)
+    if not second.done():
+        await peer.has_been_asked(2)
+        peer.answer()
     await asyncio.wait([second])
     third = asyncio.create_task(pool.request("GET", f"{peer.url}/third"))
     await until(lambda: b"/third" in peer.asked)
@@ -50,21 +82,27 @@ async def afterwards(peer, pool, second):
     await peer.__aexit__()
 
 
-def main(has_left):
+def main(at):
     loop = asyncio.new_event_loop()
     peer, pool = loop.run_until_complete(opened())
     tasks = []
     interrupts = 0
+    strike = Strike(at)
     try:
-        loop.run_until_complete(struck(peer, pool, has_left, tasks))
+        loop.run_until_complete(struck(peer, pool, strike, tasks))
     except KeyboardInterrupt:
         interrupts += 1
     first, second = tasks
     loop.run_until_complete(afterwards(peer, pool, second))
+    assert strike.is_done, "never struck"
     assert interrupts == 1
-    assert second.cancelled()
     assert isinstance(first.exception(), KeyboardInterrupt)
-    assert peer.asked.count(b"/second") == int(has_left), peer.asked
+    if at in BEHIND:
+        assert second.result().headers["x-target"] == "/second"
+    else:
+        assert second.cancelled()
+    assert peer.asked.count(b"/second") == int(at != "before"), peer.asked
+    assert pool.stats().busy == 0
     for task in asyncio.all_tasks(loop):
         task.cancel()
     loop.run_until_complete(asyncio.sleep(0))
@@ -72,4 +110,4 @@ def main(has_left):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] == "1")
+    main(sys.argv[1])

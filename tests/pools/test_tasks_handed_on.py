@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import subprocess
 import sys
 import types
@@ -10,13 +11,20 @@ from pathlib import Path
 
 import pytest
 from asked_peer import ANSWER, AskedPeer, one_asks_and_one_waits
+from interrupted_asking import BEHIND
 from loop_peer import until
 
 from keeppool import Limits, Timeout
-from keeppool.errors import ReadTimeout, TotalTimeout
-from keeppool.events import Why
+from keeppool.config import Config
+from keeppool.core.origin import Origin
+from keeppool.core.records import Connection, Group, Host, Policy
+from keeppool.errors import ReadTimeout, SendError, TotalTimeout
+from keeppool.events import ConnectionReused, RequestQueued, RequestServed, Why
 from keeppool.net.channel import READ
+from keeppool.pools.exchange import Exchange
+from keeppool.pools.locate import Locator
 from keeppool.pools.tasks import AsyncPoolManager
+from keeppool.wire.fields import EMPTY
 
 ONE = Limits(per_host=1)
 
@@ -207,6 +215,92 @@ def test_bytes_that_wait_behind_an_answer_are_not_taken_for_the_next_callers():
     run(main)
 
 
+def test_a_post_that_was_partly_taken_before_the_connection_broke_is_not_sent_again():
+    """The first bytes are accepted, the next are refused: what has left may be carried out."""
+
+    async def main(peer):
+        async with AsyncPoolManager(ONE) as pool:
+            first = asyncio.create_task(pool.request("GET", f"{peer.url}/first"))
+            await peer.has_been_asked(1)
+            (connection,) = pool._pool._state.everything()
+            second = asyncio.create_task(pool.request("POST", f"{peer.url}/second", body=bytes(40_000)))
+            await until(lambda: pool.stats().waiting)
+            outbox = connection.stream._outbox
+            sends = iter([outbox._send])
+
+            def breaks_off(data):
+                for send in sends:
+                    return send(data[:1000])
+                raise ConnectionResetError(errno.ECONNRESET, "as if the server had reset it")
+
+            outbox._send = breaks_off
+            peer.answer()
+            with pytest.raises(SendError) as caught:
+                await second
+            await first
+            assert (caught.value.sent, caught.value.retry_safe) == (1000, False)
+            assert pool.stats().resent == 0
+            assert peer.accepted == 1
+
+    run(main)
+
+
+def test_a_request_of_which_nothing_was_taken_goes_over_another_connection():
+    async def main(peer):
+        async with AsyncPoolManager(ONE) as pool:
+            first, second = await one_asks_and_one_waits(peer, pool)
+            (connection,) = pool._pool._state.everything()
+
+            def refuses(data):
+                peer.hang_up(0)
+                raise BrokenPipeError(errno.EPIPE, "as if the server had closed")
+
+            connection.stream._outbox._send = refuses
+            peer.answer()
+            await peer.has_been_asked(2)
+            peer.answer()
+            assert (await second).headers["x-target"] == "/second"
+            await first
+            assert peer.accepted == 2
+
+    run(main)
+
+
+def test_what_was_begun_on_a_dead_connection_holds_no_claim_on_the_next_ones_slot():
+    """An interrupt may strike between a dead connection's replacement and the next attempt: the slot comes back."""
+    host = Host(Origin(scheme="http", host="a.example", port=80), Policy(), Group(None, None))
+    located = Locator(Config()).locate("http://a.example/")
+    exchange = Exchange(located, b"GET", EMPTY, None, None)
+    dead, other = Connection(1, host, 1.0), Connection(2, host, 2.0)
+    exchange.begin(dead, 1.0)
+    assert exchange.is_holder(other)
+    assert exchange.is_holder(dead)
+    dead.taken_at = 3.0
+    assert not exchange.is_holder(dead), "another's by now"
+
+
+@pytest.mark.parametrize("ends", ["answered", "in time-out", "cancelled"])
+def test_listeners_hear_of_the_turn_when_it_comes_however_it_ends(ends, recorder):
+    async def main(peer):
+        async with AsyncPoolManager(ONE, on_event=recorder) as pool:
+            timeout = Timeout(read=0.05 if ends == "in time-out" else 30)
+            first, second = await one_asks_and_one_waits(peer, pool, timeout=timeout)
+            await until(lambda: recorder.of(RequestQueued))
+            peer.answer()
+            await peer.has_been_asked(2)
+            assert len(recorder.of(RequestServed)) == 1
+            assert len(recorder.of(ConnectionReused)) == 1
+            if ends == "answered":
+                peer.answer()
+            elif ends == "cancelled":
+                second.cancel()
+            await asyncio.gather(first, second, return_exceptions=True)
+            assert len(recorder.of(RequestServed)) == 1
+            assert len(recorder.of(ConnectionReused)) == pool.stats().reused == 1
+
+    run(main)
+
+
 def test_a_body_in_pieces_is_sent_by_the_caller_itself():
     async def main(peer):
         async with AsyncPoolManager(ONE) as pool:
@@ -231,9 +325,9 @@ def test_a_body_in_pieces_is_sent_by_the_caller_itself():
     run(main)
 
 
-@pytest.mark.parametrize("has_left", ["0", "1"])
-def test_an_interrupt_while_asking_for_another_lets_nothing_be_asked_twice(has_left):
+@pytest.mark.parametrize("at", ["before", "after", *BEHIND])
+def test_an_interrupt_while_asking_for_another_lets_nothing_be_asked_twice(at):
     """In a process of its own: CPython 3.11 counts its recursion wrongly after a Ctrl-C in a task."""
     program = Path(__file__).with_name("interrupted_asking.py")
-    done = subprocess.run([sys.executable, program, has_left], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, program, at], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

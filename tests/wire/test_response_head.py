@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeppool.errors import HeadTooLarge, InvalidHead
+from keeppool.wire import head as head_module
 from keeppool.wire.head import HeadReader, _parse_lines, parse_field_lines, parse_head, plain_head
 
 NGINX = (
@@ -335,3 +336,27 @@ def test_the_fast_parser_takes_what_servers_send():
     """If it always gave up, everything would still be right, and slow."""
     assert plain_head(NGINX) is not None
     assert plain_head(NGINX.replace(b"\r\n", b"\n")) is None
+
+
+def test_field_lines_are_remembered_within_bounds():
+    """Cleared when it is full, and right all the same."""
+    for number in range(3 * head_module._MOST_LINES):
+        line = b"X-Number: %d" % number
+        assert parse_head(head_of(line)).index == {b"x-number": b"%d" % number}
+        assert len(head_module._field_of.__self__) <= head_module._MOST_LINES
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Set-Cookie: session=opensesame",
+        b"Location: /login?code=opensesame",
+        b"X-Auth-Token: opensesame",
+        b"Authentication-Info: nextnonce=opensesame",
+        b"X-CSRF: opensesame",
+        b"X-Long: " + b"opensesame" * 20,
+    ],
+)
+def test_what_may_be_a_secret_does_not_outlive_its_answer(line):
+    assert b"opensesame" in parse_head(head_of(line)).values[0]
+    assert not any(b"opensesame" in kept for kept in head_module._field_of.__self__)
