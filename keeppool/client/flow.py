@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 MOST_CHALLENGES = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """What one call says about all the requests it leads to.
+    """What one call says about all the requests it leads to. Never changed; to have that enforced costs it 1 µs.
 
     Attributes:
         timeout: As the caller wrote it.
@@ -62,7 +62,7 @@ class Call:
         return None if isinstance(self.timeout, Inherit) else self.timeout
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Send:
     """Step: send this request, and bring its answer; `adapter` is `None` for the session's own pool."""
 

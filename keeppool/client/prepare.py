@@ -31,6 +31,8 @@ _FORM: Final = b"application/x-www-form-urlencoded"
 _JSON: Final = b"application/json"
 #: Blocks of fields with a media type: a session's own and those of a few calls.
 _REMEMBERED: Final = 64
+#: `json.dumps` makes an encoder for each call that wants anything but the defaults; NaN is no JSON (RFC 8259 §6).
+_encoded_json: Final = json_module.JSONEncoder(allow_nan=False).encode
 _AUTHORIZATION: Final = frozenset((b"authorization",))
 
 
@@ -173,7 +175,7 @@ def _latin1(part: object) -> bytes:
 
 def _dumped(json: Any) -> bytes:
     try:
-        return json_module.dumps(json, allow_nan=False).encode()
+        return _encoded_json(json).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidJSONError(f"json cannot be written as JSON: {error}") from error
 

@@ -161,7 +161,8 @@ class SessionSettings(Routing):
         request = self._signed(request, auth)
         # Last, because a scheme may have hooks of its own, that answer a challenge; and as in requests a call's own
         # stand in place of the session's.
-        request.prepare_hooks({"response": hooks_of(hooks) or hooks_of(self.hooks)})
+        if found := hooks_of(hooks) or hooks_of(self.hooks):
+            request.prepare_hooks({"response": found})
         return request
 
     def _signed(self, request: PreparedRequest, auth: AuthArgument) -> PreparedRequest:
@@ -205,8 +206,10 @@ class SessionSettings(Routing):
         if not self.trust_env or b"authorization" in request.fields.names:
             return request
         settings = self._environment.read()
-        host = urlsplit(request.address.sent).hostname or ""
-        credentials = self._netrc.credentials_for(host, None if settings is None else settings.netrc)
+        netrc = None if settings is None else settings.netrc
+        if not self._netrc.is_there(netrc):
+            return request
+        credentials = self._netrc.credentials_for(urlsplit(request.address.sent).hostname or "", netrc)
         return request if credentials is None else authenticated(request, credentials)
 
     def next_request(self, answer: Any, location: str, *, is_sent: bool = False) -> PreparedRequest:

@@ -16,8 +16,10 @@ from keeppool.errors import InvalidMethod, InvalidURL
 from keeppool.wire.fields import FieldBlock, is_token
 
 # RFC 9110 §9.3 and RFC 5789. Written in any case they are meant; other methods are case-sensitive (RFC 9110 §9.1).
-_STANDARD: Final = {
-    name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+_STANDARD: Final[dict[str | bytes, bytes]] = {
+    **{name: name.encode() for name in _METHODS},
+    **{name.encode(): name.encode() for name in _METHODS},
 }
 
 # Visible ASCII: a space would end the target early, a control could end the line.
@@ -30,7 +32,7 @@ def check_method(method: str | bytes) -> bytes:
     Raises:
         InvalidMethod: It is not a token; `method` is what was given.
     """
-    known = _STANDARD.get(method)  # type: ignore[arg-type]  # bytes are not there, which is the answer
+    known = _STANDARD.get(method)
     return known if known is not None else _unusual_method(method)
 
 
