@@ -1,7 +1,7 @@
 """One caller's wait for a connection, on an event loop, and the time limits of all who wait.
 
 Decides: how long it may take: the pool timeout as long as the caller waits for room, the connect timeout from when it
-counts on a dial.
+counts on a dial. And whether the request goes out in the caller's place as soon as it has a connection.
 Waits on one future. Timers are shared: one for each wait would cost half as much as an exchange's own work.
 """
 
@@ -13,8 +13,14 @@ from collections import OrderedDict
 from keeppool.core.pool import PoolState
 from keeppool.core.records import NEVER, Connection, Ticket
 from keeppool.errors import ConnectTimeout, PoolTimeout
+from keeppool.events import RequestServed
+from keeppool.net.stream import Liveness
 from keeppool.pools.clock import clock
+from keeppool.pools.converse_tasks import ask
 from keeppool.pools.exchange import Exchange
+
+# Looked up on the way of every request; as a member of its class it would cost three times as much.
+_ALIVE = Liveness.IDLE
 
 
 class Turn:
@@ -29,7 +35,7 @@ class Turn:
     Attributes:
         exchange: What the caller wants it for.
         future: What the caller awaits: the end of its ticket, or of its time; or, where its request was sent in its
-            place (`LoopedPool`), the answer's first bytes.
+            place, the answer's first bytes.
         own: The dial that was begun for this caller. It has the caller's limit itself, so nothing watches it here, and
             its error says more than this could.
         is_queued: Listeners were told that the caller waits for room, and are to be told that it has some.
@@ -82,6 +88,50 @@ class Turn:
         if not self.future.done():
             self.future.set_result(None)
 
+    def serve(self) -> None:
+        """Let the caller go on: its ticket has ended.
+
+        If it was given an open connection and has nothing to do but send a short request, that is done here, in its
+        place, and it is woken by the answer. To be woken twice would cost it an eighth of a request's whole work
+        (measured 2026-11, 64 tasks, Python 3.11), and the server a turn of the event loop.
+        """
+        connection, exchange = self._ticket.connection, self.exchange
+        if (
+            self._ticket.reuses
+            and connection is not None
+            and exchange.body is None
+            and not exchange.is_asked  # An interrupt may have ended an earlier try right here. Nothing is asked twice.
+            and not self.future.done()
+            and self._is_sent(connection)
+        ):
+            self.unbound()
+            read = exchange.timeout.read
+            limit = read if self._deadline is None else shorter(read, self._deadline, clock())
+            connection.stream.expect(self.future, limit)
+        else:
+            self.wake()
+
+    def _is_sent(self, connection: Connection) -> bool:
+        """Send the request over a connection that has just come free; False if it was not, or not all of it."""
+        exchange, channel = self.exchange, connection.stream
+        if channel.probe() is not _ALIVE:
+            return False
+        exchange.held = connection
+        exchange.begin(connection, connection.taken_at)
+        try:
+            ask(exchange, channel)
+        except (OSError, RuntimeError):
+            # The connection is dead, or the event loop stands still. The caller finds out, and knows what was sent.
+            return False
+        except BaseException:
+            self.future.cancel()  # Interrupted. The request may have left: it must not go again.
+            raise
+        return exchange.request_sent
+
+    def served_at(self, now: float) -> RequestServed:
+        """Say for how long the caller waited for room."""
+        return RequestServed(self.exchange.route.name, (self.let_in_at or now) - self._ticket.since)
+
     def bound(self, now: float) -> None:
         """Bound what the caller waits for now: room, its own dial, or one begun for another."""
         dial, pool = self._ticket.dial, self.exchange.timeout.pool
@@ -97,11 +147,6 @@ class Turn:
             self._until = None if limit is None else now + limit
         if limit is not None and (dial is None or dial is not self.own):
             self._limits.watch_alone(self, limit)
-
-    def read_limit(self) -> float | None:
-        """Give the seconds the answer may take to begin, once the request is sent."""
-        read = self.exchange.timeout.read
-        return read if self._deadline is None else shorter(read, self._deadline, clock())
 
     def unbound(self) -> None:
         """Stop watching the time: what the caller waits for now has a limit of its own."""
