@@ -21,7 +21,10 @@ LOG_TRIES, LOG_PAUSE_S = 500, 0.02
 
 @pytest.fixture
 def places(tmp_path):
-    """The server's log, as (client's port, number of the request on its connection) for each request."""
+    """The server's log, as (client's port, number of the request on its connection) for each request.
+
+    One connection after the other: httpd writes a line behind its answer, when another connection may be at work.
+    """
     path = tmp_path / "requests.log"
 
     def read(requests: int) -> list[tuple[str, int]]:
@@ -32,7 +35,9 @@ def places(tmp_path):
                 break
             pause.wait(LOG_PAUSE_S)
         assert len(lines) == requests
-        return [(port, int(before) + 1) for port, before in map(str.split, lines)]
+        found = [(port, int(before) + 1) for port, before in map(str.split, lines)]
+        ports = list(dict.fromkeys(port for port, _ in found))
+        return sorted(found, key=lambda place: ports.index(place[0]))
 
     read.directive = f'{path} "%{{remote}}p %k"'
     return read
