@@ -226,7 +226,9 @@ class _LazyContext:
 
     def begin(self, verify: bool | str, cert: _Certificate) -> Future[ssl.SSLContext] | None:
         with self._guard:
-            if self._context is None and self._building is None:
+            if self._context is not None:
+                return None  # Though the thread that has built it may not have said so yet.
+            if self._building is None:
                 future: Future[ssl.SSLContext] = Future()
                 future.set_running_or_notify_cancel()  # From here on nobody who gives up takes it from the others.
                 # A daemon: a program that ends has no use for it.
