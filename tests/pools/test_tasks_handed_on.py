@@ -123,7 +123,7 @@ def test_who_is_cancelled_at_the_moment_of_its_turn_has_sent_nothing():
 
 @pytest.mark.parametrize(
     ("timeout", "error"),
-    [(Timeout(read=0.05, pool=30), ReadTimeout), (Timeout(read=30, pool=30, total=0.05), TotalTimeout)],
+    [(Timeout(read=0.05, pool=30), ReadTimeout), (Timeout(read=30, pool=30, total=1), TotalTimeout)],
 )
 def test_an_answer_that_does_not_come_ends_the_wait_as_if_the_caller_had_asked_itself(timeout, error):
     async def main(peer):
@@ -148,14 +148,14 @@ def test_the_time_for_getting_a_connection_ends_with_the_sending():
         async with AsyncPoolManager(ONE) as pool:
             first = asyncio.create_task(pool.request("GET", f"{peer.url}/first"))
             await peer.has_been_asked(1)
-            waiting = Resumed(pool.request("GET", f"{peer.url}/second", timeout=Timeout(read=30, pool=0.05)))
+            waiting = Resumed(pool.request("GET", f"{peer.url}/second", timeout=Timeout(read=30, pool=1)))
             second = asyncio.create_task(waiting.run())
             await until(lambda: pool.stats().waiting)
             peer.answer()
             await first
             await peer.has_been_asked(2)
             overdue = asyncio.Event()
-            asyncio.get_running_loop().call_later(0.1, overdue.set)
+            asyncio.get_running_loop().call_later(1.2, overdue.set)
             await overdue.wait()
             peer.answer()
             assert (await second).headers["x-target"] == "/second"
