@@ -18,14 +18,6 @@ A dial that takes long may never end: a server that accepts and is silent, a pac
 count on one whose caller has given up unless it is `YOUNG`; the newcomer gets a dial of its own, and the old one goes
 on beside it, or gives way where the host is full. Or else one such dial would hold up every caller who comes after.
 
-A dial that gives way may also have been slow, and then all it had done is lost. Where every caller gives up after a
-quarter of a second, a dial of a second would never end: each newcomer would begin it anew. So one that gives way at an
-age at which nobody would count on it any more doubles that age for its host (`Host.patience`), up to `LONGEST_SPARE`,
-until a dial ends well. However often callers come and go, a dial that takes D seconds, up to 10, ends within 3 D: 1 s
-after 2.75 s, 3 s after 6.75 s, 9 s after 24.75 s. The first dial gives way as soon as ever; and where all of them hang,
-newcomers count on one for no longer than the host had been silent before it and `YOUNG`. Who does waits no longer than
-its own limit, and if the dial's own limit ends first, gets another.
-
 A failed dial fails the caller who counts on it and nobody else, so a dead host sees one dial for each caller, never
 more at once than the cap. A request that is sent again dials for itself (`redialled`, `connected`, `connect_failed`):
 it must not be given a connection that was used before.
@@ -43,8 +35,8 @@ from keeppool.core.records import NEVER, Bind, Cancel, Connect, Connection, Host
 from keeppool.errors import PoolClosed
 from keeppool.events import Why
 
-#: Seconds from its beginning within which a dial whose caller gave up is as good as a new one, at first. RFC 8305 §8
-#: waits for an answer to a connection attempt as long ("Connection Attempt Delay", 250 ms) before it begins another.
+#: Seconds from its beginning within which a dial whose caller gave up is as good as a new one. RFC 8305 §8 waits for
+#: an answer to a connection attempt as long ("Connection Attempt Delay", 250 ms) before it begins another beside it.
 YOUNG = 0.25
 #: Seconds after which a dial nobody counts on is broken off, whatever limit its caller had set, or if he had set none;
 #: a dial older than that is passed on to nobody. It is what a dial may take where nobody sets a limit: the default of
@@ -75,7 +67,6 @@ class LatePoolState(PoolState):
         self.counters.opened += 1
         connection.born_at = connection.read_at = now
         host, caller = connection.host, self._unbind(connection)
-        host.patience = 0.0
         self._hold(connection, now)
         if not host.bound:
             self.released(connection, None, now)
@@ -136,7 +127,7 @@ class LatePoolState(PoolState):
             dial = ticket.dial
             self._dequeue(ticket)
             if dial is not None:
-                self._offer(dial, now, _patience(dial.host))
+                self._offer(dial, now, YOUNG)
             self._forget(ticket.host)
 
     def ticked(self, now: float, most: int = MOST_PER_TICK) -> None:
@@ -146,7 +137,7 @@ class LatePoolState(PoolState):
         """
         super().ticked(now, most)
         while self._spare and self._spare_until() <= now:
-            self._cancel(next(iter(self._spare)), now)
+            self._cancel(next(iter(self._spare)))
 
     def closed_by_user(self) -> None:
         """As in `PoolState`; dials are cancelled, and whoever counts on one waits no longer."""
@@ -158,8 +149,7 @@ class LatePoolState(PoolState):
                 dial.ticket = None
                 self._break_off(dial)
         for dial in list(self._spare):
-            self._unbind(dial)
-            self._break_off(dial)
+            self._cancel(dial)
         super().closed_by_user()
 
     # Questions
@@ -183,23 +173,23 @@ class LatePoolState(PoolState):
     def _claim(self, host: Host, now: float) -> Ticket:
         """Give a caller for whom nothing is idle a dial to count on, or a place in the queue."""
         young = _young(host, now) if host.spare else None
-        if young is not None or self._may_open(host, now):
+        if young is not None or self._may_open(host):
             return self._bound_ticket(host, young, now)
         return self._enqueue(host, now)
 
-    def _may_open(self, host: Host, now: float) -> bool:
+    def _may_open(self, host: Host) -> bool:
         """As in `PoolState`; a spare dial gives way before an idle connection does."""
-        return (bool(self._spare) and self._may_replace_spare(host, now)) or super()._may_open(host, now)
+        return (bool(self._spare) and self._may_replace_spare(host)) or super()._may_open(host)
 
-    def _may_replace_spare(self, host: Host, now: float) -> bool:
+    def _may_replace_spare(self, host: Host) -> bool:
         """Tell whether a spare dial has given way to the host, which may have one more connection then."""
         while host.spare and host.is_full:  # More than one where the cap was lowered meanwhile.
-            self._cancel(next(iter(host.spare)), now, host)
+            self._cancel(next(iter(host.spare)), host)
         total = self.limits.total
         spare = host.group.spare if host.group.is_full else self._spare
         if host.is_full or not spare or not (host.group.is_full or (total is not None and self.open >= total)):
             return False
-        self._cancel(next(iter(spare)), now, host)
+        self._cancel(next(iter(spare)), host)
         return True
 
     def _pass_on(self, connection: Connection, now: float) -> None:
@@ -242,7 +232,6 @@ class LatePoolState(PoolState):
         elif ticket.host is dial.host and now - dial.born_at < too_old:
             self._promise(dial, ticket, now)
         else:
-            _learn_patience(dial, now)
             self._break_off(dial, ticket.host)
             self._grant(now)
             self._forget(dial.host)
@@ -307,9 +296,8 @@ class LatePoolState(PoolState):
             del self._spare[dial], dial.host.spare[dial], dial.host.group.spare[dial]
         return ticket
 
-    def _cancel(self, dial: Connection, now: float, beneficiary: Host | None = None) -> None:
+    def _cancel(self, dial: Connection, beneficiary: Host | None = None) -> None:
         """Break off a spare dial."""
-        _learn_patience(dial, now)
         self._unbind(dial)
         self._break_off(dial, beneficiary)
 
@@ -346,17 +334,4 @@ class LatePoolState(PoolState):
 
 def _young(host: Host, now: float) -> Connection | None:
     """Give the longest spare dial of a host that a newcomer may count on, if there is one."""
-    patience = _patience(host)
-    return next((dial for dial in host.spare if now - dial.born_at < patience), None)
-
-
-def _patience(host: Host) -> float:
-    """Give the seconds from its beginning for which a dial whose caller gave up is as good as a new one."""
-    return max(YOUNG, host.patience)
-
-
-def _learn_patience(dial: Connection, now: float) -> None:
-    """Give the host's next dials more time than the one that is broken off now, if that was too old to count on."""
-    patience = _patience(dial.host)
-    if now - dial.born_at >= patience:
-        dial.host.patience = min(2 * patience, LONGEST_SPARE)
+    return next((dial for dial in host.spare if now - dial.born_at < YOUNG), None)

@@ -273,7 +273,7 @@ class PoolState:
 
     def _claim(self, host: Host, now: float) -> Connection | Ticket:
         """Give a caller for whom nothing is idle a slot, or a place in the queue."""
-        if self._may_open(host, now):
+        if self._may_open(host):
             return self._open(host, now)
         return self._enqueue(host, now)
 
@@ -298,7 +298,7 @@ class PoolState:
             self._evict(next(iter(host.idle)), host)
         return False
 
-    def _may_open(self, host: Host, now: float) -> bool:
+    def _may_open(self, host: Host) -> bool:
         """Tell whether the host may have one more connection; close the least recently used idle one if that helps."""
         if host.is_full:
             return False
@@ -360,7 +360,7 @@ class PoolState:
         """Hand out the room there is, to the oldest caller that can use it."""
         while self._queue.length:
             host = self._queue.oldest()
-            if host is None or not self._may_open(host, now):
+            if host is None or not self._may_open(host):
                 return
             self._let_in(host, now)
 

@@ -134,19 +134,7 @@ class Ticket:
 class Host:
     """Everything about one origin. Made by its first request, gone with its last connection and waiter."""
 
-    __slots__ = (
-        "bound",
-        "busy",
-        "group",
-        "idle",
-        "open",
-        "origin",
-        "patience",
-        "policy",
-        "queued_in",
-        "spare",
-        "waiters",
-    )
+    __slots__ = ("bound", "busy", "group", "idle", "open", "origin", "policy", "queued_in", "spare", "waiters")
 
     def __init__(self, origin: Origin, policy: Policy, group: Group) -> None:
         self.origin = origin
@@ -162,8 +150,6 @@ class Host:
         #: Callers who count on a dial, and dials nobody counts on; see `late.py`.
         self.bound: OrderedDict[Ticket, None] = OrderedDict()
         self.spare: dict[Connection, None] = {}
-        #: Seconds for which its callers count on a dial, if that has grown; see `late.py`.
-        self.patience = 0.0
         #: The heap that holds this host, if one does; see `waiting.py`.
         self.queued_in: list[tuple[int, int, Host]] | None = None
 

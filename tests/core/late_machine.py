@@ -35,8 +35,6 @@ class LateModel(Model):
         self.begun_at: dict[Any, float] = {}
         #: Since when a dial has been spare, as far as anybody has looked.
         self.spare_since: dict[Any, float] = {}
-        #: How long callers count on a dial, by the host's record, where it is not as at first.
-        self.patience: dict[Any, float] = {}
 
     def spare(self) -> list[Any]:
         """Dials nobody counts on, by what the tickets say."""
@@ -138,8 +136,7 @@ class LateMachine(PoolMachine):
             model.queue(ticket)
             return
         dials = [dial for dial in model.spare() if model.facts[dial].origin == origin]
-        patience = model.patience.get(ticket.host, self.core.late.YOUNG)
-        young = [dial for dial in dials if self.now - model.begun_at[dial] < patience]
+        young = [dial for dial in dials if self.now - model.begun_at[dial] < self.core.late.YOUNG]
         assert ticket.dial not in dials or ticket.dial in young, "a caller counts on a dial that may be hung"
         assert not young or ticket.dial in young, "a dial was begun although there is one nobody counts on"
         if young:
@@ -168,7 +165,6 @@ class LateMachine(PoolMachine):
         waiting = model.bound_at(origin)
         model.connected(connection, self.now)
         model.dials.remove(connection)
-        model.patience.pop(connection.host, None)
         assert self.pool.dialled(connection, self.now), "a dial that ended well was refused"
         if not waiting:
             assert model.oldest_at(origin) is None, "a spare dial while somebody waits for room"
@@ -315,12 +311,11 @@ class LateMachine(PoolMachine):
         records, model = self.core.records, self.model
         orders = list(self.pool.orders)
         self.pool.orders.clear()
-        counted_on = dict(model.patience)
         for order in orders:
             if isinstance(order, records.Connect):
                 self._connect(order.connection)
             elif isinstance(order, records.Cancel):
-                self._cancel(order.connection, counted_on.get(order.connection.host, self.core.late.YOUNG))
+                self._cancel(order.connection)
             elif isinstance(order, records.Bind) and order.ticket in model.bound:
                 assert dialled is not None, "bound once more for no reason"
             elif isinstance(order, records.Bind):
@@ -354,19 +349,15 @@ class LateMachine(PoolMachine):
         model.begun_for[dial] = ticket
         model.begun_at[dial] = self.now
 
-    def _cancel(self, dial: Any, counted_on: float) -> None:
-        """A dial is broken off; it could be counted on so many seconds when that was decided."""
+    def _cancel(self, dial: Any) -> None:
         model, late = self.model, self.core.late
         origin, age = model.facts[dial].origin, self.now - model.begun_at[dial]
         is_full = model.proxy_full(origin.proxy) or model.total_full()
-        is_hung = age >= counted_on and model.host_full(origin)
+        is_hung = age >= late.YOUNG and model.host_full(origin)
         is_over = self.now - model.spare_since.get(dial, self.now) >= late.LONGEST_SPARE
         assert model.is_closed or is_full or is_hung or is_over, "a dial was cancelled although there was room"
         assert dial not in [ticket.dial for ticket in model.bound], "a dial was cancelled that somebody counts on"
         model.cancelled(dial)
-        patience = model.patience.get(dial.host, late.YOUNG)
-        if age >= patience:
-            model.patience[dial.host] = min(2 * patience, late.LONGEST_SPARE)
 
     def _close(self, connection: Any, why: Why, handed: Any) -> None:
         if why is Why.EVICTED and connection is not handed and self.model.yielding is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from desk import PA, PB, POLICY, A, B, Desk
 
@@ -11,7 +9,7 @@ from keeppool.config import Limits
 from keeppool.core.late import LONGEST_SPARE, YOUNG, LatePoolState
 from keeppool.core.origin import Origin
 from keeppool.core.pool import MOST_OVERTAKES
-from keeppool.core.records import Bind, Cancel, Close, Connect, Connection, Policy, Serve, State, Ticket
+from keeppool.core.records import Bind, Cancel, Close, Connect, Connection, Serve, State, Ticket
 from keeppool.errors import PoolClosed, QueueFull
 from keeppool.events import Why
 
@@ -230,66 +228,6 @@ def test_a_dial_that_may_be_hung_gives_way_where_its_own_host_is_full() -> None:
     newcomer = desk.wait(A, 1, policy)
     assert desk.orders() == [Cancel(hung), Connect(newcomer.dial)]  # type: ignore[arg-type]
     assert desk.pool.counters.peak_open == 1
-
-
-def impatient(desk: LateDesk, policy: Policy, callers: int, takes: float = LONGEST_SPARE * 100) -> list[Connection]:
-    """Callers come one after the other, each when the one before has given up, until a dial ends.
-
-    Args:
-        desk: Where they come.
-        policy: What holds there.
-        callers: How many come at the most.
-        takes: Seconds a dial takes.
-
-    Returns:
-        The dials begun for them.
-    """
-    begun: list[Connection] = []
-    for now in (number * YOUNG for number in range(callers)):
-        for dial in begun:
-            if dial.born_at + takes <= now and desk.pool.dialled(dial, now):
-                return begun
-        ticket = desk.wait(A, now, policy)
-        begun += [order.connection for order in desk.orders() if isinstance(order, Connect)]
-        desk.pool.abandoned(ticket, now + YOUNG)
-    return begun
-
-
-@pytest.mark.parametrize("policy", [POLICY._replace(per_host=1), POLICY._replace(per_host=3)], ids=["1", "3"])
-@pytest.mark.parametrize("seconds", [1.0, 3.0, 9.0])
-def test_a_slow_dial_comes_to_its_end_although_every_caller_gives_up_before(policy: Policy, seconds: float) -> None:
-    desk = LateDesk()
-    impatient(desk, policy, int(3 * seconds / YOUNG), seconds)
-    assert (desk.pool.counters.opened, desk.pool.idle) == (1, 1)
-
-
-def test_a_dial_is_begun_anew_ever_more_rarely_and_never_for_good() -> None:
-    """The last of them may hang as the first did."""
-    desk = LateDesk()
-    begun = [dial.born_at for dial in impatient(desk, POLICY._replace(per_host=1), 400)]
-    ages = [after - before for before, after in itertools.pairwise(begun)]
-    assert ages == [YOUNG, 2 * YOUNG, 4 * YOUNG, 8 * YOUNG, 16 * YOUNG, 32 * YOUNG, *[LONGEST_SPARE] * 8]
-
-
-def test_patience_ends_with_the_first_dial_that_ends_well() -> None:
-    desk, policy = LateDesk(), POLICY._replace(per_host=1)
-    *_, slow = impatient(desk, policy, 5)
-    assert desk.pool.dialled(slow, 2)
-    desk.pool.peer_closed(slow, Why.PEER_CLOSED, 3)
-    ticket = desk.wait(A, 4, policy)
-    hung = ticket.dial
-    desk.pool.abandoned(ticket, 4 + YOUNG)
-    assert desk.wait(A, 4 + YOUNG, policy).dial is not hung
-
-
-def test_a_dial_that_gives_way_before_its_time_is_no_reason_to_wait_longer() -> None:
-    desk = LateDesk(total=2)
-    desk.call(A)
-    ticket, _ = desk.call(A)
-    desk.pool.abandoned(ticket, 0)
-    desk.call(B, YOUNG / 2)
-    (a,) = [host for host in desk.pool.hosts() if host.origin == A]
-    assert a.patience == 0
 
 
 def test_who_waits_for_room_does_not_inherit_a_dial_that_may_be_hung() -> None:
