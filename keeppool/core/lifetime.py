@@ -23,8 +23,8 @@ FRESH_SHARE = 0.5
 #: Share of the idle age at which a server was seen to close silently that is still used. A fifth covers the second by
 #: which the janitor may be late, from 5 s on.
 LESSON_SHARE = 0.8
-#: Seconds below which nothing is learned: a restart closes connections of any age, and a limit of less than a second
-#: would cost more handshakes than it saves errors.
+#: Seconds of silence below which nothing is learned, and the shortest limit: a restart closes connections of any age,
+#: and a limit of less than a second would cost more handshakes than it saves errors.
 LESSON_FLOOR = 1.0
 #: Seconds within which closes at one origin are one event: a restart closes all connections at once.
 SAME_EVENT = 1.0
@@ -114,6 +114,8 @@ class Lessons:
         """
         origin = connection.origin
         age = (now if connection.state is State.IDLE else connection.taken_at) - connection.read_at
+        if age < LESSON_FLOOR:
+            return  # A restart, or a server that died of the request: it was not the silence.
         lesson = self.by_origin.get(origin)
         if lesson is None or now - lesson.at > FORGOTTEN:
             self.by_origin[origin] = Lesson(age, now)

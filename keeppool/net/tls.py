@@ -232,7 +232,11 @@ class _LazyContext:
                 future: Future[ssl.SSLContext] = Future()
                 future.set_running_or_notify_cancel()  # From here on nobody who gives up takes it from the others.
                 # A daemon: a program that ends has no use for it.
-                threading.Thread(target=self._build, args=(future, verify, cert), name=BUILDER, daemon=True).start()
+                thread = threading.Thread(target=self._build, args=(future, verify, cert), name=BUILDER, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    return None  # No more threads can be had. Whoever asks builds it, and the others wait.
                 self._building = future
             return self._building
 

@@ -123,15 +123,25 @@ def test_only_the_last_two_events_count():
 
 
 def test_a_lesson_has_a_floor():
-    lesson = Lesson(0.01, at=0)
-    lesson.add(0.02, at=10)
+    lesson = Lesson(1.1, at=0)
+    lesson.add(1.2, at=10)
     assert lesson.limit == LESSON_FLOOR
+
+
+def test_a_connection_that_was_hardly_silent_teaches_nothing():
+    """A server that dies of a request, or is started anew, closes what it used a moment ago."""
+    desk = Desk()
+    for at in (0, 100):
+        desk.visit(A, now=at)
+        desk.pool.released(desk.ask(A, now=at + LESSON_FLOOR / 2), Why.PEER_CLOSED, at + 5)
+    assert desk.pool.learned(106) == {}
 
 
 def test_lessons_are_bounded():
     desk, lessons = Desk(total=None), Lessons()
     for number in range(MOST_LESSONS + 10):
-        lessons.learn(desk.open(origin(f"h{number}")), 5)
+        desk.visit(origin(f"h{number}"), now=0)
+        lessons.learn(desk.ask(origin(f"h{number}"), now=4), 5)
     assert len(lessons.by_origin) == MOST_LESSONS
 
 

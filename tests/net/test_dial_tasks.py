@@ -289,6 +289,19 @@ class TestFirstContext:
         assert store.building(trusting) is None
         assert store.building(TlsIdentity(context=ssl.create_default_context())) is None
 
+    def test_is_built_on_the_loop_where_no_thread_can_be_had(self, run, trusting, monkeypatch) -> None:
+        def refuse(thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        async def test() -> None:
+            store = TlsStore()
+            with monkeypatch.context() as no_threads:
+                no_threads.setattr(threading.Thread, "start", refuse)
+                assert store.building(trusting) is None
+                assert store.context_for(trusting).verify_mode is ssl.CERT_REQUIRED
+
+        run(test())
+
     def test_stays_for_others_when_its_dial_is_cancelled(self, run, serve, speak_tls, origin, pipe, ca) -> None:
         server, store = serve(speak_tls), TlsStore()
         wanted = origin(server, scheme="https", tls=TlsIdentity(verify=str(pipe)))
