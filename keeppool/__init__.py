@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from keeppool._version import __version__
+
 if TYPE_CHECKING:
     from keeppool import errors, events, presets
     from keeppool.client import auth
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from keeppool.pools.tasks import AsyncPoolManager
     from keeppool.pools.threads import PoolManager
     from keeppool.stats import HostLedger, Stats
-
-__version__ = "0.2.0"
 
 _HOMES = {
     "Session": "keeppool.client.session",

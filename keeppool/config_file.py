@@ -29,7 +29,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_type_hints
 
-from keeppool import presets
+import keeppool.presets as presets
 from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument, bad, presentable
 from keeppool.errors import ConfigError
 from keeppool.hosts import HostTable

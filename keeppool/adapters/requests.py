@@ -23,7 +23,6 @@ from requests.adapters import DEFAULT_RETRIES, HTTPAdapter
 from requests.utils import select_proxy
 from urllib3 import Retry
 
-from keeppool import Config, HostConfig, Limits, PoolManager, Timeout
 from keeppool.adapters import requests_retries as tries
 from keeppool.adapters.requests_errors import translated
 from keeppool.adapters.requests_raw import RawResponse
@@ -35,10 +34,11 @@ from keeppool.adapters.requests_settings import (
     proxy_url,
     waits,
 )
-from keeppool.config import TimeoutArgument
+from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.events import Event
 from keeppool.pools.request import prepare_body
+from keeppool.pools.threads import PoolManager
 from keeppool.wire.request import check_method
 
 #: Sets of request headers whose rendering is remembered. A session sends the same few again and again; an entry is

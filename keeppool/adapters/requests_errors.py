@@ -13,7 +13,7 @@ from typing import Any, Final
 from requests import PreparedRequest
 from requests import exceptions as theirs
 
-from keeppool import errors as ours
+import keeppool.errors as ours
 
 
 class InvalidRequest(theirs.RequestException, ValueError):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import scrapy
 
-from keeppool import errors as ours
+import keeppool.errors as ours
 
 if TYPE_CHECKING or scrapy.version_info >= (2, 15):
     from scrapy.exceptions import (

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
+from keeppool._version import __version__
 from keeppool.errors import InvalidHeader
 from keeppool.wire.body import RequestBody, request_body
 from keeppool.wire.decode import accept_encoding
@@ -38,8 +39,6 @@ def prepare_fields(headers: HeadersArgument) -> FieldBlock:
 @cache
 def default_fields() -> FieldBlock:
     """Give what a request without headers of its own says: who we are, and which content codings we read."""
-    from keeppool import __version__
-
     return field_block([("User-Agent", f"keeppool/{__version__}"), ("Accept-Encoding", accept_encoding())])
 
 

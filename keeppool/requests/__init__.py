@@ -5,7 +5,7 @@ under which requests has them. `Timeout` is therefore the error here, as in requ
 setting. docs/moving-from-requests.md lists what differs.
 """
 
-from keeppool import __version__
+from keeppool._version import __version__
 from keeppool.client.api import delete, get, head, options, patch, post, put, request
 from keeppool.client.codes import codes
 from keeppool.client.prepared import PreparedRequest
