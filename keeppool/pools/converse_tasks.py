@@ -13,7 +13,7 @@ from asyncio import CancelledError, timeout
 from collections.abc import AsyncGenerator
 
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
-from keeppool.net.channel import Channel
+from keeppool.net.stream_tasks import Channel
 from keeppool.pools.clock import clock
 from keeppool.pools.converse import (
     LAST_WORDS,

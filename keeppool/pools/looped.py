@@ -32,9 +32,9 @@ from keeppool.core.late import LatePoolState
 from keeppool.core.records import NEVER, Bind, Cancel, Close, Connect, Connection, LateOrder, Serve, State, Ticket
 from keeppool.errors import ConnectError, ConnectTimeout, PoolClosed
 from keeppool.events import Event, Why
-from keeppool.net.channel import Channel
 from keeppool.net.dial_tasks import dial
 from keeppool.net.stream import Liveness
+from keeppool.net.stream_tasks import Channel
 from keeppool.net.tls import TlsStore
 from keeppool.pools import reports
 from keeppool.pools.clock import clock

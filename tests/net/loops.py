@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import pytest
 
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.net.channel import Channel
 from keeppool.net.dial_tasks import dial
+from keeppool.net.stream_tasks import Channel
 from keeppool.net.tls import TlsStore
 
 try:

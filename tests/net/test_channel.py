@@ -16,8 +16,8 @@ import weakref
 import pytest
 from loops import PATIENCE, connected, on_both_loops, reset, turns, until
 
-from keeppool.net.channel import READ, Channel
 from keeppool.net.stream import Liveness
+from keeppool.net.stream_tasks import READ, Channel
 
 pytestmark = on_both_loops
 

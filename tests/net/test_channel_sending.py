@@ -8,9 +8,9 @@ import contextlib
 import pytest
 from loops import PATIENCE, connected, on_both_loops, reset
 
-from keeppool.net.channel import READ, Channel
 from keeppool.net.outbox import PLAIN_PIECE, Outbox
 from keeppool.net.stream import Liveness
+from keeppool.net.stream_tasks import READ, Channel
 
 pytestmark = on_both_loops
 

@@ -22,9 +22,9 @@ from test_leaks import CASES, world  # noqa: F401 - a fixture
 
 from keeppool.core.origin import Origin, Proxy, TlsIdentity
 from keeppool.errors import ConfigError, ConnectTimeout, KeepPoolError, ResolveError
-from keeppool.net.channel import Channel
 from keeppool.net.dial import dial as blocking_dial
 from keeppool.net.dial_tasks import dial
+from keeppool.net.stream_tasks import Channel
 from keeppool.net.tls import BUILDER, TlsStore
 
 pytestmark = on_both_loops

@@ -20,7 +20,7 @@ from keeppool.core.origin import Origin
 from keeppool.core.records import Connection, Group, Host, Policy
 from keeppool.errors import ReadTimeout, SendError, TotalTimeout
 from keeppool.events import ConnectionReused, RequestQueued, RequestServed, Why
-from keeppool.net.channel import READ
+from keeppool.net.stream_tasks import READ
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.locate import Locator
 from keeppool.pools.tasks import AsyncPoolManager
