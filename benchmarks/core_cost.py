@@ -25,8 +25,8 @@ from keeppool.core.records import Connection, Policy, Ticket
 from keeppool.events import Why
 from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.guarded import GuardedPool
-from keeppool.pools.locate import Locator
+from keeppool.pools.pool import GuardedPool
+from keeppool.pools.routes import Locator
 from keeppool.testing import Site
 from keeppool.wire.fields import EMPTY
 

@@ -28,12 +28,12 @@ from keeppool import PoolManager, Session
 from keeppool.client.response import Response as SessionsResponse
 from keeppool.config import INHERIT
 from keeppool.net.stream import Stream
-from keeppool.pools import guarded
+from keeppool.pools import pool as guarded
 from keeppool.pools.clock import clock
-from keeppool.pools.converse import RECEIVE
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.request import default_fields
 from keeppool.pools.response import Response
+from keeppool.pools.send import RECEIVE
 from keeppool.wire.head import plain_head
 
 #: Where requests without an operating system seem to go.

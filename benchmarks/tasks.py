@@ -102,7 +102,7 @@ async def bare_transports(url: str) -> AsyncIterator[Fetch]:
 @contextlib.asynccontextmanager
 async def keeppool_pool(url: str) -> AsyncIterator[Fetch]:
     """Open the pool alone; its default cap is six."""
-    from keeppool.pools.tasks import AsyncPoolManager
+    from keeppool.pools.manager_tasks import AsyncPoolManager
 
     async with AsyncPoolManager() as pool:
 

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
     from keeppool.config_file import load_config
     from keeppool.core.habits import Survey
+    from keeppool.pools.manager_tasks import AsyncPoolManager
+    from keeppool.pools.manager_threads import PoolManager
     from keeppool.pools.survey import survey
-    from keeppool.pools.tasks import AsyncPoolManager
-    from keeppool.pools.threads import PoolManager
     from keeppool.stats import HostLedger, Stats
 
 _HOMES = {
@@ -47,8 +47,8 @@ _HOMES = {
     "HTTPAdapter": "keeppool.client.transport",
     "AsyncHTTPAdapter": "keeppool.client.transport_tasks",
     "codes": "keeppool.client.codes",
-    "PoolManager": "keeppool.pools.threads",
-    "AsyncPoolManager": "keeppool.pools.tasks",
+    "PoolManager": "keeppool.pools.manager_threads",
+    "AsyncPoolManager": "keeppool.pools.manager_tasks",
     "Limits": "keeppool.config",
     "Timeout": "keeppool.config",
     "HostConfig": "keeppool.config",

@@ -37,8 +37,8 @@ from keeppool.adapters.requests_settings import (
 from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.events import Event
+from keeppool.pools.manager_threads import PoolManager
 from keeppool.pools.request import prepare_body
-from keeppool.pools.threads import PoolManager
 from keeppool.wire.request import check_method
 
 #: Sets of request headers whose rendering is remembered. A session sends the same few again and again; an entry is

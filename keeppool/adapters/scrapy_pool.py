@@ -19,8 +19,8 @@ from keeppool.adapters.scrapy_settings import configuration
 from keeppool.config import HostConfig
 from keeppool.errors import InvalidURL
 from keeppool.pools.clock import clock
-from keeppool.pools.locate import Located
-from keeppool.pools.tasks import AsyncPoolManager
+from keeppool.pools.manager_tasks import AsyncPoolManager
+from keeppool.pools.routes import Located
 from keeppool.wire.request import check_target
 
 if TYPE_CHECKING:

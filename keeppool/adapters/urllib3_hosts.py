@@ -30,7 +30,7 @@ from keeppool.core.records import State
 from keeppool.errors import PoolClosed, PoolTimeout, QueueFull
 from keeppool.events import Event, Why
 from keeppool.pools.clock import clock
-from keeppool.pools.locate import Route
+from keeppool.pools.routes import Route
 from keeppool.stats import Stats
 
 #: `unused`: what the thread has borrowed last and not yet asked over.

@@ -24,8 +24,8 @@ from keeppool.net.stream import Liveness, Stream
 from keeppool.pools import reports
 from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.guarded import GuardedPool
-from keeppool.pools.locate import Route
+from keeppool.pools.pool import GuardedPool
+from keeppool.pools.routes import Route
 
 if TYPE_CHECKING:
     import socket

@@ -19,7 +19,7 @@ from keeppool.core.records import Policy
 from keeppool.events import Event
 from keeppool.hosts import HostTable
 from keeppool.pools import janitor
-from keeppool.pools.locate import Route
+from keeppool.pools.routes import Route
 from keeppool.stats import Stats
 from keeppool.wire.fields import EMPTY
 

@@ -20,7 +20,7 @@ from keeppool.client.transport import HTTPAdapter, send_by
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.pools.clock import clock
-from keeppool.pools.threads import PoolManager
+from keeppool.pools.manager_threads import PoolManager
 
 if TYPE_CHECKING:
     from keeppool.client.retries import RetriesArgument

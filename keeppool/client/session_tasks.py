@@ -23,7 +23,7 @@ from keeppool.client.transport_tasks import AsyncHTTPAdapter, send_by
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.pools.clock import clock
-from keeppool.pools.tasks import AsyncPoolManager
+from keeppool.pools.manager_tasks import AsyncPoolManager
 
 if TYPE_CHECKING:
     from keeppool.client.retries import RetriesArgument

@@ -19,7 +19,7 @@ from keeppool.client.response import Response
 from keeppool.client.routing import ProxiesArgument, override_from
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
-from keeppool.pools.threads import PoolManager
+from keeppool.pools.manager_threads import PoolManager
 
 if TYPE_CHECKING:
     from keeppool.client.retries import RetriesArgument

@@ -17,7 +17,7 @@ from keeppool.client.routing import ProxiesArgument, override_from
 from keeppool.client.transport import limits_of
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
-from keeppool.pools.tasks import AsyncPoolManager
+from keeppool.pools.manager_tasks import AsyncPoolManager
 
 if TYPE_CHECKING:
     from keeppool.client.retries import RetriesArgument

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
-from keeppool.pools.remembered import remembered
+from keeppool.pools.url_cache import remembered
 
 #: URLs remembered in their final form. A hit costs 0.05 µs, parsing 0.6 µs for a plain URL, 9 µs for others (measured
 #: 2026-11, Python 3.11); 1024 entries are a few hundred kilobytes, and long ones have a bound of their own.

@@ -2,7 +2,7 @@
 
 Knows: everything that makes two requests not interchangeable is a field here, so that a connection made under one
 setting can never serve a request under another.
-Does not know: URLs and configuration; `pools/locate.py` builds origins from those.
+Does not know: URLs and configuration; `pools/routes.py` builds origins from those.
 
 Source: RFC 9110 §4.3.1 (origin), RFC 9112 §9.3 (persistence is per connection, not per name).
 """

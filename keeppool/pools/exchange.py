@@ -30,7 +30,7 @@ from keeppool.errors import (
     WriteTimeout,
 )
 from keeppool.events import Why
-from keeppool.pools.locate import Located
+from keeppool.pools.routes import Located
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
 from keeppool.wire.framing import Framing, framing_of

@@ -15,8 +15,8 @@ from typing import Protocol
 from keeppool.errors import IncompleteBody, KeepPoolError, ReadError
 from keeppool.events import Why
 from keeppool.pools.clock import clock
-from keeppool.pools.converse import has_passed, left
 from keeppool.pools.exchange import Exchange
+from keeppool.pools.send import has_passed, left
 from keeppool.wire.framing import Kind
 from keeppool.wire.message import BodyReader
 
@@ -31,7 +31,7 @@ class LendingPool(Protocol):
 
 
 class Lease:
-    """See `keeppool.pools.answer.Loan` for what each method promises.
+    """See `keeppool.pools.body.Loan` for what each method promises.
 
     Args:
         pool: Whose connection it is.

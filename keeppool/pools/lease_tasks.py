@@ -5,10 +5,10 @@ Waits for the network; what is decided is decided in `lease.py`.
 
 from __future__ import annotations
 
-from keeppool.pools.converse import left
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease import Lease
-from keeppool.pools.looped import LoopedPool
+from keeppool.pools.pool_tasks import LoopedPool
+from keeppool.pools.send import left
 
 
 class TaskLease(Lease):

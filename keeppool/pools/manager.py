@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument, bad
 from keeppool.errors import InvalidURL
 from keeppool.events import Event
-from keeppool.pools.locate import Locator
 from keeppool.pools.request import HeadersArgument, prepare_body, prepare_fields
+from keeppool.pools.routes import Locator
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
-    from keeppool.pools.guarded import GuardedPool
-    from keeppool.pools.looped import LoopedPool
+    from keeppool.pools.pool import GuardedPool
+    from keeppool.pools.pool_tasks import LoopedPool
     from keeppool.stats import Stats
 
 #: What a manager makes for itself from its configuration.

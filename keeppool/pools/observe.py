@@ -30,10 +30,10 @@ from keeppool.errors import (
 from keeppool.events import Why
 from keeppool.net.stream import Stream
 from keeppool.pools.clock import clock
-from keeppool.pools.converse import RECEIVE, has_passed
 from keeppool.pools.exchange import MOST_INTERIM
-from keeppool.pools.locate import Located
 from keeppool.pools.request import default_fields
+from keeppool.pools.routes import Located
+from keeppool.pools.send import RECEIVE, has_passed
 from keeppool.wire.framing import Framing, framing_of
 from keeppool.wire.head import HeadReader, ResponseHead
 from keeppool.wire.message import body_reader

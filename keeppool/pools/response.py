@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, Self
 
 from keeppool.errors import KeepPoolError, StreamConsumedError
-from keeppool.pools.answer import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, Answer, Loan
+from keeppool.pools.body import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, Answer, Loan
 
 
 class Lease(Loan, Protocol):

@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 
 from keeppool.errors import KeepPoolError, StreamConsumedError
 from keeppool.net.peer import Peer
-from keeppool.pools.answer import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, Answer, Loan
+from keeppool.pools.body import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, Answer, Loan
 
 
 class AwaitedLease(Loan, Protocol):

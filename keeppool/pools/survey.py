@@ -20,8 +20,8 @@ from keeppool.hosts import DEFAULT_PORTS
 from keeppool.net.dial import dial
 from keeppool.net.tls import TlsStore
 from keeppool.pools.clock import clock
-from keeppool.pools.locate import Located, Locator, parse_url
 from keeppool.pools.observe import Line, Watch
+from keeppool.pools.routes import Located, Locator, parse_url
 
 #: Seconds to wait for an answer's bytes, and for a connection, unless the caller says otherwise.
 PATIENCE = 10.0

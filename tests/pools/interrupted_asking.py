@@ -13,7 +13,7 @@ from asked_peer import AskedPeer, one_asks_and_one_waits
 from loop_peer import until
 
 from keeppool import Limits
-from keeppool.pools.tasks import AsyncPoolManager
+from keeppool.pools.manager_tasks import AsyncPoolManager
 
 #: What is called while a request is sent in its caller's place, once its bytes have left.
 BEHIND = ("unbound", "forget", "expect", "guard")

@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, Self
 
+from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.pools.response_tasks import AsyncResponse
-from keeppool.pools.tasks import AsyncPoolManager
 
 
 class PoolOnALoop:

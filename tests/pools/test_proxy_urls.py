@@ -9,8 +9,8 @@ import pytest
 
 from keeppool import Config, HostConfig, PoolManager, errors, load_config
 from keeppool.core.origin import TlsIdentity
-from keeppool.pools.locate import Locator
 from keeppool.pools.proxies import PROXY_PORTS, proxy_at
+from keeppool.pools.routes import Locator
 
 SECRET = "hush"
 

@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from keeppool import Config, HostConfig, Limits, PoolManager, Timeout, errors
-from keeppool.pools.locate import Locator
 from keeppool.pools.request import prepare_fields
+from keeppool.pools.routes import Locator
 from keeppool.testing import RawConnection, ScriptedServer
 from keeppool.wire.fields import field_block
 

@@ -15,9 +15,9 @@ from loop_peer import LoopPeer, until
 
 from keeppool import Limits, PoolManager, Timeout, errors, events
 from keeppool.events import Why
+from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.pools.response import Response
 from keeppool.pools.response_tasks import AsyncResponse
-from keeppool.pools.tasks import AsyncPoolManager
 from keeppool.testing import Manners, RawConnection, ScriptedServer, recorded_events
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

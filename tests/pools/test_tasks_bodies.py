@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from keeppool import Timeout, errors
-from keeppool.pools.tasks import AsyncPoolManager
+from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.testing import RawConnection, ScriptedServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

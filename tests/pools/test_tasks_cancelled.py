@@ -11,7 +11,7 @@ import pytest
 from loop_peer import LoopPeer, until
 
 from keeppool import Limits, Timeout
-from keeppool.pools.tasks import AsyncPoolManager
+from keeppool.pools.manager_tasks import AsyncPoolManager
 
 UPLOAD = bytes(1_500_000)
 

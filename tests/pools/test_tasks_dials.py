@@ -19,7 +19,7 @@ from keeppool import HostConfig, Limits, Timeout, errors
 from keeppool.core.late import LONGEST_SPARE, YOUNG
 from keeppool.net.tls import BUILDER
 from keeppool.pools.clock import clock
-from keeppool.pools.tasks import AsyncPoolManager
+from keeppool.pools.manager_tasks import AsyncPoolManager
 
 try:
     import uvloop

@@ -22,8 +22,8 @@ from keeppool.errors import ReadTimeout, SendError, TotalTimeout
 from keeppool.events import ConnectionReused, RequestQueued, RequestServed, Why
 from keeppool.net.stream_tasks import READ
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.locate import Locator
-from keeppool.pools.tasks import AsyncPoolManager
+from keeppool.pools.manager_tasks import AsyncPoolManager
+from keeppool.pools.routes import Locator
 from keeppool.wire.fields import EMPTY
 
 ONE = Limits(per_host=1)

@@ -23,8 +23,8 @@ from keeppool.core.records import Policy
 from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
 from keeppool.hosts import DEFAULT_PORTS, HostTable
 from keeppool.pools.proxies import proxy_at
-from keeppool.pools.remembered import remembered
 from keeppool.pools.request import default_fields
+from keeppool.pools.url_cache import remembered
 from keeppool.wire.fields import FieldBlock, field_block
 from keeppool.wire.request import check_target
 

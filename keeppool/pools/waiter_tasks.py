@@ -16,8 +16,8 @@ from keeppool.errors import ConnectTimeout, PoolTimeout
 from keeppool.events import RequestServed
 from keeppool.net.stream import Liveness
 from keeppool.pools.clock import clock
-from keeppool.pools.converse_tasks import ask
 from keeppool.pools.exchange import Exchange
+from keeppool.pools.send_tasks import ask
 
 # Looked up on the way of every request; as a member of its class it would cost three times as much.
 _ALIVE = Liveness.IDLE

@@ -28,7 +28,7 @@ from keeppool.net.tls import TlsStore
 from keeppool.pools import janitor, reports
 from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.locate import Route
+from keeppool.pools.routes import Route
 from keeppool.pools.snapshot import snapshot
 from keeppool.stats import Stats
 

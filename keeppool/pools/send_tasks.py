@@ -15,7 +15,8 @@ from collections.abc import AsyncGenerator
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.clock import clock
-from keeppool.pools.converse import (
+from keeppool.pools.exchange import Exchange
+from keeppool.pools.send import (
     LAST_WORDS,
     RECEIVE,
     BodyFailed,
@@ -26,7 +27,6 @@ from keeppool.pools.converse import (
     next_piece,
     refusal,
 )
-from keeppool.pools.exchange import Exchange
 from keeppool.wire.body import RequestBody
 from keeppool.wire.head import ResponseHead
 

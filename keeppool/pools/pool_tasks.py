@@ -38,10 +38,10 @@ from keeppool.net.stream_tasks import Channel
 from keeppool.net.tls import TlsStore
 from keeppool.pools import reports
 from keeppool.pools.clock import clock
-from keeppool.pools.converse import has_passed
 from keeppool.pools.exchange import Exchange
+from keeppool.pools.send import has_passed
 from keeppool.pools.snapshot import snapshot
-from keeppool.pools.turn import TimeLimits, Turn, shorter
+from keeppool.pools.waiter_tasks import TimeLimits, Turn, shorter
 from keeppool.stats import Stats
 
 # Looked up on the way of every request; as members of their classes they would cost three times as much.

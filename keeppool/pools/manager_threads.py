@@ -1,7 +1,7 @@
-"""`AsyncPoolManager`: requests over a capped pool of persistent connections, for the tasks of one event loop.
+"""`PoolManager`: requests over a capped pool of persistent connections, for threads.
 
-Awaits the network, one exchange at a time in the caller's task. Who gets which connection is `looped.py`'s and the
-core's; whether a request is sent again is `exchange.py`'s.
+Waits for the network, one exchange at a time in the caller's thread. Who gets which connection is `guarded.py`'s and
+the core's; whether a request is sent again is `exchange.py`'s.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
-from keeppool.errors import ExchangeError
+from keeppool.errors import ExchangeError, InvalidBody
 from keeppool.events import Event
-from keeppool.pools import reports
+from keeppool.pools import janitor, reports
 from keeppool.pools.clock import clock
-from keeppool.pools.converse import BodyFailed
-from keeppool.pools.converse_tasks import converse
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.lease_tasks import TaskLease
-from keeppool.pools.looped import LoopedPool
+from keeppool.pools.lease import ThreadLease
 from keeppool.pools.manager import Manager
+from keeppool.pools.pool import GuardedPool
 from keeppool.pools.request import HeadersArgument
-from keeppool.pools.response_tasks import AsyncResponse
+from keeppool.pools.response import Response
+from keeppool.pools.send import BodyFailed, converse
 
 if TYPE_CHECKING:
     from keeppool.wire.body import RequestBody
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from keeppool.wire.message import BodyReader
 
 
-class AsyncPoolManager(Manager):
-    """A capped pool of persistent connections to any number of hosts, for any number of tasks on one event loop.
+class PoolManager(Manager):
+    """A capped pool of persistent connections to any number of hosts, for any number of threads.
 
     Args:
         limits: How many connections, and for how long; also a preset such as `keeppool.presets.CHROME`.
@@ -40,7 +39,7 @@ class AsyncPoolManager(Manager):
         hosts: What is different for some hosts, by pattern; the most specific entry wins.
         defaults: What holds for all hosts unless an entry of `hosts` says otherwise.
         config: All of the above in one, as `keeppool.load_config` returns it; an argument given beside it wins.
-        on_event: Called with each `keeppool.events` event, on the event loop; it must not block.
+        on_event: Called with each `keeppool.events` event, in the thread where it happened, never under a lock.
             What it raises is logged by the logger "keeppool" and goes no further.
 
     Pickled or copied, it becomes a new pool with the same configuration and listener, and no connections.
@@ -49,31 +48,30 @@ class AsyncPoolManager(Manager):
         ConfigError: An argument that cannot be meant.
 
     Thread safety:
-        None. The first request binds the pool to the event loop it runs on; on any other one requests and `aclose`
-        raise RuntimeError, as a connection cannot move. A response dropped unread may be collected on any thread.
+        Any thread may call any method at any time; a signal handler may not, as it may run inside the pool's lock.
     """
 
-    _pool: LoopedPool
+    _pool: GuardedPool
 
     def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
-        self._pool = LoopedPool(self.config.limits, tell)
-        # A manager dropped without `aclose` leaves its sockets to the event loop.
-        self._orphaned = weakref.finalize(self, self._pool.abandon)
+        self._pool = GuardedPool(self.config.limits, tell)
+        # A manager dropped without `close` leaves its sockets to the janitor.
+        self._orphaned = weakref.finalize(self, janitor.adopt, self._pool)
 
     # The public calls
 
-    async def request(
+    def request(
         self,
         method: str,
         url: str,
         *,
         headers: HeadersArgument = None,
         body: Any = None,
-        timeout: TimeoutArgument | Inherit = INHERIT,  # noqa: ASYNC109 - as PoolManager's, and in four parts
+        timeout: TimeoutArgument | Inherit = INHERIT,
         host: HostConfig | None = None,
         stream: bool = False,
         decode_content: bool = True,
-    ) -> AsyncResponse:
+    ) -> Response:
         """Send one request and return its answer, whatever its status. Redirects and cookies are a `Session`'s.
 
         Args:
@@ -97,42 +95,42 @@ class AsyncPoolManager(Manager):
             ExchangeError: The exchange failed; see its `sent`, `received` and `retry_safe`.
         """
         checked, fields, prepared, waits = self._checked(method, url, headers, body, timeout, host)
-        return await self.exchange(checked, url, fields, prepared, waits, stream, host, decode_content)
+        return self.exchange(checked, url, fields, prepared, waits, stream, host, decode_content)
 
-    async def exchange(
+    def exchange(
         self,
         method: bytes,
         url: str,
         fields: FieldBlock,
         body: RequestBody | None = None,
-        timeout: Timeout | None = None,  # noqa: ASYNC109
+        timeout: Timeout | None = None,
         stream: bool = False,
         override: HostConfig | None = None,
         decode: bool = True,
-    ) -> AsyncResponse:
+    ) -> Response:
         """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
-        pool = self._pool
-        pool.bind()
+        if body is not None and body.is_async:
+            raise InvalidBody("an async iterable can be sent by an AsyncPoolManager only")
         exchange = Exchange(self._locate(url, override), method, fields, body, timeout)
         started = clock()
         total = exchange.timeout.total
         deadline = None if total is None else started + total
         try:
-            head, reader = await self._converse(exchange, started, deadline)
+            head, reader = self._converse(exchange, started, deadline)
             answered = exchange.connection.read_at
             if self._on_event is not None:
-                pool.report(reports.answered(exchange, head, answered - started))
+                self._pool.report(reports.answered(exchange, head, answered - started))
             first = reader.feed(exchange.rest) if exchange.rest else b""
             if reader.complete:
                 lease = None
-                pool.release(exchange, exchange.why_close(reader))
+                self._pool.release(exchange, exchange.why_close(reader))
             else:
-                lease = TaskLease(pool, exchange, deadline)
-            response = AsyncResponse(head, reader, lease, exchange, url, decode, first, started, answered)
-            if not stream and not response.load_now():
-                await response.preload()
+                lease = ThreadLease(self._pool, exchange, deadline)
+            response = Response(head, reader, lease, exchange, url, decode, first, started, answered)
+            if not stream:
+                response.preload()
         except BaseException as error:
-            pool.give_up(exchange, error)
+            self._pool.give_up(exchange, error)
             if isinstance(error, BodyFailed):
                 raise error.error from error.error.__cause__
             if isinstance(error, ExchangeError):
@@ -140,43 +138,38 @@ class AsyncPoolManager(Manager):
             raise
         return response
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close idle connections now and busy ones when they are done; every later request gets PoolClosed."""
-        await self._pool.aclose()
-        # Not before: called on another loop, or cancelled, it leaves sockets for the finalizer to see to.
         self._orphaned.detach()
+        self._pool.close()
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         stats = self.stats()
-        return f"<AsyncPoolManager {stats.open} open, {stats.busy} busy, {stats.waiting} waiting>"
+        return f"<PoolManager {stats.open} open, {stats.busy} busy, {stats.waiting} waiting>"
 
-    async def _converse(
-        self, exchange: Exchange, now: float, deadline: float | None
-    ) -> tuple[ResponseHead, BodyReader]:
+    def _converse(self, exchange: Exchange, now: float, deadline: float | None) -> tuple[ResponseHead, BodyReader]:
         """Send the request and read the answer's head; once more on a new connection, where that is safe."""
-        pool = self._pool
         fresh = exchange.route.wants_fresh and exchange.is_unsafe()
-        connection = pool.lend(exchange, now, deadline, fresh) or await pool.obtain(exchange, deadline, fresh)
+        connection = self._pool.acquire(exchange, now, deadline, fresh)
         while True:
             try:
-                if not exchange.is_asked:
-                    exchange.begin(connection, clock())
-                head = await converse(exchange, connection.stream, deadline)
+                exchange.begin(connection, clock())
+                head = converse(exchange, connection.stream, deadline)
                 connection.read_at = clock()
                 if head.status != 408 or not exchange.is_late_408(connection.read_at):
                     reader = exchange.open_body()
                     if connection.served == 1 and connection.stream.is_tls:
                         # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
-                        pool.tls.remember(connection.origin, connection.stream.layer)
+                        self._pool.tls.remember(connection.origin, connection.stream.sock)
                     return head, reader
             except ExchangeError as error:
                 if not exchange.may_resend(error):
                     raise
             exchange.resend()
-            connection = await pool.redial(exchange, deadline)
+            connection = self._pool.redial(exchange, deadline)
