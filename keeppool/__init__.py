@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from keeppool.client.transport_tasks import AsyncHTTPAdapter
     from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
     from keeppool.config_file import load_config
-    from keeppool.core.habits import Survey
     from keeppool.pools.manager_tasks import AsyncPoolManager
     from keeppool.pools.manager_threads import PoolManager
-    from keeppool.pools.survey import survey
+    from keeppool.probe.habits import Survey
+    from keeppool.probe.survey import survey
     from keeppool.stats import HostLedger, Stats
 
 _HOMES = {
@@ -57,8 +57,8 @@ _HOMES = {
     "load_config": "keeppool.config_file",
     "Stats": "keeppool.stats",
     "HostLedger": "keeppool.stats",
-    "Survey": "keeppool.core.habits",
-    "survey": "keeppool.pools.survey",
+    "Survey": "keeppool.probe.habits",
+    "survey": "keeppool.probe.survey",
     **dict.fromkeys(
         ("delete", "get", "head", "options", "patch", "post", "put", "request"),
         "keeppool.client.api",

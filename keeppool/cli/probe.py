@@ -20,7 +20,7 @@ from keeppool.cli.progress import waiting_bar
 from keeppool.errors import ConfigError, InvalidRequest, KeepPoolError
 
 if TYPE_CHECKING:
-    from keeppool.pools.survey import Progress
+    from keeppool.probe.survey import Progress
 
 
 def run(arguments: Namespace) -> int:

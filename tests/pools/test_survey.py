@@ -11,9 +11,9 @@ import pytest
 import trustme
 
 from keeppool import INHERIT, HostConfig, Timeout, errors, survey
-from keeppool.core.habits import Hangup, MaxMeans, idle_timeout_below, what_max_means
 from keeppool.events import Why
-from keeppool.pools.survey import IDLE_LINES
+from keeppool.probe.habits import Hangup, MaxMeans, idle_timeout_below, what_max_means
+from keeppool.probe.survey import IDLE_LINES
 from keeppool.testing import Answer, Manners, RawConnection, ScriptedServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -3,7 +3,7 @@
 Decides: what an observation means: whether `max` is what is left or the whole, whether an end was announced, which
 limits lie safely below what was measured.
 Knows: answers, ends of connections, seconds. Does not know: sockets, clocks, how the observations were made
-(`pools/survey.py`).
+(`probe/survey.py`).
 
 Source: RFC 9112 §9.3 (persistence), §9.5 (idle connections), §9.6 (FIN and RST); RFC 9110 §15.5.9 (408).
 """

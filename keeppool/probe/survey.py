@@ -2,7 +2,7 @@
 
 Decides: what is tried, in which order, within which time: one answer; connections left idle; meanwhile requests on
 another one until it ends; then waiting.
-Does not know: how a connection is asked or watched (`observe.py`), what the observations mean (`core/habits.py`).
+Does not know: how a connection is asked or watched (`measure.py`), what the observations mean (`habits.py`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import replace
 from typing import NamedTuple, Self, cast
 
 from keeppool.config import Config, HostConfig, Timeout, TimeoutArgument, check_count, check_seconds
-from keeppool.core.habits import Hangup, Run, Survey
 from keeppool.errors import KeepPoolError, SendError, ServerDisconnected
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.net.dial import dial
 from keeppool.net.tls import TlsStore
 from keeppool.pools.clock import clock
-from keeppool.pools.observe import Line, Watch
 from keeppool.pools.routes import Located, Locator, parse_url
+from keeppool.probe.habits import Hangup, Run, Survey
+from keeppool.probe.measure import Line, Watch
 
 #: Seconds to wait for an answer's bytes, and for a connection, unless the caller says otherwise.
 PATIENCE = 10.0

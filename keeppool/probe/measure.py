@@ -1,7 +1,7 @@
 """One connection asked by hand, and many of them watched while they are idle.
 
 Decides nothing: it writes down what was answered, when something happened, and how the connection ended.
-Knows: streams and the wire. Does not know: why it is done (`survey.py`), and what follows from it (`core/habits.py`).
+Knows: streams and the wire. Does not know: why it is done (`survey.py`), and what follows from it (`probe/habits.py`).
 
 Source: RFC 9112 §9.5 (monitoring idle connections), §9.6 (FIN and RST), §9.8 (TLS).
 """
@@ -13,7 +13,6 @@ import select
 import ssl
 
 from keeppool.config import Timeout
-from keeppool.core.habits import Hangup, IdleEnd, Reply
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive
 from keeppool.core.reuse import why_not_reusable
 from keeppool.errors import (
@@ -34,6 +33,7 @@ from keeppool.pools.exchange import MOST_INTERIM
 from keeppool.pools.request import default_fields
 from keeppool.pools.routes import Located
 from keeppool.pools.send import RECEIVE, has_passed
+from keeppool.probe.habits import Hangup, IdleEnd, Reply
 from keeppool.wire.framing import Framing, framing_of
 from keeppool.wire.head import HeadReader, ResponseHead
 from keeppool.wire.message import body_reader
