@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import urllib3
 
+import keeppool.adapters.urllib3 as dropin
 from benchmarks import program
 from benchmarks.clients import Fetch, checked, open_installed
 from benchmarks.measure import compared, in_turns
 from benchmarks.nginx_server import BODY, nginx
 from benchmarks.program import Effort, Rows
-from keeppool.adapters import urllib3 as dropin
 
 Opener = Callable[[str], AbstractContextManager[Fetch]]
 

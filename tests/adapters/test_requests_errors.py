@@ -9,7 +9,7 @@ import requests
 
 from keeppool import Limits, Timeout, errors
 from keeppool.adapters.requests import KeepPoolAdapter
-from keeppool.adapters.requests_errors import TABLE, translated
+from keeppool.adapters.requests.errors import TABLE, translated
 from keeppool.testing import RawConnection, ScriptedServer, Site
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

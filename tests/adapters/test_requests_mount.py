@@ -12,7 +12,7 @@ import urllib3
 
 from keeppool import HostConfig, Limits, Timeout, errors, presets
 from keeppool.adapters.requests import KeepPoolAdapter
-from keeppool.adapters.requests_settings import host_config, waits
+from keeppool.adapters.requests.settings import host_config, waits
 from keeppool.events import ConnectionClosed, RequestResent, Why
 from keeppool.testing import Answer, Manners, RawConnection, ScriptedServer, Site
 

@@ -9,7 +9,7 @@ import trustme
 
 from keeppool import HostConfig
 from keeppool.adapters.requests import KeepPoolAdapter
-from keeppool.adapters.requests_settings import host_config
+from keeppool.adapters.requests.settings import host_config
 from keeppool.errors import ConfigError
 from keeppool.testing import Manners, RawConnection, ScriptedServer, Site
 

@@ -13,7 +13,7 @@ from scrapy.exceptions import StopDownload
 from scrapy.http import HtmlResponse, TextResponse
 from scrapy_bench import Bench, Request
 
-from keeppool.adapters.scrapy_errors import (
+from keeppool.adapters.scrapy.errors import (
     DownloadCancelledError,
     DownloadFailedError,
     DownloadTimeoutError,

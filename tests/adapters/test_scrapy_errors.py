@@ -8,8 +8,8 @@ import trustme
 from scrapy_bench import Bench, Request, crawler_with
 
 from keeppool import errors
-from keeppool.adapters import scrapy_errors
-from keeppool.adapters.scrapy_errors import TABLE, translated
+from keeppool.adapters.scrapy import errors as scrapy_errors
+from keeppool.adapters.scrapy.errors import TABLE, translated
 from keeppool.testing import RawConnection, ScriptedServer, Site
 
 REQUEST = RawConnection.read_request

@@ -10,7 +10,7 @@ from net.proxies import LoopbackProxy, SocksProxy, TunnelProxy
 from scrapy.downloadermiddlewares.httpproxy import HttpProxyMiddleware
 from scrapy_bench import Bench, Request
 
-from keeppool.adapters.scrapy_errors import DownloadCancelledError, DownloadConnectionRefusedError
+from keeppool.adapters.scrapy.errors import DownloadCancelledError, DownloadConnectionRefusedError
 from keeppool.testing import Site
 
 SECRET = base64.b64encode(b"user:hush").decode()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from scrapy_bench import Bench, Request
 
-from keeppool.adapters.scrapy_errors import DownloadCancelledError, UnsupportedURLSchemeError
+from keeppool.adapters.scrapy.errors import DownloadCancelledError, UnsupportedURLSchemeError
 from keeppool.testing import RawConnection, ScriptedServer, Site
 
 

@@ -14,9 +14,9 @@ import trustme
 from scrapy_bench import Bench, Request, crawler_with
 
 from keeppool import HostConfig, Limits, Timeout
-from keeppool.adapters import scrapy_pool
-from keeppool.adapters.scrapy_errors import DownloadCancelledError, DownloadFailedError, DownloadTimeoutError
-from keeppool.adapters.scrapy_settings import configuration
+from keeppool.adapters.scrapy import pool as scrapy_pool
+from keeppool.adapters.scrapy.errors import DownloadCancelledError, DownloadFailedError, DownloadTimeoutError
+from keeppool.adapters.scrapy.settings import configuration
 from keeppool.errors import ConfigError
 from keeppool.testing import Manners, Site
 

@@ -12,11 +12,11 @@ from adapters.urllib3s import SERVE, answer_once_then
 from net.proxies import SocksProxy, TunnelProxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+import keeppool.adapters.urllib3 as dropin
 from keeppool import Limits
-from keeppool.adapters import urllib3 as dropin
 from keeppool.adapters.urllib3 import HTTPConnectionPool, PoolManager, ProxyManager
-from keeppool.adapters.urllib3_answer import Answer
-from keeppool.adapters.urllib3_connection import LeanConnection, LeanHTTPSConnection, lean_class
+from keeppool.adapters.urllib3.connection import LeanConnection, LeanHTTPSConnection, lean_class
+from keeppool.adapters.urllib3.response import Answer
 from keeppool.events import ConnectionClosed, Why
 from keeppool.testing import Manners, RawConnection, ScriptedServer, Site
 

@@ -16,7 +16,7 @@ from urllib3.util.wait import wait_for_read
 
 from keeppool import Config, HostConfig, Limits, Timeout, presets
 from keeppool.adapters.urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
-from keeppool.adapters.urllib3_connection import LeanConnection
+from keeppool.adapters.urllib3.connection import LeanConnection
 from keeppool.errors import ConfigError
 from keeppool.events import ConnectionClosed, ConnectionOpened, ConnectionReused, RequestQueued, ResponseStarted, Why
 from keeppool.testing import Manners, RawConnection, ScriptedServer

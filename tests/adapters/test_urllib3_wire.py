@@ -10,7 +10,7 @@ from urllib3.exceptions import ProtocolError, ReadTimeoutError
 from urllib3.util import SKIP_HEADER
 
 from keeppool.adapters.urllib3 import HTTPConnectionPool
-from keeppool.adapters.urllib3_answer import Answer
+from keeppool.adapters.urllib3.response import Answer
 from keeppool.events import Why
 from keeppool.testing import RawConnection, ScriptedServer
 

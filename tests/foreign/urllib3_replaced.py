@@ -11,8 +11,8 @@ import urllib3.connectionpool
 import urllib3.http2.connection  # derives from urllib3's own connection, so it has to be there before that is replaced
 import urllib3.poolmanager
 
-from keeppool.adapters import urllib3 as dropin
-from keeppool.adapters.urllib3_connection import LeanConnection, LeanHTTPSConnection
+import keeppool.adapters.urllib3 as dropin
+from keeppool.adapters.urllib3.connection import LeanConnection, LeanHTTPSConnection
 
 NAMES = ("HTTPConnectionPool", "HTTPSConnectionPool", "PoolManager", "ProxyManager", "proxy_from_url")
 #: Some tests compare a connection's class with these.

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary, ref
 from scrapy import signals
 from scrapy.crawler import Crawler
 
-from keeppool.adapters.scrapy_settings import configuration
+from keeppool.adapters.scrapy.settings import configuration
 from keeppool.config import HostConfig
 from keeppool.errors import InvalidURL
 from keeppool.pools.clock import clock
@@ -43,7 +43,7 @@ class CrawlerPool(AsyncPoolManager):
         crawler: Whose settings hold, and whose stats are told.
 
     Raises:
-        ConfigError, ValueError: As `keeppool.adapters.scrapy_settings.configuration`.
+        ConfigError, ValueError: As `keeppool.adapters.scrapy.settings.configuration`.
     """
 
     def __init__(self, crawler: Crawler) -> None:

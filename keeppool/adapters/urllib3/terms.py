@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
-from keeppool.adapters.urllib3_lending import LendingPool
+from keeppool.adapters.urllib3.lending import LendingPool
 from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, bad
 from keeppool.core.origin import Origin, Proxy
 from keeppool.core.records import Policy

@@ -22,8 +22,8 @@ import urllib3.connection
 from urllib3.connection import _ResponseOptions
 from urllib3.util import SKIP_HEADER, SKIPPABLE_HEADERS
 
-from keeppool.adapters.urllib3_answer import Answer, Response
-from keeppool.adapters.urllib3_replay import Replayed
+from keeppool.adapters.urllib3.replay import Replayed
+from keeppool.adapters.urllib3.response import Answer, Response
 from keeppool.core.keepalive import connection_options
 from keeppool.errors import ProtocolError
 from keeppool.events import Why
@@ -36,7 +36,7 @@ from keeppool.wire.message import BodyReader
 if TYPE_CHECKING:
     import socket
 
-    from keeppool.adapters.urllib3_lending import Loan
+    from keeppool.adapters.urllib3.lending import Loan
 
 _USER_AGENT = f"python-urllib3/{urllib3.__version__}"  # type: ignore[attr-defined]  # not in its __all__
 _Std = http.client.HTTPConnection

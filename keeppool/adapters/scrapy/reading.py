@@ -21,7 +21,7 @@ from scrapy.responsetypes import responsetypes
 from scrapy.utils.httpobj import urlparse_cached
 from twisted.python.failure import Failure
 
-from keeppool.adapters.scrapy_errors import DownloadCancelledError
+from keeppool.adapters.scrapy.errors import DownloadCancelledError
 from keeppool.errors import ChunkedEncodingError
 from keeppool.pools.response_tasks import AsyncResponse
 from keeppool.wire.framing import framing_of

@@ -1,7 +1,5 @@
 """`KeepPoolAdapter`: requests' sessions over keeppool's connections.
 
-    session.mount("https://", KeepPoolAdapter(limits=Limits(per_host=2)))
-
 Decides: how a prepared request of requests is put to a `keeppool.PoolManager`, and what requests gets back.
 Knows: requests' adapter interface and its hooks.
 Does not know: redirects, cookies, authentication, hooks, decoding: those stay requests' own.
@@ -23,10 +21,10 @@ from requests.adapters import DEFAULT_RETRIES, HTTPAdapter
 from requests.utils import select_proxy
 from urllib3 import Retry
 
-from keeppool.adapters import requests_retries as tries
-from keeppool.adapters.requests_errors import translated
-from keeppool.adapters.requests_raw import RawResponse
-from keeppool.adapters.requests_settings import (
+from keeppool.adapters.requests import retries as tries
+from keeppool.adapters.requests.errors import translated
+from keeppool.adapters.requests.raw import RawResponse
+from keeppool.adapters.requests.settings import (
     PoolKeywords,
     fields_of,
     host_config,

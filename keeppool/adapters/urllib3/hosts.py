@@ -19,11 +19,11 @@ import urllib3
 from urllib3.connection import port_by_scheme
 from urllib3.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
 
-from keeppool.adapters.urllib3_answer import Answer
-from keeppool.adapters.urllib3_connection import LeanConnection, facts_of, lean_class
-from keeppool.adapters.urllib3_lending import LendingPool, Loan, callers_place
-from keeppool.adapters.urllib3_slots import Slots
-from keeppool.adapters.urllib3_terms import Lender, Size
+from keeppool.adapters.urllib3.connection import LeanConnection, facts_of, lean_class
+from keeppool.adapters.urllib3.lending import LendingPool, Loan, callers_place
+from keeppool.adapters.urllib3.response import Answer
+from keeppool.adapters.urllib3.slots import Slots
+from keeppool.adapters.urllib3.terms import Lender, Size
 from keeppool.config import Config, HostConfig, Limits, Timeout
 from keeppool.core.origin import Proxy
 from keeppool.core.records import State

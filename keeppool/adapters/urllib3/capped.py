@@ -1,16 +1,7 @@
-"""urllib3's managers and pools with keeppool underneath: the same names, arguments, responses and errors.
-
-    from keeppool.adapters.urllib3 import PoolManager
-
-    http = PoolManager(maxsize=10, limits=Limits(per_host=4, total=64))
-
-What is new: caps per host, per proxy and in total, over all of a manager's hosts; idle connections closed least
-recently used first; the server's `Keep-Alive` hints believed; a probe before each reuse; one safe resend of a request
-whose connection turned out stale, beneath `Retry(False)` too. docs/moving-from-urllib3.md has the table of all
-arguments. Everything here is a subclass of urllib3's class of that name.
+"""`CappedManager`: what makes any of urllib3's managers capped.
 
 Decides: which host pools share a core (those of one manager).
-Does not know: connections; `urllib3_hosts.py` and `urllib3_lending.py` do.
+Does not know: connections; `hosts.py` and `lending.py` do.
 """
 
 from __future__ import annotations
@@ -23,22 +14,11 @@ from typing import Any
 
 import urllib3
 
-from keeppool.adapters.urllib3_hosts import HTTPConnectionPool, HTTPSConnectionPool, capped_class
-from keeppool.adapters.urllib3_terms import Lender
+from keeppool.adapters.urllib3.hosts import HTTPConnectionPool, capped_class
+from keeppool.adapters.urllib3.terms import Lender
 from keeppool.config import Config, HostConfig, Limits
 from keeppool.events import Event
 from keeppool.stats import Stats
-
-__all__ = [
-    "HTTPConnectionPool",
-    "HTTPSConnectionPool",
-    "PoolManager",
-    "ProxyManager",
-    "SOCKSProxyManager",  # noqa: F822  # made by `__getattr__`
-    "connection_from_url",
-    "proxy_from_url",
-]
-
 
 #: Every manager of the process, for `_replace_locks`.
 _managers: weakref.WeakSet[CappedManager] = weakref.WeakSet()
@@ -118,14 +98,6 @@ class CappedClasses(dict[str, type[Any]]):
         return capped_class(super().__getitem__(scheme))
 
 
-class PoolManager(CappedManager):
-    """urllib3's `PoolManager`, capped; see `CappedManager` for the arguments that are new."""
-
-
-class ProxyManager(CappedManager, urllib3.ProxyManager):
-    """urllib3's `ProxyManager`, capped; see `CappedManager` for the arguments that are new."""
-
-
 def _replace_locks() -> None:
     """In a forked child the lock of a manager's host pools may be held by a thread that does not exist there."""
     for manager in list(_managers):
@@ -133,29 +105,3 @@ def _replace_locks() -> None:
 
 
 os.register_at_fork(after_in_child=_replace_locks)
-
-
-def proxy_from_url(url: str, **kw: Any) -> ProxyManager:
-    """Make a manager that sends everything through a proxy, as urllib3's function of that name."""
-    return ProxyManager(proxy_url=url, **kw)
-
-
-def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
-    """Make the host pool for a URL, as urllib3's function of that name; it has a core of its own."""
-    parsed = urllib3.util.parse_url(url)
-    scheme = parsed.scheme or "http"
-    pool = HTTPSConnectionPool if scheme == "https" else HTTPConnectionPool
-    return pool(parsed.host, port=parsed.port or urllib3.connectionpool.port_by_scheme.get(scheme, 80), **kw)
-
-
-def __getattr__(name: str) -> Any:
-    """Load what needs PySocks only when it is asked for.
-
-    Raises:
-        ImportError: PySocks is not installed: `pip install 'urllib3[socks]'`.
-    """
-    if name != "SOCKSProxyManager":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from keeppool.adapters.urllib3_socks import SOCKSProxyManager
-
-    return SOCKSProxyManager

@@ -2,7 +2,7 @@
 
 Decides: how what our parsers find is told in http.client's words, so that urllib3 raises what it always raises.
 Knows: which of http.client's methods and attributes urllib3, requests and cachecontrol use.
-Does not know: the pool. That the body has ended is found here; what follows for the connection, in `urllib3_hosts.py`.
+Does not know: the pool. That the body has ended is found here; what follows for the connection, in `hosts.py`.
 
 Source: RFC 9112 §6, §7.1, §8.
 """
@@ -24,7 +24,7 @@ from keeppool.wire.message import BodyReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keeppool.adapters.urllib3_lending import Loan
+    from keeppool.adapters.urllib3.lending import Loan
     from keeppool.wire.head import ResponseHead
 
 #: Bytes asked of the socket at a time where the end is not known, or far. Four times what one recv usually returns.

@@ -18,7 +18,7 @@ from keeppool.client.retries import reason_of
 from keeppool.errors import KeepPoolError
 
 if TYPE_CHECKING:
-    from keeppool.adapters.requests_raw import RawResponse
+    from keeppool.adapters.requests.raw import RawResponse
 
 
 def is_single(retry: Retry) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib3.contrib import socks
 
-from keeppool.adapters.urllib3 import CappedManager
+from keeppool.adapters.urllib3.capped import CappedManager
 
 
 class SOCKSProxyManager(CappedManager, socks.SOCKSProxyManager):

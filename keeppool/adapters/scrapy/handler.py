@@ -1,10 +1,5 @@
 """`KeepPoolDownloadHandler`: Scrapy's downloads over a capped pool of persistent connections.
 
-    DOWNLOAD_HANDLERS = {
-        "http": "keeppool.adapters.scrapy.KeepPoolDownloadHandler",
-        "https": "keeppool.adapters.scrapy.KeepPoolDownloadHandler",
-    }
-
 Decides: how a request of Scrapy's is put to the pool.
 Knows: Scrapy's interface for download handlers, 2.14 and later.
 Does not know: redirects, cookies, retries, compression, proxies from the environment: those stay Scrapy's own.
@@ -25,10 +20,10 @@ from scrapy.exceptions import NotConfigured
 from scrapy.http import Headers, Response
 from scrapy.utils.asyncio import is_asyncio_available
 
-from keeppool.adapters import scrapy_pool
-from keeppool.adapters.scrapy_errors import translated
-from keeppool.adapters.scrapy_reading import Reader
-from keeppool.adapters.scrapy_settings import override_for, waits
+from keeppool.adapters.scrapy import pool as scrapy_pool
+from keeppool.adapters.scrapy.errors import translated
+from keeppool.adapters.scrapy.reading import Reader
+from keeppool.adapters.scrapy.settings import override_for, waits
 from keeppool.errors import KeepPoolError, ServerDisconnected
 from keeppool.pools.request import prepare_body
 from keeppool.pools.response_tasks import AsyncResponse
@@ -82,7 +77,7 @@ class KeepPoolDownloadHandler(BaseDownloadHandler):
         """Download one request.
 
         Raises:
-            Exception: One of `scrapy.exceptions`, as `keeppool.adapters.scrapy_errors` lists them. The connection is
+            Exception: One of `scrapy.exceptions`, as `keeppool.adapters.scrapy.errors` lists them. The connection is
                 closed or back in the pool, also where the task is cancelled.
         """
         try:
