@@ -25,7 +25,7 @@ from benchmarks.measure import in_turns, median_us, no_garbage_collection
 from benchmarks.nginx_server import BODY, nginx
 from benchmarks.program import Effort, Rows
 from keeppool import PoolManager, Session
-from keeppool.client.response import Response as SessionsResponse
+from keeppool.client.response.response import Response as SessionsResponse
 from keeppool.config import INHERIT
 from keeppool.net.stream import Stream
 from keeppool.pools import pool as guarded

@@ -16,18 +16,17 @@ from typing import TYPE_CHECKING
 from keeppool._version import __version__
 
 if TYPE_CHECKING:
-    from keeppool import errors, events, presets
-    from keeppool.client import auth
+    from keeppool import auth, errors, events, presets
     from keeppool.client.api import delete, get, head, options, patch, post, put, request
-    from keeppool.client.codes import codes
-    from keeppool.client.prepared import PreparedRequest
-    from keeppool.client.request import Request
-    from keeppool.client.response import Response
-    from keeppool.client.response_tasks import AsyncResponse
+    from keeppool.client.request.prepared import PreparedRequest
+    from keeppool.client.request.request import Request
+    from keeppool.client.response.codes import codes
+    from keeppool.client.response.response import Response
+    from keeppool.client.response.response_tasks import AsyncResponse
     from keeppool.client.session import Session
     from keeppool.client.session_tasks import AsyncSession
-    from keeppool.client.transport import BaseAdapter, HTTPAdapter
-    from keeppool.client.transport_tasks import AsyncHTTPAdapter
+    from keeppool.client.transports.adapter import BaseAdapter, HTTPAdapter
+    from keeppool.client.transports.adapter_tasks import AsyncHTTPAdapter
     from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
     from keeppool.config_file import load_config
     from keeppool.pools.manager_tasks import AsyncPoolManager
@@ -39,14 +38,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "Session": "keeppool.client.session",
     "AsyncSession": "keeppool.client.session_tasks",
-    "Response": "keeppool.client.response",
-    "AsyncResponse": "keeppool.client.response_tasks",
-    "Request": "keeppool.client.request",
-    "PreparedRequest": "keeppool.client.prepared",
-    "BaseAdapter": "keeppool.client.transport",
-    "HTTPAdapter": "keeppool.client.transport",
-    "AsyncHTTPAdapter": "keeppool.client.transport_tasks",
-    "codes": "keeppool.client.codes",
+    "Response": "keeppool.client.response.response",
+    "AsyncResponse": "keeppool.client.response.response_tasks",
+    "Request": "keeppool.client.request.request",
+    "PreparedRequest": "keeppool.client.request.prepared",
+    "BaseAdapter": "keeppool.client.transports.adapter",
+    "HTTPAdapter": "keeppool.client.transports.adapter",
+    "AsyncHTTPAdapter": "keeppool.client.transports.adapter_tasks",
+    "codes": "keeppool.client.response.codes",
     "PoolManager": "keeppool.pools.manager_threads",
     "AsyncPoolManager": "keeppool.pools.manager_tasks",
     "Limits": "keeppool.config",
@@ -65,7 +64,7 @@ _HOMES = {
     ),
 }
 _MODULES = {
-    "auth": "keeppool.client.auth",
+    "auth": "keeppool.auth",
     "errors": "keeppool.errors",
     "events": "keeppool.events",
     "presets": "keeppool.presets",

@@ -16,7 +16,7 @@ from __future__ import annotations
 import atexit
 from typing import Any
 
-from keeppool.client.response import Response
+from keeppool.client.response.response import Response
 from keeppool.client.session import Session
 
 

@@ -13,13 +13,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from keeppool.client.flow import Call, Flow, Follow, Send, Steps
-from keeppool.client.mounts import Mounts, plain_timeout
-from keeppool.client.overridden import AT_REDIRECTS, NAMES, OF_REQUESTS, ThroughRequest, changed, said_of, ways_of
-from keeppool.client.prepare import AuthArgument, ParamsArgument
-from keeppool.client.prepared import Parts, PreparedRequest
+from keeppool.client.request.prepare import AuthArgument, ParamsArgument
+from keeppool.client.request.prepared import Parts, PreparedRequest
+from keeppool.client.request.urls import Address, addressed, parse, text_of
 from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.settings import SessionSettings, retrying_from
-from keeppool.client.urls import Address, addressed, parse, text_of
+from keeppool.client.transports.mounts import Mounts, plain_timeout
+from keeppool.client.transports.overridden import (
+    AT_REDIRECTS,
+    NAMES,
+    OF_REQUESTS,
+    ThroughRequest,
+    changed,
+    said_of,
+    ways_of,
+)
 from keeppool.client.verbs import AnswerT, Verbs
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.pools.clock import clock
@@ -29,8 +37,8 @@ from keeppool.wire.fields import EMPTY
 if TYPE_CHECKING:
     from keeppool.client.cookies import CookiesArgument
     from keeppool.client.environment import Settings
-    from keeppool.client.headers import HeadersArgument
-    from keeppool.client.hooks import HooksArgument
+    from keeppool.client.request.headers import HeadersArgument
+    from keeppool.client.request.hooks import HooksArgument
     from keeppool.client.retries import RetriesArgument
     from keeppool.pools.manager import Manager
     from keeppool.stats import Stats
@@ -282,7 +290,7 @@ class Caller(SessionSettings, Verbs[AnswerT]):
         if through and self._is_own("request"):
             answer: AnswerT = getattr(ThroughRequest, method.decode().lower())(self, url, **said)
             return answer
-        from keeppool.client.request import Request
+        from keeppool.client.request.request import Request
 
         asked = Request(method.decode(), url, **{name: said.pop(name) for name in OF_REQUESTS if name in said})
         request = self.prepare_request(asked)

@@ -18,7 +18,7 @@ from http.cookiejar import Cookie
 from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from keeppool.client.prepared import PreparedRequest
+from keeppool.client.request.prepared import PreparedRequest
 from keeppool.errors import InvalidHeader, InvalidRequest
 from keeppool.wire.fields import field_block
 from keeppool.wire.head import ResponseHead

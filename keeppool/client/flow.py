@@ -14,14 +14,14 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from keeppool.client import redirect
+from keeppool.client.response import redirect
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
 from keeppool.pools.clock import clock
 
 if TYPE_CHECKING:
-    from keeppool.client.hooks import Hook
-    from keeppool.client.prepared import PreparedRequest
+    from keeppool.client.request.hooks import Hook
+    from keeppool.client.request.prepared import PreparedRequest
     from keeppool.client.retries import Retrying
     from keeppool.client.routing import ProxiesArgument
     from keeppool.client.settings import SessionSettings

@@ -35,8 +35,8 @@ from keeppool.errors import (
 from keeppool.pools.clock import clock as pools_clock
 
 if TYPE_CHECKING:
-    from keeppool.client.prepared import PreparedRequest
-    from keeppool.client.response import Response
+    from keeppool.client.request.prepared import PreparedRequest
+    from keeppool.client.response.response import Response
 
 #: What no waiting mends: the pool stays closed, the time has passed, the caller's body has the length it has.
 _FINAL = (PoolClosed, TotalTimeout, BodyLengthError)

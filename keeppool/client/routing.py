@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from keeppool.client.environment import Environment, Settings, select_proxy
-from keeppool.client.urls import Address, addressed
+from keeppool.client.request.urls import Address, addressed
 from keeppool.config import INHERIT, HostConfig, Inherit
 from keeppool.hosts import DEFAULT_PORTS
 

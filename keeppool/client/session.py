@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.client.caller import Caller
 from keeppool.client.flow import Ask, Call, Follow, Pause, Send, Step, Steps, step_holds, with_history
-from keeppool.client.mounts import Checked, adopted
-from keeppool.client.prepared import Parts, PreparedRequest, request_of
-from keeppool.client.response import Response
+from keeppool.client.request.prepared import Parts, PreparedRequest, request_of
+from keeppool.client.response.response import Response
 from keeppool.client.routing import CertArgument, ProxiesArgument
-from keeppool.client.transport import HTTPAdapter, send_by
+from keeppool.client.transports.adapter import HTTPAdapter, send_by
+from keeppool.client.transports.mounts import Checked, adopted
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.pools.clock import clock

@@ -14,16 +14,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from keeppool.client import redirect
-from keeppool.client.answer import Answer
+from keeppool.client.auth.netrc import Netrc
 from keeppool.client.environment import Environment
-from keeppool.client.headers import Headers, HeadersArgument
-from keeppool.client.hooks import Hook, default_hooks, hooks_of
-from keeppool.client.netrc import Netrc
-from keeppool.client.prepare import AuthArgument, ParamsArgument, authenticated, prepare
-from keeppool.client.prepared import PreparedRequest
+from keeppool.client.request.headers import Headers, HeadersArgument
+from keeppool.client.request.hooks import Hook, default_hooks, hooks_of
+from keeppool.client.request.prepare import AuthArgument, ParamsArgument, authenticated, prepare
+from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.request.urls import Address, addressed, is_same_origin, text_of
+from keeppool.client.response import redirect
+from keeppool.client.response.answer import Answer
 from keeppool.client.routing import ProxiesArgument, Routing
-from keeppool.client.urls import Address, addressed, is_same_origin, text_of
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.pools.request import default_fields
 from keeppool.wire.request import check_method
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from http.cookiejar import CookieJar as StandardCookieJar
 
     from keeppool.client.cookies import CookieJar, CookiesArgument
-    from keeppool.client.hooks import HooksArgument
-    from keeppool.client.request import Request
+    from keeppool.client.request.hooks import HooksArgument
+    from keeppool.client.request.request import Request
     from keeppool.client.retries import RetriesArgument, Retrying
     from keeppool.pools.manager import Manager
 
@@ -54,7 +54,7 @@ class SessionSettings(Routing):
 
     Attributes:
         auth: Signs every request that brings no `auth` of its own: a (user, password) pair or a function.
-        hooks: Functions that see every answer, by event; see `keeppool.client.hooks`.
+        hooks: Functions that see every answer, by event; see `keeppool.client.request.hooks`.
         max_redirects: How many redirects one call follows.
         params: Query parameters of every request.
     """

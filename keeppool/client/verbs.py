@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from keeppool.client.cookies import CookiesArgument
-    from keeppool.client.headers import HeadersArgument
-    from keeppool.client.hooks import HooksArgument
-    from keeppool.client.prepare import AuthArgument, ParamsArgument
+    from keeppool.client.request.headers import HeadersArgument
+    from keeppool.client.request.hooks import HooksArgument
+    from keeppool.client.request.prepare import AuthArgument, ParamsArgument
     from keeppool.client.retries import RetriesArgument
     from keeppool.client.routing import CertArgument, ProxiesArgument
 

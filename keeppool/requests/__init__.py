@@ -7,10 +7,10 @@ setting. docs/moving-from-requests.md lists what differs.
 
 from keeppool._version import __version__
 from keeppool.client.api import delete, get, head, options, patch, post, put, request
-from keeppool.client.codes import codes
-from keeppool.client.prepared import PreparedRequest
-from keeppool.client.request import Request
-from keeppool.client.response import Response
+from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.request.request import Request
+from keeppool.client.response.codes import codes
+from keeppool.client.response.response import Response
 from keeppool.client.session import Session
 from keeppool.errors import (
     ConnectionError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keeppool.client.hooks import EVENTS, HooksArgument, default_hooks, hooks_of
+from keeppool.client.request.hooks import EVENTS, HooksArgument, default_hooks, hooks_of
 
 HOOKS = list(EVENTS)
 

@@ -1,5 +1,5 @@
 """The name of `requests.status_codes`."""
 
-from keeppool.client.codes import codes
+from keeppool.client.response.codes import codes
 
 __all__ = ["codes"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from keeppool.client.headers import Headers, HeadersArgument
+from keeppool.client.request.headers import Headers, HeadersArgument
 
 
 class CaseInsensitiveDict(Headers):

@@ -10,12 +10,12 @@ from http.cookiejar import CookieJar as StandardCookieJar
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from keeppool.client.auth.netrc import credentials_for
 from keeppool.client.environment import Environment
 from keeppool.client.environment import select_proxy as _select
-from keeppool.client.headers import Headers
-from keeppool.client.links import parse_links
-from keeppool.client.netrc import credentials_for
-from keeppool.client.text import stated_encoding
+from keeppool.client.request.headers import Headers
+from keeppool.client.response.links import parse_links
+from keeppool.client.response.text import stated_encoding
 from keeppool.pools.request import default_fields
 from keeppool.requests.cookies import cookiejar_from_dict
 from keeppool.wire.body import request_body

@@ -16,7 +16,7 @@ from digest_server import DigestServer
 from urllib3.util import Retry
 
 from keeppool import AsyncSession, Limits, Request
-from keeppool.client.auth import HTTPDigestAuth
+from keeppool.auth import HTTPDigestAuth
 from keeppool.client.retries import Retrying
 from keeppool.errors import PoolClosed, StreamConsumedError
 from keeppool.testing import Answer

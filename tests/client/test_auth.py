@@ -12,8 +12,8 @@ import pytest
 import requests.auth
 
 import keeppool
-from keeppool.client import auth
-from keeppool.client.auth import AuthBase, HTTPBasicAuth, HTTPBearerAuth, HTTPProxyAuth
+from keeppool import auth
+from keeppool.auth import AuthBase, HTTPBasicAuth, HTTPBearerAuth, HTTPProxyAuth
 from keeppool.errors import InvalidRequest
 from keeppool.testing import Answer
 
@@ -144,8 +144,8 @@ def test_a_session_sends_what_its_scheme_signs(site, session):
 
 
 def test_digest_is_loaded_by_those_who_use_it():
-    names = "import sys, keeppool.client.auth as a; print('keeppool.client.digest' in sys.modules, a.HTTPDigestAuth)"
+    names = "import sys, keeppool.auth as a; print('keeppool.client.auth.digest' in sys.modules, a.HTTPDigestAuth)"
     shown = subprocess.run([sys.executable, "-c", names], capture_output=True, text=True, check=True).stdout
-    assert shown == "False <class 'keeppool.client.digest.HTTPDigestAuth'>\n"
+    assert shown == "False <class 'keeppool.client.auth.digest.HTTPDigestAuth'>\n"
     with pytest.raises(AttributeError, match="HTTPNegotiateAuth"):
-        _ = importlib.import_module("keeppool.client.auth").HTTPNegotiateAuth
+        _ = importlib.import_module("keeppool.auth").HTTPNegotiateAuth

@@ -18,7 +18,7 @@ from urllib3.util import Retry
 
 import keeppool
 from keeppool import HostConfig, Limits
-from keeppool.client.request import Request
+from keeppool.client.request.request import Request
 from keeppool.errors import (
     ConfigError,
     InvalidBody,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from keeppool.client.challenges import Challenge, parse_challenges, parse_parameters, quoted
+from keeppool.client.auth.challenges import Challenge, parse_challenges, parse_parameters, quoted
 
 
 @pytest.mark.parametrize(

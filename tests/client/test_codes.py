@@ -8,7 +8,7 @@ from http import HTTPStatus
 import pytest
 import requests
 
-from keeppool.client.codes import codes
+from keeppool.client.response.codes import codes
 
 NAMES_OF_REQUESTS = sorted(vars(requests.codes).keys() - {"name"})
 #: requests gives these names to other codes than the registry does.

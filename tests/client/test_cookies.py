@@ -14,7 +14,7 @@ from answers import elsewhere, page
 import keeppool
 from keeppool import PreparedRequest
 from keeppool.client.cookies import CookieJar, jar_of, with_cookies
-from keeppool.client.urls import parse
+from keeppool.client.request.urls import parse
 from keeppool.errors import InvalidHeader, InvalidRequest
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from requests.auth import HTTPDigestAuth as DigestAuthOfRequests
 
 import keeppool
-from keeppool.client.auth import HTTPBasicAuth, HTTPDigestAuth
-from keeppool.client.digest import Terms
+from keeppool.auth import HTTPBasicAuth, HTTPDigestAuth
+from keeppool.client.auth.digest import Terms
 from keeppool.testing import Answer, Site
 
 

@@ -17,7 +17,7 @@ from urllib3.filepost import encode_multipart_formdata
 from werkzeug.datastructures import FileStorage
 from werkzeug.formparser import MultiPartParser
 
-from keeppool.client.multipart import STREAMED_SIZE, FileSection, MultipartStream, encode_files
+from keeppool.client.request.multipart import STREAMED_SIZE, FileSection, MultipartStream, encode_files
 from keeppool.errors import BodyLengthError, InvalidBody, InvalidHeader
 from keeppool.testing import Answer
 from keeppool.wire.body import request_body

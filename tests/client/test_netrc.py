@@ -7,7 +7,7 @@ import os
 import pytest
 from requests.utils import get_netrc_auth
 
-from keeppool.client.netrc import Netrc, credentials_for
+from keeppool.client.auth.netrc import Netrc, credentials_for
 from keeppool.testing import FakeClock
 
 FILE = """

@@ -10,8 +10,8 @@ import pytest
 
 import keeppool
 from keeppool import PreparedRequest, Request
-from keeppool.client.headers import Headers
-from keeppool.client.urls import parse
+from keeppool.client.request.headers import Headers
+from keeppool.client.request.urls import parse
 from keeppool.errors import (
     BodyLengthError,
     InvalidHeader,

@@ -9,10 +9,10 @@ import pickle
 
 import pytest
 
-from keeppool.client.headers import Headers
-from keeppool.client.prepare import authenticated, basic, encoded_body, encoded_query, prepare
-from keeppool.client.prepared import PreparedRequest
-from keeppool.client.urls import parse
+from keeppool.client.request.headers import Headers
+from keeppool.client.request.prepare import authenticated, basic, encoded_body, encoded_query, prepare
+from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.request.urls import parse
 from keeppool.errors import BodyLengthError, InvalidBody, InvalidHeader, InvalidJSONError, InvalidRequest
 
 

@@ -8,7 +8,7 @@ import pytest
 from answers import elsewhere
 
 import keeppool
-from keeppool.client.redirect import left_of, method_after
+from keeppool.client.response.redirect import left_of, method_after
 from keeppool.errors import InvalidSchema, InvalidURL, TooManyRedirects, TotalTimeout, UnrewindableBodyError
 from keeppool.testing import Answer, Manners
 

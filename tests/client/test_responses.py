@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from answers import elsewhere, page
 
-from keeppool.client.links import parse_links
+from keeppool.client.response.links import parse_links
 from keeppool.errors import ConnectError, HTTPError, IncompleteBody, JSONDecodeError, KeepPoolError, StreamConsumedError
 from keeppool.testing import Answer, RawConnection, ScriptedServer
 

@@ -14,9 +14,9 @@ from urllib3.util import Retry
 
 import keeppool
 from keeppool import HostConfig, Limits, Timeout
-from keeppool.client.request import Request
+from keeppool.client.request.request import Request
+from keeppool.client.request.urls import parse
 from keeppool.client.retries import Retrying, Tries, reason_of
-from keeppool.client.urls import parse
 from keeppool.errors import (
     BodyLengthError,
     CertificateError,

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from keeppool.client.headers import Headers, merged
+from keeppool.client.request.headers import Headers, merged
 from keeppool.errors import InvalidHeader
 
 

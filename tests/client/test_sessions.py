@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import keeppool
-from keeppool.client.headers import Headers
+from keeppool.client.request.headers import Headers
 from keeppool.errors import (
     CertificateError,
     ConfigError,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeppool.client.links import parse_links
-from keeppool.client.text import apparent_encoding, decoded, decoded_pieces, lines, stated_encoding
+from keeppool.client.response.links import parse_links
+from keeppool.client.response.text import apparent_encoding, decoded, decoded_pieces, lines, stated_encoding
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from keeppool.client import urls
-from keeppool.client.urls import Address, is_same_origin, parse, quoted_query, resolved, text_of, with_query
+from keeppool.client.request import urls
+from keeppool.client.request.urls import Address, is_same_origin, parse, quoted_query, resolved, text_of, with_query
 from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
 
 

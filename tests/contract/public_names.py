@@ -18,6 +18,7 @@ MODULES = (
     "keeppool.adapters.requests",
     "keeppool.adapters.scrapy",
     "keeppool.adapters.urllib3",
+    "keeppool.auth",
     "keeppool.config",
     "keeppool.config_file",
     "keeppool.errors",

@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from keeppool.client.headers import Headers, HeadersArgument, merged
-from keeppool.client.hooks import Hook, Hooked, HooksArgument, default_hooks, hooks_of
-from keeppool.client.urls import Address, addressed, text_of, with_query
+from keeppool.client.request.headers import Headers, HeadersArgument, merged
+from keeppool.client.request.hooks import Hook, Hooked, HooksArgument, default_hooks, hooks_of
+from keeppool.client.request.urls import Address, addressed, text_of, with_query
 from keeppool.errors import UnrewindableBodyError
 from keeppool.pools.request import FRAMES_BODY, check_framing, prepare_body, reframed
 from keeppool.wire.body import RequestBody
@@ -24,7 +24,7 @@ from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
     from keeppool.client.cookies import CookieJar, CookiesArgument
-    from keeppool.client.prepare import AuthArgument, ParamsArgument
+    from keeppool.client.request.prepare import AuthArgument, ParamsArgument
 
 #: Method, place, fields and body: what is left of a request that nobody has looked at. A session's plain calls send
 #: this, and the request is made for whoever asks the answer for it.
@@ -42,7 +42,7 @@ class PreparedRequest(Hooked):
     Attributes:
         verb: The method as it goes on the wire.
         address: Where to.
-        auth: What signs it and may answer a challenge; an object as in `keeppool.client.auth`.
+        auth: What signs it and may answer a challenge; an object as in `keeppool.auth`.
         jar: The call's own cookies, which are not the session's; `None` for none.
 
     Thread safety: one thread at a time.
@@ -245,7 +245,7 @@ class PreparedRequest(Hooked):
         Raises:
             InvalidURL, MissingSchema: It is no URL. A scheme other than http and https is left to whoever sends it.
         """
-        from keeppool.client.prepare import encoded_query
+        from keeppool.client.request.prepare import encoded_query
 
         self.address = with_query(addressed(text_of(url)), encoded_query(None, params))
 
@@ -268,7 +268,7 @@ class PreparedRequest(Hooked):
         Raises:
             InvalidBody, InvalidJSONError, InvalidHeader, BodyLengthError: It cannot be sent.
         """
-        from keeppool.client.prepare import encoded_body
+        from keeppool.client.request.prepare import encoded_body
 
         body, content_type = encoded_body(data, json, files)
         if self._payload is not None:
@@ -298,7 +298,7 @@ class PreparedRequest(Hooked):
         Raises:
             InvalidRequest: `auth` is neither.
         """
-        from keeppool.client.prepare import scheme_of
+        from keeppool.client.request.prepare import scheme_of
 
         credentials = addressed(text_of(url)).credentials if url else self.address.credentials
         scheme = scheme_of(auth if auth is not None else credentials)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keeppool.client.hooks import Hooked, HooksArgument, default_hooks
+from keeppool.client.request.hooks import Hooked, HooksArgument, default_hooks
 
 if TYPE_CHECKING:
     from keeppool.client.cookies import CookiesArgument
-    from keeppool.client.headers import HeadersArgument
-    from keeppool.client.prepare import AuthArgument, ParamsArgument
-    from keeppool.client.prepared import PreparedRequest
+    from keeppool.client.request.headers import HeadersArgument
+    from keeppool.client.request.prepare import AuthArgument, ParamsArgument
+    from keeppool.client.request.prepared import PreparedRequest
 
 
 class Request(Hooked):
@@ -29,7 +29,7 @@ class Request(Hooked):
         params: For the query string.
         auth: A (user, password) pair, or a function from prepared request to prepared request.
         cookies: Sent besides those of the session.
-        hooks: Functions that see the answer; see `keeppool.client.hooks`.
+        hooks: Functions that see the answer; see `keeppool.client.request.hooks`.
         json: Sent as JSON where there is neither `data` nor `files`.
 
     Raises:
@@ -68,7 +68,7 @@ class Request(Hooked):
         Raises:
             InvalidRequest: One of its children: something cannot be put into HTTP.
         """
-        from keeppool.client.prepared import PreparedRequest
+        from keeppool.client.request.prepared import PreparedRequest
 
         made = PreparedRequest()
         made.prepare(

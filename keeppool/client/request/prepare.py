@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from keeppool.client.headers import Headers, HeadersArgument, merged
-from keeppool.client.prepared import PreparedRequest
-from keeppool.client.urls import Address, quoted_query, with_query
+from keeppool.client.request.headers import Headers, HeadersArgument, merged
+from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.request.urls import Address, quoted_query, with_query
 from keeppool.errors import InvalidBody, InvalidJSONError, InvalidRequest
 from keeppool.pools.request import prepare_body
 from keeppool.wire.fields import FieldBlock, field_block
@@ -99,7 +99,7 @@ def scheme_of(auth: AuthArgument) -> Callable[[PreparedRequest], object] | None:
     if not auth:
         return None
     if isinstance(auth, (tuple, list)) and len(auth) == 2:
-        from keeppool.client.auth import HTTPBasicAuth
+        from keeppool.client.auth.schemes import HTTPBasicAuth
 
         return HTTPBasicAuth(*auth)
     if not callable(auth):
@@ -135,7 +135,7 @@ def encoded_body(data: Any, json: Any, files: Any = None) -> tuple[Any, bytes | 
         InvalidBody: `data` is a list without pairs in it, or `files` is in none of the forms it may have.
     """
     if files:
-        from keeppool.client.multipart import encode_files
+        from keeppool.client.request.multipart import encode_files
 
         body, content_type = encode_files(data, files)
         return body, content_type.encode("latin-1")

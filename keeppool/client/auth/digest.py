@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
-from keeppool.client.auth import AuthBase, has_same_credentials
-from keeppool.client.challenges import parse_challenges, parse_parameters, quoted
+from keeppool.client.auth.base import AuthBase
+from keeppool.client.auth.challenges import parse_challenges, parse_parameters, quoted
+from keeppool.client.auth.schemes import has_same_credentials
 
 if TYPE_CHECKING:
-    from keeppool.client.prepared import PreparedRequest
+    from keeppool.client.request.prepared import PreparedRequest
 
 #: Algorithms from weak to strong, by the name hashlib has for them. SHA and SHA-512 are in no RFC, but servers and
 #: requests have them.

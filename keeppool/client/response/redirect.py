@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from keeppool.client.prepared import PreparedRequest
-from keeppool.client.urls import Address, addressed, is_same_origin, resolved, text_of_field
+from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.request.urls import Address, addressed, is_same_origin, resolved, text_of_field
 from keeppool.config import Timeout
 from keeppool.errors import TotalTimeout
 from keeppool.hosts import DEFAULT_PORTS

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Self
 
-from keeppool.client.answer import PIECE, Answer, slices
-from keeppool.client.text import LineCutter, PieceDecoder
+from keeppool.client.response.answer import PIECE, Answer, slices
+from keeppool.client.response.text import LineCutter, PieceDecoder
 from keeppool.errors import StreamConsumedError
 
 if TYPE_CHECKING:
-    from keeppool.client.transport_tasks import AsyncHTTPAdapter
+    from keeppool.client.transports.adapter_tasks import AsyncHTTPAdapter
 
 
 class AsyncResponse(Answer):
@@ -49,7 +49,7 @@ class AsyncResponse(Answer):
         Raises:
             AttributeError: The answer was unpickled, or made by hand.
         """
-        from keeppool.client.transport_tasks import AsyncHTTPAdapter
+        from keeppool.client.transports.adapter_tasks import AsyncHTTPAdapter
 
         if self._connection is None:
             if self._pool is None:

@@ -1,52 +1,30 @@
-"""Adapters: what sends the requests of a session.
+"""Adapters for tasks: what sends the requests of an `AsyncSession`.
 
-Decides: what requests' constructor arguments mean for a pool.
+Decides: nothing that `transport.py` does not decide.
 Knows: a prepared request goes in, an answer comes out, redirects and cookies apart.
-Does not know: sessions, beyond the one that has mounted it.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from keeppool.client.hooked_adapters import Hookless, retrying_of_adapter
-from keeppool.client.mounts import Checked
-from keeppool.client.prepared import Parts, PreparedRequest, request_of
-from keeppool.client.response import Response
+from keeppool.client.request.prepared import Parts, PreparedRequest, request_of
+from keeppool.client.response.response_tasks import AsyncResponse
 from keeppool.client.routing import ProxiesArgument, override_from
+from keeppool.client.transports.adapter import limits_of
+from keeppool.client.transports.mounts import Checked
+from keeppool.client.transports.refused_hooks import Hookless, retrying_of_adapter
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
-from keeppool.pools.manager_threads import PoolManager
+from keeppool.pools.manager_tasks import AsyncPoolManager
 
 if TYPE_CHECKING:
     from keeppool.client.retries import RetriesArgument
     from keeppool.events import Event
 
 
-class BaseAdapter(ABC):
-    """What a session can mount: an object with these two methods. Those written for requests fit too."""
-
-    @abstractmethod
-    def send(
-        self,
-        request: PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,
-        verify: bool | str = True,
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> Any:
-        """Send one request and return its answer; redirects, cookies and hooks are the session's."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Give up what the adapter holds."""
-
-
-class HTTPAdapter(Hookless, BaseAdapter):
+class AsyncHTTPAdapter(Hookless):
     """A pool of its own for the URLs of one prefix: other limits, other retries, nothing shared with the session's.
 
     Args:
@@ -56,23 +34,23 @@ class HTTPAdapter(Hookless, BaseAdapter):
         max_retries: How often each request is tried again: a number or a `urllib3.util.Retry`; `None` is 3, as in
             requests.
         pool_block: Accepted as in requests; callers always wait.
-        limits: As for `PoolManager`.
-        timeout: As for `PoolManager`, where a call says none.
-        hosts: As for `PoolManager`.
-        defaults: As for `PoolManager`.
-        config: As for `PoolManager`.
-        on_event: As for `PoolManager`.
+        limits: As for `AsyncPoolManager`.
+        timeout: As for `AsyncPoolManager`, where a call says none.
+        hosts: As for `AsyncPoolManager`.
+        defaults: As for `AsyncPoolManager`.
+        config: As for `AsyncPoolManager`.
+        on_event: As for `AsyncPoolManager`.
 
     Attributes:
-        pool: Its `PoolManager`.
+        pool: Its `AsyncPoolManager`.
         max_retries: As given; 0 for none.
         retrying: The same, read.
 
-    For subclasses: `send`, `add_headers` and `close` are called. The hooks of requests' adapters that are about
+    For subclasses: `send`, `add_headers` and `aclose` are called. The hooks of requests' adapters that are about
     urllib3's pools (`init_poolmanager`, `cert_verify` and their like) are refused with a `TypeError` when such a class
     is made, or one of them is set later, because what they say of TLS would not hold.
 
-    Thread safety: any thread.
+    Thread safety: none; one event loop.
     """
 
     def __init__(
@@ -90,76 +68,69 @@ class HTTPAdapter(Hookless, BaseAdapter):
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         limits = limits_of(pool_maxsize, limits, config)
-        self.pool = PoolManager(
+        self.pool = AsyncPoolManager(
             limits, timeout=timeout, hosts=hosts, defaults=defaults, config=config, on_event=on_event
         )
         self.max_retries = max_retries
         self.retrying = retrying_of_adapter(max_retries)
 
     @classmethod
-    def over(cls, pool: PoolManager) -> Self:
+    def over(cls, pool: AsyncPoolManager) -> Self:
         """Make an adapter that sends over a pool there is already."""
         made = cls.__new__(cls)
         made.pool, made.max_retries, made.retrying = pool, 0, None
         return made
 
-    def send(
+    async def send(
         self,
         request: PreparedRequest,
         stream: bool = False,
-        timeout: TimeoutArgument = None,
+        timeout: TimeoutArgument = None,  # noqa: ASYNC109  # as HTTPAdapter's, and in four parts
         verify: bool | str = True,
         cert: str | tuple[str, str] | None = None,
         proxies: ProxiesArgument = None,
-    ) -> Response:
+    ) -> AsyncResponse:
         """Send one request over this adapter's pool.
 
         Args:
             request: What to send.
             stream: True leaves the body on its way.
-            timeout: As for `Session.request`, but `None` for what is configured; `(None, None)` for no limit.
-            verify: As for `Session.request`; True for what is configured.
-            cert: As for `Session.request`; `None` for what is configured.
+            timeout: As for `AsyncSession.request`, but `None` for what is configured; `(None, None)` for no limit.
+            verify: As for `AsyncSession.request`; True for what is configured.
+            cert: As for `AsyncSession.request`; `None` for what is configured.
             proxies: By scheme, or by scheme and host; what is configured where they say nothing.
 
         Raises:
-            KeepPoolError: As `PoolManager.request`.
+            KeepPoolError: As `AsyncPoolManager.request`.
         """
         self.add_headers(request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
         override = override_from(request.address, Checked.verify_for(request, verify), cert, proxies)
         limit = None if timeout is None else Timeout.of(timeout, self.pool.config.timeout)
-        return send_by(self.pool, request, limit, stream, override)
+        return await send_by(self.pool, request, limit, stream, override)
 
     def add_headers(self, request: PreparedRequest, **told: Any) -> None:
         """Change a request before it is sent; for subclasses. Told what `send` is told."""
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the pool: idle connections now, busy ones when they are done."""
-        self.pool.close()
+        await self.pool.aclose()
 
     def __repr__(self) -> str:
-        return f"<HTTPAdapter on {self.pool!r}>"
+        return f"<AsyncHTTPAdapter on {self.pool!r}>"
 
 
-def limits_of(pool_maxsize: int | None, limits: Limits | None, config: Config | None) -> Limits | None:
-    """Read requests' word for how many connections a host may have; it wins over the same in `limits`."""
-    if pool_maxsize is None:
-        return limits
-    return replace(limits or (config or Config()).limits, per_host=pool_maxsize)
-
-
-def send_by(
-    pool: PoolManager,
+async def send_by(
+    pool: AsyncPoolManager,
     request: PreparedRequest | Parts,
     limit: Timeout | None,
     stream: bool,
     override: HostConfig | None,
-) -> Response:
+) -> AsyncResponse:
     """Send a prepared request, or the parts of one, over a pool; an error gets the request it belongs to."""
     verb, address, fields, payload = request if isinstance(request, tuple) else request.parts()
     try:
-        raw = pool.exchange(verb, address.sent, fields, payload, limit, stream, override)
+        raw: Any = await pool.exchange(verb, address.sent, fields, payload, limit, stream, override)
     except KeepPoolError as error:
         error.request = request_of(request)
         raise
-    return Response(raw, request, stream, pool)
+    return AsyncResponse(raw, request, stream, pool)

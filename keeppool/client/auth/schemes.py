@@ -1,13 +1,9 @@
-"""Authentication: what signs a request before it is sent, and answers the challenge it may meet.
+"""The schemes that need no challenge: Basic, for servers and for proxies, and Bearer.
 
 Decides: what stands in Authorization and Proxy-Authorization.
-Knows: requests' protocol for it: an object that is called with the prepared request and returns it. What is ours is
-    `answered`, which replaces the response hooks requests' Digest needs: it does no I/O, so threads and asyncio can
-    run it alike.
-Does not know: when it is asked, and to which origins the credentials may go (`flow.py`, `redirect.py`). Digest has a
-    module of its own, loaded by whoever uses it.
+Does not know: Digest, which has a module of its own, loaded by whoever uses it.
 
-Source: RFC 9110 §11 (authentication), RFC 7617 (Basic), RFC 6750 §2.1 (Bearer).
+Source: RFC 7617 (Basic), RFC 6750 §2.1 (Bearer).
 """
 
 from __future__ import annotations
@@ -17,58 +13,16 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from keeppool.client.prepare import basic
+from keeppool.client.auth.base import AuthBase
+from keeppool.client.request.prepare import basic
 from keeppool.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from keeppool.client.digest import HTTPDigestAuth as HTTPDigestAuth
-    from keeppool.client.prepared import PreparedRequest
-
-__all__ = ["AuthBase", "HTTPBasicAuth", "HTTPBearerAuth", "HTTPDigestAuth", "HTTPProxyAuth"]
+    from keeppool.client.request.prepared import PreparedRequest
 
 # Wider than RFC 6750's b64token, because tokens in use are; no white space, which comes from files read with their
 # line end.
 _TOKEN: Final = re.compile(r"[!-~]+")
-
-
-def __getattr__(name: str) -> Any:
-    if name != "HTTPDigestAuth":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from keeppool.client.digest import HTTPDigestAuth
-
-    return HTTPDigestAuth
-
-
-class AuthBase:
-    """What authentication schemes derive from. Override `__call__`, and `answered` if the scheme has challenges.
-
-    Thread safety: a scheme may sign requests of several threads at once.
-    """
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Sign a request.
-
-        Args:
-            request: Complete but for this; its `method`, `url`, `headers` and `body` may be changed.
-
-        Returns:
-            The request to send, as a rule the same object.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not say how a request is signed")
-
-    def answered(self, response: Any) -> PreparedRequest | None:
-        """Look at the answer to a request this scheme has signed.
-
-        Must not do I/O: on asyncio it runs in the event loop.
-
-        Args:
-            response: The answer; status and headers can be read, the body need not be there.
-
-        Returns:
-            The request to send in the place of the one that was answered, made by `response.request.copy()`; `None` if
-            the answer is to be kept. Whoever sends it rewinds the body.
-        """
-        return None
 
 
 class HTTPBasicAuth(AuthBase):

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from keeppool.client.prepared import PreparedRequest
+from keeppool.client.request.prepared import PreparedRequest
 from keeppool.config import INHERIT, Inherit, Timeout
 from keeppool.errors import InvalidSchema
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from keeppool.client.answer import PIECE, Answer, slices
-from keeppool.client.text import decoded_pieces, lines
+from keeppool.client.response.answer import PIECE, Answer, slices
+from keeppool.client.response.text import decoded_pieces, lines
 from keeppool.errors import StreamConsumedError
 
 if TYPE_CHECKING:
-    from keeppool.client.transport import HTTPAdapter
+    from keeppool.client.transports.adapter import HTTPAdapter
 
 
 class Response(Answer):
@@ -49,7 +49,7 @@ class Response(Answer):
         Raises:
             AttributeError: The answer was unpickled, or made by hand.
         """
-        from keeppool.client.transport import HTTPAdapter
+        from keeppool.client.transports.adapter import HTTPAdapter
 
         if self._connection is None:
             if self._pool is None:

@@ -1,0 +1,1 @@
+"""Who asks: authentication schemes, the challenges they answer, and the netrc file."""

@@ -1,0 +1,1 @@
+"""What came back: status, headers, body as bytes, text or JSON, and where a redirect leads."""
