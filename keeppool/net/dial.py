@@ -17,11 +17,12 @@ from typing import TypeVar
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.errors import KeepPoolError
 from keeppool.net.addresses import Address, for_socks, interleaved
+from keeppool.net.deadline import Deadline
 from keeppool.net.failures import insecure, unanswered, unfinished, unreached, unresolved, untunnelled
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
-from keeppool.net.race import Deadline, RaceLost, race
+from keeppool.net.race import RaceLost, race
 from keeppool.net.steps import Steps, drive
 from keeppool.net.stream import Stream
 from keeppool.net.tls import TlsStore

@@ -21,10 +21,11 @@ from typing import Any, TypeVar
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.errors import ConfigError, KeepPoolError
 from keeppool.net.addresses import Address, for_socks, interleaved
+from keeppool.net.deadline import Deadline
 from keeppool.net.failures import insecure, late, unanswered, unfinished, unreached, unresolved, untunnelled
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
-from keeppool.net.race import Deadline, RaceLost
+from keeppool.net.race import RaceLost
 from keeppool.net.race_tasks import race
 from keeppool.net.steps import Steps
 from keeppool.net.stream_tasks import READ, Channel

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ssl
 
-from keeppool.net.race import Deadline
+from keeppool.net.deadline import Deadline
 from keeppool.net.steps import drive
 from keeppool.net.tls_layer import TlsLayer
 

@@ -1,7 +1,7 @@
 """Connecting to whichever address of a host answers first, within a deadline (Happy Eyeballs).
 
 Decides: when the next address is tried beside those that have not answered yet, and who has won.
-Knows: non-blocking connects and `poll`; how much of the caller's time is left. Waits for threads; for event loops
+Knows: non-blocking connects and `poll`. Waits for threads; for event loops
 `race_tasks.py` does, with the same `Attempts`.
 Does not know: names, TLS, proxies, which of keeppool's errors a failure becomes.
 
@@ -20,43 +20,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 
 from keeppool.net.addresses import Address
+from keeppool.net.deadline import Deadline
 
 #: Seconds before the next address is tried beside a silent one. RFC 8305 §8: "Connection Attempt Delay", recommended
 #: 250 ms, never below 10 ms. curl waits 200 ms, Go 300 ms, aiohttp, anyio and trio 250 ms.
 STAGGER = 0.25
-
-#: Seconds above which a wait counts as unlimited: `poll` and `settimeout` count milliseconds in a C int (24 days).
-LONGEST_WAIT = 2_000_000.0
-
-
-class Deadline:
-    """The instant at which a whole dial must be over, made once and handed from stage to stage.
-
-    Args:
-        timeout: Seconds from now; `None` for no limit.
-
-    Attributes:
-        limit: The timeout as it was given, for messages.
-    """
-
-    __slots__ = ("_end", "limit")
-
-    def __init__(self, timeout: float | None) -> None:
-        self.limit = timeout
-        self._end = None if timeout is None or timeout > LONGEST_WAIT else time.monotonic() + timeout
-
-    def left(self) -> float | None:
-        """Seconds that are left, more than 0; `None` for no limit.
-
-        Raises:
-            TimeoutError: Nothing is left.
-        """
-        if self._end is None:
-            return None
-        seconds = self._end - time.monotonic()
-        if seconds <= 0:
-            raise TimeoutError(errno.ETIMEDOUT, "the time is up")
-        return seconds
 
 
 class RaceLost(OSError):

@@ -16,7 +16,8 @@ import socket
 from collections.abc import Callable, Iterable
 
 from keeppool.net.addresses import Address
-from keeppool.net.race import STAGGER, Attempts, Deadline
+from keeppool.net.deadline import Deadline
+from keeppool.net.race import STAGGER, Attempts
 
 
 async def race(

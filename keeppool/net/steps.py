@@ -17,7 +17,7 @@ import socket
 from collections.abc import Generator
 from typing import TypeVar
 
-from keeppool.net.race import Deadline
+from keeppool.net.deadline import Deadline
 
 T = TypeVar("T")
 

@@ -17,14 +17,12 @@ import struct
 from collections.abc import Iterable
 from typing import cast
 
+from keeppool.net.deadline import LONGEST_WAIT
 from keeppool.net.layered import LayeredSocket
 
 #: One TLS record carries at most 16 KiB (RFC 8446 §5.1). `SSLSocket.send` is all or nothing: of a larger piece the
 #: server may have decrypted a part although send reported nothing. Only up to one record is "0 accepted" a proof.
 TLS_RECORD = 16384
-
-#: Seconds beyond which a timeout is none: `settimeout` and `poll` take 32-bit milliseconds, which is 24 days.
-LONGEST_WAIT = 2_000_000.0
 
 #: What `poll` says of a connection that is over, and what it is asked for besides.
 GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)

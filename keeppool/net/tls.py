@@ -19,8 +19,8 @@ from pathlib import Path
 
 from keeppool.config import bad
 from keeppool.core.origin import Origin, TlsIdentity
+from keeppool.net.deadline import Deadline
 from keeppool.net.layered import LayeredSocket
-from keeppool.net.race import Deadline
 from keeppool.net.tls_layer import TlsLayer
 
 #: Contexts kept. One holds certifi's roots parsed (0.7 MB) and costs 15 to 35 ms to build; who uses more than 64

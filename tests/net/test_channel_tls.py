@@ -10,9 +10,9 @@ import pytest
 from loops import PATIENCE, TlsPeerWithin, on_both_loops, reset, secured, turns, until
 
 from keeppool.core.origin import Origin
+from keeppool.net.deadline import Deadline
 from keeppool.net.dial_tasks import drive
 from keeppool.net.outbox import BURST, Outbox
-from keeppool.net.race import Deadline
 from keeppool.net.stream import TLS_RECORD, Liveness
 from keeppool.net.stream_tasks import READ
 from keeppool.net.tls import TlsStore

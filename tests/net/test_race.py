@@ -11,7 +11,8 @@ import threading
 import pytest
 
 from keeppool.net.addresses import Address
-from keeppool.net.race import LONGEST_WAIT, Deadline, RaceLost, race
+from keeppool.net.deadline import LONGEST_WAIT, Deadline
+from keeppool.net.race import RaceLost, race
 
 FOREVER = Deadline(None)
 SOON = 0.01

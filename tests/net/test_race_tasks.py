@@ -11,7 +11,8 @@ import pytest
 from loops import on_both_loops, turns
 
 from keeppool.net.addresses import Address
-from keeppool.net.race import Deadline, RaceLost
+from keeppool.net.deadline import Deadline
+from keeppool.net.race import RaceLost
 from keeppool.net.race_tasks import race
 
 pytestmark = on_both_loops

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from keeppool.net.race import Deadline
+from keeppool.net.deadline import Deadline
 from keeppool.net.steps import drive
 
 
