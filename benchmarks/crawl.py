@@ -89,7 +89,7 @@ class Seen(NamedTuple):
 
 def serve(hosts: int, idle_s: float, *, in_flight: bool) -> None:
     """Serve until standard input ends; print the URLs first, and what was seen at the end."""
-    from keeppool.testing import Answer, Manners, Request, Site, Sites
+    from keeppool.testing import Answer, Behaviour, Request, Site, Sites
 
     most = 0
     page = Answer(body=bytes(PAGE), headers=(("Content-Type", "text/plain"),))
@@ -104,10 +104,10 @@ def serve(hosts: int, idle_s: float, *, in_flight: bool) -> None:
         return Answer(hang_up=True) if in_flight and silent > idle_s else page
 
     with Sites() as several:
-        manners = Manners(drop_idle_s=None if in_flight else idle_s)
+        behaviour = Behaviour(drop_idle_s=None if in_flight else idle_s)
         sites: list[Site] = []
         addresses = [f"127.0.0.{number}" for number in range(2, 2 + hosts)]
-        sites.extend(several.add(manners, host=address, handler=answer) for address in addresses)
+        sites.extend(several.add(behaviour, host=address, handler=answer) for address in addresses)
         print(json.dumps([site.url for site in sites]), flush=True)
         sys.stdin.read()
         seen = {

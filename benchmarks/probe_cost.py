@@ -35,7 +35,7 @@ def idle_stream(server: ssl.SSLContext | None = None, roots: str = "") -> Iterat
         origin = Origin(scheme=scheme, host=site.host, port=site.port, tls=identity)
         stream = dial(origin, timeout=10, tls=TlsStore())
         stream.send(REQUEST)
-        while not stream.recv(65536).endswith(site.manners.payload):
+        while not stream.recv(65536).endswith(site.behaviour.payload):
             pass
         # A first look reads what TLS 1.3 has sent behind the handshake: session tickets.
         if stream.probe() is not Liveness.IDLE:

@@ -6,7 +6,7 @@ Run it as it stands; it brings its own servers on loopback.
 import asyncio
 
 import keeppool
-from keeppool.testing import Manners, Sites
+from keeppool.testing import Behaviour, Sites
 
 
 async def main(urls: list[str]) -> None:
@@ -33,4 +33,4 @@ async def main(urls: list[str]) -> None:
 
 if __name__ == "__main__":
     with Sites() as sites:
-        asyncio.run(main([sites.add(Manners(hint_timeout=5)).url, sites.add(Manners(framing="chunked")).url]))
+        asyncio.run(main([sites.add(Behaviour(hint_timeout=5)).url, sites.add(Behaviour(framing="chunked")).url]))

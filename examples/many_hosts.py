@@ -6,7 +6,7 @@ Run it as it stands; it brings its own servers on loopback.
 from concurrent.futures import ThreadPoolExecutor
 
 from keeppool import HostConfig, HostLedger, Limits, PoolManager
-from keeppool.testing import Manners, Sites
+from keeppool.testing import Behaviour, Sites
 
 PAGES = 40
 
@@ -26,6 +26,6 @@ def main(urls: list[str], polite: str) -> None:
 if __name__ == "__main__":
     with Sites() as sites:
         main(
-            [sites.add(Manners(hint_timeout=5, hint_max=20)).url, sites.add(Manners(framing="chunked")).url],
-            polite=sites.add(Manners(delay_s=0.001)).url,
+            [sites.add(Behaviour(hint_timeout=5, hint_max=20)).url, sites.add(Behaviour(framing="chunked")).url],
+            polite=sites.add(Behaviour(delay_s=0.001)).url,
         )

@@ -9,7 +9,7 @@ import requests
 
 from keeppool import HostConfig, Limits
 from keeppool.adapters.requests import KeepPoolAdapter
-from keeppool.testing import Manners, Site
+from keeppool.testing import Behaviour, Site
 
 
 def main(url: str) -> None:
@@ -40,5 +40,5 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    with Site(Manners(hint_timeout=5, hint_max=100)) as site:
+    with Site(Behaviour(hint_timeout=5, hint_max=100)) as site:
         main(site.url)

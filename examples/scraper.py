@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import keeppool
-from keeppool.testing import Answer, Manners, Request, Sites
+from keeppool.testing import Answer, Behaviour, Request, Sites
 
 LINK = re.compile(r'href="([^"]+)"')
 PAGES = 30
@@ -71,7 +71,10 @@ def page(request: Request) -> Answer:
 
 def main() -> None:
     with Sites() as sites, tempfile.TemporaryDirectory() as folder:
-        site, shy = sites.add(Manners(hint_timeout=5), handler=page), sites.add(Manners(delay_s=0.001), handler=page)
+        site, shy = (
+            sites.add(Behaviour(hint_timeout=5), handler=page),
+            sites.add(Behaviour(delay_s=0.001), handler=page),
+        )
         file = Path(folder, "crawler.toml")
         file.write_text(CONFIG.format(shy=urlsplit(shy.url).netloc))
         with keeppool.Session(config=keeppool.load_config(file), retries=1) as session:

@@ -10,7 +10,7 @@ import minio
 
 from keeppool import Limits
 from keeppool.adapters.urllib3 import PoolManager
-from keeppool.testing import Answer, Manners, Request, Site
+from keeppool.testing import Answer, Behaviour, Request, Site
 
 OBJECTS = 30
 
@@ -56,5 +56,5 @@ def main(host: str) -> None:
 
 
 if __name__ == "__main__":
-    with Site(Manners(hint_timeout=5), handler=Bucket()) as site:
+    with Site(Behaviour(hint_timeout=5), handler=Bucket()) as site:
         main(f"127.0.0.1:{site.port}")

@@ -39,7 +39,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def sites() -> Iterator[Sites]:
-    """Embedded sites: `sites.add(Manners(...), host="127.0.0.2")`."""
+    """Embedded sites: `sites.add(Behaviour(...), host="127.0.0.2")`."""
     with Sites() as several:
         yield several
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from keeppool import HostConfig, HostLedger, Limits, Session, Stats, Timeout
-from keeppool.cli.crew import Crew
 from keeppool.cli.demo_sites import Host, page
+from keeppool.cli.workers import Workers
 from keeppool.stats import HostTally
 
 #: The same order each time: two rounds, and two runs, can be compared.
@@ -36,7 +36,7 @@ class HostOutcome:
 
     Attributes:
         name: Its address.
-        label: Its manners in a few words.
+        label: Its behaviour in a few words.
         requests: Pages asked for.
         tally: The client's counts.
         peak: The most sockets the *server* saw open at once.
@@ -102,8 +102,8 @@ class Round:
 
     def __iter__(self) -> Iterator[Visit]:
         started = time.monotonic()
-        with self._session, Crew(self.urls, self._visit, self._threads) as crew:
-            for visit in crew:
+        with self._session, Workers(self.urls, self._visit, self._threads) as workers:
+            for visit in workers:
                 self._note(visit)
                 yield visit
             self._seconds = time.monotonic() - started

@@ -1,4 +1,4 @@
-"""The dozen sites of `keeppool demo`, each with manners of its own.
+"""The dozen sites of `keeppool demo`, each with a behaviour of its own.
 
 Decides: who misbehaves how. Knows: `keeppool.testing`. Does not know: who comes to visit.
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from keeppool.config import HostConfig
-from keeppool.testing import Answer, Manners, Request, Site, Sites
+from keeppool.testing import Answer, Behaviour, Request, Site, Sites
 
 #: Seconds to the sites and back; what a neighbouring country is away.
 ROUND_TRIP_S = 0.025
@@ -29,7 +29,7 @@ class Character(NamedTuple):
     """One of the dozen: how it is called, how it behaves, and what the client must know to get on with it."""
 
     label: str
-    manners: Manners
+    behaviour: Behaviour
     config: HostConfig = HostConfig()
 
 
@@ -39,7 +39,7 @@ class Host:
 
     Attributes:
         name: Address, with the port where several sites share it.
-        label: Its manners in a few words.
+        label: Its behaviour in a few words.
         site: The server, with its own counts.
         config: What the client must know.
     """
@@ -51,18 +51,18 @@ class Host:
 
 
 _CAST = (
-    Character("HTTP/1.1, no hints", Manners()),
-    Character("Apache's hints", Manners(hint_timeout=5, hint_max=8)),
-    Character("Node's hints", Manners(hint_timeout=5, hint_max=8, hint_style="constant")),
-    Character("HTTP/1.0 keep-alive", Manners(http_version="1.0"), HostConfig(http_version="1.0")),
-    Character("HTTP/1.0 without", Manners(http_version="1.0", keep_alive=False)),
-    Character("closes after each", Manners(keep_alive=False)),
-    Character("chunked", Manners(framing="chunked")),
-    Character("gzip", Manners(coding="gzip")),
-    Character(f"{_SLOW_S * 1000:.0f} ms slower", Manners(delay_s=_SLOW_S)),
-    Character("drops idle sockets", Manners(drop_idle_s=_IMPATIENCE_S)),
-    Character("body ends at close", Manners(framing="close")),
-    Character("hangs up after 9", Manners(close_after=9)),
+    Character("HTTP/1.1, no hints", Behaviour()),
+    Character("Apache's hints", Behaviour(hint_timeout=5, hint_max=8)),
+    Character("Node's hints", Behaviour(hint_timeout=5, hint_max=8, hint_style="constant")),
+    Character("HTTP/1.0 keep-alive", Behaviour(http_version="1.0"), HostConfig(http_version="1.0")),
+    Character("HTTP/1.0 without", Behaviour(http_version="1.0", keep_alive=False)),
+    Character("closes after each", Behaviour(keep_alive=False)),
+    Character("chunked", Behaviour(framing="chunked")),
+    Character("gzip", Behaviour(coding="gzip")),
+    Character(f"{_SLOW_S * 1000:.0f} ms slower", Behaviour(delay_s=_SLOW_S)),
+    Character("drops idle sockets", Behaviour(drop_idle_s=_IMPATIENCE_S)),
+    Character("body ends at close", Behaviour(framing="close")),
+    Character("hangs up after 9", Behaviour(close_after=9)),
 )
 
 
@@ -78,11 +78,11 @@ def page(path: str) -> bytes:
 
 
 def _open(sites: Sites, character: Character, address: str) -> Host:
-    manners = replace(character.manners, delay_s=character.manners.delay_s + ROUND_TRIP_S)
+    behaviour = replace(character.behaviour, delay_s=character.behaviour.delay_s + ROUND_TRIP_S)
     try:
-        site = sites.add(manners, host=address, handler=_answer)
+        site = sites.add(behaviour, host=address, handler=_answer)
     except OSError:  # Only Linux has all of 127.0.0.0/8 without being told.
-        site = sites.add(manners, handler=_answer)
+        site = sites.add(behaviour, handler=_answer)
     name = site.host if site.host == address else f"{site.host}:{site.port}"
     return Host(name, character.label, site, character.config)
 

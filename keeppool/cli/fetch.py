@@ -1,7 +1,7 @@
 """`keeppool fetch`: many URLs at once through one capped pool.
 
 Decides: what counts as arrived: a whole body with a status below 400, and where asked for its file in place.
-Knows: the session, the crew, where files go. Does not know: connections; the pool does.
+Knows: the session, the workers, where files go. Does not know: connections; the pool does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from rich.text import Text
 
 from keeppool import Response, Session
 from keeppool.cli.console import printable, standard_error, standard_output, write_json
-from keeppool.cli.crew import Crew
 from keeppool.cli.endings import Exit
 from keeppool.cli.names import Names
 from keeppool.cli.progress import Meter, progress_bar
@@ -28,6 +27,7 @@ from keeppool.cli.report import fetch_totals, report_fetch
 from keeppool.cli.settings import config_of
 from keeppool.cli.sinks import Folder, Sink
 from keeppool.cli.sources import Source
+from keeppool.cli.workers import Workers
 from keeppool.errors import HTTPError
 
 #: Bytes of a body handed on at a time.
@@ -77,11 +77,11 @@ def run(arguments: Namespace) -> int:
         bar = progress_bar(standard_error(), session, meter, shown=not _is_terminal_taken(arguments, out))
         score = Score(out if arguments.json else None, bar, bar.add_task("", total=source.count(), failed=0))
         fetcher = Fetcher(session, folder, meter)
-        crew = stack.enter_context(Crew(_jobs(source, folder), fetcher.fetch, arguments.threads))
+        workers = stack.enter_context(Workers(_jobs(source, folder), fetcher.fetch, arguments.threads))
         started = time.monotonic()
         try:
             with bar:
-                score.take(crew)
+                score.take(workers)
         finally:
             seconds = time.monotonic() - started
             session.close()

@@ -25,7 +25,7 @@ def host_entry(host: HostOutcome, limits: Limits) -> dict[str, Any]:
     """One host of the demo, for JSON."""
     return {
         "host": host.name,
-        "manners": host.label,
+        "behaviour": host.label,
         "requests": host.requests,
         "opened": host.tally.opened,
         "reused": host.tally.reused,
@@ -116,7 +116,7 @@ def _host_table(outcome: Outcome) -> Table:
         box=SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_footer=True
     )
     table.add_column("host", f"{len(outcome.hosts)} hosts", no_wrap=True)
-    table.add_column("manners", no_wrap=True, style="dim")
+    table.add_column("behaviour", no_wrap=True, style="dim")
     for heading, key in (("pages", "requests"), ("opened", "opened")):
         table.add_column(heading, str(totals[key]), justify="right", no_wrap=True)
     table.add_column("reused", _share(totals), justify="right", no_wrap=True)

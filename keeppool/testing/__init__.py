@@ -2,7 +2,7 @@
 
 Knows: HTTP from the server's side. Needs the standard library only. Does not know: the pool.
 
-- `Site`, `Sites`: embedded servers with chosen `Manners`, which count what they see. Dozens run on one thread.
+- `Site`, `Sites`: embedded servers with a chosen `Behaviour`, which count what they see. Dozens run on one thread.
 - `ScriptedServer`: a raw server that does exactly what a script says, well-formed or not.
 - `recorded_events`: collects what a pool reports. `FakeClock`: time that passes when told.
 
@@ -28,8 +28,8 @@ Example:
                 assert events.of(ConnectionClosed)[0].why is Why.PEER_CLOSED
 """
 
+from keeppool.testing.behaviour import Behaviour, Manners
 from keeppool.testing.clock import FakeClock
-from keeppool.testing.manners import Manners
 from keeppool.testing.messages import Answer, Request
 from keeppool.testing.recorder import Recorder, recorded_events
 from keeppool.testing.script import ClientGone, RawConnection, ScriptedServer
@@ -38,6 +38,7 @@ from keeppool.testing.tally import Tally
 
 __all__ = [
     "Answer",
+    "Behaviour",
     "ClientGone",
     "FakeClock",
     "Manners",

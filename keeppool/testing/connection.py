@@ -1,7 +1,7 @@
 """One connection of an embedded site, as an asyncio protocol.
 
 Decides: when to answer, when and how to end. Knows: bytes in, bytes out, the loop's timers.
-Does not know: what to answer (`Site.answer_to`), nor what the fields of an answer say (`Manners`).
+Does not know: what to answer, which its `Server` is asked, nor what the fields of an answer say (`Behaviour`).
 Source: RFC 9112 §9.3 (persistence), §9.3.2 (pipelining: answers in order), §9.6 (closing in stages).
 """
 
@@ -14,12 +14,10 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
+from keeppool.testing.behaviour import Behaviour
 from keeppool.testing.messages import Answer, Head, MalformedRequest, Request, RequestReader
-
-if TYPE_CHECKING:
-    from keeppool.testing.site import Site
 
 #: Seconds a site goes on reading after a stated end. Apache httpd's lingering close waits 2 s for each piece too.
 LINGER_S = 2.0
@@ -28,6 +26,42 @@ _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 #: POLLRDHUP (Linux) tells that the peer has closed even while its last bytes are unread.
 _HANGUP = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0)
+
+
+class Server(Protocol):
+    """What a connection asks of the server that accepted it, and tells it."""
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """How the server behaves now."""
+
+    @property
+    def is_impatient(self) -> bool:
+        """True if it closes connections that are idle for long."""
+
+    def answer_to(self, request: Request) -> Answer:
+        """Find the answer to a request."""
+
+    def holds(self, connection: Connection, request: Request, answer: Answer) -> bool:
+        """Keep an answer back for later; tell whether it did."""
+
+    def forget(self, connection: Connection) -> None:
+        """Drop a connection that is closed."""
+
+    def note_opened(self) -> int:
+        """Count a new connection; give its number."""
+
+    def note_closed(self) -> None:
+        """Count a connection as closed."""
+
+    def note_request(self, request: Request) -> None:
+        """Count a request that is going to be carried out."""
+
+    def note_late(self) -> None:
+        """Count a request that came after the stated end."""
+
+    def note_malformed(self) -> None:
+        """Count a connection on which something else than HTTP came."""
 
 
 class Connection(asyncio.Protocol):
@@ -40,7 +74,7 @@ class Connection(asyncio.Protocol):
         "_idle_since",
         "_loop",
         "_reader",
-        "_site",
+        "_server",
         "_socket",
         "_timer",
         "_transport",
@@ -49,8 +83,8 @@ class Connection(asyncio.Protocol):
         "number",
     )
 
-    def __init__(self, site: Site, loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> None:
-        self._site = site
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> None:
+        self._server = server
         self._loop = loop
         self._socket = accepted
         self._reader = RequestReader()
@@ -63,7 +97,7 @@ class Connection(asyncio.Protocol):
         self._counted = True
         self._idle_since = 0.0
         self.answered = 0
-        self.number = site.note_opened()
+        self.number = server.note_opened()
 
     @property
     def is_idle(self) -> bool:
@@ -81,7 +115,7 @@ class Connection(asyncio.Protocol):
         for timer in (self._timer, self._watcher):
             if timer is not None:
                 timer.cancel()
-        self._site.forget(self)
+        self._server.forget(self)
         self.uncount()
 
     def eof_received(self) -> bool:
@@ -92,7 +126,7 @@ class Connection(asyncio.Protocol):
         """Take the connection out of the open ones, once."""
         if self._counted:
             self._counted = False
-            self._site.note_closed()
+            self._server.note_closed()
 
     def uncount_if_gone(self) -> None:
         """Do so if the client has closed it and the loop has not come to read that yet."""
@@ -134,7 +168,7 @@ class Connection(asyncio.Protocol):
                 self._encourage()
                 return
             if self._ended:
-                self._site.note_late()
+                self._server.note_late()
             else:
                 self._execute(*taken)
 
@@ -143,7 +177,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _refuse(self) -> None:
-        self._site.note_malformed()
+        self._server.note_malformed()
         if self._transport is not None and not self._ended:
             self._transport.write(_BAD_REQUEST)
         self.close()
@@ -151,9 +185,9 @@ class Connection(asyncio.Protocol):
     def _execute(self, head: Head, body: bytes) -> None:
         self._busy = True
         request = Request(*head, body, self.number, self.answered + 1, time.monotonic())
-        self._site.note_request(request)
-        answer = self._site.answer_to(request)
-        delay = answer.delay_s + self._site.manners.delay_s
+        self._server.note_request(request)
+        answer = self._server.answer_to(request)
+        delay = answer.delay_s + self._server.behaviour.delay_s
         if delay:
             self._later(delay, request, answer)
         else:
@@ -168,7 +202,7 @@ class Connection(asyncio.Protocol):
         self._advance()
 
     def _answer(self, request: Request, answer: Answer) -> None:
-        if self._site.holds(self, request, answer) or self._transport is None:
+        if self._server.holds(self, request, answer) or self._transport is None:
             return
         if answer.hang_up:
             self._transport.abort()
@@ -196,21 +230,21 @@ class Connection(asyncio.Protocol):
         self.answered += 1
         if ends:
             self._end()
-        elif self.answered == self._site.manners.close_after:
+        elif self.answered == self._server.behaviour.close_after:
             self.close()
         else:
             self._rest()
 
     def _render(self, request: Request, answer: Answer) -> tuple[bool, Iterator[bytes]]:
         """Decide whether the answer is the last, and write it: the head with the first piece, then the others."""
-        manners = self._site.manners
-        framing = answer.framing or manners.framing
-        if framing == "chunked" and "1.0" in (manners.http_version, request.version):
+        behaviour = self._server.behaviour
+        framing = answer.framing or behaviour.framing
+        if framing == "chunked" and "1.0" in (behaviour.http_version, request.version):
             framing = "close"
-        kept = manners.keeps(request.version, request.headers.get("connection", ""))
-        ends = answer.close or not kept or framing == "close" or manners.is_last(self.answered + 1)
-        connection = "Connection: close\r\n" if ends else manners.kept_fields(self.answered + 1, request.version)
-        head = render_head(answer, framing, manners.http_version, manners.headers, connection)
+        kept = behaviour.keeps(request.version, request.headers.get("connection", ""))
+        ends = answer.close or not kept or framing == "close" or behaviour.is_last(self.answered + 1)
+        connection = "Connection: close\r\n" if ends else behaviour.kept_fields(self.answered + 1, request.version)
+        head = render_head(answer, framing, behaviour.http_version, behaviour.headers, connection)
         bodiless = request.method == "HEAD" or answer.status in (204, 304)
         return ends, iter([head]) if bodiless else render_body(head, answer, framing)
 
@@ -228,7 +262,7 @@ class Connection(asyncio.Protocol):
     def _rest(self) -> None:
         """Begin to be idle. One timer a connection, set again only when it fires: requests do not pay for it."""
         self._idle_since = self._loop.time()
-        if self._site.is_impatient and self._watcher is None:
+        if self._server.is_impatient and self._watcher is None:
             self._watch()
 
     def _watch(self) -> None:
@@ -245,10 +279,10 @@ class Connection(asyncio.Protocol):
 
     def _idle_limit(self) -> tuple[float | None, bool]:
         """Seconds this connection may be idle, and whether the client has been told."""
-        manners = self._site.manners
-        hint = manners.hint_timeout if self.answered else None
-        if hint is None or (manners.drop_idle_s is not None and manners.drop_idle_s < hint):
-            return manners.drop_idle_s, False
+        behaviour = self._server.behaviour
+        hint = behaviour.hint_timeout if self.answered else None
+        if hint is None or (behaviour.drop_idle_s is not None and behaviour.drop_idle_s < hint):
+            return behaviour.drop_idle_s, False
         return float(hint), True
 
     def _watch_again(self, delay: float, action: Callable[[], None]) -> None:

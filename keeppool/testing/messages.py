@@ -86,7 +86,7 @@ class Answer:
     Attributes:
         status: A final status.
         headers: Fields as (name, value) pairs. `Content-Length`, `Transfer-Encoding`, `Connection` and `Keep-Alive`
-            come from the site's `Manners`; leave them out.
+            come from the site's `Behaviour`; leave them out.
         body: The body; as a tuple, the pieces it is sent in (one chunk each where chunked).
         pause_s: Seconds between two pieces.
         delay_s: Seconds before the answer, on top of the site's own `delay_s`.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
-from keeppool.testing.manners import filler
+from keeppool.testing.behaviour import filler
 from keeppool.testing.messages import Answer, Request
 
 _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)

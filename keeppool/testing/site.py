@@ -1,6 +1,6 @@
 """`Site`, an embedded HTTP/1.x server on one address, and `Sites`, any number of them on one thread.
 
-Decides: who accepts, which answer a request gets (handler, then route, then manners), how everything ends.
+Decides: who accepts, which answer a request gets (handler, then route, then behaviour), how everything ends.
 Knows: listening sockets, the loop's thread. Does not know: bytes on a connection (`connection.py`).
 
 Linux answers on all of 127.0.0.0/8, so each site can be a host of its own; elsewhere only 127.0.0.1 may be there.
@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
+from keeppool.testing.behaviour import Behaviour
 from keeppool.testing.connection import Connection
 from keeppool.testing.loop import LoopThread
-from keeppool.testing.manners import Manners
 from keeppool.testing.messages import Answer, Request
 from keeppool.testing.routes import encode, route
 from keeppool.testing.tally import Tally
@@ -42,18 +42,19 @@ class Site(Tally):
     method, target, headers, body as Latin-1 text, connection), `/redirect/N` (N redirects, then 200; `?status=307`,
     `?to=URL` for the last), `/slow/SECONDS`, `/gzip` and `/deflate` (10,000 bytes, compressed),
     `/cookies/set?name=value` and `/cookies` (the received ones as JSON), `/stream/N` (N chunks of one line each,
-    `?pause=SECONDS` between them); and every other path with `manners.status` and `manners.body`.
+    `?pause=SECONDS` between them); and every other path with `behaviour.status` and `behaviour.body`.
 
     The counts (`opened`, `peak_open`, `executed`, …) and `wait_for` are described in `Tally`.
 
     Args:
-        manners: How it behaves; persistent HTTP/1.1 without hints if not given. May be replaced at any time.
+        behaviour: How it behaves; persistent HTTP/1.1 without hints if not given. May be replaced at any time.
         host: Loopback address to listen on.
         port: Port; 0 lets the system choose one.
         tls: A server's `ssl.SSLContext` to speak HTTPS.
         handler: Answers requests of its own choice. What it raises becomes a 500, and is raised again at the end of
             the `with` block.
         sites: Whose thread to run on; one of its own if not given.
+        manners: The former name of `behaviour`.
 
     Raises:
         OSError: From `start`: the address is not there or the port is taken. Nothing was started.
@@ -61,13 +62,14 @@ class Site(Tally):
 
     def __init__(
         self,
-        manners: Manners | None = None,
+        behaviour: Behaviour | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         handler: Handler | None = None,
         sites: Sites | None = None,
+        manners: Behaviour | None = None,
     ) -> None:
         super().__init__()
         self.host = host
@@ -81,19 +83,28 @@ class Site(Tally):
         self._tasks: set[asyncio.Task[None]] = set()
         self._paused = False
         self._held: list[tuple[Connection, Request, Answer]] = []
-        self.manners = manners or Manners()
+        self.behaviour = behaviour or manners or Behaviour()
 
     @property
-    def manners(self) -> Manners:
+    def behaviour(self) -> Behaviour:
         """How the site behaves from the next request on."""
-        return self._manners
+        return self._behaviour
+
+    @behaviour.setter
+    def behaviour(self, behaviour: Behaviour) -> None:
+        default = Answer(status=behaviour.status, body=behaviour.payload)
+        self._default = encode(default, behaviour.coding) if behaviour.coding else default
+        self.is_impatient = behaviour.hint_timeout is not None or behaviour.drop_idle_s is not None
+        self._behaviour = behaviour
+
+    @property
+    def manners(self) -> Behaviour:
+        """The former name of `behaviour`."""
+        return self.behaviour
 
     @manners.setter
-    def manners(self, manners: Manners) -> None:
-        default = Answer(status=manners.status, body=manners.payload)
-        self._default = encode(default, manners.coding) if manners.coding else default
-        self.is_impatient = manners.hint_timeout is not None or manners.drop_idle_s is not None
-        self._manners = manners
+    def manners(self, manners: Behaviour) -> None:
+        self.behaviour = manners
 
     @property
     def url(self) -> str:
@@ -159,7 +170,7 @@ class Site(Tally):
         answer = self._handled(request) or route(request)
         if answer is None:
             return self._default
-        coding = self.manners.coding
+        coding = self.behaviour.coding
         return encode(answer, coding) if coding else answer
 
     def holds(self, connection: Connection, request: Request, answer: Answer) -> bool:
@@ -275,7 +286,7 @@ class Sites:
     Example:
         with Sites() as sites:
             hosts = [sites.add(host=f"127.0.0.{number}") for number in range(2, 14)]
-            sites.add(Manners(hint_timeout=5, hint_max=100), host="127.0.0.14")
+            sites.add(Behaviour(hint_timeout=5, hint_max=100), host="127.0.0.14")
     """
 
     def __init__(self) -> None:
@@ -307,15 +318,16 @@ class Sites:
 
     def add(
         self,
-        manners: Manners | None = None,
+        behaviour: Behaviour | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         handler: Handler | None = None,
+        manners: Behaviour | None = None,
     ) -> Site:
         """Start one more site. See `Site` for the arguments and for what is raised."""
-        site = Site(manners, host=host, port=port, tls=tls, handler=handler, sites=self)
+        site = Site(behaviour or manners, host=host, port=port, tls=tls, handler=handler, sites=self)
         site.start()
         return site
 

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from keeppool.adapters.requests import KeepPoolAdapter
-from keeppool.testing import Answer, Manners, Site
+from keeppool.testing import Answer, Behaviour, Site
 
 pytestmark = pytest.mark.sdk
 
@@ -88,7 +88,7 @@ class TestCache:
     @pytest.mark.parametrize("coding", [None, "gzip"])
     @pytest.mark.parametrize("framing", ["length", "chunked"])
     def test_an_answer_is_fetched_once_and_is_the_same_again(self, session, stream, coding, framing):
-        with Site(Manners(body=b"cached\n" * 2000, coding=coding, framing=framing)) as site:
+        with Site(Behaviour(body=b"cached\n" * 2000, coding=coding, framing=framing)) as site:
             first, second = (session.get(site.url, stream=stream) for _ in range(2))
             assert first.content == second.content == b"cached\n" * 2000
             assert (first.from_cache, second.from_cache) == (False, True)

@@ -14,7 +14,7 @@ from keeppool import HostConfig, Limits, Timeout, errors, presets
 from keeppool.adapters.requests import KeepPoolAdapter
 from keeppool.adapters.requests.settings import host_config, waits
 from keeppool.events import ConnectionClosed, RequestResent, Why
-from keeppool.testing import Answer, Manners, RawConnection, ScriptedServer, Site
+from keeppool.testing import Answer, Behaviour, RawConnection, ScriptedServer, Site
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REQUEST = RawConnection.read_request
@@ -76,7 +76,7 @@ def test_a_preset_and_requests_own_word_for_the_cap_hold(site, mounted):
 
 
 def test_the_servers_hint_is_believed(site, mounted, recorder):
-    site.manners = Manners(hint_timeout=30, hint_max=2)
+    site.behaviour = Behaviour(hint_timeout=30, hint_max=2)
     session = mounted(on_event=recorder)
     for _ in range(6):
         session.get(site.url)
@@ -279,7 +279,7 @@ def test_digest_authentication_asks_twice_over_one_connection(mounted):
 
 
 def test_repeated_fields_and_odd_bytes_look_as_in_requests(site, mounted):
-    site.manners = Manners(headers=(("X-Many", "a"), ("X-Many", "b"), ("X-Odd", "\xe9")))
+    site.behaviour = Behaviour(headers=(("X-Many", "a"), ("X-Many", "b"), ("X-Odd", "\xe9")))
     ours, theirs = mounted().get(site.url), requests.get(site.url)
     assert dict(ours.headers) == dict(theirs.headers)
     assert ours.raw.headers.getlist("x-many") == ["a", "b"]

@@ -11,7 +11,7 @@ import requests
 import urllib3
 
 from keeppool.adapters.requests import KeepPoolAdapter
-from keeppool.testing import Answer, Manners, RawConnection, ScriptedServer, Site
+from keeppool.testing import Answer, Behaviour, RawConnection, ScriptedServer, Site
 
 TEXT = b"one line\nanother line\n" * 3000
 
@@ -25,7 +25,7 @@ def session():
 
 @pytest.fixture(params=["length", "chunked", "close"])
 def site(request):
-    with Site(Manners(body=TEXT, framing=request.param)) as running:
+    with Site(Behaviour(body=TEXT, framing=request.param)) as running:
         yield running
 
 
@@ -86,7 +86,7 @@ def test_iter_lines_and_a_second_look_work_as_in_requests(session, site, stream)
 
 
 def test_raw_bytes_are_as_sent_and_content_is_decoded(session, stream):
-    with Site(Manners(body=TEXT, coding="gzip")) as site:
+    with Site(Behaviour(body=TEXT, coding="gzip")) as site:
         assert session.get(site.url, stream=stream).content == TEXT
         assert b"".join(session.get(site.url, stream=stream).iter_content(700)) == TEXT
         raw = session.get(site.url, stream=True).raw
@@ -96,7 +96,7 @@ def test_raw_bytes_are_as_sent_and_content_is_decoded(session, stream):
 
 
 def test_json_can_be_loaded_from_it(session):
-    with Site(Manners(body=b'{"a": 1}')) as site:
+    with Site(Behaviour(body=b'{"a": 1}')) as site:
         assert json.load(session.get(site.url, stream=True).raw) == {"a": 1}
 
 
@@ -125,7 +125,7 @@ def test_a_chunked_body_is_given_as_it_arrives(session):
 
 def test_read_chunked_is_for_chunked_bodies(session, site):
     raw = session.get(site.url, stream=True).raw
-    if site.manners.framing == "chunked":
+    if site.behaviour.framing == "chunked":
         assert b"".join(raw.read_chunked(100)) == TEXT
     else:
         with pytest.raises(urllib3.exceptions.ResponseNotChunked):
@@ -135,7 +135,7 @@ def test_read_chunked_is_for_chunked_bodies(session, site):
 
 @pytest.mark.parametrize("giving_back", ["close", "release_conn", "drain_conn"])
 def test_giving_an_unread_body_back_frees_the_connection(session, giving_back):
-    with Site(Manners(body=5_000_000)) as site:
+    with Site(Behaviour(body=5_000_000)) as site:
         answer = session.get(site.url, stream=True)
         getattr(answer.raw, giving_back)()
         pool = session.get_adapter(site.url).poolmanager

@@ -11,7 +11,7 @@ from keeppool import HostConfig
 from keeppool.adapters.requests import KeepPoolAdapter
 from keeppool.adapters.requests.settings import host_config
 from keeppool.errors import ConfigError
-from keeppool.testing import Manners, RawConnection, ScriptedServer, Site
+from keeppool.testing import Behaviour, RawConnection, ScriptedServer, Site
 
 TheirSSLError = requests.exceptions.SSLError
 
@@ -45,7 +45,7 @@ def server_context(authority):
 
 @pytest.fixture
 def site(server_context):
-    with Site(Manners(body=b"secret"), tls=server_context) as running:
+    with Site(Behaviour(body=b"secret"), tls=server_context) as running:
         yield running
 
 

@@ -19,7 +19,7 @@ from keeppool.adapters.scrapy.errors import (
     DownloadTimeoutError,
     ResponseDataLossError,
 )
-from keeppool.testing import Answer, Manners, RawConnection, ScriptedServer, Site
+from keeppool.testing import Answer, Behaviour, RawConnection, ScriptedServer, Site
 
 REQUEST = RawConnection.read_request
 
@@ -254,9 +254,9 @@ def test_headers_repeat_and_keep_their_bytes(bench):
 
 
 def test_the_class_is_chosen_from_headers_url_and_body(bench, site):
-    site.manners = Manners(body=b"<!DOCTYPE html>\n<title>.</title>")
+    site.behaviour = Behaviour(body=b"<!DOCTYPE html>\n<title>.</title>")
     assert type(bench.download(site.url)) is HtmlResponse
-    site.manners = Manners(body=b"words", headers=(("Content-Type", "text/plain"),))
+    site.behaviour = Behaviour(body=b"words", headers=(("Content-Type", "text/plain"),))
     assert type(bench.download(site.url)) is TextResponse
 
 
@@ -267,7 +267,7 @@ def test_address_certificate_and_protocol_are_there_also_with_an_empty_body_and_
     certificate = trustme.CA().issue_cert("127.0.0.1")
     certificate.configure_cert(context)
     shown = ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
-    with Site(Manners(keep_alive=keep), tls=context) as site, Site(Manners(keep_alive=keep)) as plain:
+    with Site(Behaviour(keep_alive=keep), tls=context) as site, Site(Behaviour(keep_alive=keep)) as plain:
         secure, bare = (bench.download(one.url + path) for one in (site, plain))
     assert hashlib.sha256(secure.certificate).digest() == hashlib.sha256(shown).digest()
     assert bare.certificate is None

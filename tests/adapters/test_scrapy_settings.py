@@ -18,7 +18,7 @@ from keeppool.adapters.scrapy import pool as scrapy_pool
 from keeppool.adapters.scrapy.errors import DownloadCancelledError, DownloadFailedError, DownloadTimeoutError
 from keeppool.adapters.scrapy.settings import configuration
 from keeppool.errors import ConfigError
-from keeppool.testing import Manners, Site
+from keeppool.testing import Behaviour, Site
 
 
 def limits_with(**settings):
@@ -40,7 +40,7 @@ def authority():
 def secure(authority):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with Site(Manners(body=b"secret"), tls=context) as site:
+    with Site(Behaviour(body=b"secret"), tls=context) as site:
         yield site
 
 

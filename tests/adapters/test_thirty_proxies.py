@@ -18,7 +18,7 @@ import trustme
 import keeppool
 from keeppool import HostConfig, Limits
 from keeppool.adapters.requests import KeepPoolAdapter
-from keeppool.testing import Manners, Site
+from keeppool.testing import Behaviour, Site
 
 sys.path.append(str(Path(__file__).parents[1] / "net"))
 from proxies import SocksProxy, TunnelProxy
@@ -59,7 +59,7 @@ def client(request):
 @pytest.fixture
 def proxies(sites):
     """Thirty sites that are taken for proxies: http through a proxy is a request with the whole URL."""
-    return [sites.add(Manners(body=b"by proxy"), host=f"127.0.0.{number}") for number in range(2, 2 + PROXIES)]
+    return [sites.add(Behaviour(body=b"by proxy"), host=f"127.0.0.{number}") for number in range(2, 2 + PROXIES)]
 
 
 def url_of(proxy, number=None):
@@ -166,7 +166,7 @@ def test_no_credentials_go_through_a_tunnel(client, kind, tmp_path):
     authority.issue_cert("shop.example").configure_cert(context)
     fetch, stats = client(defaults=HostConfig(verify=str(tmp_path / "ca.pem")), limits=Limits(total=10))
     with ExitStack() as stack:
-        origin = stack.enter_context(Site(Manners(body=b"tunnelled"), tls=context))
+        origin = stack.enter_context(Site(Behaviour(body=b"tunnelled"), tls=context))
         leads_to = ("127.0.0.1", origin.port)
         some = [
             stack.enter_context(kind(leads_to=leads_to, **({"password": b"pass"} if kind is SocksProxy else {})))

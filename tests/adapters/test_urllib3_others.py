@@ -18,7 +18,7 @@ from keeppool.adapters.urllib3 import HTTPConnectionPool, PoolManager, ProxyMana
 from keeppool.adapters.urllib3.connection import LeanConnection, LeanHTTPSConnection, lean_class
 from keeppool.adapters.urllib3.response import Answer
 from keeppool.events import ConnectionClosed, Why
-from keeppool.testing import Manners, RawConnection, ScriptedServer, Site
+from keeppool.testing import Behaviour, RawConnection, ScriptedServer, Site
 
 
 class TheirConnection(HTTPConnection):
@@ -45,7 +45,7 @@ def theirs(recorder):
 
 
 def test_their_classes_keep_their_say_and_our_caps_hold(theirs, sites):
-    site = sites.add(Manners(delay_s=0.005))
+    site = sites.add(Behaviour(delay_s=0.005))
     threads = [threading.Thread(target=theirs.request, args=("GET", f"{site.url}/echo")) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -64,7 +64,7 @@ def test_a_class_put_into_the_mapping_later_is_capped_too(http, site):
 
 
 def test_hints_are_believed_with_their_classes_too(theirs, sites):
-    site = sites.add(Manners(hint_max=3, hint_style="constant"))
+    site = sites.add(Behaviour(hint_max=3, hint_style="constant"))
     for _ in range(7):
         theirs.request("POST", site.url, retries=False)
     assert (site.late, site.opened) == (0, 3)

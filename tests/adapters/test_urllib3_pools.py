@@ -19,7 +19,7 @@ from keeppool.adapters.urllib3 import HTTPConnectionPool, HTTPSConnectionPool, P
 from keeppool.adapters.urllib3.connection import LeanConnection
 from keeppool.errors import ConfigError
 from keeppool.events import ConnectionClosed, ConnectionOpened, ConnectionReused, RequestQueued, ResponseStarted, Why
-from keeppool.testing import Manners, RawConnection, ScriptedServer
+from keeppool.testing import Behaviour, RawConnection, ScriptedServer
 
 
 def in_threads(count, call):
@@ -56,7 +56,7 @@ def test_responses_are_urllib3s_own(http, site):
 
 
 def test_no_more_connections_than_the_cap_of_a_host_whatever_the_number_of_threads(sites):
-    site = sites.add(Manners(delay_s=0.005))
+    site = sites.add(Behaviour(delay_s=0.005))
     with PoolManager(limits=Limits(per_host=3)) as http:
         answers = in_threads(8, lambda _: [http.request("GET", site.url).status for _ in range(5)])
     assert answers == [[200] * 5] * 8
@@ -64,7 +64,7 @@ def test_no_more_connections_than_the_cap_of_a_host_whatever_the_number_of_threa
 
 
 def test_the_total_cap_holds_over_all_hosts_of_a_manager(sites):
-    several = [sites.add(Manners(delay_s=0.005), host=f"127.0.0.{number}") for number in range(1, 7)]
+    several = [sites.add(Behaviour(delay_s=0.005), host=f"127.0.0.{number}") for number in range(1, 7)]
     with PoolManager(limits=Limits(per_host=2, total=4)) as http:
         in_threads(12, lambda number: [http.request("GET", several[(number + i) % 6].url).status for i in range(6)])
         stats = http.stats()
@@ -223,7 +223,7 @@ def test_bytes_behind_the_last_chunk_close_its_connection(http, recorder):
 
 @pytest.mark.parametrize("style", ["left", "constant"])
 def test_no_request_is_sent_after_the_servers_last(sites, http, style):
-    site = sites.add(Manners(hint_max=3, hint_style=style))
+    site = sites.add(Behaviour(hint_max=3, hint_style=style))
     for _ in range(10):
         assert http.request("POST", site.url, retries=False).status == 200
     assert site.late == 0
@@ -231,7 +231,7 @@ def test_no_request_is_sent_after_the_servers_last(sites, http, style):
 
 
 def test_the_servers_timeout_limits_how_long_a_connection_may_sit_idle(sites, http, recorder):
-    site = sites.add(Manners(hint_timeout=40))
+    site = sites.add(Behaviour(hint_timeout=40))
     http.request("GET", site.url)
     with http._lender.pool._lock:
         (idle,) = http._lender.pool._state.idle_connections()

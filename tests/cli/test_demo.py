@@ -14,7 +14,7 @@ from keeppool.cli.demo_round import Round
 from keeppool.cli.demo_sites import Character, open_sites
 from keeppool.cli.report import _verdict, demo_totals
 from keeppool.config import Limits
-from keeppool.testing import Answer, Manners, Site, Sites
+from keeppool.testing import Answer, Behaviour, Site, Sites
 
 
 def demo(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict]:
@@ -52,9 +52,9 @@ def test_without_keep_alive_every_page_costs_a_socket(capsys):
     assert totals["opened"] < 400
 
 
-def test_manners_show_in_the_reasons_to_close(capsys):
+def test_behaviour_show_in_the_reasons_to_close(capsys):
     """What makes a host special is what its sockets are closed for."""
-    reasons = {host["manners"]: host["closed_by"] for host in demo(capsys)[-1]["hosts"]}
+    reasons = {host["behaviour"]: host["closed_by"] for host in demo(capsys)[-1]["hosts"]}
     assert reasons["HTTP/1.1, no hints"].keys() == {"pool_closed"}
     assert reasons["closes after each"] == {"server_close": 50}
     assert reasons["HTTP/1.0 without"] == {"server_close": 50}
@@ -111,7 +111,7 @@ def test_a_wrong_page_is_an_error():
 def test_an_address_that_is_not_there_is_replaced_by_a_port():
     """Where 127.0.0.2 and its siblings cannot be bound, the sites share 127.0.0.1."""
     with Sites() as sites:
-        host = demo_sites._open(sites, Character("plain", Manners()), "192.0.2.1")
+        host = demo_sites._open(sites, Character("plain", Behaviour()), "192.0.2.1")
         assert host.site.host == "127.0.0.1"
         assert host.name == f"127.0.0.1:{host.site.port}"
 
@@ -125,7 +125,7 @@ def test_an_unknown_preset_is_told_with_those_there_are(capsys):
 
 
 def test_no_thread_is_left(capsys):
-    """The sites' thread, the crew and the pool's own threads end with the command."""
+    """The sites' thread, the workers and the pool's own threads end with the command."""
     before = set(threading.enumerate())
     demo(capsys, "--pages", "24")
     left = set(threading.enumerate()) - before

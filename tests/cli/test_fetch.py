@@ -8,8 +8,8 @@ import pytest
 from cli.conftest import lines_of
 
 from keeppool.cli import main
-from keeppool.testing import Manners, ScriptedServer, Site, Sites
-from keeppool.testing.manners import filler
+from keeppool.testing import Behaviour, ScriptedServer, Site, Sites
+from keeppool.testing.behaviour import filler
 
 CUT_BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this"
 
@@ -85,10 +85,10 @@ def test_a_file_of_the_same_name_is_replaced_only_when_the_new_one_is_whole(tmp_
     with Site() as site:
         main(["fetch", f"{site.url}/page", "-o", str(tmp_path)])
         (file,) = tmp_path.iterdir()
-        site.manners = Manners(body=b"new")
+        site.behaviour = Behaviour(body=b"new")
         main(["fetch", f"{site.url}/page", "-o", str(tmp_path)])
         assert file.read_bytes() == b"new"
-        site.manners = Manners(status=500)
+        site.behaviour = Behaviour(status=500)
         assert main(["fetch", f"{site.url}/page", "-o", str(tmp_path)]) == 1
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"new"]
 
@@ -122,7 +122,7 @@ def test_redirects_are_followed_and_the_last_status_counts(capsys):
 
 def test_an_answer_that_counts_as_failure_does_not_cost_its_connection(capsys):
     """Ten times 404, with bodies that do not come along with the head: the rest is read, and hardly a socket lost."""
-    with Site(Manners(status=404, body=100_000)) as site:
+    with Site(Behaviour(status=404, body=100_000)) as site:
         main(["fetch", *[f"{site.url}/x"] * 10, "--threads", "1"])
         assert site.opened < 5
 
@@ -166,7 +166,7 @@ def test_configuration_file_and_preset_and_options_lie_over_each_other(tmp_path,
         file = tmp_path / "keeppool.toml"
         file.write_text('preset = "IE6"\n[host."127.0.0.1"]\nheaders = {X-From = "file"}\n')
         urls = [f"{site.url}/{number}" for number in range(20)]
-        site.manners = Manners(delay_s=0.01)
+        site.behaviour = Behaviour(delay_s=0.01)
         assert main(["fetch", *urls, "--config", str(file)]) == 0
         assert site.peak_open == 2
         assert main(["fetch", *urls, "--config", str(file), "--preset", "netscape", "--per-host", "3"]) == 0

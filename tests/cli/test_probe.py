@@ -13,11 +13,11 @@ from cli.conftest import lines_of
 import keeppool
 from keeppool import HostConfig
 from keeppool.cli import main
-from keeppool.testing import Manners, RawConnection, ScriptedServer, Site
+from keeppool.testing import Behaviour, RawConnection, ScriptedServer, Site
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NOTHING = "\nNothing to set: nothing was seen that keeppool does not do by itself.\n"
-LIMITED = Manners(hint_timeout=1, hint_max=4, drop_idle_s=0.4)
+LIMITED = Behaviour(hint_timeout=1, hint_max=4, drop_idle_s=0.4)
 
 
 def test_a_report_says_what_was_found_and_what_to_paste(run, sites):
@@ -53,10 +53,10 @@ def test_json_is_one_object_with_the_same_facts(run, sites):
     assert (found["idle_408"], found["unasked"], found["troubles"]) == (False, False, [])
 
 
-@pytest.mark.parametrize("manners", [LIMITED, Manners(keep_alive=False)], ids=["limited", "never kept"])
-def test_what_is_to_be_pasted_can_be_pasted(manners, sites, capsys, tmp_path):
+@pytest.mark.parametrize("behaviour", [LIMITED, Behaviour(keep_alive=False)], ids=["limited", "never kept"])
+def test_what_is_to_be_pasted_can_be_pasted(behaviour, sites, capsys, tmp_path):
     """Both forms are read back, and mean the same for the host that was asked."""
-    site = sites.add(manners)
+    site = sites.add(behaviour)
     assert main(["probe", site.url, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     path = tmp_path / "keeppool.toml"
@@ -79,19 +79,22 @@ def test_nothing_is_recommended_where_nothing_happened(sites, capsys):
 
 
 @pytest.mark.parametrize(
-    ("manners", "sentence"),
+    ("behaviour", "sentence"),
     [
-        (Manners(drop_idle_s=0.3, close_after=3), "requests  it closes after 3, unannounced, by FIN\n"),
-        (Manners(drop_idle_s=0.3, close_after=3), " s, unannounced, by FIN\nunasked   nothing\n"),
-        (Manners(hint_timeout=1, hint_max=3, hint_style="constant"), ", max=3 (max is constant, so it is the whole)\n"),
-        (Manners(hint_timeout=20, drop_idle_s=0.3), " s, earlier than announced, by FIN\n"),
-        (Manners(hint_timeout=1), " s, as announced, by FIN\n"),
-        (Manners(keep_alive=False), "says      Connection: close\nrequests  it ends a connection after 1, announced"),
-        (Manners(http_version="1.0", drop_idle_s=0.3), "answers   HTTP/1.0, status 200\nsays      Connection: keep"),
+        (Behaviour(drop_idle_s=0.3, close_after=3), "requests  it closes after 3, unannounced, by FIN\n"),
+        (Behaviour(drop_idle_s=0.3, close_after=3), " s, unannounced, by FIN\nunasked   nothing\n"),
+        (
+            Behaviour(hint_timeout=1, hint_max=3, hint_style="constant"),
+            ", max=3 (max is constant, so it is the whole)\n",
+        ),
+        (Behaviour(hint_timeout=20, drop_idle_s=0.3), " s, earlier than announced, by FIN\n"),
+        (Behaviour(hint_timeout=1), " s, as announced, by FIN\n"),
+        (Behaviour(keep_alive=False), "says      Connection: close\nrequests  it ends a connection after 1, announced"),
+        (Behaviour(http_version="1.0", drop_idle_s=0.3), "answers   HTTP/1.0, status 200\nsays      Connection: keep"),
     ],
 )
-def test_each_habit_has_its_sentence(sites, capsys, manners, sentence):
-    assert main(["probe", sites.add(manners).url, "--max-requests", "6"]) == 0
+def test_each_habit_has_its_sentence(sites, capsys, behaviour, sentence):
+    assert main(["probe", sites.add(behaviour).url, "--max-requests", "6"]) == 0
     assert sentence in capsys.readouterr().out
 
 
@@ -154,7 +157,7 @@ def test_ctrl_c_prints_no_half_result(start, sites, arguments):
 def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(sites, monkeypatch, capsys):
     """Rich takes anything for a terminal if told so by this variable."""
     monkeypatch.setenv("FORCE_COLOR", "1")
-    site = sites.add(Manners(drop_idle_s=0.5))
+    site = sites.add(Behaviour(drop_idle_s=0.5))
     assert main(["probe", site.url, "--max-requests", "2", "--json"]) == 0
     out, err = capsys.readouterr()
     assert " connections idle and open · " in err

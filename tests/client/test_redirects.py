@@ -10,7 +10,7 @@ from answers import elsewhere
 import keeppool
 from keeppool.client.response.redirect import left_of, method_after
 from keeppool.errors import InvalidSchema, InvalidURL, TooManyRedirects, TotalTimeout, UnrewindableBodyError
-from keeppool.testing import Answer, Manners
+from keeppool.testing import Answer, Behaviour
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE")
 
@@ -238,6 +238,6 @@ def test_a_location_in_utf_8_is_quoted(answering, session):
 
 def test_a_configured_total_timeout_bounds_the_whole_chain_of_redirects(sites):
     """Each hop alone would be in time."""
-    site = sites.add(Manners(delay_s=0.2))
+    site = sites.add(Behaviour(delay_s=0.2))
     with keeppool.Session(timeout=keeppool.Timeout(total=0.5)) as session, pytest.raises(TotalTimeout):
         session.get(f"{site.url}/redirect/10")

@@ -13,7 +13,7 @@ import pytest
 
 from keeppool import Limits, PoolManager, Timeout, errors
 from keeppool.errors import ConnectError, ExchangeError, KeepPoolError, PoolError
-from keeppool.testing import Answer, Manners
+from keeppool.testing import Answer, Behaviour
 
 CLASSES = {
     name: cls
@@ -199,7 +199,7 @@ def test_after_a_pool_error_or_connect_error_no_server_has_seen_the_request(site
 
 
 def test_an_exchange_error_tells_what_was_sent_and_whether_repeating_is_safe(sites):
-    site = sites.add(Manners(), handler=lambda request: Answer(hang_up=True))
+    site = sites.add(Behaviour(), handler=lambda request: Answer(hang_up=True))
     with PoolManager() as pool:
         with pytest.raises(ExchangeError) as posted:
             pool.request("POST", site.url, body=b"once")

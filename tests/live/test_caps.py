@@ -12,7 +12,7 @@ from keeppool.core.origin import Origin
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Connection, Policy
 from keeppool.events import ConnectionClosed, Why
-from keeppool.testing import Manners, Site
+from keeppool.testing import Behaviour, Site
 
 THREADS = 60
 REQUESTS_EACH = 5
@@ -45,7 +45,7 @@ def crowd(pool: PoolManager, urls: list[str], everyone_is_there: threading.Barri
 
 @pytest.mark.parametrize(("per_host", "total"), CAPS)
 def test_a_crowd_never_makes_a_server_see_more_sockets_than_the_cap_per_host(sites, per_host, total):
-    hosts = [sites.add(Manners(delay_s=0.001), host=f"127.0.0.{n + 2}") for n in range(ORIGINS)]
+    hosts = [sites.add(Behaviour(delay_s=0.001), host=f"127.0.0.{n + 2}") for n in range(ORIGINS)]
     with PoolManager(Limits(per_host=per_host, total=total), timeout=PATIENCE) as pool:
         answers = crowd(pool, [site.url for site in hosts], threading.Barrier(THREADS))
         after = pool.stats()

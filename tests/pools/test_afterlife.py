@@ -18,7 +18,7 @@ from keeppool.events import (
     Why,
 )
 from keeppool.pools import janitor
-from keeppool.testing import Manners, RawConnection, ScriptedServer
+from keeppool.testing import Behaviour, RawConnection, ScriptedServer
 
 
 def janitors():
@@ -82,7 +82,7 @@ def test_a_pool_that_is_dropped_without_close_has_its_sockets_closed(sites):
 
 
 def test_a_response_dropped_unread_gives_its_slot_back_and_says_where_it_was_made(sites):
-    site = sites.add(Manners(body=1_000_000))
+    site = sites.add(Behaviour(body=1_000_000))
     with PoolManager(Limits(per_host=1)) as pool:
         pool.request("GET", site.url, stream=True)
         with pytest.warns(ResourceWarning, match=rf"dropped unread; it was made at {__file__}:\d+"):
@@ -91,7 +91,7 @@ def test_a_response_dropped_unread_gives_its_slot_back_and_says_where_it_was_mad
 
 
 def test_a_caller_that_waits_gets_the_slot_of_a_response_dropped_meanwhile(sites, recorder):
-    site = sites.add(Manners(body=1_000_000))
+    site = sites.add(Behaviour(body=1_000_000))
     with PoolManager(Limits(per_host=1), on_event=recorder) as pool:
         held = [pool.request("GET", site.url, stream=True)]
         answers = []
@@ -108,7 +108,7 @@ def test_a_caller_that_waits_gets_the_slot_of_a_response_dropped_meanwhile(sites
 
 def test_finalizers_that_run_inside_the_lock_do_no_harm(sites):
     """Responses dropped unread while garbage is collected at every turn never find the lock taken (bpo-14976)."""
-    site = sites.add(Manners(body=100_000))
+    site = sites.add(Behaviour(body=100_000))
     threshold = gc.get_threshold()
     with PoolManager(Limits(per_host=2)) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -141,7 +141,7 @@ def in_child(work):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("held", [False, True], ids=["unlocked", "while another thread holds the lock"])
 def test_parent_and_child_go_on_after_fork_each_with_sockets_of_its_own(sites, held):
-    site = sites.add(Manners(body=b"right"))
+    site = sites.add(Behaviour(body=b"right"))
     with PoolManager() as pool:
         pool.request("GET", site.url)
         streaming = pool.request("GET", f"{site.url}/bytes/300000", stream=True)
@@ -164,7 +164,7 @@ def test_parent_and_child_go_on_after_fork_each_with_sockets_of_its_own(sites, h
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_stream_begun_before_fork_is_an_error_in_the_child_and_whole_in_the_parent(sites):
-    site = sites.add(Manners(body=2_000_000))
+    site = sites.add(Behaviour(body=2_000_000))
     with PoolManager() as pool:
         streaming = pool.request("GET", site.url, stream=True)
 

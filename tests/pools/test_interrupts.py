@@ -8,7 +8,7 @@ import pytest
 
 import keeppool
 from keeppool import Limits, PoolManager, Timeout
-from keeppool.testing import Manners
+from keeppool.testing import Behaviour
 
 PACKAGE = Path(keeppool.__file__).parent
 #: Where an interrupt strikes: everything that waits or holds something. Inside the core's own bookkeeping (microseconds
@@ -72,7 +72,7 @@ def upload(pool, url):
 @pytest.mark.parametrize("work", [whole, streamed, upload])
 @pytest.mark.filterwarnings("ignore:a streamed response:ResourceWarning")
 def test_an_interrupt_anywhere_frees_the_slot(sites, work, is_warm):
-    site = sites.add(Manners())
+    site = sites.add(Behaviour())
     at = 0
     struck = True
     while struck:

@@ -9,7 +9,7 @@ import pytest
 
 from keeppool import PoolManager, errors
 from keeppool.events import Why
-from keeppool.testing import Manners, RawConnection, ScriptedServer
+from keeppool.testing import Behaviour, RawConnection, ScriptedServer
 
 BODY = bytes(range(256)) * 40
 
@@ -24,7 +24,7 @@ def pool():
 def site(request, sites):
     coding = "gzip" if "gzip" in request.param else None
     framing = request.param.removeprefix("gzip").strip() or "length"
-    return sites.add(Manners(framing=framing, coding=coding, body=BODY))
+    return sites.add(Behaviour(framing=framing, coding=coding, body=BODY))
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -58,7 +58,7 @@ def test_a_response_can_be_wrapped_as_a_file(pool, site):
 
 
 def test_the_connection_is_back_before_the_last_piece_is_seen(pool, sites):
-    site = sites.add(Manners(body=BODY))
+    site = sites.add(Behaviour(body=BODY))
     response = pool.request("GET", site.url, stream=True)
     while response.read(1000):
         if response._lease is None:
@@ -69,7 +69,7 @@ def test_the_connection_is_back_before_the_last_piece_is_seen(pool, sites):
 
 
 def test_data_after_streaming_says_that_it_is_gone(pool, sites):
-    response = pool.request("GET", sites.add(Manners(body=BODY)).url, stream=True)
+    response = pool.request("GET", sites.add(Behaviour(body=BODY)).url, stream=True)
     response.read(10)
     with pytest.raises(errors.StreamConsumedError):
         _ = response.data
@@ -77,28 +77,28 @@ def test_data_after_streaming_says_that_it_is_gone(pool, sites):
 
 
 def test_a_body_can_be_had_undecoded(pool, sites):
-    url = sites.add(Manners(coding="gzip", body=BODY)).url
+    url = sites.add(Behaviour(coding="gzip", body=BODY)).url
     assert gzip.decompress(pool.request("GET", url, decode_content=False).data) == BODY
     with pool.request("GET", url, stream=True) as response:
         assert gzip.decompress(response.read(decode_content=False)) == BODY
 
 
 def test_the_choice_of_decoding_comes_too_late_after_the_first_byte(pool, sites):
-    with pool.request("GET", sites.add(Manners(coding="gzip", body=BODY)).url, stream=True) as response:
+    with pool.request("GET", sites.add(Behaviour(coding="gzip", body=BODY)).url, stream=True) as response:
         response.read(1)
         with pytest.raises(errors.StreamConsumedError):
             response.read(1, decode_content=False)
 
 
 def test_closing_early_closes_the_connection_and_frees_its_slot(pool, sites):
-    with pool.request("GET", sites.add(Manners(body=50_000_000)).url, stream=True) as response:
+    with pool.request("GET", sites.add(Behaviour(body=50_000_000)).url, stream=True) as response:
         response.read(10)
     assert pool.stats().closed_by[Why.BODY_UNREAD] == 1
     assert pool.stats().open == 0
 
 
 def test_draining_a_small_rest_saves_the_connection(pool, sites):
-    site = sites.add(Manners(body=60_000))
+    site = sites.add(Behaviour(body=60_000))
     response = pool.request("GET", site.url, stream=True)
     response.drain_conn()
     assert response.closed
@@ -108,7 +108,7 @@ def test_draining_a_small_rest_saves_the_connection(pool, sites):
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_draining_a_large_rest_closes_instead(pool, sites, framing):
-    response = pool.request("GET", sites.add(Manners(framing=framing, body=50_000_000)).url, stream=True)
+    response = pool.request("GET", sites.add(Behaviour(framing=framing, body=50_000_000)).url, stream=True)
     response.drain_conn()
     assert pool.stats().closed_by[Why.BODY_UNREAD] == 1
 
@@ -131,7 +131,7 @@ def test_trailers_are_there_when_the_body_is(pool):
 
 
 def test_json_is_parsed(pool, sites):
-    site = sites.add(Manners(body=json.dumps({"ä": 1}).encode()))
+    site = sites.add(Behaviour(body=json.dumps({"ä": 1}).encode()))
     assert pool.request("GET", site.url).json() == {"ä": 1}
 
 
@@ -162,14 +162,14 @@ def test_damaged_gzip_is_never_taken_for_an_empty_body(pool):
 
 
 def test_a_response_closed_unread_says_so(pool, sites):
-    response = pool.request("GET", sites.add(Manners(body=5_000_000)).url, stream=True)
+    response = pool.request("GET", sites.add(Behaviour(body=5_000_000)).url, stream=True)
     response.close()
     with pytest.raises(errors.StreamConsumedError, match="closed before"):
         _ = response.data
 
 
 def test_a_small_response_closed_unread_says_so_too(pool, sites):
-    response = pool.request("GET", sites.add(Manners(body=b"tiny")).url, stream=True)
+    response = pool.request("GET", sites.add(Behaviour(body=b"tiny")).url, stream=True)
     response.close()
     with pytest.raises(errors.StreamConsumedError, match="closed before"):
         _ = response.data

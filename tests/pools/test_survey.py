@@ -14,7 +14,7 @@ from keeppool import INHERIT, HostConfig, Timeout, errors, survey
 from keeppool.events import Why
 from keeppool.probe.habits import Hangup, MaxMeans, idle_timeout_below, what_max_means
 from keeppool.probe.survey import IDLE_LINES
-from keeppool.testing import Answer, Manners, RawConnection, ScriptedServer
+from keeppool.testing import Answer, Behaviour, RawConnection, ScriptedServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
@@ -46,7 +46,7 @@ def when_counted(requests: int, action):
 
 
 def test_a_silent_close_is_measured_and_the_recommendation_lies_below(sites):
-    site = sites.add(Manners(drop_idle_s=0.3))
+    site = sites.add(Behaviour(drop_idle_s=0.3))
     found = survey(site.url, max_wait=LONG, max_requests=3)
     assert [end.hangup for end in found.idle] == [Hangup.FIN] * (IDLE_LINES + 1)
     assert sorted(end.served for end in found.idle) == [1] * IDLE_LINES + [3]
@@ -66,13 +66,13 @@ def test_a_reset_is_told_from_a_fin(sites):
 
 
 def test_a_server_that_keeps_its_word_is_believed(sites):
-    found = survey(sites.add(Manners(hint_timeout=1)).url, max_wait=LONG, max_requests=2)
+    found = survey(sites.add(Behaviour(hint_timeout=1)).url, max_wait=LONG, max_requests=2)
     assert (found.reply.keep_alive, found.reply.hint.timeout, found.is_early) == ("timeout=1", 1, False)
     assert found.host_config.idle_timeout < min(found.idle_s, 1)
 
 
 def test_a_server_that_closes_before_its_time_is_not(sites):
-    found = survey(sites.add(Manners(hint_timeout=20, drop_idle_s=0.3)).url, max_wait=LONG, max_requests=2)
+    found = survey(sites.add(Behaviour(hint_timeout=20, drop_idle_s=0.3)).url, max_wait=LONG, max_requests=2)
     assert found.is_early
     assert 0 < found.host_config.idle_timeout < found.idle_s < 20
 
@@ -137,7 +137,7 @@ def trusting(authority):
 
 
 def test_a_close_over_tls_is_measured_like_any_other(sites, server_context, trusting):
-    site = sites.add(Manners(drop_idle_s=0.3), tls=server_context)
+    site = sites.add(Behaviour(drop_idle_s=0.3), tls=server_context)
     found = survey(site.url, max_wait=LONG, max_requests=2, host=trusting)
     assert [(end.hangup, end.said) for end in found.idle] == [(Hangup.FIN, b"")] * (IDLE_LINES + 1)
 
@@ -168,7 +168,7 @@ def test_a_tls_connection_that_is_cut_without_a_goodbye_is_an_end_like_any_other
 
 @pytest.mark.parametrize(("style", "limit", "means"), [("left", 4, MaxMeans.LEFT), ("constant", 3, MaxMeans.WHOLE)])
 def test_both_readings_of_max_are_recognised_and_the_true_limit_is_counted(sites, style, limit, means):
-    site = sites.add(Manners(hint_max=3, hint_style=style, drop_idle_s=0.3))
+    site = sites.add(Behaviour(hint_max=3, hint_style=style, drop_idle_s=0.3))
     found = survey(site.url, max_wait=LONG)
     assert (found.reply.hint.max, found.max_means) == (3, means)
     assert (found.run.limit, len(found.run.replies), found.host_config.max_requests) == (limit, limit, limit)
@@ -177,7 +177,7 @@ def test_both_readings_of_max_are_recognised_and_the_true_limit_is_counted(sites
 
 
 def test_a_silent_limit_is_confirmed_by_a_second_connection_and_its_close_seen_as_it_is(sites):
-    found = survey(sites.add(Manners(close_after=3, drop_idle_s=0.3)).url, max_wait=LONG)
+    found = survey(sites.add(Behaviour(close_after=3, drop_idle_s=0.3)).url, max_wait=LONG)
     assert (found.run.limit, found.run.why_close, found.run.hangup) == (3, None, Hangup.FIN)
     assert len(found.run.replies) == 3
 
@@ -350,14 +350,14 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_sent(url, arguments,
 
 
 def test_no_limits_means_until_the_server_ends_everything(sites):
-    site = sites.add(Manners(hint_max=150, drop_idle_s=0.3))
+    site = sites.add(Behaviour(hint_max=150, drop_idle_s=0.3))
     found = survey(site.url, max_wait=None, max_requests=None)
     assert found.run.limit == 151
     assert len(found.idle) == IDLE_LINES
 
 
 def test_keep_alive_is_asked_for_whatever_the_hosts_configuration_says(sites):
-    site = sites.add(Manners(drop_idle_s=0.3))
+    site = sites.add(Behaviour(drop_idle_s=0.3))
     found = survey(site.url, max_wait=LONG, max_requests=2, host=HostConfig(keep_alive=False, headers={"X-A": "b"}))
     assert found.is_kept
     assert {request.headers["x-a"] for request in site.log} == {"b"}

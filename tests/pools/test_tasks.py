@@ -18,7 +18,7 @@ from keeppool.events import Why
 from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.pools.response import Response
 from keeppool.pools.response_tasks import AsyncResponse
-from keeppool.testing import Manners, RawConnection, ScriptedServer, recorded_events
+from keeppool.testing import Behaviour, RawConnection, ScriptedServer, recorded_events
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SERVE = [*[RawConnection.read_request, OK] * 5, RawConnection.read_until_closed]
@@ -197,7 +197,7 @@ def test_a_server_that_hangs_up_on_an_idle_loop_is_heard_at_once(sites):
 
 
 def test_a_connection_whose_caller_was_cancelled_at_its_delivery_is_watched_too(sites):
-    site = sites.add(Manners(body=10))
+    site = sites.add(Behaviour(body=10))
 
     async def main():
         async with AsyncPoolManager(Limits(per_host=1)) as pool:
@@ -363,7 +363,7 @@ def test_a_pool_belongs_to_the_loop_of_its_first_request(sites):
 
 
 def test_a_response_dropped_unread_gives_its_slot_back_and_says_where_it_was_made(sites):
-    site = sites.add(Manners(body=1_000_000))
+    site = sites.add(Behaviour(body=1_000_000))
 
     async def main():
         async with AsyncPoolManager(Limits(per_host=1)) as pool:

@@ -14,7 +14,7 @@ from seams import OnOpen, assert_settled
 
 from keeppool import Limits, Timeout, errors
 from keeppool.net.stream import Stream
-from keeppool.testing import Manners, Site
+from keeppool.testing import Behaviour, Site
 
 #: More calls than any exchange here makes.
 MOST_CALLS = 60
@@ -101,7 +101,7 @@ def outcome_of(make, pool, url):
 def test_whatever_fails_nobody_else_pays(plant, kind, error, reused):
     saboteur = Saboteur(error)
     limits, timeout = Limits(per_host=1), Timeout(connect=5, read=5, pool=0.2)
-    with Site(Manners(body=b"right"), tls=plant.tls) as site:
+    with Site(Behaviour(body=b"right"), tls=plant.tls) as site:
         for fails_at in range(1, MOST_CALLS):
             with plant.pool(limits, on_event=saboteur, timeout=timeout) as pool:
                 saboteur.pool = pool
@@ -133,7 +133,7 @@ def test_whatever_fails_nobody_else_pays(plant, kind, error, reused):
 def test_a_first_send_that_fails_is_proof_that_nothing_was_sent(plant):
     """A POST goes again then, once, and is carried out once; from the first byte on it does not."""
     saboteur = Saboteur(errno.EPIPE)
-    with Site(Manners(body=b"right"), tls=plant.tls) as site, plant.pool(on_event=saboteur) as pool:
+    with Site(Behaviour(body=b"right"), tls=plant.tls) as site, plant.pool(on_event=saboteur) as pool:
         saboteur.pool = pool
         pool.request("GET", site.url)
         saboteur.arm(0)

@@ -12,7 +12,7 @@ from seams import OK, SERVE, answer_once_then, assert_settled
 
 from keeppool import Limits, PoolManager, errors
 from keeppool.events import RequestResent, Why
-from keeppool.testing import Manners, RawConnection, ScriptedServer
+from keeppool.testing import Behaviour, RawConnection, ScriptedServer
 
 
 def test_an_early_200_to_a_large_upload_leaves_its_connection_to_nobody(plant):
@@ -62,7 +62,7 @@ def test_a_body_behind_the_answer_to_head_is_never_read_as_the_next_answer(plant
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_coded_bodies_give_their_connection_back(sites, framing, coding):
     """The decoder is done before the framing is; both have to be at their end (Go 14867)."""
-    site = sites.add(Manners(framing=framing, coding=coding, body=5000))
+    site = sites.add(Behaviour(framing=framing, coding=coding, body=5000))
     with PoolManager() as pool:
         for stream in (False, True) * 10:
             response = pool.request("GET", site.url, stream=stream)
@@ -83,7 +83,7 @@ def test_an_answer_that_comes_with_its_close_is_an_answer(plant, recorder):
 
 def test_a_server_that_closes_after_each_answer_costs_no_error(sites):
     """The close comes a moment after the answer, at any point of the next request (undici 1415)."""
-    site = sites.add(Manners(close_after=1))
+    site = sites.add(Behaviour(close_after=1))
     with PoolManager(Limits(per_host=3)) as pool, ThreadPoolExecutor(6) as threads:
         statuses = set(threads.map(lambda _: pool.request("GET", site.url).status, range(600)))
     assert statuses == {200}

@@ -15,7 +15,7 @@ from seams import OK, OnOpen, answer_once_then, assert_settled, blind
 
 from keeppool import HostConfig, Limits, PoolManager, errors
 from keeppool.events import Why
-from keeppool.testing import Manners, RawConnection, ScriptedServer
+from keeppool.testing import Behaviour, RawConnection, ScriptedServer
 
 ENDS = pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 
@@ -85,15 +85,15 @@ def test_without_the_look_a_restart_costs_one_resend_and_clears_the_shelf(plants
         assert pool.stats().open == 1
 
 
-def without_hints(site_manners: Manners) -> Manners:
+def without_hints(site_behaviour: Behaviour) -> Behaviour:
     """Let a site close as it had announced, but not announce it: what a client sees that does not listen."""
-    return replace(site_manners, hint_timeout=None, hint_max=None, close_after=site_manners.hint_max)
+    return replace(site_behaviour, hint_timeout=None, hint_max=None, close_after=site_behaviour.hint_max)
 
 
 @pytest.mark.parametrize("style", ["left", "constant"])
 @pytest.mark.parametrize("hints", [True, False], ids=["with hints", "without"])
 def test_without_hints_the_look_and_the_resend_keep_idempotent_requests_from_harm(plant, sites, hints, style):
-    announced = Manners(hint_timeout=5, hint_max=3, hint_style=style)
+    announced = Behaviour(hint_timeout=5, hint_max=3, hint_style=style)
     site = sites.add(announced if hints else without_hints(announced), tls=plant.tls)
     with plant.pool(Limits(per_host=2)) as pool, ThreadPoolExecutor(4) as threads:
         statuses = list(threads.map(lambda _: pool.request("GET", site.url).status, range(60)))
@@ -103,7 +103,7 @@ def test_without_hints_the_look_and_the_resend_keep_idempotent_requests_from_har
 
 
 def test_without_hints_and_look_the_resend_alone_keeps_idempotent_requests_from_harm(plant, sites):
-    site = sites.add(Manners(close_after=2), tls=plant.tls)
+    site = sites.add(Behaviour(close_after=2), tls=plant.tls)
     with blind_pool(plant) as pool:
         assert {pool.request("GET", site.url).status for _ in range(40)} == {200}
         assert_settled(pool)
@@ -135,7 +135,7 @@ def wait_until_seen(pool: PoolManager) -> None:
 @pytest.mark.parametrize("style", ["left", "constant"])
 def test_without_look_and_resend_the_hints_alone_keep_every_request_from_harm(plant, sites, style):
     """A server that means what it announces never closes under a client that listens; POSTs included."""
-    site = sites.add(Manners(hint_timeout=5, hint_max=4, hint_style=style), tls=plant.tls)
+    site = sites.add(Behaviour(hint_timeout=5, hint_max=4, hint_style=style), tls=plant.tls)
     with blind_pool(plant) as pool:
         never_again = HostConfig(idempotent=False)
         for number in range(40):

@@ -8,7 +8,7 @@ import os
 import pytest
 from live import servers
 
-from keeppool.testing import Manners
+from keeppool.testing import Behaviour
 
 
 def hints(host: str, port: int, requests: int) -> list[tuple[str, str]]:
@@ -26,13 +26,13 @@ def hints(host: str, port: int, requests: int) -> list[tuple[str, str]]:
 
 def test_a_left_style_site_says_what_apache_says(apache, sites):
     server = apache(KeepAlive=True, KeepAliveTimeout=5, MaxKeepAliveRequests=3)
-    site = sites.add(Manners(hint_timeout=5, hint_max=3))
+    site = sites.add(Behaviour(hint_timeout=5, hint_max=3))
     assert hints(server.host, server.port, 6) == hints(site.host, site.port, 6)
 
 
 def test_a_constant_style_site_says_what_node_says(node_server, sites):
     server = node_server(keepAliveTimeout=5000, maxRequestsPerSocket=3)
-    site = sites.add(Manners(hint_timeout=5, hint_max=3, hint_style="constant"))
+    site = sites.add(Behaviour(hint_timeout=5, hint_max=3, hint_style="constant"))
     assert hints(server.host, server.port, 5) == hints(site.host, site.port, 5)
 
 

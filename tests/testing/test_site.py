@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from keeppool.testing import Answer, Manners, Site, Sites
+from keeppool.testing import Answer, Behaviour, Site, Sites
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -130,7 +130,7 @@ def test_echo_gives_back_method_fields_and_body(client, chunked):
 
 
 def test_pipelined_requests_are_answered_in_order(raw):
-    with Site(Manners(delay_s=0.001)) as site:
+    with Site(Behaviour(delay_s=0.001)) as site:
         sock = raw(site)
         sock.send(b"".join(b"GET /status/%d HTTP/1.1\r\nHost: h\r\n\r\n" % n for n in (201, 202, 203)))
         data = b""
@@ -155,7 +155,7 @@ def test_head_has_the_fields_of_get_and_no_body(raw):
 
 
 def test_empty_pieces_do_not_end_a_chunked_body(raw):
-    with Site(Manners(framing="chunked"), handler=lambda _: Answer(body=(b"", b"a", b""), close=True)) as site:
+    with Site(Behaviour(framing="chunked"), handler=lambda _: Answer(body=(b"", b"a", b""), close=True)) as site:
         sock = raw(site)
         sock.send(GET)
         assert read_all(sock).endswith(b"\r\n\r\n1\r\na\r\n0\r\n\r\n")
@@ -195,18 +195,18 @@ def test_a_malformed_request_is_refused_and_counted(raw, wire):
 
 
 @pytest.mark.parametrize(
-    ("manners", "version", "fields"),
+    ("behaviour", "version", "fields"),
     [
-        (Manners(framing="chunked"), b"1.1", [b"Transfer-Encoding: chunked", b"9\r\nkeeppool\n\r\n0\r\n\r\n"]),
-        (Manners(framing="close"), b"1.1", [b"Connection: close", b"\r\n\r\nkeeppool\n"]),
-        (Manners(framing="chunked"), b"1.0", [b"Connection: close", b"\r\n\r\nkeeppool\n"]),
-        (Manners(keep_alive=False), b"1.1", [b"Content-Length: 9", b"Connection: close"]),
-        (Manners(http_version="1.0"), b"1.1", [b"HTTP/1.0 200", b"Connection: close"]),
-        (Manners(status=404, headers=(("X-A", "b"),)), b"1.0", [b"HTTP/1.1 404 Not Found", b"X-A: b"]),
+        (Behaviour(framing="chunked"), b"1.1", [b"Transfer-Encoding: chunked", b"9\r\nkeeppool\n\r\n0\r\n\r\n"]),
+        (Behaviour(framing="close"), b"1.1", [b"Connection: close", b"\r\n\r\nkeeppool\n"]),
+        (Behaviour(framing="chunked"), b"1.0", [b"Connection: close", b"\r\n\r\nkeeppool\n"]),
+        (Behaviour(keep_alive=False), b"1.1", [b"Content-Length: 9", b"Connection: close"]),
+        (Behaviour(http_version="1.0"), b"1.1", [b"HTTP/1.0 200", b"Connection: close"]),
+        (Behaviour(status=404, headers=(("X-A", "b"),)), b"1.0", [b"HTTP/1.1 404 Not Found", b"X-A: b"]),
     ],
 )
-def test_framings_and_versions(raw, manners, version, fields):
-    with Site(manners) as site:
+def test_framings_and_versions(raw, behaviour, version, fields):
+    with Site(behaviour) as site:
         sock = raw(site)
         sock.send(b"GET /x HTTP/%b\r\nHost: h\r\n%b\r\n" % (version, b"Connection: close\r\n" * (version == b"1.1")))
         data = read_all(sock)
@@ -215,7 +215,7 @@ def test_framings_and_versions(raw, manners, version, fields):
 
 @pytest.mark.parametrize(("coding", "decode"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
 def test_bodies_are_coded_once(client, coding, decode):
-    with Site(Manners(coding=coding, body=1000)) as site:
+    with Site(Behaviour(coding=coding, body=1000)) as site:
         one = client(site)
         for path in ("/x", "/bytes/1000", f"/{coding}"):
             _, fields, body = one.get(path)
@@ -224,7 +224,7 @@ def test_bodies_are_coded_once(client, coding, decode):
 
 
 def test_requests_after_the_stated_end_are_counted_late_and_not_answered(raw):
-    with Site(Manners(hint_max=1, hint_style="constant")) as site:
+    with Site(Behaviour(hint_max=1, hint_style="constant")) as site:
         sock = raw(site)
         sock.send(GET)
         assert b"Connection: close\r\n" in read_all(sock)
@@ -235,7 +235,7 @@ def test_requests_after_the_stated_end_are_counted_late_and_not_answered(raw):
 
 def test_requests_after_the_hinted_time_are_late(raw):
     """The site closes its side when the hinted second is over, and goes on listening."""
-    with Site(Manners(hint_timeout=1)) as site:
+    with Site(Behaviour(hint_timeout=1)) as site:
         sock = raw(site)
         sock.send(GET)
         assert b"Keep-Alive: timeout=1\r\n" in read_answer(sock)
@@ -245,13 +245,13 @@ def test_requests_after_the_hinted_time_are_late(raw):
 
 
 def test_close_after_and_drop_idle_s_come_unannounced(raw):
-    with Site(Manners(close_after=2)) as site:
+    with Site(Behaviour(close_after=2)) as site:
         sock = raw(site)
         for _ in range(2):
             sock.send(GET)
             assert b"Connection" not in read_answer(sock)
         assert sock.recv(1) == b""
-    with Site(Manners(hint_timeout=60, drop_idle_s=0.01)) as site:
+    with Site(Behaviour(hint_timeout=60, drop_idle_s=0.01)) as site:
         sock = raw(site)
         sock.send(GET)
         assert b"timeout=60" in read_answer(sock)
@@ -348,11 +348,11 @@ def test_a_handler_cannot_wait_for_its_own_site(client):
         assert "own thread" in str(site.errors.pop())
 
 
-def test_manners_may_change_while_it_runs(client):
+def test_behaviour_may_change_while_it_runs(client):
     with Site() as site:
         one = client(site)
         one.get("/x")
-        site.manners = Manners(status=503, body=b"later")
+        site.behaviour = Behaviour(status=503, body=b"later")
         assert one.get("/x") == (503, {"content-length": "5"}, b"later")
 
 
@@ -409,7 +409,7 @@ def test_ipv6(client):
 
 
 def test_tls_serves_drops_idle_and_closes_cleanly(server_tls, client_tls):
-    with Site(Manners(hint_max=2), tls=server_tls) as site:
+    with Site(Behaviour(hint_max=2), tls=server_tls) as site:
         assert site.url.startswith("https://127.0.0.1:")
         bare = socket.create_connection((site.host, site.port), timeout=5)
         with client_tls.wrap_socket(bare, server_hostname="127.0.0.1") as sock:

@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from keeppool import Limits
-from keeppool.testing import Manners
+from keeppool.testing import Behaviour
 
 #: Most connections any of these clients may open.
 CAP = 3
@@ -15,7 +15,7 @@ LIMITS = Limits(per_host=CAP)
 THREADS = 8
 EACH = 5
 #: A server that ends each connection after its third answer, and counts who comes later (`Site.late`).
-SHORT = Manners(hint_timeout=5, hint_max=3, hint_style="constant", delay_s=0.002)
+SHORT = Behaviour(hint_timeout=5, hint_max=3, hint_style="constant", delay_s=0.002)
 
 
 def ask_all(ask):

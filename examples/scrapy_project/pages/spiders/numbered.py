@@ -2,7 +2,7 @@
 
 import scrapy
 
-from keeppool.testing import Manners, Sites
+from keeppool.testing import Behaviour, Sites
 
 
 class NumberedPages(scrapy.Spider):
@@ -13,7 +13,7 @@ class NumberedPages(scrapy.Spider):
     async def start(self):
         """Start the sites, and ask for their pages."""
         self.sites = Sites()
-        hosts = [self.sites.add(Manners(close_after=5)) for _ in range(6)]
+        hosts = [self.sites.add(Behaviour(close_after=5)) for _ in range(6)]
         for page in range(10):
             for host in hosts:
                 yield scrapy.Request(f"{host.url}/bytes/{page}")

@@ -1,4 +1,4 @@
-"""`Manners`: how an embedded site treats its connections and writes its answers.
+"""`Behaviour`: how an embedded site treats its connections and writes its answers.
 
 Decides: which `Connection` and `Keep-Alive` fields an answer carries, and whether it is the connection's last.
 Knows: the two readings of `Keep-Alive: max=` in the wild, and HTTP/1.0's keep-alive by request.
@@ -25,7 +25,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manners:
+class Behaviour:
     """How an embedded site behaves. Frozen; checked at birth.
 
     An end the site *states* is `Connection: close` in an answer, or the passing of the `hint_timeout` it sent. It then
@@ -119,6 +119,10 @@ class Manners:
             left = self.hint_max - number + 1 if self.hint_style == "left" else self.hint_max
             hints.append(f"max={left}")
         return ", ".join(hints)
+
+
+#: The former name of `Behaviour`.
+Manners = Behaviour
 
 
 def filler(size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""A crew of threads that works through jobs, and hands the results to the thread that asked for them.
+"""Threads that work through jobs, and hand the results to the thread that asked for them.
 
 Decides: that jobs are taken one at a time, and only when a thread is free; a million of them are never held.
 Knows: threads. Does not know: what a job is.
@@ -25,7 +25,7 @@ _GONE: Final = object()
 _LOOK_UP: Final = 0.2
 
 
-class Crew(Generic[_Job, _Result]):
+class Workers(Generic[_Job, _Result]):
     """Threads that work while somebody iterates over their results, once, in this object's `with` block.
 
     Args:

@@ -1,28 +1,28 @@
-"""What Manners decides: fields, ends, and what it refuses."""
+"""What `Behaviour` decides: fields, ends, and what it refuses."""
 
 from __future__ import annotations
 
 import pytest
 
 from keeppool.errors import ConfigError
-from keeppool.testing import Manners
+from keeppool.testing import Behaviour, Manners, Site, Sites
 
 
 def test_left_style_counts_down_and_allows_one_request_more_than_max():
     """Apache's reading: max is what may still follow."""
-    manners = Manners(hint_timeout=5, hint_max=2)
-    assert [manners.kept_fields(n, "1.1").splitlines()[1] for n in (1, 2)] == [
+    behaviour = Behaviour(hint_timeout=5, hint_max=2)
+    assert [behaviour.kept_fields(n, "1.1").splitlines()[1] for n in (1, 2)] == [
         "Keep-Alive: timeout=5, max=2",
         "Keep-Alive: timeout=5, max=1",
     ]
-    assert [manners.is_last(n) for n in (1, 2, 3)] == [False, False, True]
+    assert [behaviour.is_last(n) for n in (1, 2, 3)] == [False, False, True]
 
 
 def test_constant_style_repeats_max_and_ends_with_it():
     """Node's reading: max is the whole."""
-    manners = Manners(hint_max=3, hint_style="constant")
-    assert {manners.kept_fields(n, "1.1") for n in (1, 2)} == {"Connection: keep-alive\r\nKeep-Alive: max=3\r\n"}
-    assert [manners.is_last(n) for n in (1, 2, 3)] == [False, False, True]
+    behaviour = Behaviour(hint_max=3, hint_style="constant")
+    assert {behaviour.kept_fields(n, "1.1") for n in (1, 2)} == {"Connection: keep-alive\r\nKeep-Alive: max=3\r\n"}
+    assert [behaviour.is_last(n) for n in (1, 2, 3)] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,12 @@ def test_constant_style_repeats_max_and_ends_with_it():
     ],
 )
 def test_who_keeps_a_connection(server, request_version, connection, kept):
-    assert Manners(http_version=server).keeps(request_version, connection) is kept
+    assert Behaviour(http_version=server).keeps(request_version, connection) is kept
 
 
 def test_no_hint_says_nothing_in_1_1_and_keep_alive_in_1_0():
-    assert Manners().kept_fields(1, "1.1") == ""
-    assert Manners().kept_fields(1, "1.0") == "Connection: keep-alive\r\n"
+    assert Behaviour().kept_fields(1, "1.1") == ""
+    assert Behaviour().kept_fields(1, "1.0") == "Connection: keep-alive\r\n"
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,18 @@ def test_no_hint_says_nothing_in_1_1_and_keep_alive_in_1_0():
 )
 def test_what_cannot_be_meant_is_refused_by_name(wrong):
     with pytest.raises(ConfigError) as caught:
-        Manners(**wrong)
+        Behaviour(**wrong)
     assert caught.value.field in wrong
 
 
 def test_a_body_given_as_size_has_that_size():
-    assert [len(Manners(body=size).payload) for size in (0, 1, 38, 10_000)] == [0, 1, 38, 10_000]
+    assert [len(Behaviour(body=size).payload) for size in (0, 1, 38, 10_000)] == [0, 1, 38, 10_000]
+
+
+def test_the_former_names_go_on_working():
+    with Site(manners=Manners(status=201)) as site:
+        assert (Manners, site.manners) == (Behaviour, site.behaviour)
+        site.manners = Behaviour(status=204)
+        assert site.behaviour.status == 204
+    with Sites() as sites:
+        assert sites.add(manners=Manners(status=202)).behaviour == Behaviour(status=202)

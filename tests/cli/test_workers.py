@@ -1,4 +1,4 @@
-"""A crew takes jobs one at a time, hands all results over, and leaves no thread."""
+"""Workers take jobs one at a time, hand all results over, and leave no thread."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
-from keeppool.cli.crew import Crew
+from keeppool.cli.workers import Workers
 
 
 def test_every_job_has_its_result():
     before = set(threading.enumerate())
-    with Crew(range(1000), lambda number: number * number, 8) as crew:
-        assert sorted(crew) == [number * number for number in range(1000)]
+    with Workers(range(1000), lambda number: number * number, 8) as workers:
+        assert sorted(workers) == [number * number for number in range(1000)]
     assert not set(threading.enumerate()) - before
 
 
@@ -21,8 +21,8 @@ def test_jobs_are_not_taken_before_a_thread_is_free():
     """Of a million jobs only those in work, and as many results as fit, are ever held."""
     taken = itertools.count()
     jobs = (next(taken) for _ in range(1_000_000))
-    with Crew(jobs, lambda number: number, 4) as crew:
-        results = iter(crew)
+    with Workers(jobs, lambda number: number, 4) as workers:
+        results = iter(workers)
         for _ in range(10):
             next(results)
         assert next(taken) <= 10 + 4 + 2 * 4 + 1
@@ -35,5 +35,5 @@ def test_an_error_in_the_jobs_reaches_whoever_iterates():
         yield 1
         raise LookupError("no more")
 
-    with Crew(jobs(), lambda number: number, 2) as crew, pytest.raises(LookupError, match="no more"):
-        list(crew)
+    with Workers(jobs(), lambda number: number, 2) as workers, pytest.raises(LookupError, match="no more"):
+        list(workers)
