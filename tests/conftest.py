@@ -37,6 +37,12 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that hold an object's address: each worker that runs a share of the tests would see others."""
+    if unstable := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError("give these parameters names (ids=) that are the same in every run: " + unstable[0])
+
+
 @pytest.fixture
 def sites() -> Iterator[Sites]:
     """Embedded sites: `sites.add(Behaviour(...), host="127.0.0.2")`."""

@@ -86,7 +86,7 @@ def test_a_request_is_the_same_bytes_as_urllib3s(request_):
         ({"url": "/a b"}, None),
         ({"body": object()}, TypeError),
     ],
-    ids=str,
+    ids=["value", "beyond latin-1", "name", "skipped", "method", "target", "body"],
 )
 def test_what_urllib3_refuses_is_refused_by_it_here(wrong, kind):
     asked = {"method": "GET", "url": "/"} | wrong

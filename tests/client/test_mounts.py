@@ -339,7 +339,9 @@ def test_requests_adapter_answers_in_its_own_kind(site, session, theirs):
     assert session.stats().opened == 0
 
 
-@pytest.mark.parametrize("body", [b"bytes", "text", {"form": "field"}, io.BytesIO(b"file")], ids=str)
+@pytest.mark.parametrize(
+    "body", [b"bytes", "text", {"form": "field"}, io.BytesIO(b"file")], ids=["bytes", "text", "form", "file"]
+)
 def test_requests_adapter_sends_our_bodies(site, session, theirs, body):
     seen = session.post(f"{site.url}/echo", data=body).json()
     assert seen["body"] in ("bytes", "text", "form=field", "file")

@@ -275,7 +275,11 @@ def test_a_session_sends_it_with_its_length_and_again_after_a_redirect(answering
 # What is refused
 
 
-@pytest.mark.parametrize("data", ["text", b"bytes", 7, io.BytesIO(b"stream"), iter([("a", "1")])], ids=repr)
+@pytest.mark.parametrize(
+    "data",
+    ["text", b"bytes", 7, io.BytesIO(b"stream"), iter([("a", "1")])],
+    ids=["text", "bytes", "number", "file", "iterator"],
+)
 def test_other_data_than_fields_is_refused(data):
     with pytest.raises(InvalidBody, match="data must be a mapping or pairs where there are files"):
         encode_files(data, {"f": b""})

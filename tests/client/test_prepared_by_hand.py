@@ -60,7 +60,7 @@ def test_a_header_that_is_changed_added_or_taken_out_counts(site, form):
         (io.BytesIO(b"a file"), "a file", "6"),
         ("ü", "\u00c3\u00bc", "2"),
     ],
-    ids=str,
+    ids=["text", "bytes", "none", "file", "text beyond ASCII"],
 )
 def test_the_length_follows_a_new_body(site, form, body, text, length, looked_at):
     if hasattr(body, "seek"):
@@ -87,7 +87,11 @@ ASKS_FOR_MORE = "DELETE /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.mark.parametrize("looked_at", [False, True])
-@pytest.mark.parametrize("first", [b"x" * len(ASKS_FOR_MORE), b"short", iter([b"pieces"]), None], ids=str)
+@pytest.mark.parametrize(
+    "first",
+    [b"x" * len(ASKS_FOR_MORE), b"short", iter([b"pieces"]), None],
+    ids=["same length", "shorter", "chunked", "none"],
+)
 def test_a_body_prepared_again_is_framed_again_and_never_read_as_the_next_request(site, first, looked_at):
     prepared = Request("POST", f"{site.url}/echo", data=first).prepare()
     if looked_at:

@@ -67,7 +67,7 @@ def test_equal_urls_in_other_spellings_share_an_origin():
         {"tcp_keepalive": None},
         {"tag": "me"},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_what_makes_requests_not_interchangeable_makes_another_origin(entry):
     locator = Locator(Config())
