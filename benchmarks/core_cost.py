@@ -18,12 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import program
 from benchmarks.measure import in_turns, median_ratio, median_us, no_garbage_collection
 from benchmarks.program import Effort, Rows
+from keeppool.clock import clock
 from keeppool.config import Config, Limits
 from keeppool.core.origin import Origin
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Connection, Policy, Ticket
 from keeppool.events import Why
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import GuardedPool
 from keeppool.pools.routes import Locator

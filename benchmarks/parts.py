@@ -26,10 +26,10 @@ from benchmarks.nginx_server import BODY, nginx
 from benchmarks.program import Effort, Rows
 from keeppool import PoolManager, Session
 from keeppool.client.response.response import Response as SessionsResponse
+from keeppool.clock import clock
 from keeppool.config import INHERIT
 from keeppool.net.stream import Stream
 from keeppool.pools import pool as guarded
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.request import default_fields
 from keeppool.pools.response import Response

@@ -29,8 +29,8 @@ from keeppool.client.transports.overridden import (
     ways_of,
 )
 from keeppool.client.verbs import AnswerT, Verbs
+from keeppool.clock import clock
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
-from keeppool.pools.clock import clock
 from keeppool.pools.request import FRAMING, prepare_body
 from keeppool.wire.fields import EMPTY
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keeppool.client.response import redirect
+from keeppool.clock import clock
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
-from keeppool.pools.clock import clock
 
 if TYPE_CHECKING:
     from keeppool.client.request.hooks import Hook

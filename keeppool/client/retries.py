@@ -19,6 +19,7 @@ from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, MaxRetryError
 from urllib3.exceptions import HTTPError as RetryRefusal
 from urllib3.util import Retry
 
+from keeppool.clock import clock as pools_clock
 from keeppool.config import bad
 from keeppool.core.resend import IDEMPOTENT
 from keeppool.errors import (
@@ -32,7 +33,6 @@ from keeppool.errors import (
     TotalTimeout,
     UnrewindableBodyError,
 )
-from keeppool.pools.clock import clock as pools_clock
 
 if TYPE_CHECKING:
     from keeppool.client.request.prepared import PreparedRequest

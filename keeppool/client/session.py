@@ -17,9 +17,9 @@ from keeppool.client.response.response import Response
 from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.transports.adapter import HTTPAdapter, send_by
 from keeppool.client.transports.mounts import Checked, adopted
+from keeppool.clock import clock
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
-from keeppool.pools.clock import clock
 from keeppool.pools.manager_threads import PoolManager
 
 if TYPE_CHECKING:

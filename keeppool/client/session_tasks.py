@@ -20,9 +20,9 @@ from keeppool.client.response.response_tasks import AsyncResponse
 from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.transports.adapter_tasks import AsyncHTTPAdapter, send_by
 from keeppool.client.transports.mounts import Checked, adopted
+from keeppool.clock import clock
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
-from keeppool.pools.clock import clock
 from keeppool.pools.manager_tasks import AsyncPoolManager
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
-from time import monotonic
+
+from keeppool.clock import clock
 
 
 class Alarm:
@@ -27,7 +28,7 @@ class Alarm:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        # All readings of `monotonic`: uvloop's own clock stands still while callbacks run.
+        # All readings of `clock`: uvloop's own clock stands still while callbacks run.
         self._deadline = math.inf
         self._rings_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -44,7 +45,7 @@ class Alarm:
         if timeout is None:
             self._deadline = math.inf
             return
-        self._deadline = monotonic() + timeout
+        self._deadline = clock() + timeout
         if self._deadline < self._rings_at:
             self._set(timeout)
 
@@ -65,7 +66,7 @@ class Alarm:
         waiter = self._waiter
         if waiter is None or waiter.done():
             return
-        left = self._deadline - monotonic()
+        left = self._deadline - clock()
         if left > 0:
             self._set(left)
         else:

@@ -7,7 +7,8 @@ Does not know: who waits, and for what.
 from __future__ import annotations
 
 import errno
-import time
+
+from keeppool.clock import clock
 
 #: Seconds above which a wait counts as unlimited: `poll` and `settimeout` count milliseconds in a C int (24 days).
 LONGEST_WAIT = 2_000_000.0
@@ -27,7 +28,7 @@ class Deadline:
 
     def __init__(self, timeout: float | None) -> None:
         self.limit = timeout
-        self._end = None if timeout is None or timeout > LONGEST_WAIT else time.monotonic() + timeout
+        self._end = None if timeout is None or timeout > LONGEST_WAIT else clock() + timeout
 
     def left(self) -> float | None:
         """Seconds that are left, more than 0; `None` for no limit.
@@ -37,7 +38,7 @@ class Deadline:
         """
         if self._end is None:
             return None
-        seconds = self._end - time.monotonic()
+        seconds = self._end - clock()
         if seconds <= 0:
             raise TimeoutError(errno.ETIMEDOUT, "the time is up")
         return seconds

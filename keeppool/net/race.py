@@ -15,10 +15,10 @@ import math
 import os
 import select
 import socket
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 
+from keeppool.clock import clock
 from keeppool.net.addresses import Address
 from keeppool.net.deadline import Deadline
 
@@ -147,8 +147,8 @@ class Attempts:
                 left = deadline.left()
             except TimeoutError:
                 break
-            if self._waiting and time.monotonic() >= self._next_start:
-                self._next_start = time.monotonic() + stagger
+            if self._waiting and clock() >= self._next_start:
+                self._next_start = clock() + stagger
                 winner = self._start(self._waiting.popleft())
             else:
                 winner = self._finish_first((yield self._patience(left)))
@@ -169,7 +169,7 @@ class Attempts:
         """Give the seconds until the next start or the deadline, whichever is first."""
         if not self._waiting:
             return left
-        until_start = max(0.0, self._next_start - time.monotonic())
+        until_start = max(0.0, self._next_start - clock())
         return until_start if left is None else min(left, until_start)
 
     def _start(self, address: Address) -> socket.socket | None:

@@ -12,9 +12,9 @@ from collections import deque
 from types import FrameType
 from typing import Protocol
 
+from keeppool.clock import clock
 from keeppool.errors import IncompleteBody, KeepPoolError, ReadError
 from keeppool.events import Why
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.send import has_passed, left
 from keeppool.wire.framing import Kind

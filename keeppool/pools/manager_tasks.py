@@ -10,11 +10,11 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
+from keeppool.clock import clock
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import ExchangeError
 from keeppool.events import Event
 from keeppool.pools import reports
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease_tasks import TaskLease
 from keeppool.pools.manager import Manager

@@ -10,11 +10,11 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
+from keeppool.clock import clock
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import ExchangeError, InvalidBody
 from keeppool.events import Event
 from keeppool.pools import janitor, reports
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease import ThreadLease
 from keeppool.pools.manager import Manager

@@ -17,6 +17,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 
+from keeppool.clock import clock
 from keeppool.config import Limits
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Close, Connection, Order, State, Ticket
@@ -26,7 +27,6 @@ from keeppool.net.dial import dial
 from keeppool.net.stream import Liveness, gone
 from keeppool.net.tls import TlsStore
 from keeppool.pools import janitor, reports
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.routes import Route
 from keeppool.pools.snapshot import snapshot

@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from keeppool.clock import clock
 from keeppool.config import Limits
 from keeppool.core.late import LatePoolState
 from keeppool.core.records import NEVER, Bind, Cancel, Close, Connect, Connection, LateOrder, Serve, State, Ticket
@@ -37,7 +38,6 @@ from keeppool.net.stream import Liveness
 from keeppool.net.stream_tasks import Channel
 from keeppool.net.tls import TlsStore
 from keeppool.pools import reports
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.send import has_passed
 from keeppool.pools.snapshot import snapshot

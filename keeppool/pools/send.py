@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from keeppool.clock import clock
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
 from keeppool.net.stream import TLS_RECORD, Stream
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
 from keeppool.wire.body import RequestBody
 from keeppool.wire.head import ResponseHead

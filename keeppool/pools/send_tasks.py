@@ -12,9 +12,9 @@ from __future__ import annotations
 from asyncio import CancelledError, timeout
 from collections.abc import AsyncGenerator
 
+from keeppool.clock import clock
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
 from keeppool.net.stream_tasks import Channel
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.send import (
     LAST_WORDS,

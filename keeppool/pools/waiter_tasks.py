@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
+from keeppool.clock import clock
 from keeppool.core.pool import PoolState
 from keeppool.core.records import NEVER, Connection, Ticket
 from keeppool.errors import ConnectTimeout, PoolTimeout
 from keeppool.events import RequestServed
 from keeppool.net.stream import Liveness
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.send_tasks import ask
 

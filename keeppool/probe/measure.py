@@ -12,6 +12,7 @@ import math
 import select
 import ssl
 
+from keeppool.clock import clock
 from keeppool.config import Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive
 from keeppool.core.reuse import why_not_reusable
@@ -28,7 +29,6 @@ from keeppool.errors import (
 )
 from keeppool.events import Why
 from keeppool.net.stream import Stream
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import MOST_INTERIM
 from keeppool.pools.request import default_fields
 from keeppool.pools.routes import Located

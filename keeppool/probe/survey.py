@@ -13,12 +13,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import NamedTuple, Self, cast
 
+from keeppool.clock import clock
 from keeppool.config import Config, HostConfig, Timeout, TimeoutArgument, check_count, check_seconds
 from keeppool.errors import KeepPoolError, SendError, ServerDisconnected
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.net.dial import dial
 from keeppool.net.tls import TlsStore
-from keeppool.pools.clock import clock
 from keeppool.pools.routes import Located, Locator, parse_url
 from keeppool.probe.habits import Hangup, Run, Survey
 from keeppool.probe.measure import Line, Watch

@@ -16,9 +16,9 @@ import trustme
 from loop_peer import LoopPeer, until
 
 from keeppool import HostConfig, Limits, Timeout, errors
+from keeppool.clock import clock
 from keeppool.core.late import LONGEST_SPARE, YOUNG
 from keeppool.net.tls import BUILDER
-from keeppool.pools.clock import clock
 from keeppool.pools.manager_tasks import AsyncPoolManager
 
 try:

@@ -10,8 +10,8 @@ import pytest
 from seams import OK, SERVE, OnOpen, answer_once_then, assert_settled, stream_of
 
 from keeppool import Limits, PoolManager, Timeout, errors
+from keeppool.clock import clock
 from keeppool.events import ConnectionClosed, ConnectionIdle, RequestResent, Why
-from keeppool.pools.clock import clock
 from keeppool.testing import RawConnection, ScriptedServer
 
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"

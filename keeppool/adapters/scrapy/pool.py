@@ -16,9 +16,9 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from keeppool.adapters.scrapy.settings import configuration
+from keeppool.clock import clock
 from keeppool.config import HostConfig
 from keeppool.errors import InvalidURL
-from keeppool.pools.clock import clock
 from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.pools.routes import Located
 from keeppool.wire.request import check_target

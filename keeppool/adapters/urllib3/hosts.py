@@ -24,12 +24,12 @@ from keeppool.adapters.urllib3.lending import LendingPool, Loan, callers_place
 from keeppool.adapters.urllib3.response import Answer
 from keeppool.adapters.urllib3.slots import Slots
 from keeppool.adapters.urllib3.terms import Lender, Size
+from keeppool.clock import clock
 from keeppool.config import Config, HostConfig, Limits, Timeout
 from keeppool.core.origin import Proxy
 from keeppool.core.records import State
 from keeppool.errors import PoolClosed, PoolTimeout, QueueFull
 from keeppool.events import Event, Why
-from keeppool.pools.clock import clock
 from keeppool.pools.routes import Route
 from keeppool.stats import Stats
 

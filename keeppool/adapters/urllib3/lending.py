@@ -14,6 +14,7 @@ from http.client import BadStatusLine, RemoteDisconnected
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
+from keeppool.clock import clock
 from keeppool.config import Limits, Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive
 from keeppool.core.origin import Origin
@@ -22,7 +23,6 @@ from keeppool.core.reuse import why_not_reusable
 from keeppool.events import Event, ResponseStarted, Why
 from keeppool.net.stream import Liveness, Stream
 from keeppool.pools import reports
-from keeppool.pools.clock import clock
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import GuardedPool
 from keeppool.pools.routes import Route

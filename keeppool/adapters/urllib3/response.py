@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from keeppool.clock import clock
 from keeppool.errors import IncompleteBody, InvalidChunk
 from keeppool.events import Why
-from keeppool.pools.clock import clock
 from keeppool.wire.framing import Kind
 from keeppool.wire.message import BodyReader
 

@@ -1,4 +1,8 @@
-"""The time all pools go by."""
+"""The one clock of the house: what every deadline, age and wait is measured by.
+
+Knows: the operating system's clocks.
+Does not know: who asks. `core` and `wire` never do: they are given the time.
+"""
 
 from __future__ import annotations
 
