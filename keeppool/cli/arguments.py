@@ -78,7 +78,7 @@ def _add_probe(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     probe = verbs.add_parser("probe", help="find out how a server keeps connections", description=text)
     probe.add_argument("url", metavar="URL", help="absolute, http or https")
-    wait = "seconds for everything; what is still open then is said to be (%(default)g)"
+    wait = "seconds for everything; what is still open then is reported as open (%(default)g)"
     probe.add_argument("--max-wait", type=float, default=_PROBE_WAIT_S, metavar="S", help=wait)
     most = "most requests on one connection (%(default)s)"
     probe.add_argument("--max-requests", type=_count, default=_PROBE_REQUESTS, metavar="N", help=most)

@@ -1,6 +1,6 @@
 """Where the command writes: the two consoles, JSON lines, and text that came from elsewhere.
 
-Decides: that nothing a server or a file said can steer the terminal.
+Decides: that nothing from a server or a file can steer the terminal.
 Knows: rich. It takes care of NO_COLOR, of files and of narrow terminals.
 """
 
@@ -27,7 +27,7 @@ def standard_error() -> Console:
 
 
 def write_json(console: Console, value: dict[str, Any]) -> None:
-    """Write one object as one line, at once, for whoever reads while the command runs."""
+    """Write one object as one line, at once, for a reader while the command runs."""
     console.file.write(json.dumps(value) + "\n")
     console.file.flush()
 

@@ -20,7 +20,7 @@ from keeppool.cli.endings import Exit
 from keeppool.cli.report import demo_report, demo_totals, host_entry
 from keeppool.testing import Sites
 
-#: Errors that are told in full; more of them say nothing new.
+#: Errors that are shown in full; more of them say nothing new.
 _TOLD = 5
 
 
@@ -49,7 +49,7 @@ def _play(out: Console, arguments: Namespace, limits: Limits, *, keep_alive: boo
     with Sites() as sites:
         hosts = open_sites(sites)
         current = Round(hosts, arguments.pages, arguments.threads, limits, keep_alive=keep_alive)
-        # Nothing is drawn between lines of JSON, but it is a pity to leave whoever waits for them without a sign.
+        # Nothing is drawn between lines of JSON, but a person who waits for them should see a sign of life.
         console = standard_error() if arguments.json else out
         with View(console, current, f"keep-alive {'on' if keep_alive else 'off'}"):
             for _ in current:

@@ -81,7 +81,7 @@ def _open(sites: Sites, character: Character, address: str) -> Host:
     behaviour = replace(character.behaviour, delay_s=character.behaviour.delay_s + ROUND_TRIP_S)
     try:
         site = sites.add(behaviour, host=address, handler=_answer)
-    except OSError:  # Only Linux has all of 127.0.0.0/8 without being told.
+    except OSError:  # Only Linux has all of 127.0.0.0/8 without configuration.
         site = sites.add(behaviour, handler=_answer)
     name = site.host if site.host == address else f"{site.host}:{site.port}"
     return Host(name, character.label, site, character.config)

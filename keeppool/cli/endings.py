@@ -23,7 +23,7 @@ class Exit(enum.IntEnum):
     OK = 0
     #: Something did not, or nobody reads the output any more.
     FAILED = 1
-    #: Arguments or configuration that cannot be meant; nothing was begun. argparse's own figure.
+    #: Invalid arguments or configuration; nothing was begun. argparse's own figure.
     USAGE = 2
     #: Ctrl-C: 128 and the number of SIGINT, as shells report it.
     INTERRUPTED = 130
@@ -37,8 +37,8 @@ class UsageError(Exception):
 def interruptible() -> Iterator[None]:
     """Let the first Ctrl-C raise KeyboardInterrupt and all others do nothing.
 
-    After a Ctrl-C the signal stays ignored: the process is ending, and a second one must not tear its farewell apart.
-    Does nothing outside of the main thread, or where whoever started the process had it ignore Ctrl-C (`nohup`).
+    After a Ctrl-C the signal stays ignored: a second one must not interrupt what is still written.
+    Does nothing outside of the main thread, or where the process was started with Ctrl-C ignored (`nohup`).
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:

@@ -47,7 +47,7 @@ class Fetched:
 
     Attributes:
         url: As it was given.
-        status: Of the last answer; `None` if there was none.
+        status: Of the last response; `None` if there was none.
         bytes: Length of the body, content codings undone, as far as it came.
         seconds: From the start, waiting for a connection included, to the end of the body.
         file: Where the body is, if it was to be kept and is whole.
@@ -66,7 +66,7 @@ def run(arguments: Namespace) -> int:
     """Carry out the command.
 
     Raises:
-        ConfigError, UsageError: The arguments cannot be meant; nothing was fetched.
+        ConfigError, UsageError: The arguments are invalid; nothing was fetched.
     """
     out = standard_output()
     meter = Meter()
@@ -105,7 +105,7 @@ class Fetcher:
         self._meter = meter
 
     def fetch(self, job: Job) -> Fetched:
-        """Fetch a URL. Whatever goes wrong with it is told in the result, and stays with it."""
+        """Fetch a URL. Whatever goes wrong with it is in the result, and stays with it."""
         fetched = Fetched(job.url)
         started = time.monotonic()
         try:
@@ -136,7 +136,7 @@ class Fetcher:
 
 
 class Score:
-    """Counts what is done, moves the bar, and writes a line for what has to be told.
+    """Counts what is done, moves the bar, and writes a line for what has to be reported.
 
     Args:
         out: Where each result goes as JSON; `None` if nowhere.
@@ -175,7 +175,7 @@ def _jobs(urls: Iterable[str], folder: Folder | None) -> Iterator[Job]:
 
 
 def _check(answer: Response) -> None:
-    """Let pass an answer whose body is what was asked for.
+    """Let pass a response whose body is what was asked for.
 
     Raises:
         HTTPError: Its status says that it is not; the connection is free for the next.

@@ -1,6 +1,6 @@
 """`keeppool probe`: how a server keeps connections, and the configuration that suits it.
 
-Decides: what a failure is: a server whose first answer does not come. Everything else that is seen is a result.
+Decides: what a failure is: a server whose first response does not come. Everything else that is seen is a result.
 Knows: `keeppool.survey`. Does not know: how it finds out, or how the result is worded (`probe_view.py`).
 
 Ctrl-C prints no result, in either form: half of a survey would be taken for the whole.
@@ -27,7 +27,7 @@ def run(arguments: Namespace) -> int:
     """Carry out the command.
 
     Raises:
-        ConfigError, UsageError: The arguments cannot be meant; nothing was sent.
+        ConfigError, UsageError: The arguments are invalid; nothing was sent.
     """
     out = standard_output()
     try:

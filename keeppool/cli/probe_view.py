@@ -83,8 +83,8 @@ def probe_report(console: Console, found: Survey) -> None:
 
 def settings_of(entry: HostConfig) -> dict[str, Any]:
     """List what an entry says, by field."""
-    said = {name: getattr(entry, name) for name in HOST_FIELDS}
-    return {name: value for name, value in said.items() if value is not INHERIT}
+    fields = {name: getattr(entry, name) for name in HOST_FIELDS}
+    return {name: value for name, value in fields.items() if value is not INHERIT}
 
 
 def python_lines(pattern: str, settings: dict[str, Any]) -> str:
@@ -117,8 +117,8 @@ def _version(found: Survey) -> str:
 def _announced(found: Survey) -> str:
     reply = found.reply
     pairs = (("Connection", reply.connection), ("Keep-Alive", reply.keep_alive))
-    said = " · ".join(f"{name}: {value}" for name, value in pairs if value is not None) or "nothing about it"
-    return f"{said} (max {_MAX_MEANS[found.max_means.value]})" if found.max_means else said
+    stated = " · ".join(f"{name}: {value}" for name, value in pairs if value is not None) or "nothing about it"
+    return f"{stated} (max {_MAX_MEANS[found.max_means.value]})" if found.max_means else stated
 
 
 def _requests(found: Survey) -> str:

@@ -15,7 +15,7 @@ def config_of(arguments: Namespace) -> Config:
     """Build the configuration `keeppool fetch` runs with.
 
     Raises:
-        ConfigError: The file, the preset or a number cannot be meant.
+        ConfigError: The file, the preset or a number is invalid.
     """
     config = load_config(arguments.config) if arguments.config is not None else Config()
     limits = presets.by_name(arguments.preset) if arguments.preset is not None else config.limits

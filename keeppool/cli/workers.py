@@ -21,7 +21,7 @@ _Result = TypeVar("_Result")
 #: What a thread hands in when it goes.
 _GONE: Final = object()
 
-#: Seconds after which a wait for results looks up: short for a person who has pressed Ctrl-C, long for a machine.
+#: Seconds between two looks, in a wait for results, whether to end: short for a person who has pressed Ctrl-C.
 _LOOK_UP: Final = 0.2
 
 
@@ -29,7 +29,7 @@ class Workers(Generic[_Job, _Result]):
     """Threads that work while somebody iterates over their results, once, in this object's `with` block.
 
     Args:
-        jobs: Taken by one thread at a time, in order. What it raises is raised to whoever iterates.
+        jobs: Taken by one thread at a time, in order. What it raises is raised in the thread that iterates.
         work: Makes a result of a job, in any of the threads. As for `jobs`, it should not raise.
         size: How many threads.
     """
@@ -40,7 +40,7 @@ class Workers(Generic[_Job, _Result]):
         #: Guards `_jobs`; held while the next job is read, perhaps from a slow pipe.
         self._turn = threading.Lock()
         self._dismissed = False
-        # Bounded: whoever reads the results slowly, such as a pager, slows the work down.
+        # Bounded: a slow reader of the results, such as a pager, slows the work down.
         self._results: queue.Queue[object] = queue.Queue(2 * size)
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(size)]
 
@@ -48,7 +48,7 @@ class Workers(Generic[_Job, _Result]):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Take no further job. Whoever is at work goes on, unless the process ends."""
+        """Take no further job. Threads at work go on, unless the process ends."""
         self._dismissed = True
 
     def __iter__(self) -> Iterator[_Result]:

@@ -4,7 +4,7 @@ Knows: HTTP from the server's side. Needs the standard library only. Does not kn
 
 - `Site`, `Sites`: embedded servers with a chosen `Behaviour`, which count what they see. Dozens run on one thread.
 - `ScriptedServer`: a raw server that does exactly what a script says, well-formed or not.
-- `recorded_events`: collects what a pool reports. `FakeClock`: time that passes when told.
+- `recorded_events`: collects what a pool reports. `FakeClock`: time that passes on command.
 
 Example:
     A test that two requests to one host share a connection, and that the pool notices when the server hangs up::

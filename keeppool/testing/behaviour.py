@@ -1,6 +1,6 @@
-"""`Behaviour`: how an embedded site treats its connections and writes its answers.
+"""`Behaviour`: how an embedded site treats its connections and writes its responses.
 
-Decides: which `Connection` and `Keep-Alive` fields an answer carries, and whether it is the connection's last.
+Decides: which `Connection` and `Keep-Alive` fields a response carries, and whether it is the connection's last.
 Knows: the two readings of `Keep-Alive: max=` in the wild, and HTTP/1.0's keep-alive by request.
 Does not know: sockets, requests' contents, time.
 Source: RFC 9112 §9.3 (persistence) and appendix C.2.2 (HTTP/1.0 keep-alive); the `Keep-Alive` field's parameters were
@@ -28,33 +28,33 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
 class Behaviour:
     """How an embedded site behaves. Frozen; checked at birth.
 
-    An end the site *states* is `Connection: close` in an answer, or the passing of the `hint_timeout` it sent. It then
+    An end the site *states* is `Connection: close` in a response, or the passing of the `hint_timeout` it sent. It then
     closes its sending side and goes on listening for a moment, so that requests which come too late are counted
     (`Site.late`). All other ends come unannounced and at once.
 
-    Hints go out with every answer. Apache httpd is meaner: it sends them only where the request says
+    Hints go out with every response. Apache httpd is meaner: it sends them only where the request says
     `Connection: keep-alive`, also in HTTP/1.1.
 
     Attributes:
         http_version: "1.1", or "1.0": keeps a connection only if the request says `Connection: keep-alive`.
-        keep_alive: False closes after each answer, and says so.
+        keep_alive: False closes after each response, and says so.
         hint_timeout: Whole seconds for `Keep-Alive: timeout=`. The site closes a connection idle for that long.
         hint_max: Number for `Keep-Alive: max=`; what it means depends on `hint_style`.
         hint_style: "left", as Apache httpd: `max` is how many requests may still follow; it starts at `hint_max` and
-            falls by one, and the answer after `max=1` says `Connection: close`. "constant", as Node: `max` is how many
-            requests the connection carries in all; the last of them is answered with `Connection: close`.
-        framing: How the end of a body is told: "length", "chunked", or "close" (by closing the connection).
+            falls by one, and the response after `max=1` says `Connection: close`. "constant", as Node: `max` is how
+            many requests the connection carries in all; the last of them is answered with `Connection: close`.
+        framing: How the end of a body is marked: "length", "chunked", or "close" (by closing the connection).
             A client that speaks HTTP/1.0 gets "close" instead of "chunked".
         coding: Content coding of every body, whether the request accepts it or not: "gzip", "deflate" or `None`.
-        delay_s: Seconds to wait before each answer.
+        delay_s: Seconds to wait before each response.
         drop_idle_s: Seconds after which an idle connection is closed without a word; `None` never.
         close_after: Close without a word after that many answers on one connection; `None` never.
-        status: Status of an answer to a path without a route of its own.
-        body: Body of such an answer, or its size in bytes.
-        headers: Fields added to every answer, as (name, value) pairs.
+        status: Status of a response to a path without a route of its own.
+        body: Body of such a response, or its size in bytes.
+        headers: Fields added to every response, as (name, value) pairs.
 
     Raises:
-        ConfigError: A value that cannot be meant; names the field, the value and the rule.
+        ConfigError: A value is invalid; names the field, the value and the rule.
     """
 
     http_version: str = "1.1"

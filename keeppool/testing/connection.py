@@ -1,7 +1,7 @@
 """One connection of an embedded site, as an asyncio protocol.
 
 Decides: when to answer, when and how to end. Knows: bytes in, bytes out, the loop's timers.
-Does not know: what to answer, which its `Server` is asked, nor what the fields of an answer say (`Behaviour`).
+Does not know: what to answer, which its `Server` is asked, nor what the fields of a response say (`Behaviour`).
 Source: RFC 9112 §9.3 (persistence), §9.3.2 (pipelining: answers in order), §9.6 (closing in stages).
 """
 
@@ -40,10 +40,10 @@ class Server(Protocol):
         """True if it closes connections that are idle for long."""
 
     def answer_to(self, request: Request) -> Answer:
-        """Find the answer to a request."""
+        """Find the response to a request."""
 
     def holds(self, connection: Connection, request: Request, answer: Answer) -> bool:
-        """Keep an answer back for later; tell whether it did."""
+        """Keep a response back for later; tell whether it did."""
 
     def forget(self, connection: Connection) -> None:
         """Drop a connection that is closed."""
@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(delay, self.answer_now, request, answer)
 
     def answer_now(self, request: Request, answer: Answer) -> None:
-        """Give an answer that was delayed or held back, then go on with what arrived meanwhile."""
+        """Give a response that was delayed or held back, then go on with what arrived meanwhile."""
         self._answer(request, answer)
         self._advance()
 
@@ -236,7 +236,7 @@ class Connection(asyncio.Protocol):
             self._rest()
 
     def _render(self, request: Request, answer: Answer) -> tuple[bool, Iterator[bytes]]:
-        """Decide whether the answer is the last, and write it: the head with the first piece, then the others."""
+        """Decide whether the response is the last, and write it: the head with the first piece, then the others."""
         behaviour = self._server.behaviour
         framing = answer.framing or behaviour.framing
         if framing == "chunked" and "1.0" in (behaviour.http_version, request.version):
@@ -278,7 +278,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def _idle_limit(self) -> tuple[float | None, bool]:
-        """Seconds this connection may be idle, and whether the client has been told."""
+        """Seconds this connection may be idle, and whether a response has stated it."""
         behaviour = self._server.behaviour
         hint = behaviour.hint_timeout if self.answered else None
         if hint is None or (behaviour.drop_idle_s is not None and behaviour.drop_idle_s < hint):
@@ -294,7 +294,7 @@ class Connection(asyncio.Protocol):
 def render_head(
     answer: Answer, framing: str, version: str, extra: tuple[tuple[str, str], ...], connection: str
 ) -> bytes:
-    """Write an answer's head. No Date field: answers are the same bytes each time."""
+    """Write a response's head. No Date field: answers are the same bytes each time."""
     fields = "".join([f"{name}: {value}\r\n" for name, value in (*answer.headers, *extra)])
     if answer.status == 204:
         framed = ""

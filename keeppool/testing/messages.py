@@ -1,4 +1,4 @@
-"""Requests as a test server sees them, and the answers it gives.
+"""Requests as a test server sees them, and the responses it gives.
 
 Knows: HTTP/1.x request syntax, strictly: a malformed request is a bug of the client under test.
 Does not know: sockets. Shares no code with `keeppool.wire` on purpose: a mistake must not hide by being made twice.
@@ -89,7 +89,7 @@ class Answer:
             come from the site's `Behaviour`; leave them out.
         body: The body; as a tuple, the pieces it is sent in (one chunk each where chunked).
         pause_s: Seconds between two pieces.
-        delay_s: Seconds before the answer, on top of the site's own `delay_s`.
+        delay_s: Seconds before the response, on top of the site's own `delay_s`.
         framing: "length", "chunked" or "close", instead of the site's.
         close: Say `Connection: close` and close.
         hang_up: Send nothing; close the connection as if the process had died after executing the request.

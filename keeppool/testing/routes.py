@@ -1,6 +1,6 @@
-"""The paths every embedded site answers without being told how.
+"""The paths every embedded site answers by itself.
 
-Knows: paths and the answers they name; `ROUTES` is the list.
+Knows: paths and the responses they name; `ROUTES` is the list.
 Does not know: connections and framing. A path that is not in the list gets the site's own status and body.
 """
 
@@ -21,7 +21,7 @@ _JSON = (("Content-Type", "application/json"),)
 
 
 def route(request: Request) -> Answer | None:
-    """Find the answer a path names; `None` if it names none, 400 if its argument is no number."""
+    """Find the response a path names; `None` if it names none, 400 if its argument is no number."""
     name, _, argument = request.path[1:].partition("/")
     answer = ROUTES.get(name)
     if answer is None:
@@ -33,7 +33,7 @@ def route(request: Request) -> Answer | None:
 
 
 def encode(answer: Answer, coding: str) -> Answer:
-    """Give the answer with its body compressed, unless it is empty or coded already."""
+    """Give the response with its body compressed, unless it is empty or coded already."""
     if not answer.body or any(name.lower() == "content-encoding" for name, _ in answer.headers):
         return answer
     body = compress(b"".join(answer.pieces), coding)

@@ -134,17 +134,17 @@ class RawConnection:
 
     def half_close(self) -> None:
         """Close the sending side only: the client reads an end, the script can go on reading."""
-        self._say_farewell()
+        self._close_notify()
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_WR)
 
     def close(self) -> None:
-        """Close, with TLS's farewell if there is TLS. The system sends a RST instead of a FIN if bytes are unread."""
-        self._say_farewell()
+        """Close, with close_notify if there is TLS. The system sends a RST instead of a FIN if bytes are unread."""
+        self._close_notify()
         self._socket.close()
 
     def cut(self) -> None:
-        """Close without TLS's farewell, as a crash does; without TLS the same as `close`."""
+        """Close without TLS's close_notify, as a crash does; without TLS the same as `close`."""
         self._socket.close()
 
     def reset(self) -> None:
@@ -157,7 +157,7 @@ class RawConnection:
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-    def _say_farewell(self) -> None:
+    def _close_notify(self) -> None:
         """Send close_notify and do not wait for the client's."""
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.fileno() >= 0:
             self._socket.settimeout(0)

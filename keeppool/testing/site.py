@@ -24,7 +24,7 @@ from keeppool.testing.messages import Answer, Request
 from keeppool.testing.routes import encode, route
 from keeppool.testing.tally import Tally
 
-#: Takes a request; gives an answer, or `None` to leave it to the routes. Runs on the sites' one thread: never block.
+#: Takes a request; gives a response, or `None` to leave it to the routes. Runs on the sites' one thread: never block.
 Handler = Callable[[Request], Answer | None]
 
 #: Connections the system may hold ready for a site; more than any test dials before the loop accepts.
@@ -159,14 +159,14 @@ class Site(Tally):
         self._paused = True
 
     def resume(self) -> None:
-        """Give the answers that were held back, in the order of their requests, and go on answering."""
+        """Give the responses that were held back, in the order of their requests, and go on answering."""
         if self._listener is None:
             self._paused = False
         else:
             self._sites.thread.loop.call_soon_threadsafe(self._release)
 
     def answer_to(self, request: Request) -> Answer:
-        """Find the answer to a request: the handler's, the route's, or the site's own."""
+        """Find the response to a request: the handler's, the route's, or the site's own."""
         answer = self._handled(request) or route(request)
         if answer is None:
             return self._default
@@ -174,7 +174,7 @@ class Site(Tally):
         return encode(answer, coding) if coding else answer
 
     def holds(self, connection: Connection, request: Request, answer: Answer) -> bool:
-        """Keep an answer back if the site is paused; tell whether it did."""
+        """Keep a response back if the site is paused; tell whether it did."""
         if self._paused:
             self._held.append((connection, request, answer))
         return self._paused
@@ -252,7 +252,7 @@ class Site(Tally):
         return len(idle)
 
     async def _settle(self, closing: list[Connection]) -> None:
-        """Let the loop turn until the connections are closed; TLS may still wait for the client's farewell."""
+        """Let the loop turn until the connections are closed; TLS may still wait for the client's close_notify."""
         for _ in range(_CLOSING_TURNS):
             if self._connections.isdisjoint(closing):
                 return

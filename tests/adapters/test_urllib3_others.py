@@ -16,7 +16,7 @@ import keeppool.adapters.urllib3 as dropin
 from keeppool import Limits
 from keeppool.adapters.urllib3 import HTTPConnectionPool, PoolManager, ProxyManager
 from keeppool.adapters.urllib3.connection import LeanConnection, LeanHTTPSConnection, lean_class
-from keeppool.adapters.urllib3.response import Answer
+from keeppool.adapters.urllib3.response import ResponseFile
 from keeppool.events import ConnectionClosed, Why
 from keeppool.testing import Behaviour, RawConnection, ScriptedServer, Site
 
@@ -127,7 +127,7 @@ def test_a_class_with_a_dial_of_its_own_is_made_lean(site):
 
     with OwnPool(site.host, site.port) as pool:
         response = pool.urlopen("GET", "/")
-        assert isinstance(response._original_response, Answer)
+        assert isinstance(response._original_response, ResponseFile)
     assert dialled == [site.host]
 
 
@@ -269,7 +269,7 @@ def test_a_socks_proxy_carries_lean_connections(site):
         assert isinstance(http, urllib3.PoolManager)
         for _ in range(3):
             response = http.request("GET", "http://a.example/echo")
-        assert isinstance(response._original_response, Answer)
+        assert isinstance(response._original_response, ResponseFile)
         assert (proxy.connections, http.stats().reused) == (1, 2)
 
 

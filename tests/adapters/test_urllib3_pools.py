@@ -260,9 +260,9 @@ def test_a_connection_older_than_allowed_takes_no_further_request(site):
     "entry", [HostConfig(verify=False), HostConfig(proxy="http://p.example"), HostConfig(headers={"a": "b"})]
 )
 def test_an_entry_that_would_be_ignored_is_refused(entry):
-    with pytest.raises(ConfigError, match="said to urllib3"):
+    with pytest.raises(ConfigError, match="given to urllib3"):
         PoolManager(hosts={"a.example": entry})
-    with pytest.raises(ConfigError, match="said to urllib3"):
+    with pytest.raises(ConfigError, match="given to urllib3"):
         PoolManager(config=Config(defaults=entry))
 
 

@@ -10,7 +10,7 @@ from urllib3.exceptions import ProtocolError, ReadTimeoutError
 from urllib3.util import SKIP_HEADER
 
 from keeppool.adapters.urllib3 import HTTPConnectionPool
-from keeppool.adapters.urllib3.response import Answer
+from keeppool.adapters.urllib3.response import ResponseFile
 from keeppool.events import Why
 from keeppool.testing import RawConnection, ScriptedServer
 
@@ -289,7 +289,7 @@ def test_an_answer_without_body_to_head_keeps_its_connection(http, site):
 def test_the_original_response_is_what_cookie_jars_and_wrappers_ask_of_it(http):
     with ScriptedServer([RawConnection.read_request, ANSWERS["cookies"]]) as server:
         original = http.request("GET", server.url, preload_content=False)._original_response
-        assert isinstance(original, Answer)
+        assert isinstance(original, ResponseFile)
         assert isinstance(original.msg, HTTPMessage)
         assert original.msg.get_all("set-cookie") == ["a=1", "b=2"]
         assert original.getheader("Content-Length") == "5"

@@ -45,7 +45,7 @@ REMEMBERED_HEADERS = 64
 #: Settings (TLS, proxy) remembered: a rotation over some hundred proxies, or as many certificates.
 REMEMBERED_SETTINGS = 1024
 
-#: requests waits without limit unless told otherwise. The queue is ours, and a wait there says more as an error.
+#: requests waits without limit unless a timeout is given. The queue is ours, and a wait there says more as an error.
 _THEIR_TIMEOUT = Timeout(connect=None, read=None)
 
 
@@ -60,10 +60,10 @@ class KeepPoolAdapter(HTTPAdapter):
     `defaults`. Where those say nothing either, there is no limit on connecting and reading, as in requests.
 
     Differences that can be seen:
-        - A request waits while its host's connections are all in use, `limits.per_host` of them, 6 unless told
-          otherwise. requests would open one more. After `Timeout.pool` seconds (60) it gets `ConnectTimeout`.
+        - A request waits while its host's connections are all in use, `limits.per_host` of them, 6 by
+          default. requests would open one more. After `Timeout.pool` seconds (60) it gets `ConnectTimeout`.
         - Without `stream=True` the whole body is read, and its connection free, before hooks run. `elapsed` is still
-          the time to the answer's head.
+          the time to the response's head.
         - A connection that died while idle is replaced and the request sent again, once, where that cannot do harm.
         - Pieces of a chunked body come as they arrive, not chunk by chunk.
         - `user:password` of a proxy's URL never reaches an origin, nor does a `Proxy-Authorization` header of the
@@ -82,7 +82,7 @@ class KeepPoolAdapter(HTTPAdapter):
         pool_maxsize: Most connections to one host, unless `limits` is given. There it is how many are kept, here how
             many there are; 0 is no limit.
         max_retries: As for `HTTPAdapter`: a number, or a `urllib3.util.Retry`.
-        pool_block: Taken for the same reason; who finds no connection free always waits.
+        pool_block: Taken for the same reason; a request that finds no connection free always waits.
         limits: How many connections, and for how long; also a preset such as `keeppool.presets.CHROME`.
         timeout: Waits where a request brings none: a `Timeout`, seconds, or a (connect, read) pair.
         hosts: What is different for some hosts, by pattern.
@@ -97,7 +97,7 @@ class KeepPoolAdapter(HTTPAdapter):
     Pickled, it becomes a new adapter with the same configuration and no connections.
 
     Raises:
-        ConfigError: An argument that cannot be meant.
+        ConfigError: An argument is invalid.
 
     Thread safety: as `keeppool.PoolManager`: any number of threads.
     """
@@ -166,7 +166,7 @@ class KeepPoolAdapter(HTTPAdapter):
             proxies: URLs of proxies by scheme, or by scheme and host.
 
         Returns:
-            The answer, whatever its status.
+            The response, whatever its status.
 
         Raises:
             requests.exceptions.RequestException: Of the class requests would raise; the `__cause__` is keeppool's
@@ -214,8 +214,8 @@ class KeepPoolAdapter(HTTPAdapter):
             ConfigError: A keyword that has no counterpart.
         """
         self._pool_connections, self._pool_maxsize, self._pool_block = connections, maxsize, block
-        said = host_config(pool_kwargs)
-        defaults = self._base.defaults if said is None else self._base.defaults.over(said)
+        own = host_config(pool_kwargs)
+        defaults = self._base.defaults if own is None else self._base.defaults.over(own)
         self._config = replace(self._base, defaults=defaults)
         self._fields = lru_cache(REMEMBERED_HEADERS)(fields_of)
         self._settings = lru_cache(REMEMBERED_SETTINGS)(_settings)
@@ -227,7 +227,7 @@ class KeepPoolAdapter(HTTPAdapter):
     # Sending
 
     def _answer(self, request: PreparedRequest, limit: Timeout | None, override: HostConfig | None) -> RawResponse:
-        """Send, as often as `max_retries` wants, and give the answer with its body on its way.
+        """Send, as often as `max_retries` wants, and give the response with its body on its way.
 
         Raises:
             KeepPoolError: The last try's.
@@ -294,7 +294,7 @@ class MountedResponse(requests.Response):
 
     @property
     def elapsed(self) -> timedelta:
-        """Time from sending the request to the end of the answer's head."""
+        """Time from sending the request to the end of the response's head."""
         return vars(self)["elapsed"]  # type: ignore[no-any-return]
 
     @elapsed.setter

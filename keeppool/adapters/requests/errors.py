@@ -76,7 +76,7 @@ TABLE: Final[Mapping[type[ours.KeepPoolError], type[theirs.RequestException]]] =
     ours.InvalidChunk: theirs.ChunkedEncodingError,
     ours.IncompleteBody: theirs.ChunkedEncodingError,
     ours.ContentDecodingError: theirs.ContentDecodingError,
-    # Not raised by a pool; here for whoever passes errors of a `keeppool.Session` on.
+    # Not raised by a pool; here for code that passes errors of a `keeppool.Session` on.
     ours.HTTPError: theirs.HTTPError,
     ours.TooManyRedirects: theirs.TooManyRedirects,
     ours.RetryError: theirs.RetryError,

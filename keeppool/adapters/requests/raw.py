@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 from urllib3 import HTTPResponse
 from urllib3.exceptions import ResponseNotChunked
 
+from keeppool.adapters.message import http_message
 from keeppool.errors import KeepPoolError
 
 if TYPE_CHECKING:
     from urllib3 import Retry
 
     from keeppool.pools.response import Response
-    from keeppool.wire.head import ResponseHead
 
 
 class RawResponse(HTTPResponse):
-    """An answer as requests wants to be given it: its body as it was sent, decoded by who reads it.
+    """A response as requests wants to be given it: its body as it was sent, decoded by the reader.
 
     Args:
         answer: The pool's, streamed and not decoded.
@@ -197,8 +197,8 @@ class _Wire:
 class _OriginalResponse:
     """Stands where urllib3 has http.client's response, for the header fields in `msg`.
 
-    It is false if it sets no cookies: requests asks for its truth before it looks for some, twice for each answer, and
-    the two looks cost as much as all of the pool's work (http.cookiejar parses URLs and takes a lock).
+    It is false if it sets no cookies: requests asks for its truth before it looks for some, twice a response, and the
+    two looks cost as much as all of the pool's work (http.cookiejar parses URLs and takes a lock).
     """
 
     __slots__ = ("_answer", "_message", "reason", "status", "version")
@@ -216,7 +216,7 @@ class _OriginalResponse:
     def msg(self) -> HTTPMessage:
         """The header fields, made when first looked at."""
         if self._message is None:
-            self._message = _message(self._answer.head)
+            self._message = http_message(self._answer.head)
         return self._message
 
     headers = msg
@@ -228,13 +228,6 @@ class _OriginalResponse:
     def close(self) -> None:
         """Give up the rest of the body."""
         self._answer.close()
-
-
-def _message(head: ResponseHead) -> HTTPMessage:
-    message = HTTPMessage()
-    for name, value in zip(head.names, head.values, strict=True):
-        message[name.decode("latin-1")] = value.decode("latin-1")
-    return message
 
 
 class _Borrowed:

@@ -1,6 +1,6 @@
 """`max_retries`: trying again as `requests.adapters.HTTPAdapter` does, by urllib3's `Retry`.
 
-Decides: after an error or an answer, whether there is another try.
+Decides: after an error or a response, whether there is another try.
 Knows: `Retry`, which holds the counts, the statuses, the methods and the pauses, and does the waiting.
 Does not know: how a request is sent. The pool's own resending lies below: once, unasked, where it cannot do harm.
 """
@@ -47,7 +47,7 @@ def after_answer(retry: Retry, request: PreparedRequest, raw: RawResponse) -> Re
     """Count a try that was answered, and wait if its status is one to be tried again.
 
     Returns:
-        What is left of the tries; `None` if this is the answer.
+        What is left of the tries; `None` if this is the response.
 
     Raises:
         requests.exceptions.RetryError: No tries are left for such a status, and `raise_on_status`. The connection is

@@ -73,21 +73,21 @@ def host_config(keywords: Mapping[str, Any], proxy: str | None = None) -> HostCo
         proxy: URL of the proxy to go through.
 
     Returns:
-        The configuration; `None` if nothing is said.
+        The configuration; `None` if there is nothing to configure.
 
     Raises:
-        ConfigError: A keyword without a counterpart, or a value that cannot be meant.
+        ConfigError: A keyword without a counterpart, or an invalid value.
     """
     given = {name: value for name, value in keywords.items() if value is not None}
-    said = _trust(given) | _identity(given) | _names(given)
+    config = _trust(given) | _identity(given) | _names(given)
     if "source_address" in given:
-        said["source_address"] = _source(given.pop("source_address"))
-    said |= {name: given.pop(name) for name in ("ssl_context", "proxy_headers") if name in given}
+        config["source_address"] = _source(given.pop("source_address"))
+    config |= {name: given.pop(name) for name in ("ssl_context", "proxy_headers") if name in given}
     for name, value in given.items():
         raise bad(name, value, "has no counterpart in keeppool.HostConfig; say what you need by hosts= or defaults=")
     if proxy is not None:
-        said["proxy"] = proxy
-    return HostConfig(**said) if said else None
+        config["proxy"] = proxy
+    return HostConfig(**config) if config else None
 
 
 def _trust(given: dict[str, Any]) -> dict[str, Any]:
@@ -114,10 +114,10 @@ def _names(given: dict[str, Any]) -> dict[str, Any]:
     if len(names) > 1 or False in names:
         rule = "must be one name, both asked for and checked; to check none, give an ssl_context that does not"
         raise bad("assert_hostname", sorted(names, key=str), rule)
-    said = {"server_hostname": names.pop()} if names else {}
+    config = {"server_hostname": names.pop()} if names else {}
     if "assert_fingerprint" in given:
-        said["fingerprint"] = given.pop("assert_fingerprint")
-    return said
+        config["fingerprint"] = given.pop("assert_fingerprint")
+    return config
 
 
 def _source(address: Any) -> str:

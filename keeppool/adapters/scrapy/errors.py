@@ -51,7 +51,7 @@ __all__ = [
 #: An error that is not named here is what its nearest parent is.
 TABLE: Final[Mapping[type[ours.KeepPoolError], type[Exception]]] = {
     ours.KeepPoolError: DownloadFailedError,
-    # What a request or its meta says cannot be meant, or not be put into HTTP: nothing was sent, nor would be.
+    # What a request or its meta says is invalid, or cannot be put into HTTP: nothing was sent, nor would be.
     ours.ConfigError: DownloadCancelledError,
     ours.InvalidRequest: DownloadCancelledError,
     ours.InvalidURL: UnsupportedURLSchemeError,

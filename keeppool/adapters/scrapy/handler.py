@@ -49,14 +49,14 @@ class KeepPoolDownloadHandler(BaseDownloadHandler):
     which keeps an identity on sockets of its own; `{"fresh": True}` asks for a new connection.
 
     Sent are the request's own header fields in their order, Host, the body's Content-Length, and `Connection:
-    keep-alive`: some servers tell how long they keep a connection only to who says so.
+    keep-alive`: some servers tell how long they keep a connection only to a client that says so.
 
     Args:
         crawler: Scrapy's.
 
     Raises:
         NotConfigured: Scrapy runs without asyncio.
-        ConfigError: A setting that cannot be meant; names setting, value and rule.
+        ConfigError: A setting is invalid; names setting, value and rule.
         ValueError: A TLS version that there is not.
     """
 
@@ -110,7 +110,7 @@ class KeepPoolDownloadHandler(BaseDownloadHandler):
         return response
 
     async def _ask(self, request: Request, seconds: float) -> AsyncResponse:
-        """Send the request, and wait for its answer's head."""
+        """Send the request, and wait for its response's head."""
         override = override_for(request)
         timeout = waits(self._pool.timeout_for(request.url, override), seconds)
         method, fields = check_method(request.method), _fields_of(request.headers)

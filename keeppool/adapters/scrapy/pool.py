@@ -2,7 +2,7 @@
 
 Decides: when the pool is closed (with its last handler), how a URL goes out (as it is written), and how often figures
 are brought up to date.
-Does not know: requests and answers.
+Does not know: requests and responses.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class CrawlerPool(AsyncPoolManager):
     """A crawler's connections.
 
     Args:
-        crawler: Whose settings hold, and whose stats are told.
+        crawler: Whose settings hold, and whose stats receive the figures.
 
     Raises:
         ConfigError, ValueError: As `keeppool.adapters.scrapy.settings.configuration`.
@@ -111,7 +111,7 @@ def as_written(
 ) -> Callable[[str, HostConfig | None], Located]:
     """Make the way to a URL whose path and query go out as they stand.
 
-    Scrapy has quoted them already, or was told by `verbatim_url` not to. And a crawl asks for each URL once, so only
+    Scrapy has quoted them already, or `verbatim_url` forbids it. And a crawl asks for each URL once, so only
     the way to its site is worth remembering.
 
     Args:

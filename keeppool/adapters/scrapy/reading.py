@@ -1,8 +1,8 @@
-"""From an answer of the pool to a response of Scrapy's: signals, sizes, data loss, in the order Scrapy promises.
+"""From a response of the pool to a response of Scrapy's: signals, sizes, data loss, in the order Scrapy promises.
 
 Decides: when a download is broken off.
 Knows: Scrapy's signals, its words in `meta`, its response classes.
-Does not know: how the answer came to be, and which of Scrapy's exceptions an error becomes.
+Does not know: how the response came to be, and which of Scrapy's exceptions an error becomes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Reader:
         self._has_warned = False
 
     async def read(self, request: Request, answer: AsyncResponse) -> Response:
-        """Read an answer's body and make the response.
+        """Read a response's body and make the response.
 
         Args:
             request: What was asked.
@@ -91,8 +91,8 @@ class Reader:
     def _ask(self, signal: object, request: Request, **facts: Any) -> StopDownload | None:
         """Send a signal; give the first receiver's word that the download is to stop, if one said so."""
         crawler = self._crawler
-        said = crawler.signals.send_catch_log(signal=signal, request=request, spider=crawler.spider, **facts)
-        for receiver, result in said:
+        results = crawler.signals.send_catch_log(signal=signal, request=request, spider=crawler.spider, **facts)
+        for receiver, result in results:
             if isinstance(result, Failure) and isinstance(result.value, StopDownload):
                 logger.debug("Download stopped for %s from signal handler %s", request, receiver)
                 return result.value
@@ -105,7 +105,7 @@ class Reader:
             self._has_warned = True
             logger.warning(
                 "Got data loss in %s. To get such responses as far as they came, set DOWNLOAD_FAIL_ON_DATALOSS = False."
-                " This is said once.",
+                " This is logged once.",
                 request.url,
             )
         return fails

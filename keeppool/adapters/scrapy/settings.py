@@ -51,7 +51,7 @@ def configuration(settings: BaseSettings) -> Config:
     """Read what a crawler's settings say of its pool.
 
     Raises:
-        ConfigError: A value that cannot be meant; names setting, value and rule.
+        ConfigError: A value is invalid; names setting, value and rule.
         ValueError: A TLS version that there is not.
     """
     config = _from_file(settings)
@@ -79,11 +79,11 @@ def _from_file(settings: BaseSettings) -> Config:
     if not isinstance(path, (str, os.PathLike)):
         raise bad("KEEPPOOL_CONFIG", path, "must be the path of a TOML file")
     config = load_config(path)
-    said = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     return replace(
         config,
-        limits=config.limits if {"limits", "preset"} & set(said) else scrapys.limits,
-        timeout=config.timeout if "timeout" in said else scrapys.timeout,
+        limits=config.limits if {"limits", "preset"} & set(given) else scrapys.limits,
+        timeout=config.timeout if "timeout" in given else scrapys.timeout,
     )
 
 
@@ -128,10 +128,10 @@ def _table(settings: BaseSettings, name: str) -> dict[str, Any]:
         raise bad(name, settings.get(name), "must be a dict, or one as JSON") from error
 
 
-def _limits(base: Limits, said: Mapping[str, Any]) -> Limits:
-    _check_names("KEEPPOOL_LIMITS", said, Limits)
+def _limits(base: Limits, given: Mapping[str, Any]) -> Limits:
+    _check_names("KEEPPOOL_LIMITS", given, Limits)
     try:
-        return replace(base, **said)
+        return replace(base, **given)
     except ConfigError as error:
         raise bad(f'KEEPPOOL_LIMITS["{error.field}"]', error.value, error.rule) from error
 
@@ -142,9 +142,9 @@ def _host_config(place: str, entry: object) -> HostConfig:
     if not isinstance(entry, Mapping):
         raise bad(place, entry, "must be a dict of HostConfig's fields, or a HostConfig")
     _check_names(place, entry, HostConfig)
-    said: dict[str, Any] = {name: tuple(value) if _is_pair(name, value) else value for name, value in entry.items()}
+    given: dict[str, Any] = {name: tuple(value) if _is_pair(name, value) else value for name, value in entry.items()}
     try:
-        return HostConfig(**said)
+        return HostConfig(**given)
     except ConfigError as error:
         raise bad(f'{place}["{error.field}"]', error.value, error.rule) from error
 
@@ -154,9 +154,9 @@ def _is_pair(name: str, value: object) -> bool:
     return name in ("timeout", "cert") and isinstance(value, list)
 
 
-def _check_names(place: str, said: Mapping[str, Any], kind: type[Limits | HostConfig]) -> None:
+def _check_names(place: str, given: Mapping[str, Any], kind: type[Limits | HostConfig]) -> None:
     known = [f.name for f in fields(kind) if f.init]
-    for name, value in said.items():
+    for name, value in given.items():
         if name not in known:
             raise bad(f'{place}["{name}"]', presentable(name, value), f"no such field; there are {', '.join(known)}")
 
@@ -219,7 +219,7 @@ def override_for(request: Request) -> HostConfig | None:
     """Read what a request's meta says of its way: `proxy`, `bindaddress` and `keeppool`; `None` if nothing.
 
     Raises:
-        ConfigError: A value that cannot be meant.
+        ConfigError: A value is invalid.
     """
     meta = request.meta
     own = meta.get("keeppool")
@@ -240,17 +240,17 @@ def override_for(request: Request) -> HostConfig | None:
 
 @lru_cache(_REMEMBERED)
 def _way(proxy: str | None, says_proxy: bool, authorization: bytes | None, source: str | None) -> HostConfig:
-    said: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     if says_proxy:
-        said["proxy"] = proxy
+        given["proxy"] = proxy
     if proxy and authorization is not None:
         if proxy.lower().startswith("socks"):
-            said["proxy"] = _with_credentials(proxy, authorization)
+            given["proxy"] = _with_credentials(proxy, authorization)
         else:
-            said["proxy_headers"] = (("Proxy-Authorization", authorization.decode("latin-1")),)
+            given["proxy_headers"] = (("Proxy-Authorization", authorization.decode("latin-1")),)
     if source is not None:
-        said["source_address"] = source
-    return HostConfig(**said)
+        given["source_address"] = source
+    return HostConfig(**given)
 
 
 def _with_credentials(proxy: str, authorization: bytes) -> str:
@@ -271,11 +271,11 @@ def _own_word(own: object) -> HostConfig:
     place = 'meta["keeppool"]'
     if not isinstance(own, Mapping):
         return _with_own_tls(_host_config(place, own))
-    said = dict(own)
-    fresh = said.pop("fresh", False)
+    given = dict(own)
+    fresh = given.pop("fresh", False)
     if not isinstance(fresh, bool):
         raise bad(f'{place}["fresh"]', fresh, "must be True or False")
-    entry = _with_own_tls(_host_config(place, said))
+    entry = _with_own_tls(_host_config(place, given))
     if not fresh:
         return entry
     # No other request has this tag, so no connection is there to be reused, no TLS session to be resumed; and none is

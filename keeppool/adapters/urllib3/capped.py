@@ -22,7 +22,7 @@ from keeppool.stats import Stats
 
 #: Every manager of the process, for `_replace_locks`.
 _managers: weakref.WeakSet[CappedManager] = weakref.WeakSet()
-#: What our host pools are told beside urllib3's own arguments.
+#: What our host pools are given beside urllib3's own arguments.
 _OURS = frozenset(("_lender", "_pool_key"))
 
 
@@ -33,14 +33,14 @@ class CappedManager(urllib3.PoolManager):
         *args: urllib3's.
         limits: How many connections, over all hosts, and for how long; also a preset such as `presets.CHROME`.
         hosts: What is different for some hosts, by pattern: `per_host`, `idle_timeout`, `max_age`, `max_requests` and
-            `idempotent`. The rest of a host's settings are urllib3's to be told.
+            `idempotent`. The rest of a host's settings are given to urllib3 by its own arguments.
         config: Both in one, as `keeppool.load_config` returns it, and the waits that hold where urllib3's `timeout` is
             not given; an argument given beside it wins.
         on_event: Called with each `keeppool.events` event, in the thread where it happened, never under a lock.
         **kw: urllib3's.
 
     Raises:
-        ConfigError: An argument that cannot be meant.
+        ConfigError: An argument is invalid.
 
     Thread safety: any thread may call any method.
     """

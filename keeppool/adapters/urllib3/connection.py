@@ -1,11 +1,11 @@
-"""urllib3's connections, talking faster: one send for head and small body, and our parser for the answer's head.
+"""urllib3's connections, talking faster: one send for head and small body, and our parser for the response's head.
 
 Decides: when that is possible. Whatever is unusual (a header urllib3 would refuse, a body in pieces, somebody's own
     `putheader`, a patched http.client, debug output) goes urllib3's own way, byte for byte what it would be.
 Knows: what urllib3 and http.client put on the wire, and in which order.
 Does not know: the pool. A connection that was not lent by one is exactly urllib3's.
 
-An answer our parser refuses is read once more by http.client's, which is lenient; its connection is never used again.
+A response our parser refuses is read once more by http.client's, which is lenient; its connection is never used again.
 
 Source: RFC 9112 §3 (request line), §6.3 (framing); RFC 9110 §8.6 (Content-Length).
 """
@@ -23,7 +23,7 @@ from urllib3.connection import _ResponseOptions
 from urllib3.util import SKIP_HEADER, SKIPPABLE_HEADERS
 
 from keeppool.adapters.urllib3.replay import Replayed
-from keeppool.adapters.urllib3.response import Answer, Response
+from keeppool.adapters.urllib3.response import PooledResponse, ResponseFile
 from keeppool.core.keepalive import connection_options
 from keeppool.errors import ProtocolError
 from keeppool.events import Why
@@ -36,7 +36,7 @@ from keeppool.wire.message import BodyReader
 if TYPE_CHECKING:
     import socket
 
-    from keeppool.adapters.urllib3.lending import Loan
+    from keeppool.adapters.urllib3.lending import Borrowing
 
 _USER_AGENT = f"python-urllib3/{urllib3.__version__}"  # type: ignore[attr-defined]  # not in its __all__
 _Std = http.client.HTTPConnection
@@ -44,7 +44,7 @@ _URLLIB3S = urllib3.connection.HTTPConnection
 #: What writes a request in http.client. Tracing libraries put their own functions in the place of these.
 _PATCHABLE: Final = ("putrequest", "putheader", "endheaders", "send", "getresponse")
 _ORIGINALS: Final = tuple(getattr(_Std, name) for name in _PATCHABLE)
-#: What a class may override to have a say in how requests are written and answers read.
+#: What a class may override to have a say in how requests are written and responses read.
 _TALK: Final = (
     "putrequest", "putheader", "endheaders", "send", "response_class", "_output", "_send_output", "_encode_request",
     "_validate_method", "_validate_path", "_http_vsn", "_http_vsn_str", "is_connected",
@@ -57,13 +57,13 @@ _TARGET = re.compile(r"[!-~]+")
 _PLAIN_HOST = re.compile(r"[0-9A-Za-z._-]+")
 #: Methods that urllib3 sends without `Content-Length: 0` when there is no body.
 _BODILESS: Final = frozenset(("GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"))
-#: Fields that may stand once; a second one is for urllib3 to deal with.
+#: RequestFields that may stand once; a second one is for urllib3 to deal with.
 _ONCE: Final = frozenset(("host", "content-length", "transfer-encoding"))
 #: What http.client calls its states; a connection is put back to the first when we have read in its place.
 _IDLE, _REQUEST_SENT = "Idle", "Request-sent"
 
 
-class Fields(NamedTuple):
+class RequestFields(NamedTuple):
     """A request's own header fields, checked and rendered.
 
     Attributes:
@@ -89,9 +89,9 @@ class LeanConnection(urllib3.connection.HTTPConnection):
     """What makes any of urllib3's connection classes lean; see `lean_class`."""
 
     #: What was borrowed to be used by this connection, set by its pool.
-    loan: Loan | None = None
+    borrowing: Borrowing | None = None
     #: The fields of the last request: the next one's are mostly the same.
-    _fields: Fields | None = None
+    _fields: RequestFields | None = None
     _hosted: tuple[str, bytes | None] = ("", None)
 
     def request(  # type: ignore[override]  # as urllib3's
@@ -107,15 +107,15 @@ class LeanConnection(urllib3.connection.HTTPConnection):
         enforce_content_length: bool = True,
     ) -> None:
         """Send a request; see urllib3."""
-        loan = self.loan
+        borrowing = self.borrowing
         data = None
-        if loan is not None and loan.has_begun:
-            fields = self._note(loan, headers)
+        if borrowing is not None and borrowing.has_begun:
+            fields = self._note(borrowing, headers)
             if fields is not None and not chunked and self.is_lean:
-                data = self._render(loan, fields, method, url, body)
-        if loan is None or data is None:
+                data = self._render(borrowing, fields, method, url, body)
+        if borrowing is None or data is None:
             self._request_urllib3s_way(
-                loan, method, url, body, headers,
+                borrowing, method, url, body, headers,
                 chunked=chunked, preload_content=preload_content, decode_content=decode_content,
                 enforce_content_length=enforce_content_length,
             )  # fmt: skip
@@ -123,23 +123,23 @@ class LeanConnection(urllib3.connection.HTTPConnection):
         self.sock.settimeout(self.timeout)
         self._method = method
         self._response_options = _ResponseOptions(method, url, preload_content, decode_content, enforce_content_length)
-        self._send_at_once(loan, self.sock, data)
+        self._send_at_once(borrowing, self.sock, data)
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as urllib3's
-        """Read an answer's head; see urllib3."""
-        loan, options = self.loan, self._response_options
-        if loan is None or options is None or not loan.has_begun or not self.is_lean:
+        """Read a response's head; see urllib3."""
+        borrowing, options = self.borrowing, self._response_options
+        if borrowing is None or options is None or not borrowing.has_begun or not self.is_lean:
             return super().getresponse()
         sock = self.sock
         sock.settimeout(self.timeout)
         self._response_options = None
-        reader = self._read_head(loan, sock)
+        reader = self._read_head(borrowing, sock)
         if isinstance(reader, bytes):
             self._response_options = options
-            return self._read_again(loan, sock, reader)
+            return self._read_again(borrowing, sock, reader)
         # http.client does not know that we have sent or read in its place.
         self._HTTPConnection__state = _IDLE
-        return _response(Answer(loan, sock, reader, options.request_method), options, self)
+        return _response(ResponseFile(borrowing, sock, reader, options.request_method), options, self)
 
     @property
     def is_lean(self) -> bool:
@@ -156,24 +156,24 @@ class LeanConnection(urllib3.connection.HTTPConnection):
             and _Std.getresponse is _ORIGINALS[4]
         )
 
-    def _note(self, loan: Loan, headers: Mapping[str, str] | None) -> Fields | None:
-        """Render the fields, unless urllib3 has to; tell the loan what they say."""
+    def _note(self, borrowing: Borrowing, headers: Mapping[str, str] | None) -> RequestFields | None:
+        """Render the fields, unless urllib3 has to; tell the borrowing what they say."""
         pairs = [] if headers is None else [pair for pair in headers.items()]  # noqa: C416  # a view's len() walks it
         fields = self._fields
         if fields is None or fields.pairs != pairs:
             fields = self._fields = _rendered(pairs)
         if fields is None:
-            loan.says(**facts_of(pairs))
+            borrowing.says(**facts_of(pairs))
         else:
-            loan.says(closes=fields.closes, has_key=fields.has_key)
+            borrowing.says(closes=fields.closes, has_key=fields.has_key)
         return fields
 
-    def _render(self, loan: Loan, fields: Fields, method: str, url: str, body: Any) -> bytes | None:
+    def _render(self, borrowing: Borrowing, fields: RequestFields, method: str, url: str, body: Any) -> bytes | None:
         """Render a request; `None` if urllib3 has to do it."""
         data = _whole(body)
         if data is not None and fields.length not in (None, str(len(data))):
-            # It is sent as it is told, by urllib3; the server's idea of where the next request begins is not ours.
-            loan.why = Why.REQUEST_UNSENT
+            # urllib3 sends it as it was given; the server's idea of where the next request begins is not ours.
+            borrowing.why = Why.REQUEST_UNSENT
         if data is None or not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(url):
             return None
         host_line = b"" if "host" in fields.names else self._host_line(url)
@@ -190,50 +190,50 @@ class LeanConnection(urllib3.connection.HTTPConnection):
             return None
         return b"Host: %b\r\n" % (host if port == self.default_port else f"{host}:{port}").encode()
 
-    def _request_urllib3s_way(self, loan: Loan | None, *request: Any, **options: Any) -> None:
-        if loan is not None:
+    def _request_urllib3s_way(self, borrowing: Borrowing | None, *request: Any, **options: Any) -> None:
+        if borrowing is not None:
             # How much the kernel has taken is not known from here on: enough to be seen.
-            loan.sent = 1
+            borrowing.sent = 1
         super().request(*request, **options)
-        if loan is not None:
-            loan.request_sent = True
+        if borrowing is not None:
+            borrowing.request_sent = True
 
     @staticmethod
-    def _send_at_once(loan: Loan, sock: socket.socket, data: bytes) -> None:
+    def _send_at_once(borrowing: Borrowing, sock: socket.socket, data: bytes) -> None:
         """Send everything, and count what the kernel takes: 0 is proof that the server saw nothing."""
         size = len(data)
         if size <= TLS_RECORD:
-            sent = loan.sent = sock.send(data)
+            sent = borrowing.sent = sock.send(data)
             if sent == size:
-                loan.request_sent = True
+                borrowing.request_sent = True
                 return
         view = memoryview(data)
-        while loan.sent < size:
-            loan.sent += sock.send(view[loan.sent : loan.sent + TLS_RECORD])
-        loan.request_sent = True
+        while borrowing.sent < size:
+            borrowing.sent += sock.send(view[borrowing.sent : borrowing.sent + TLS_RECORD])
+        borrowing.request_sent = True
 
     @staticmethod
-    def _read_head(loan: Loan, sock: socket.socket) -> BodyReader | bytes:
+    def _read_head(borrowing: Borrowing, sock: socket.socket) -> BodyReader | bytes:
         """Read up to the end of the final head, and give the reader for its body; all bytes if the head is refused."""
         seen = b""
         while True:
             data = sock.recv(RECEIVE)
             if not data and seen:
-                # http.client takes what there is for the whole head, and so for an answer without a body.
+                # http.client takes what there is for the whole head, and so for a response without a body.
                 raise http.client.IncompleteRead(seen)
             if not data:
                 raise http.client.RemoteDisconnected("Remote end closed connection without response")
             seen = seen + data if seen else data
             try:
-                if loan.take(data) is not None:
-                    return loan.open_body()
+                if borrowing.take(data) is not None:
+                    return borrowing.open_body()
             except ProtocolError:
                 return seen
 
-    def _read_again(self, loan: Loan, sock: socket.socket, seen: bytes) -> urllib3.HTTPResponse:
+    def _read_again(self, borrowing: Borrowing, sock: socket.socket, seen: bytes) -> urllib3.HTTPResponse:
         """Let http.client read what our parser refused, and never use the connection again."""
-        loan.why = Why.AMBIGUOUS_FRAMING
-        loan.answer = None
+        borrowing.why = Why.AMBIGUOUS_FRAMING
+        borrowing.answer = None
         self._HTTPConnection__state = _REQUEST_SENT
         replayed = self.sock = Replayed(sock, seen)
         try:
@@ -276,12 +276,12 @@ def _is_untouched(cls: type[Any]) -> bool:
 
 def facts_of(pairs: Iterable[tuple[Any, Any]]) -> dict[str, bool]:
     """Tell what header fields say about closing and about repeating, however odd the rest of them is."""
-    said = {str(name).lower(): str(value) for name, value in pairs}
-    options = connection_options(said.get("connection", "").encode("latin-1", "replace"))
-    return {"closes": b"close" in options, "has_key": "idempotency-key" in said}
+    given = {str(name).lower(): str(value) for name, value in pairs}
+    options = connection_options(given.get("connection", "").encode("latin-1", "replace"))
+    return {"closes": b"close" in options, "has_key": "idempotency-key" in given}
 
 
-def _rendered(pairs: list[tuple[str, str]]) -> Fields | None:
+def _rendered(pairs: list[tuple[str, str]]) -> RequestFields | None:
     """Check and render header fields; `None` if urllib3 has to look at them."""
     lines, names = [], []
     for name, value in pairs:
@@ -294,17 +294,17 @@ def _rendered(pairs: list[tuple[str, str]]) -> Fields | None:
         if value == SKIP_HEADER or not _VALUE.fullmatch(value):
             return None
         lines.append(f"{name}: {value}\r\n")
-    said = frozenset(names)
-    if len(said) < len(names) and any(names.count(name) > 1 for name in _ONCE):
+    given = frozenset(names)
+    if len(given) < len(names) and any(names.count(name) > 1 for name in _ONCE):
         return None
-    own = "" if "user-agent" in said else f"User-Agent: {_USER_AGENT}\r\n"
-    before = b"" if "accept-encoding" in said else b"Accept-Encoding: identity\r\n"
+    own = "" if "user-agent" in given else f"User-Agent: {_USER_AGENT}\r\n"
+    before = b"" if "accept-encoding" in given else b"Accept-Encoding: identity\r\n"
     after = (own + "".join(lines)).encode("latin-1")
     length = next((value for name, value in pairs if name.lower() == "content-length"), None)
-    return Fields(pairs, said, before, after, length, **facts_of(pairs))
+    return RequestFields(pairs, given, before, after, length, **facts_of(pairs))
 
 
-def _framing(fields: Fields, method: str, body: Any, data: bytes) -> bytes | None:
+def _framing(fields: RequestFields, method: str, body: Any, data: bytes) -> bytes | None:
     """Render the field that tells the body's length, as urllib3 chooses it; `None` if it has to choose itself."""
     if "transfer-encoding" in fields.names:
         return None
@@ -324,11 +324,11 @@ def _whole(body: Any) -> bytes | None:
     return body if type(body) is bytes and len(body) <= WHOLE_SIZE else None
 
 
-def _response(answer: Answer, options: _ResponseOptions, conn: LeanConnection) -> Response:
+def _response(answer: ResponseFile, options: _ResponseOptions, conn: LeanConnection) -> PooledResponse:
     head = answer.head
     pairs = zip(head.names, head.values, strict=True)
     shutdown: Callable[[int], None] | None = getattr(conn.sock, "shutdown", None)
-    return Response(
+    return PooledResponse(
         body=answer,  # type: ignore[arg-type]  # duck-typed, as urllib3 takes it
         headers=urllib3.HTTPHeaderDict([(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]),
         status=head.status,

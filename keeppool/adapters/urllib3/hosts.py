@@ -20,10 +20,10 @@ from urllib3.connection import port_by_scheme
 from urllib3.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
 
 from keeppool.adapters.urllib3.connection import LeanConnection, facts_of, lean_class
-from keeppool.adapters.urllib3.lending import LendingPool, Loan, callers_place
-from keeppool.adapters.urllib3.response import Answer
-from keeppool.adapters.urllib3.slots import Slots
-from keeppool.adapters.urllib3.terms import Lender, Size
+from keeppool.adapters.urllib3.lending import Borrowing, SlotPool, callers_place
+from keeppool.adapters.urllib3.response import ResponseFile
+from keeppool.adapters.urllib3.slots import SlotQueue
+from keeppool.adapters.urllib3.terms import Lender, PoolSize
 from keeppool.clock import clock
 from keeppool.config import Config, HostConfig, Limits, Timeout
 from keeppool.core.origin import Proxy
@@ -50,13 +50,13 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         **conn_kw: urllib3's.
 
     Raises:
-        ConfigError: An argument that cannot be meant.
+        ConfigError: An argument is invalid.
 
     Thread safety: as urllib3's: any thread may call any method.
     """
 
     _lender: Lender
-    _lending: LendingPool
+    _lending: SlotPool
     _route: Route
     _usual_wait: Timeout
     #: True if no other host pool shares the core.
@@ -92,7 +92,7 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         return self._lender.stats()
 
     def close(self) -> None:
-        """Close idle connections now and busy ones when they come back; whoever asks later gets ClosedPoolError."""
+        """Close idle connections now and busy ones when they come back; a later request gets ClosedPoolError."""
         if self.pool is None:
             return
         super().close()
@@ -103,10 +103,10 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
     # The queue
 
     def _new_pool_queue(self, maxsize: int) -> Any:
-        return Slots(maxsize)
+        return SlotQueue(maxsize)
 
     #: For releases of urllib3 that make the queue from this alone.
-    QueueCls: Any = Slots
+    QueueCls: Any = SlotQueue
 
     def lent(self) -> int:
         """Count the connections of this host that are in somebody's hands."""
@@ -124,7 +124,7 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         """Take a connection; a new one is not connected yet.
 
         Args:
-            timeout: Seconds to wait for it; `None` as long as the pool was told.
+            timeout: Seconds to wait for it; `None` for the pool's own timeout.
 
         Raises:
             EmptyPoolError: No connection came free in time, or too many callers wait.
@@ -133,22 +133,22 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         if self.pool is None:
             raise ClosedPoolError(self, "Pool is closed.")
         wait = self._usual_wait if timeout is None else self._lender.wait(self.block, timeout)
-        loan = Loan(self._lending, self._route, wait)
+        borrowing = Borrowing(self._lending, self._route, wait)
         try:
-            connection = loan.connection = self._lending.lend(loan)
+            connection = borrowing.connection = self._lending.lend(borrowing)
         except (PoolTimeout, QueueFull) as error:
             raise EmptyPoolError(self, f"Pool is empty: {error}") from error
         except PoolClosed as error:
             raise ClosedPoolError(self, "Pool is closed.") from error
         try:
-            return self._outfit(loan, connection.stream)
+            return self._outfit(borrowing, connection.stream)
         except BaseException:
-            self._lending.give_up(loan)
+            self._lending.give_up(borrowing)
             raise
 
     _get_conn = borrow
 
-    def _outfit(self, loan: Loan, stream: Any) -> Any:
+    def _outfit(self, borrowing: Borrowing, stream: Any) -> Any:
         """Give what was borrowed the shape of a urllib3 connection."""
         if self.pool is None:
             raise ClosedPoolError(self, "Pool is closed.")
@@ -156,8 +156,8 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
             conn, stream.conn = stream.conn, None
         else:
             conn = self._shells.pop() if self._shells else self._new_conn()
-        conn.loan = loan
-        _here.unused = weakref.ref(loan)
+        conn.borrowing = borrowing
+        _here.unused = weakref.ref(borrowing)
         return conn
 
     def take_back(self, conn: Any) -> None:
@@ -172,53 +172,53 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         if conn is None:
             _give_up_unused()
             return
-        loan = _loan_of(conn)
-        if loan is None:
+        borrowing = _borrowing_of(conn)
+        if borrowing is None:
             self._turn_away(conn)
             return
-        file = None if loan.file is None else loan.file()
-        if loan.is_urlopens and isinstance(file, Answer) and not file.is_complete and not file.closed:
+        file = None if borrowing.file is None else borrowing.file()
+        if borrowing.is_urlopens and isinstance(file, ResponseFile) and not file.is_complete and not file.closed:
             # `release_conn=True` with the body still to be read: it comes back when that is done.
-            loan.is_urlopens = False
+            borrowing.is_urlopens = False
             file.when_closed(lambda: self.take_back(conn))
             return
-        self._shelve(conn, loan, self._why_close(conn, loan, file))
+        self._shelve(conn, borrowing, self._why_close(conn, borrowing, file))
 
     _put_conn = take_back
 
     def _turn_away(self, conn: Any) -> None:
         """Close a stranger. A connection that has come back before is somebody else's by now, and is left alone."""
-        if "loan" not in vars(conn):
+        if "borrowing" not in vars(conn):
             conn.close()
             if self.block:
                 raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.")
 
-    def _why_close(self, conn: Any, loan: Loan, file: Any) -> Why | None:
+    def _why_close(self, conn: Any, borrowing: Borrowing, file: Any) -> Why | None:
         """Tell why a connection that comes back cannot be used again."""
-        if self.pool is None or loan.generation != self._lending.generation:
+        if self.pool is None or borrowing.generation != self._lending.generation:
             return Why.POOL_CLOSED
         if conn.sock is None:
-            return loan.why or Why.BODY_UNREAD
-        if loan.why is not None or loan.file is None:
-            return loan.why
-        if isinstance(file, Answer):
+            return borrowing.why or Why.BODY_UNREAD
+        if borrowing.why is not None or borrowing.file is None:
+            return borrowing.why
+        if isinstance(file, ResponseFile):
             return file.why_close()
-        loan.connection.read_at = clock()
+        borrowing.connection.read_at = clock()
         return None if file is not None and file.isclosed() else Why.BODY_UNREAD
 
-    def _shelve(self, conn: Any, loan: Loan, why: Why | None) -> None:
+    def _shelve(self, conn: Any, borrowing: Borrowing, why: Why | None) -> None:
         """Give a connection back to the core; closed, its object is kept to be connected again."""
-        conn.loan = None
-        connection = loan.connection
+        conn.borrowing = None
+        connection = borrowing.connection
         if why is None and connection.state is State.BUSY:
             # From the release on it may be another thread's.
             connection.stream.conn = conn
-            self._lending.release(loan, None)
+            self._lending.release(borrowing, None)
             return
         if connection.state is State.BUSY:
-            self._lending.release(loan, why)
+            self._lending.release(borrowing, why)
         else:
-            self._lending.give_up(loan)
+            self._lending.give_up(borrowing)
         if conn.sock is not None or self.pool is None:
             conn.close()
         self._shells.append(conn)
@@ -231,27 +231,29 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
 
     def _validate_conn(self, conn: Any) -> None:
         """Dial, if that has still to be done, before urllib3 looks at the connection."""
-        loan = _loan_of(conn)
-        if loan is not None:
+        borrowing = _borrowing_of(conn)
+        if borrowing is not None:
             if conn.sock is None:
                 self._dial(conn, conn.connect)
-            loan.begin(loan.connection, clock())
+            borrowing.begin(borrowing.connection, clock())
         super()._validate_conn(conn)
 
     def _dial(self, conn: Any, connect: Callable[[], None]) -> None:
-        loan = _loan_of(conn)
-        if loan is None:
+        borrowing = _borrowing_of(conn)
+        if borrowing is None:
             connect()
             return
         began = clock()
         try:
             connect()
         except BaseException as error:
-            self._lending.dial_failed(loan, error)
-            self._fail(conn, loan)
+            self._lending.dial_failed(borrowing, error)
+            self._fail(conn, borrowing)
             raise
         try:
-            self._lending.dialled(loan, conn.sock, began, is_http1=isinstance(conn, LeanConnection) and conn.is_lean)
+            self._lending.dialled(
+                borrowing, conn.sock, began, is_http1=isinstance(conn, LeanConnection) and conn.is_lean
+            )
         except PoolClosed as error:
             raise ClosedPoolError(self, "Pool is closed.") from error
 
@@ -259,68 +261,68 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
 
     def _make_request(self, conn: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
         """Ask once; a second time on a new connection, where the first one turned out stale and it does no harm."""
-        loan = _loan_of(conn)
-        if loan is None:
+        borrowing = _borrowing_of(conn)
+        if borrowing is None:
             return super()._make_request(conn, method, url, *args, **options)
         _here.unused = None
-        loan.asks(method, args[0] if args else options.get("body"))
-        loan.is_urlopens = options.get("response_conn") is None
+        borrowing.asks(method, args[0] if args else options.get("body"))
+        borrowing.is_urlopens = options.get("response_conn") is None
         try:
             try:
-                response = self._attempt(conn, loan, method, url, *args, **options)
+                response = self._attempt(conn, borrowing, method, url, *args, **options)
                 if response is not None:
                     return response
             except Exception as error:
-                if not (loan.has_begun and _is_close(error) and loan.may_resend(loan.closed())):
+                if not (borrowing.has_begun and _is_close(error) and borrowing.may_resend(borrowing.closed())):
                     raise
-            self._redial(conn, loan, options.get("timeout"))
-            return self._attempt(conn, loan, method, url, *args, **options)
+            self._redial(conn, borrowing, options.get("timeout"))
+            return self._attempt(conn, borrowing, method, url, *args, **options)
         except BaseException:
-            self._fail(conn, loan)
+            self._fail(conn, borrowing)
             raise
 
-    def _attempt(self, conn: Any, loan: Loan, *request: Any, **options: Any) -> Any:
-        """Ask; `None` if the answer is a 408 that only says that the connection was silent for too long."""
+    def _attempt(self, conn: Any, borrowing: Borrowing, *request: Any, **options: Any) -> Any:
+        """Ask; `None` if the response is a 408 that only says that the connection was silent for too long."""
         began = clock()
         response: Any = super()._make_request(conn, *request, **options)
         original = getattr(response, "_original_response", None)
-        # HTTP/2, which urllib3 speaks only if it is told to, has no such thing.
-        loan.file = None if original is None else weakref.ref(original)
-        if not isinstance(original, Answer):
+        # HTTP/2, which urllib3 speaks only on request, has no such thing.
+        borrowing.file = None if original is None else weakref.ref(original)
+        if not isinstance(original, ResponseFile):
             if not isinstance(conn, LeanConnection):
                 headers = options.get("headers") or {}
-                loan.says(**facts_of(headers.items()))
-            loan.answered_elsewhere(response)
-        elif response.status == 408 and loan.is_late_408(clock()):
+                borrowing.says(**facts_of(headers.items()))
+            borrowing.answered_elsewhere(response)
+        elif response.status == 408 and borrowing.is_late_408(clock()):
             response._connection = None
             return None
         if self._lending.is_heard:
-            self._lending.report_answer(loan, response.status, clock() - began)
-        if not loan.is_urlopens:
-            _let_go(response, original, loan)
+            self._lending.report_answer(borrowing, response.status, clock() - began)
+        if not borrowing.is_urlopens:
+            _let_go(response, original, borrowing)
         return response
 
-    def _redial(self, conn: Any, loan: Loan, timeout: Any) -> None:
+    def _redial(self, conn: Any, borrowing: Borrowing, timeout: Any) -> None:
         """Replace a stale connection by a new one in the same slot, which urllib3 dials."""
-        loan.resend()
+        borrowing.resend()
         tunnelled = conn.proxy_is_tunneling
-        loan.connection = self._lending.redial(loan, None)
+        borrowing.connection = self._lending.redial(borrowing, None)
         conn.close()
         if tunnelled:
             limit = self._get_timeout(timeout).connect_timeout
             conn.timeout = urllib3.Timeout.resolve_default_timeout(limit)
             self._prepare_proxy(conn)
 
-    def _fail(self, conn: Any, loan: Loan) -> None:
+    def _fail(self, conn: Any, borrowing: Borrowing) -> None:
         """Give the slot of a failed request back.
 
         The socket is closed before that, the connection itself is not: `urlopen` has still to see how far it came.
         """
-        if conn.loan is loan:
-            conn.loan = None
-            if loan.connection.state is State.CONNECTING and conn.sock is not None:
+        if conn.borrowing is borrowing:
+            conn.borrowing = None
+            if borrowing.connection.state is State.CONNECTING and conn.sock is not None:
                 conn.sock.close()
-            self._lending.give_up(loan)
+            self._lending.give_up(borrowing)
 
     # Where it leads
 
@@ -329,7 +331,7 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         port = self.port or port_by_scheme.get(scheme, 0)
         proxy = self._find_proxy()
         is_forwarding = proxy is not None and (proxy.host, proxy.port) == (self.host, port)
-        size = Size(maxsize, self.block, is_forwarding)
+        size = PoolSize(maxsize, self.block, is_forwarding)
         return self._lender.route(scheme, self.host, port, proxy, key, size)
 
     def _find_proxy(self) -> Proxy | None:
@@ -362,26 +364,26 @@ def capped_class(cls: type[Any]) -> type[Any]:
     return _capped[cls]
 
 
-def _loan_of(conn: Any) -> Loan | None:
+def _borrowing_of(conn: Any) -> Borrowing | None:
     """Tell what a connection was lent for; `None` if we have not lent it."""
-    loan = getattr(conn, "loan", None)
-    return loan if isinstance(loan, Loan) else None
+    borrowing = getattr(conn, "borrowing", None)
+    return borrowing if isinstance(borrowing, Borrowing) else None
 
 
 def _give_up_unused() -> None:
     """Take back what this thread has borrowed and never asked over; after asking, `_make_request` has done it."""
-    unused: weakref.ref[Loan] | None = getattr(_here, "unused", None)
-    loan = None if unused is None else unused()
-    if loan is not None:
-        loan.pool.give_up(loan)
+    unused: weakref.ref[Borrowing] | None = getattr(_here, "unused", None)
+    borrowing = None if unused is None else unused()
+    if borrowing is not None:
+        borrowing.pool.give_up(borrowing)
 
 
-def _let_go(response: Any, original: Any, loan: Loan) -> None:
-    """Give the connection back before the body is asked for, if all of it has come; else note who has it."""
-    if isinstance(original, Answer) and original.is_complete:
+def _let_go(response: Any, original: Any, borrowing: Borrowing) -> None:
+    """Give the connection back before the body is asked for, if all of it has come; otherwise note who has it."""
+    if isinstance(original, ResponseFile) and original.is_complete:
         response.release_conn()
     else:
-        loan.place = callers_place()
+        borrowing.place = callers_place()
 
 
 def _is_close(error: BaseException) -> bool:

@@ -1,7 +1,7 @@
 """Connections lent to urllib3, which dials and talks by itself: what it borrows is a slot, and whatever is idle in it.
 
 Decides: when something borrowed counts as dropped.
-Knows: the guarded pool beneath, and what it must be told of a dial and of an answer that others made.
+Knows: the guarded pool beneath, and what it must learn of a dial and of a response that others made.
 Does not know: who may have a connection; the core decides. Nor urllib3's host pools, its retries and errors.
 """
 
@@ -42,7 +42,7 @@ class LentStream(Stream):
 
     Attributes:
         conn: That connection, while nobody has borrowed it. Lent, it is its borrower's alone: what the borrower drops
-            is then collected, and `Loan` tells the pool.
+            is then collected, and `Borrowing` tells the pool.
     """
 
     __slots__ = ("conn",)
@@ -73,13 +73,13 @@ class _AllOrNothing:
         return getattr(self._sock, name)
 
 
-class Loan(Exchange):
+class Borrowing(Exchange):
     """One request of urllib3's, and the connection it has borrowed for that.
 
     Attributes:
         pool: Who lends it.
-        generation: Of the pool when it was lent; see `LendingPool.clear`.
-        file: What the answer's body is read from, once there is an answer: `None` before.
+        generation: Of the pool when it was lent; see `SlotPool.clear`.
+        file: What the response's body is read from, once there is a response: `None` before.
         is_urlopens: True if `urlopen` gives the connection back itself, False if the response does.
         place: Line of the program that got a response it has still to read; empty while there is none.
         why: Why the connection cannot be used again whatever else is found, `None` so far.
@@ -88,7 +88,7 @@ class Loan(Exchange):
 
     __slots__ = ("__weakref__", "file", "generation", "is_replayable", "is_urlopens", "place", "pool", "why")
 
-    def __init__(self, pool: LendingPool, route: Route, timeout: Timeout) -> None:
+    def __init__(self, pool: SlotPool, route: Route, timeout: Timeout) -> None:
         # Not `Exchange.__init__`: the connection is borrowed before anything is known of the request.
         self.pool = pool
         self.generation = pool.generation
@@ -132,9 +132,9 @@ class Loan(Exchange):
         return self.is_replayable and super().may_resend(error)
 
     def answered_elsewhere(self, response: BaseHTTPResponse) -> None:
-        """Take note of an answer that was read by other code than ours: what is known is what its fields say."""
-        said = response.headers.get("keep-alive")
-        self.connection.answered(NO_HINT if said is None else parse_keep_alive(said.encode("latin-1", "replace")))
+        """Take note of a response that was read by other code than ours: what is known is what its fields say."""
+        hints = response.headers.get("keep-alive")
+        self.connection.answered(NO_HINT if hints is None else parse_keep_alive(hints.encode("latin-1", "replace")))
         connection = response.headers.get("connection")
         value = None if connection is None else connection.encode("latin-1", "replace")
         self.received = max(1, self.received)
@@ -143,12 +143,12 @@ class Loan(Exchange):
         )
 
     def __del__(self) -> None:
-        """Leave a connection that was dropped to whoever takes the pool's lock next."""
+        """Leave a connection that was dropped to the next holder of the pool's lock."""
         if self.held is not None:
             self.pool.dropped.append((self, self.place))
 
 
-class LendingPool(GuardedPool):
+class SlotPool(GuardedPool):
     """A guarded pool whose borrowers dial by themselves."""
 
     def __init__(self, limits: Limits, tell: Callable[[Event], None] | None) -> None:
@@ -161,16 +161,16 @@ class LendingPool(GuardedPool):
         """True if somebody listens to events."""
         return self._tell is not None
 
-    def lend(self, loan: Loan) -> Connection:
+    def lend(self, borrowing: Borrowing) -> Connection:
         """Get a connection that is alive, or one that the borrower has to dial (then its state is CONNECTING).
 
         Raises:
             PoolTimeout, PoolClosed, QueueFull: Nothing was lent.
         """
         try:
-            return self.acquire(loan, clock(), None, False)
+            return self.acquire(borrowing, clock(), None, False)
         except BaseException:
-            self.give_up(loan)
+            self.give_up(borrowing)
             raise
 
     def _dial(self, exchange: Exchange, connection: Connection, deadline: float | None) -> Connection:
@@ -178,11 +178,11 @@ class LendingPool(GuardedPool):
         self._perform()
         return connection
 
-    def dialled(self, loan: Loan, sock: Any, began: float, *, is_http1: bool) -> None:
+    def dialled(self, borrowing: Borrowing, sock: Any, began: float, *, is_http1: bool) -> None:
         """Take note that the borrower has dialled, since `began`.
 
         Args:
-            loan: Whose connection it is.
+            borrowing: Whose connection it is.
             sock: What was dialled.
             began: On the pool's clock.
             is_http1: The server has nothing to say before it is asked. In HTTP/2 it has, and must not be read from.
@@ -191,7 +191,7 @@ class LendingPool(GuardedPool):
             PoolClosed: The pool was closed meanwhile.
             RemoteDisconnected, BadStatusLine: The server closed, or spoke, before it was asked.
         """
-        connection = loan.connection
+        connection = borrowing.connection
         stream = connection.stream = LentStream(sock)
         self._enter(connection, began)
         liveness = stream.probe() if is_http1 else Liveness.IDLE
@@ -200,10 +200,10 @@ class LendingPool(GuardedPool):
         if liveness is Liveness.DATA:
             raise BadStatusLine("the server sent bytes before the request")
 
-    def dial_failed(self, loan: Loan, error: BaseException) -> None:
-        """Report it; the slot is given back when the loan is given up."""
+    def dial_failed(self, borrowing: Borrowing, error: BaseException) -> None:
+        """Report it; the slot is given back when the borrowing is given up."""
         if self.is_heard:
-            self.report(reports.connect_failed(loan.connection, error))
+            self.report(reports.connect_failed(borrowing.connection, error))
 
     def clear(self) -> None:
         """Close what is idle, and let what is lent be closed when it comes back."""
@@ -231,9 +231,11 @@ class LendingPool(GuardedPool):
             idle = [one.stream.conn for one in self._state.idle_connections() if one.origin == origin]
         return [conn for conn in idle if conn is not None]
 
-    def report_answer(self, loan: Loan, status: int, after: float) -> None:
-        """Report the head of an answer."""
-        self.report(ResponseStarted(loan.route.name, loan.connection.number, loan.method.decode(), status, after))
+    def report_answer(self, borrowing: Borrowing, status: int, after: float) -> None:
+        """Report the head of a response."""
+        self.report(
+            ResponseStarted(borrowing.route.name, borrowing.connection.number, borrowing.method.decode(), status, after)
+        )
 
     def sweep(self) -> bool:
         """Do as any pool, and take back what was closed without a word: urllib3's own response gives nothing back."""
@@ -247,13 +249,15 @@ class LendingPool(GuardedPool):
     def _collect_dropped(self) -> None:
         """Take back what was dropped. It is worth a warning where a response was there to be read."""
         while self.dropped:
-            loan, place = self.dropped.popleft()
-            connection = loan.connection
+            borrowing, place = self.dropped.popleft()
+            connection = borrowing.connection
             is_open = connection.state is State.BUSY and connection.stream.sock.fileno() >= 0
-            self.give_up(loan) if connection.state is State.CONNECTING else self.release(loan, Why.BODY_UNREAD)
+            self.give_up(borrowing) if connection.state is State.CONNECTING else self.release(
+                borrowing, Why.BODY_UNREAD
+            )
             # urllib3's own response closes its connection before it goes, as a well-behaved caller does.
             if place and is_open:
-                text = f"a streamed response from {loan.route.name} was dropped unread; it was made at {place}"
+                text = f"a streamed response from {borrowing.route.name} was dropped unread; it was made at {place}"
                 warnings.warn(text, ResourceWarning, stacklevel=2)
 
 

@@ -1,6 +1,6 @@
 """Answers as urllib3 takes them: a body file that behaves as http.client's response does, and urllib3's response on it.
 
-Decides: how what our parsers find is told in http.client's words, so that urllib3 raises what it always raises.
+Decides: how what our parsers find is put in http.client's words, so that urllib3 raises what it always raises.
 Knows: which of http.client's methods and attributes urllib3, requests and cachecontrol use.
 Does not know: the pool. That the body has ended is found here; what follows for the connection, in `hosts.py`.
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from keeppool.adapters.message import http_message
 from keeppool.clock import clock
 from keeppool.errors import IncompleteBody, InvalidChunk
 from keeppool.events import Why
@@ -24,14 +25,14 @@ from keeppool.wire.message import BodyReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keeppool.adapters.urllib3.lending import Loan
+    from keeppool.adapters.urllib3.lending import Borrowing
     from keeppool.wire.head import ResponseHead
 
 #: Bytes asked of the socket at a time where the end is not known, or far. Four times what one recv usually returns.
 READ_SIZE = 262144
 
 
-class Answer:
+class ResponseFile:
     """What urllib3 reads a body from, and takes for an `http.client.HTTPResponse`.
 
     A chunked body can be read in two ways, not to be mixed: `read` gives the payload; `readline` and `_safe_read` give
@@ -44,9 +45,9 @@ class Answer:
 
     __slots__ = (
         "__weakref__",
+        "_borrowing",
         "_is_closed",
         "_is_in_trailer",
-        "_loan",
         "_message",
         "_method",
         "_on_end",
@@ -57,10 +58,10 @@ class Answer:
         "head",
     )
 
-    def __init__(self, loan: Loan, sock: socket.socket, reader: BodyReader, method: str) -> None:
-        assert loan.answer is not None, "bug: no answer yet"
-        self.head: ResponseHead = loan.answer
-        self._loan = loan
+    def __init__(self, borrowing: Borrowing, sock: socket.socket, reader: BodyReader, method: str) -> None:
+        assert borrowing.answer is not None, "bug: no answer yet"
+        self.head: ResponseHead = borrowing.answer
+        self._borrowing = borrowing
         self._sock = sock
         self._reader = reader
         self._method = method
@@ -72,10 +73,10 @@ class Answer:
         self._payload = b""
         #: Bytes of a chunked body that no reader has seen yet.
         self._raw = b""
-        if loan.framing.kind is Kind.CHUNKED:
-            self._raw = loan.rest
-        elif loan.rest:
-            self._payload = reader.feed(loan.rest)
+        if borrowing.framing.kind is Kind.CHUNKED:
+            self._raw = borrowing.rest
+        elif borrowing.rest:
+            self._payload = reader.feed(borrowing.rest)
 
     # What the head says
 
@@ -100,9 +101,7 @@ class Answer:
     def msg(self) -> http.client.HTTPMessage:
         """The fields as http.client parses them, for cookie jars; `headers` is the same. Made when first looked at."""
         if self._message is None:
-            self._message = http.client.HTTPMessage()
-            for name, value in zip(self.head.names, self.head.values, strict=True):
-                self._message[name.decode("latin-1")] = value.decode("latin-1")
+            self._message = http_message(self.head)
         return self._message
 
     headers = msg
@@ -123,7 +122,7 @@ class Answer:
     @property
     def chunked(self) -> bool:
         """True if the body comes in chunks."""
-        return self._loan.framing.kind is Kind.CHUNKED
+        return self._borrowing.framing.kind is Kind.CHUNKED
 
     @property
     def length(self) -> int | None:
@@ -134,12 +133,12 @@ class Answer:
     @property
     def will_close(self) -> bool:
         """True if the connection carries no other request."""
-        return self._loan.why_close(self._reader) is not None
+        return self._borrowing.why_close(self._reader) is not None
 
     # Being a file
 
     @property
-    def fp(self) -> Answer | None:
+    def fp(self) -> ResponseFile | None:
         """The file below: urllib3 takes chunks from it, and `None` for the body's end."""
         return None if self._is_closed else self
 
@@ -172,7 +171,7 @@ class Answer:
             # Only whole after its last chunk; anything behind that is not ours, and the reader will say so.
             self._swallow_raw()
         self._payload = b""
-        self._loan.connection.read_at = clock()
+        self._borrowing.connection.read_at = clock()
         if self._on_end is not None:
             on_end, self._on_end = self._on_end, None
             on_end()
@@ -186,7 +185,7 @@ class Answer:
 
     def why_close(self) -> Why | None:
         """Tell why the connection cannot carry another request; `None` if it can."""
-        return self._loan.why_close(self._reader) if self._reader.complete else Why.BODY_UNREAD
+        return self._borrowing.why_close(self._reader) if self._reader.complete else Why.BODY_UNREAD
 
     def when_closed(self, call: Callable[[], None]) -> None:
         """Have something done at the end."""
@@ -282,7 +281,7 @@ class Answer:
 
     def _end_badly(self) -> None:
         """The connection is done for: what comes next on it has no known meaning."""
-        self._loan.why = Why.EXCHANGE_FAILED
+        self._borrowing.why = Why.EXCHANGE_FAILED
 
     # Reading a chunked body as it was sent
 
@@ -350,13 +349,13 @@ def _size(line: bytes) -> int | None:
         return None
 
 
-class Response(urllib3.HTTPResponse):
+class PooledResponse(urllib3.HTTPResponse):
     """urllib3's response. Closed, it gives its slot back at once; dropped, it leaves that to the pool."""
 
     def close(self) -> None:
         """Give up the rest of the body, and the connection with it, unless all of the body has come."""
         file = self._fp
-        if isinstance(file, Answer) and file.is_complete:
+        if isinstance(file, ResponseFile) and file.is_complete:
             # Released first: what `close` closes after that is the body alone.
             self.release_conn()
         super().close()

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from urllib3.exceptions import ClosedPoolError, EmptyPoolError
 
 
-class Owner(Protocol):
+class QueueOwner(Protocol):
     """The host pool behind a queue."""
 
     def lent(self) -> int:
@@ -32,8 +32,8 @@ class Owner(Protocol):
         """Take one back, as `_put_conn` does, whatever a subclass makes of that."""
 
 
-class Slots:
-    """What stands in the place of urllib3's queue, for who looks at it or takes from it. The core has all there is.
+class SlotQueue:
+    """Stands in the place of urllib3's queue, for code that looks at it or takes from it. The core has all there is.
 
     Args:
         maxsize: urllib3's.
@@ -41,7 +41,7 @@ class Slots:
 
     def __init__(self, maxsize: int = 0) -> None:
         self.maxsize = maxsize
-        self.pool: Callable[[], Owner | None] = _nobody
+        self.pool: Callable[[], QueueOwner | None] = _nobody
 
     @property
     def queue(self) -> list[Any]:

@@ -1,7 +1,7 @@
 """How urllib3's words on connections (`maxsize`, `block`, proxies) and ours (`limits`, `hosts`) become one.
 
 Decides: the caps of each host, and how long a caller waits for a connection.
-Knows: configuration, and what one of urllib3's host pools was told.
+Knows: configuration, and what one of urllib3's host pools was given.
 Does not know: connections; they are the lending pool's, of which each `Lender` has one.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
-from keeppool.adapters.urllib3.lending import LendingPool
+from keeppool.adapters.urllib3.lending import SlotPool
 from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, bad
 from keeppool.core.origin import Origin, Proxy
 from keeppool.core.records import Policy
@@ -25,7 +25,7 @@ from keeppool.wire.fields import EMPTY
 
 #: Hosts whose terms are remembered. An entry is under 1 KiB; a scraper sees few at a time.
 REMEMBERED_HOSTS = 1024
-#: What a `HostConfig` may say here. Everything else (certificates, proxies, headers, …) is urllib3's own to be told.
+#: What a `HostConfig` may say here. Everything else (certificates, proxies, headers, …) is given to urllib3 itself.
 HONOURED = ("idempotent", "idle_timeout", "max_age", "max_requests", "per_host")
 
 
@@ -77,11 +77,11 @@ class Lender:
         self._defaults = _checked({"*": base.defaults})["*"]
         self._on_event = on_event
         self._routes: dict[Hashable, Route] = {}
-        self.pool = LendingPool(self.limits, None if on_event is None else self._hear)
-        # Whoever was the last to use this one leaves the sockets to the janitor.
+        self.pool = SlotPool(self.limits, None if on_event is None else self._hear)
+        # The last user of this one leaves the sockets to the janitor.
         weakref.finalize(self, janitor.adopt, self.pool)
 
-    def route(self, scheme: str, host: str, port: int, proxy: Proxy | None, key: Hashable, size: Size) -> Route:
+    def route(self, scheme: str, host: str, port: int, proxy: Proxy | None, key: Hashable, size: PoolSize) -> Route:
         """Give the origin, and the limits that hold there, of one of urllib3's host pools.
 
         Args:
@@ -111,7 +111,7 @@ class Lender:
         """Take a snapshot of all gauges and counters, at one moment."""
         return self.pool.stats()
 
-    def _make_route(self, origin: Origin, size: Size) -> Route:
+    def _make_route(self, origin: Origin, size: PoolSize) -> Route:
         entry = self._table.resolve(origin.scheme, origin.host, origin.port).over(self._defaults)
         policy = Policy(
             per_host=self._cap(entry, size),
@@ -123,11 +123,11 @@ class Lender:
         route.idempotent = _or(entry.idempotent, None)
         return route
 
-    def _cap(self, entry: HostConfig, size: Size) -> int | None:
+    def _cap(self, entry: HostConfig, size: PoolSize) -> int | None:
         """Choose the cap of one host.
 
         `block` is a promise that no more than `maxsize` are in use, so nothing raises that. Without it `maxsize` only
-        said how many are kept, which the caps do better; a caller who asked for many gets at least so many.
+        said how many are kept, which the caps do better; a caller that asked for many gets at least that many.
         """
         limits = self.limits
         cap = limits.per_proxy if size.is_forwarding else limits.per_host
@@ -144,8 +144,8 @@ class Lender:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """What one of urllib3's pools was told about its number of connections.
+class PoolSize:
+    """What one of urllib3's pools was given for its number of connections.
 
     Attributes:
         maxsize: At least 1.
@@ -172,7 +172,7 @@ def _checked(hosts: Mapping[str, HostConfig]) -> Mapping[str, HostConfig]:
             continue  # HostTable says what is wrong with it.
         for name in (field.name for field in fields(entry) if field.init):
             if name not in HONOURED and getattr(entry, name) is not INHERIT:
-                rule = f"{name} is said to urllib3 here, by its arguments; an entry may say {', '.join(HONOURED)}"
+                rule = f"{name} is given to urllib3 here, by its arguments; an entry may set {', '.join(HONOURED)}"
                 raise bad("hosts", {pattern: entry}, rule)
     return hosts
 
