@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from keeppool.client.flow import Call, Flow, Follow, Send, Steps
 from keeppool.client.request.prepare import AuthArgument, ParamsArgument
 from keeppool.client.request.prepared import Parts, PreparedRequest
-from keeppool.client.request.urls import Address, addressed, parse, text_of
+from keeppool.client.request.urls import text_of
 from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.settings import SessionSettings, retrying_from
 from keeppool.client.transports.mounts import Mounts, plain_timeout
@@ -32,6 +32,7 @@ from keeppool.client.verbs import AnswerT, Verbs
 from keeppool.clock import clock
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.pools.request import FRAMING, prepare_body
+from keeppool.urls.address import Address, addressed, parse
 from keeppool.wire.fields import EMPTY
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Caller(SessionSettings, Verbs[AnswerT]):
         """Tell which pool sends the requests to a URL, and so whose configuration holds; `None` for none of ours."""
         if self._mounts is None:
             return self.pool
-        pool: Manager | None = getattr(self._mounts.find(address.sent), "pool", None)
+        pool: Manager | None = getattr(self._mounts.find(address), "pool", None)
         return pool if hasattr(pool, "config_for") else None
 
     def adapter_for(self, url: str) -> Any:

@@ -16,7 +16,6 @@ import threading
 from collections.abc import Iterator, Mapping, MutableMapping
 from http.cookiejar import Cookie
 from typing import Any, Self, TypeVar, cast
-from urllib.parse import urlsplit, urlunsplit
 
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.errors import InvalidHeader, InvalidRequest
@@ -308,13 +307,13 @@ class _Asked:
     """A request as http.cookiejar wants to see it (the part of urllib.request.Request that it uses)."""
 
     def __init__(self, request: PreparedRequest) -> None:
-        parts = urlsplit(request.address.sent)
-        self.type = parts.scheme
+        address = request.address
+        self.type = address.scheme
         # A Host header given by hand names the site that is meant, whatever address is dialled.
         own_host = request.fields.get(b"host")
-        self.host = parts.netloc if own_host is None else own_host.decode("latin-1")
-        self._url = urlunsplit(parts._replace(netloc=self.host))
-        self.origin_req_host = parts.hostname or ""
+        self.host = address.authority if own_host is None else own_host.decode("latin-1")
+        self._url = f"{address.scheme}://{self.host}{address.target}"
+        self.origin_req_host = address.host
         self.unverifiable = False
         self.cookie: str | None = None
 

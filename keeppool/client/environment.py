@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from keeppool.config import INHERIT, Inherit
+from keeppool.hosts import DEFAULT_PORTS
 
 #: All that is looked at.
 NAMES: Final = (
@@ -32,8 +33,6 @@ NAMES: Final = (
 _REMEMBERED: Final = 1024
 #: No decision was made; `None` is one.
 _UNDECIDED: Final = ""
-
-_PORTS: Final = {"http": 80, "https": 443}
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -133,7 +132,7 @@ class Settings:
         decided = self._decided.get(key, _UNDECIDED)
         if decided is _UNDECIDED:
             bypass = self._bypass if no_proxy is None else NoProxy(no_proxy)
-            goes_direct = bypass.covers(host, port or _PORTS.get(scheme))
+            goes_direct = bypass.covers(host, port or DEFAULT_PORTS.get(scheme))
             decided = None if goes_direct else self.proxies.get(scheme, self.proxies.get("all"))
             if len(self._decided) >= _REMEMBERED:
                 self._decided.clear()

@@ -185,7 +185,7 @@ class Flow:
         """
         override = self._session.override_for(request.address, self.call)
         # Asked once for each request, as in requests: a `get_adapter` of the program's own may take turns.
-        adapter = self._session.adapter_for(request.address.sent)
+        adapter = self._session.adapter_for(request.address)
         # What an adapter of somebody else tries again is its own business.
         retrying = self.call.retrying or getattr(adapter, "retrying", None)
         if retrying is None:

@@ -11,12 +11,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from keeppool.client.environment import Environment, Settings, select_proxy
-from keeppool.client.request.urls import Address, addressed
 from keeppool.config import INHERIT, HostConfig, Inherit
 from keeppool.hosts import DEFAULT_PORTS
+from keeppool.urls.address import Address, addressed
 
 if TYPE_CHECKING:
     from keeppool.client.flow import Call
@@ -74,7 +73,7 @@ class Routing:
     def _said_of_tls(self) -> None:
         """Note what the session itself says of TLS, and forget what followed from other words."""
         self._override = override_of(self._verify, self._cert, INHERIT)
-        self._standing: tuple[Settings | None, dict[str, HostConfig | None]] = (None, {})
+        self._standing: tuple[Settings | None, dict[tuple[str, str, int], HostConfig | None]] = (None, {})
 
     def standing_override(self, address: Address, settings: Settings | None) -> HostConfig | None:
         """Tell what holds for a request whose call says nothing of TLS and proxies; remembered by origin.
@@ -91,7 +90,7 @@ class Routing:
         if known_for is not settings:
             known = {}
             self._standing = (settings, known)
-        origin = address.sent[: address.sent.find("/", 8)]
+        origin = address.origin
         try:
             return known[origin]
         except KeyError:
@@ -131,16 +130,14 @@ class Routing:
         proxies: ProxiesArgument = None,
     ) -> tuple[str | None | Inherit, bool | str | Inherit]:
         """Let the environment speak where nobody else has; of http and https alone."""
-        parts = urlsplit(address.sent)
-        if parts.scheme not in DEFAULT_PORTS:
+        if address.scheme not in DEFAULT_PORTS:
             return proxy, verify
         pool = self.pool_for(address)
-        said = HostConfig() if pool is None else pool.config_for(address.sent)
+        said = HostConfig() if pool is None else pool.config_for(address)
         if proxy is INHERIT and said.proxy is INHERIT:
-            port = parts.port or DEFAULT_PORTS[parts.scheme]
             # As in requests: under this key a call names the hosts to reach without the environment's proxies.
             direct = (proxies or {}).get("no_proxy")
-            proxy = settings.proxy_for(parts.scheme, parts.hostname or "", port, direct) or INHERIT
+            proxy = settings.proxy_for(*address.origin, direct) or INHERIT
         # As in requests: True asks for a check, not for certain roots.
         speaks = (verify is INHERIT or verify is True) and said.verify is INHERIT and said.ssl_context is INHERIT
         if settings.ca_bundle is not None and speaks:
@@ -190,7 +187,7 @@ class Routing:
             chosen = chosen_proxy(address, named)
             proxy, trusted = self._from_environment(settings, address, chosen, mine, proxies)
             if isinstance(proxy, str):
-                named.setdefault(urlsplit(address.sent).scheme, proxy)
+                named.setdefault(address.scheme, proxy)
             heard = heard if isinstance(trusted, Inherit) else trusted
         return {
             "proxies": named,
@@ -213,8 +210,7 @@ def chosen_proxy(address: Address, *spoken: ProxiesArgument) -> str | None | Inh
     named = {name: proxy for proxies in spoken for name, proxy in (proxies or {}).items()}
     if not named:
         return INHERIT
-    parts = urlsplit(address.sent)
-    return select_proxy(parts.scheme, parts.hostname or "", named)
+    return select_proxy(address.scheme, address.host, named)
 
 
 def override_from(

@@ -147,7 +147,7 @@ class Session(Caller[Response]):
     ) -> Response:
         method, address, fields, body = request
         try:
-            raw = self.pool.exchange(method, address.sent, fields, body, limit, stream, override)
+            raw = self.pool.exchange(method, address, fields, body, limit, stream, override)
         except KeepPoolError as error:
             error.request = request_of(request)
             raise

@@ -150,7 +150,7 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
     ) -> AsyncResponse:
         method, address, fields, body = request
         try:
-            raw = await self.pool.exchange(method, address.sent, fields, body, limit, stream, override)
+            raw = await self.pool.exchange(method, address, fields, body, limit, stream, override)
         except KeepPoolError as error:
             error.request = request_of(request)
             raise

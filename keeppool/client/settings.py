@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import threading
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from keeppool.client.auth.netrc import Netrc
 from keeppool.client.environment import Environment
@@ -20,12 +19,13 @@ from keeppool.client.request.headers import Headers, HeadersArgument
 from keeppool.client.request.hooks import Hook, default_hooks, hooks_of
 from keeppool.client.request.prepare import AuthArgument, ParamsArgument, authenticated, prepare
 from keeppool.client.request.prepared import PreparedRequest
-from keeppool.client.request.urls import Address, addressed, is_same_origin, text_of
+from keeppool.client.request.urls import text_of
 from keeppool.client.response import redirect
 from keeppool.client.response.answer import Answer
 from keeppool.client.routing import ProxiesArgument, Routing
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.pools.request import default_fields
+from keeppool.urls.address import Address, addressed, is_same_origin
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class SessionSettings(Routing):
         netrc = None if settings is None else settings.netrc
         if not self._netrc.is_there(netrc):
             return request
-        credentials = self._netrc.credentials_for(urlsplit(request.address.sent).hostname or "", netrc)
+        credentials = self._netrc.credentials_for(request.address.host, netrc)
         return request if credentials is None else authenticated(request, credentials)
 
     def next_request(self, answer: Any, location: str, *, is_sent: bool = False) -> PreparedRequest:
@@ -304,7 +304,7 @@ class SessionSettings(Routing):
 
     def waits_of(self, pool: Manager, address: Address, override: HostConfig | None) -> Timeout:
         """Tell which waits hold where nobody says any: those a pool was made with, or else the session's."""
-        waits = pool.timeout_for(address.sent, override)
+        waits = pool.timeout_for(address, override)
         return self.pool.config.timeout if waits == _UNTOLD else waits
 
     def _limit(self, timeout: TimeoutArgument | Inherit) -> Timeout | None:

@@ -1,8 +1,8 @@
 """From a URL to where it leads: the origin, the limits and defaults that hold there, the request target.
 
 Decides: which configuration applies to a URL, and what its request head has in common with others of its host.
-Knows: URLs (urllib3's grammar), configuration, host patterns.
-Does not know: connections.
+Knows: the parts of a URL, configuration, host patterns.
+Does not know: connections, how a URL is read.
 
 Source: RFC 9110 §4.2 (http and https URIs), §7.2 (Host); RFC 9112 §3.2 (request target forms).
 """
@@ -11,32 +11,26 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import threading
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout
 from keeppool.core.keepalive import connection_options
 from keeppool.core.origin import Origin, Proxy, TlsIdentity
 from keeppool.core.records import Policy
-from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
+from keeppool.errors import InvalidSchema
 from keeppool.hosts import DEFAULT_PORTS, HostTable
 from keeppool.pools.proxies import proxy_at
 from keeppool.pools.request import default_fields
-from keeppool.pools.url_cache import remembered
+from keeppool.urls.address import Address, authority, parse_as_given
+from keeppool.urls.cache import remembered
 from keeppool.wire.fields import FieldBlock, field_block
 from keeppool.wire.request import check_target
-
-if TYPE_CHECKING:
-    from urllib3.util import Url
 
 #: URLs whose way is remembered, and hosts. A scraper sees few hosts and many URLs; an entry of either is under 1 KiB.
 REMEMBERED_URLS = 2048
 REMEMBERED_HOSTS = 1024
-
-#: What no URL may hold: control characters, and lone surrogates, which no encoding can write.
-_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 #: Guards the first import of urllib3. Its modules import each other in circles: threads that begin with different ones
 #: at the same time get importlib's `_DeadlockError`, or a KeyError (Python 3.11, urllib3 2.8).
@@ -165,13 +159,16 @@ class Locator:
     def _locate(self, url: str, override: HostConfig | None = None) -> Located:
         """Find the way to a URL.
 
+        Args:
+            url: Text, or the `Address` that was made of it.
+            override: What holds for this request beyond what is configured for its host.
+
         Raises:
             MissingSchema, InvalidSchema, InvalidURL: See `keeppool.errors`. Nothing was sent.
         """
-        parsed = parse_url(url)
-        scheme, host = cast("str", parsed.scheme), cast("str", parsed.host)
-        route = self._route(scheme, host, parsed.port or DEFAULT_PORTS[scheme], override)
-        target = check_target(parsed.request_uri)
+        address = _address_of(url)
+        route = self._route(*address.origin, override)
+        target = check_target(address.target)
         return Located(route, route.proxied + target, url)
 
     def configured(self, url: str) -> HostConfig:
@@ -180,9 +177,7 @@ class Locator:
         Raises:
             MissingSchema, InvalidSchema, InvalidURL: As `locate`.
         """
-        parsed = parse_url(url)
-        scheme, host = cast("str", parsed.scheme), cast("str", parsed.host)
-        return self._configured(scheme, host.strip("[]"), parsed.port or DEFAULT_PORTS[scheme])
+        return self._configured(*_address_of(url).origin)
 
     def _configured(self, scheme: str, host: str, port: int) -> HostConfig:
         return self._table.resolve(scheme, host, port).over(self._config.defaults)
@@ -192,58 +187,40 @@ class Locator:
         return base if entry.timeout is INHERIT else Timeout.of(entry.timeout, base)
 
     def _make_route(self, scheme: str, host: str, port: int, override: HostConfig | None) -> Route:
-        host = host.strip("[]")
         entry = self._configured(scheme, host, port)
         if override is not None:
             entry = override.over(entry)
         proxy = proxy_at(_or(entry.proxy, None), _pairs(entry.proxy_headers))
         limits = self._config.limits
-        authority = _authority(scheme, host, port)
+        place = authority(scheme, host, port)
         origin = _origin(entry, scheme, host, port, proxy)
         plain_through_proxy = proxy is not None and not origin.is_tunnelled
         route = Route(
             origin,
             _policy(entry, limits, per_host=limits.per_proxy if plain_through_proxy else limits.per_host),
             self._timeout(entry),
-            b"Host: %b\r\n" % authority.encode(),
+            b"Host: %b\r\n" % place.encode(),
             field_block(_default_fields(entry, proxy if plain_through_proxy else None)),
             b"HTTP/1.0" if entry.http_version == "1.0" else b"HTTP/1.1",
         )
         route.idempotent = _or(entry.idempotent, None)
         route.wants_fresh = entry.unsafe == "fresh"
         if plain_through_proxy:
-            route.proxied = f"{scheme}://{authority}".encode()
+            route.proxied = f"{scheme}://{place}".encode()
         return route
 
 
-def parse_url(url: str) -> Url:
-    """Split a URL by urllib3's grammar, after refusing what HTTP cannot carry.
+def _address_of(url: str) -> Address:
+    """Read a URL that nobody has read yet.
 
     Raises:
-        InvalidURL: Not text, control characters, no host, a port out of range, or malformed.
-        MissingSchema: No `scheme://`.
-        InvalidSchema: Neither http nor https.
+        MissingSchema, InvalidSchema, InvalidURL: As `parse_as_given`.
     """
-    from urllib3.exceptions import LocationParseError
-    from urllib3.util import parse_url as parse
-
-    if not isinstance(url, str):
-        raise InvalidURL(f"a URL must be text, not {type(url).__name__}: {url!r}", url=repr(url))
-    if _UNWRITABLE.search(url):
-        raise InvalidURL(f"the URL holds a control character or a lone surrogate: {url!r}", url=url)
-    try:
-        parsed = parse(url)
-    except (LocationParseError, UnicodeError) as error:
-        raise InvalidURL(f"the URL cannot be read: {url!r} ({error})", url=url) from error
-    if not parsed.scheme:
-        raise MissingSchema(f"the URL {url!r} has no scheme; perhaps https://{url.lstrip('/')}?", url=url)
-    if parsed.scheme not in DEFAULT_PORTS:
-        raise InvalidSchema(f"the URL's scheme {parsed.scheme!r} is neither http nor https: {url!r}", url=url)
-    if not parsed.host:
-        raise InvalidURL(f"the URL has no host: {url!r}", url=url)
-    if parsed.port == 0:
-        raise InvalidURL(f"port 0 cannot be dialled: {url!r}", url=url)
-    return parsed
+    if not isinstance(url, Address):
+        return parse_as_given(url)
+    if url.scheme not in DEFAULT_PORTS:
+        raise InvalidSchema(f"the URL's scheme {url.scheme!r} is neither http nor https: {url.url!r}", url=url.url)
+    return url
 
 
 def _or(value: T | Inherit, fallback: T) -> T:
@@ -253,12 +230,6 @@ def _or(value: T | Inherit, fallback: T) -> T:
 def _pairs(headers: object) -> tuple[tuple[str, str], ...]:
     """Give headers as `HostConfig` keeps them, whatever its annotation lets in."""
     return () if headers is INHERIT else cast("tuple[tuple[str, str], ...]", headers)
-
-
-def _authority(scheme: str, host: str, port: int) -> str:
-    """Write host and port as Host wants them: brackets for IPv6, no zone, no default port (RFC 9110 §7.2)."""
-    name = f"[{host.partition('%')[0]}]" if ":" in host else host
-    return name if port == DEFAULT_PORTS[scheme] else f"{name}:{port}"
 
 
 def _policy(entry: HostConfig, limits: Limits, per_host: int | None) -> Policy:

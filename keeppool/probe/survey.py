@@ -11,17 +11,17 @@ import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import NamedTuple, Self, cast
+from typing import NamedTuple, Self
 
 from keeppool.clock import clock
 from keeppool.config import Config, HostConfig, Timeout, TimeoutArgument, check_count, check_seconds
 from keeppool.errors import KeepPoolError, SendError, ServerDisconnected
-from keeppool.hosts import DEFAULT_PORTS
 from keeppool.net.dial import dial
 from keeppool.net.tls import TlsStore
-from keeppool.pools.routes import Located, Locator, parse_url
+from keeppool.pools.routes import Located, Locator
 from keeppool.probe.habits import Hangup, Run, Survey
 from keeppool.probe.measure import Line, Watch
+from keeppool.urls.address import Address, parse_as_given
 
 #: Seconds to wait for an answer's bytes, and for a connection, unless the caller says otherwise.
 PATIENCE = 10.0
@@ -227,7 +227,7 @@ class _Work:
         is_open = self._still_answers()
         return Survey(
             url=self._located.url,
-            pattern=_pattern(self._located.url),
+            pattern=_pattern(parse_as_given(self._located.url)),
             seconds=clock() - self._started,
             reply=first.replies[0],
             run=run,
@@ -257,9 +257,6 @@ class _Work:
             self._on_progress(Progress(requests, len(self._watch.open), clock() - self._started))
 
 
-def _pattern(url: str) -> str:
-    """Write the pattern of the URL's scheme, host and port, in the grammar of `keeppool.hosts`."""
-    parsed = parse_url(url)
-    port = parsed.port
-    around = "" if port is None or port == DEFAULT_PORTS[cast("str", parsed.scheme)] else f":{port}"
-    return f"{parsed.scheme}://{parsed.host}{around}"
+def _pattern(address: Address) -> str:
+    """Write the pattern of a scheme, host and port, in the grammar of `keeppool.hosts`."""
+    return f"{address.scheme}://{address.authority}"

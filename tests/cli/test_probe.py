@@ -130,7 +130,7 @@ def test_a_dead_host_is_one_line_and_exit_code_1(capsys):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["localhost"], "the URL 'localhost' has no scheme; perhaps https://localhost?"),
+        (["localhost"], "URL 'localhost' has no scheme; https://localhost perhaps"),
         (["http://localhost", "--max-wait", "0"], "max_wait=0.0: must be more than 0 seconds, or None for no limit"),
         (["http://localhost", "--timeout", "nan"], "must be more than 0 seconds, or None for no limit"),
     ],

@@ -14,8 +14,8 @@ from answers import elsewhere, page
 import keeppool
 from keeppool import PreparedRequest
 from keeppool.client.cookies import CookieJar, jar_of, with_cookies
-from keeppool.client.request.urls import parse
 from keeppool.errors import InvalidHeader, InvalidRequest
+from keeppool.urls.address import parse
 
 
 def received(site) -> str | None:

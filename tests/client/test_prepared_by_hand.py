@@ -11,7 +11,6 @@ import pytest
 import keeppool
 from keeppool import PreparedRequest, Request
 from keeppool.client.request.headers import Headers
-from keeppool.client.request.urls import parse
 from keeppool.errors import (
     BodyLengthError,
     InvalidHeader,
@@ -20,6 +19,7 @@ from keeppool.errors import (
     MissingSchema,
     UnrewindableBodyError,
 )
+from keeppool.urls.address import parse
 from keeppool.wire.body import request_body
 from keeppool.wire.fields import field_block
 

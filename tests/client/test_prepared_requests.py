@@ -12,8 +12,8 @@ import pytest
 from keeppool.client.request.headers import Headers
 from keeppool.client.request.prepare import authenticated, basic, encoded_body, encoded_query, prepare
 from keeppool.client.request.prepared import PreparedRequest
-from keeppool.client.request.urls import parse
 from keeppool.errors import BodyLengthError, InvalidBody, InvalidHeader, InvalidJSONError, InvalidRequest
+from keeppool.urls.address import parse
 
 
 def made(method=b"GET", url="http://a.example/", auth=None, **arguments) -> PreparedRequest:

@@ -15,7 +15,6 @@ from urllib3.util import Retry
 import keeppool
 from keeppool import HostConfig, Limits, Timeout
 from keeppool.client.request.request import Request
-from keeppool.client.request.urls import parse
 from keeppool.client.retries import Retrying, Tries, reason_of
 from keeppool.errors import (
     BodyLengthError,
@@ -42,6 +41,7 @@ from keeppool.errors import (
 )
 from keeppool.events import ConnectFailed
 from keeppool.testing import Answer, FakeClock, ScriptedServer
+from keeppool.urls.address import parse
 
 BUSY = 503
 #: An iterable that can be had again. A list would be sent as a form.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from keeppool.client.request import urls
-from keeppool.client.request.urls import Address, is_same_origin, parse, quoted_query, resolved, text_of, with_query
+from keeppool.client.request.urls import quoted_query, resolved, text_of
 from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
+from keeppool.urls import address as urls
+from keeppool.urls.address import addressed, is_same_origin, parse, parse_as_given
+
+PARTS = ("url", "scheme", "host", "port", "target", "credentials")
 
 
 @pytest.mark.parametrize(
@@ -35,16 +39,19 @@ from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
     ],
 )
 def test_a_url_is_sent_quoted_once(given_url, sent):
-    assert parse(given_url) == Address(sent, sent)
+    address = parse(given_url)
+    assert (address, address.url) == (sent, sent)
 
 
 def test_the_fragment_is_shown_and_not_sent():
-    assert parse("http://example.com/a#b c") == Address("http://example.com/a#b%20c", "http://example.com/a")
+    address = parse("http://example.com/a#b c")
+    assert (address, address.url) == ("http://example.com/a", "http://example.com/a#b%20c")
 
 
 def test_credentials_are_taken_out_of_the_url():
     address = parse("http://us%40er:pass%3Aword@example.com/x#f")
-    assert address == Address("http://example.com/x#f", "http://example.com/x", ("us@er", "pass:word"))
+    assert (address, address.url) == ("http://example.com/x", "http://example.com/x#f")
+    assert address.credentials == ("us@er", "pass:word")
 
 
 def test_a_user_without_a_password_has_an_empty_one():
@@ -90,6 +97,54 @@ def test_what_is_no_url_is_refused_by_name(bad, kind, word):
     assert caught.value.url == bad
 
 
+@pytest.mark.parametrize(
+    ("url", "origin", "target"),
+    [
+        ("http://example.com/a?b=c#d", ("http", "example.com", 80), "/a?b=c"),
+        ("HTTPS://Example.com:8443", ("https", "example.com", 8443), "/"),
+        ("http://me:secret@[::1]:8080/%7Ex", ("http", "::1", 8080), "/~x"),
+        ("http+unix://%2Frun%2Fd.sock/info?x", ("http+unix", "%2Frun%2Fd.sock", 0), "/info?x"),
+        ("mock://Example.com:1/x#y", ("mock", "example.com", 1), "/x"),
+        ("mailto:someone@example.com", ("mailto", "", 0), "someone@example.com"),
+        ("mock://[::1/x", ("mock", "", 0), "/"),
+    ],
+)
+def test_an_address_knows_the_parts_of_its_url(url, origin, target):
+    address = addressed(url)
+    assert (address.origin, address.target) == (origin, target)
+
+
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        ("http://a.example:80/", "a.example"),
+        ("http://a.example:443/", "a.example:443"),
+        ("https://[2001:DB8::1]:8443/", "[2001:db8::1]:8443"),
+    ],
+)
+def test_the_authority_names_a_port_only_where_the_scheme_has_another(url, authority):
+    assert parse(url).authority == authority
+
+
+def test_an_address_is_pickled_with_all_its_parts():
+    address = parse("http://us:pw@a.example:81/x?y#z")
+    again = pickle.loads(pickle.dumps(address))
+    assert again == address
+    assert [getattr(again, name) for name in PARTS] == [getattr(address, name) for name in PARTS]
+
+
+def test_a_url_read_as_given_keeps_its_escapes_and_is_refused_for_the_same_faults():
+    assert parse_as_given("http://a.example/%7Ex?%41").target == "/%7Ex?%41"
+    for bad in ("", "a.example", "ftp://a.example/", "http://", "http://a.example:0/", "http://a\nb/"):
+        with pytest.raises(InvalidURL) as one:
+            parse_as_given(bad)
+        with pytest.raises(InvalidURL) as other:
+            parse(bad)
+        assert (type(one.value), str(one.value)) == (type(other.value), str(other.value))
+    with pytest.raises(InvalidURL, match="text"):
+        parse_as_given(b"http://a.example/")  # type: ignore[arg-type]
+
+
 def test_bytes_and_objects_with_a_text_are_urls():
     class Link:
         def __str__(self):
@@ -108,7 +163,7 @@ def test_what_cannot_be_read_as_text_is_no_url(bad):
 def test_without_the_idna_package_pythons_own_codec_serves(monkeypatch):
     """A host name both standards read alike needs no package; one they read differently is refused."""
     monkeypatch.setitem(sys.modules, "idna", None)
-    assert parse.__wrapped__("http://bücher.example/").sent == "http://xn--bcher-kva.example/"
+    assert parse.__wrapped__("http://bücher.example/") == "http://xn--bcher-kva.example/"
     with pytest.raises(InvalidURL, match="package idna"):
         parse.__wrapped__("http://straße.example/")
 
@@ -124,18 +179,20 @@ def test_the_short_way_for_plain_urls_changes_nothing(rest):
     """What the regular expression lets pass is what the careful way would have made of it."""
     url = f"http://example.com/{rest}"
     if urls._PLAIN.fullmatch(url):
-        assert urls._parse_careful(url) == Address(url, url)
+        short, careful = parse(url), urls._parse_careful(url, urls._unquoted)
+        assert [getattr(short, name) for name in PARTS] == [getattr(careful, name) for name in PARTS]
+        assert short == careful == url
 
 
 @given(URL_CHARACTERS)
 def test_quoting_twice_is_quoting_once(rest):
     once = parse(f"http://example.com/{rest}")
-    assert parse(once.url).sent == once.sent
+    assert parse(once.url) == once
 
 
 @given(URL_CHARACTERS)
 def test_what_is_sent_is_visible_ascii(rest):
-    sent = parse(f"http://example.com/{rest}").sent
+    sent = parse(f"http://example.com/{rest}")
     assert all("!" <= character <= "~" for character in sent)
     assert "#" not in sent
 
@@ -151,9 +208,9 @@ def test_what_is_sent_is_visible_ascii(rest):
     ],
 )
 def test_parameters_go_behind_the_urls_own_query(url, query, shown):
-    address = with_query(parse(url), query)
+    address = parse(url).with_query(query)
     assert address.url == shown
-    assert address.sent == shown.partition("#")[0]
+    assert address == shown.partition("#")[0]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +289,7 @@ def test_long_urls_are_remembered_within_a_bound_and_short_ones_as_many_as_may_b
         parse(f"http://a.example/{number}")
     assert parse.cache_info().currsize == 100
     for number in range(300):
-        assert parse(f"http://a.example/{number}?{'q' * 100_000}").sent.endswith("q")
+        assert parse(f"http://a.example/{number}?{'q' * 100_000}").endswith("q")
     assert parse.cache_info().currsize < 25
     parse("http://a.example/again")
     hits = parse.cache_info().hits

@@ -16,7 +16,7 @@ import re
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from keeppool.client.auth.base import AuthBase
 from keeppool.client.auth.challenges import parse_challenges, parse_parameters, quoted
@@ -38,8 +38,7 @@ _RANDOM: Final = 16
 #: Origins remembered, the least recently used one is forgotten: it is asked for its nonce again.
 _REMEMBERED: Final = 1024
 
-_PORTS: Final = {"http": 80, "https": 443}
-_Origin = tuple[str, str, int | None]
+_Origin = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ class HTTPDigestAuth(AuthBase):
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Sign a request in advance, if its origin has asked before."""
-        origin = _origin_of(request)
+        origin = request.address.origin
         with self._lock:
             space = self._spaces.pop(origin, None)
             self._spaces[origin] = space
@@ -185,7 +184,7 @@ class HTTPDigestAuth(AuthBase):
         if terms is None:
             return None
         reason = _reason_to_answer(self._proof_in(request), terms)
-        count = None if reason is None else self._counted(_origin_of(request), terms)
+        count = None if reason is None else self._counted(request.address.origin, terms)
         if reason is None or count is None:
             return None
         again = request.copy()
@@ -220,7 +219,7 @@ class HTTPDigestAuth(AuthBase):
         nonce = _raw(parse_parameters(field).get("nextnonce", "")) if field else b""
         if not nonce or self._proof_in(request) is None:
             return
-        origin = _origin_of(request)
+        origin = request.address.origin
         with self._lock:
             space = self._spaces.get(origin)
             if space is not None and space.terms.nonce != nonce:
@@ -229,7 +228,7 @@ class HTTPDigestAuth(AuthBase):
     def _sign(self, request: PreparedRequest, terms: Terms, count: int, reason: str) -> None:
         cnonce = (reason + os.urandom(_RANDOM).hex()).encode()
         nc = b"%08x" % count
-        target = _target_of(request)
+        target = _raw(request.address.target)
         proof = self._proof(terms, request, nc, cnonce)
         name, user = self._user_field(terms)
         # Any order is right; this is the one of RFC 2617's examples, which servers have seen most.
@@ -261,7 +260,7 @@ class HTTPDigestAuth(AuthBase):
     def _proof(self, terms: Terms, request: PreparedRequest, nc: bytes, cnonce: bytes) -> bytes:
         user, password = _encoded(self.username), _encoded(self.password)
         content = _content_of(request.body) or b""
-        return terms.proof(user, password, _encoded(request.method), _target_of(request), content, nc, cnonce)
+        return terms.proof(user, password, _encoded(request.method), _raw(request.address.target), content, nc, cnonce)
 
     def _proof_in(self, request: PreparedRequest) -> dict[str, str] | None:
         """Return the parameters a request was signed with, if it was signed here and as it stands.
@@ -342,22 +341,9 @@ def _can_hash(algorithm: str) -> bool:
     return name is not None and name in hashlib.algorithms_available
 
 
-def _origin_of(request: PreparedRequest) -> _Origin:
-    parts = urlsplit(request.url or "")
-    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
-
-
 def _before_upgrade(origin: _Origin) -> _Origin | None:
     """Return the http origin whose credentials are good for an https one too: `redirect.py` has the same rule."""
     return ("http", origin[1], 80) if origin[0] == "https" and origin[2] == 443 else None
-
-
-def _target_of(request: PreparedRequest) -> bytes:
-    """Return path and query as they stand in the request line, an empty query's `?` included."""
-    behind = (request.url or "").partition("#")[0].partition("://")[2]
-    start = min((found for found in (behind.find("/"), behind.find("?")) if found >= 0), default=len(behind))
-    target = behind[start:]
-    return _raw(target if target.startswith("/") else f"/{target}")
 
 
 def _content_of(body: object) -> bytes | None:

@@ -18,9 +18,10 @@ from urllib.parse import urlencode
 
 from keeppool.client.request.headers import Headers, HeadersArgument, merged
 from keeppool.client.request.prepared import PreparedRequest
-from keeppool.client.request.urls import Address, quoted_query, with_query
+from keeppool.client.request.urls import quoted_query
 from keeppool.errors import InvalidBody, InvalidJSONError, InvalidRequest
 from keeppool.pools.request import prepare_body
+from keeppool.urls.address import Address
 from keeppool.wire.fields import FieldBlock, field_block
 
 Pairs = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
@@ -67,8 +68,8 @@ def prepare(
     body, content_type = encoded_body(data, json, files)
     if content_type is not None and b"content-type" not in block.names:
         block = _typed(block, content_type)
-    target = with_query(address, encoded_query(session_params, params))
-    return PreparedRequest(method, target, block, prepare_body(body, block, method), body)
+    asked = address.with_query(encoded_query(session_params, params))
+    return PreparedRequest(method, asked, block, prepare_body(body, block, method), body)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)

@@ -11,13 +11,13 @@ Source: RFC 9110 §9 (methods), §8.6 (Content-Length); RFC 9112 §3 (request li
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 
 from keeppool.client.request.headers import Headers, HeadersArgument, merged
 from keeppool.client.request.hooks import Hook, Hooked, HooksArgument, default_hooks, hooks_of
-from keeppool.client.request.urls import Address, addressed, text_of, with_query
+from keeppool.client.request.urls import text_of
 from keeppool.errors import UnrewindableBodyError
 from keeppool.pools.request import FRAMES_BODY, check_framing, prepare_body, reframed
+from keeppool.urls.address import Address, addressed
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import EMPTY, FieldBlock
 from keeppool.wire.request import check_method
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Parts = tuple[bytes, Address, FieldBlock, RequestBody | None]
 
 #: Where a request goes of which nothing is said yet.
-_NOWHERE = Address("", "")
+_NOWHERE = Address("")
 
 
 class PreparedRequest(Hooked):
@@ -152,8 +152,7 @@ class PreparedRequest(Hooked):
     @property
     def path_url(self) -> str:
         """Path and query: what stands in the request line."""
-        parts = urlsplit(self.address.sent)
-        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return self.address.target
 
     @property
     def headers(self) -> Headers:
@@ -247,7 +246,7 @@ class PreparedRequest(Hooked):
         """
         from keeppool.client.request.prepare import encoded_query
 
-        self.address = with_query(addressed(text_of(url)), encoded_query(None, params))
+        self.address = addressed(text_of(url)).with_query(encoded_query(None, params))
 
     def prepare_headers(self, headers: HeadersArgument | None) -> None:
         """Set the header fields; what tells where the body there is ends stays, unless they say so themselves.

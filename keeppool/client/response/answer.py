@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keeppool.client.request.headers import ResponseHeaders
 from keeppool.client.request.prepared import Parts, PreparedRequest, request_of
-from keeppool.client.request.urls import is_same_origin, text_of_field
+from keeppool.client.request.urls import text_of_field
 from keeppool.client.response import redirect
 from keeppool.client.response.links import parse_links
 from keeppool.client.response.text import apparent_encoding, decoded, stated_encoding
 from keeppool.errors import HTTPError, JSONDecodeError
+from keeppool.urls.address import is_same_origin
 from keeppool.wire.head import ResponseHead
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from keeppool.client.request.prepared import PreparedRequest
-from keeppool.client.request.urls import Address, addressed, is_same_origin, resolved, text_of_field
+from keeppool.client.request.urls import resolved, text_of_field
 from keeppool.config import Timeout
 from keeppool.errors import TotalTimeout
 from keeppool.hosts import DEFAULT_PORTS
+from keeppool.urls.address import Address, addressed, is_same_origin
 
 #: The statuses that are followed if they say where to. 300 and 304 to 306 are none of them: a choice to make, no
 #: change, and history.
@@ -102,7 +103,7 @@ def _where(asked: Address, location: str | bytes) -> Address:
     """
     text = text_of_field(location) if isinstance(location, bytes) else location
     scheme = text.partition("://")[0].lower()
-    is_own = scheme not in DEFAULT_PORTS and scheme == asked.sent.partition("://")[0].lower()
+    is_own = scheme not in DEFAULT_PORTS and scheme == asked.scheme
     return addressed(text) if is_own else resolved(asked, text)
 
 

@@ -129,7 +129,7 @@ async def send_by(
     """Send a prepared request, or the parts of one, over a pool; an error gets the request it belongs to."""
     verb, address, fields, payload = request if isinstance(request, tuple) else request.parts()
     try:
-        raw: Any = await pool.exchange(verb, address.sent, fields, payload, limit, stream, override)
+        raw: Any = await pool.exchange(verb, address, fields, payload, limit, stream, override)
     except KeepPoolError as error:
         error.request = request_of(request)
         raise
