@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from keeppool.client.flow import Call, Flow, Follow, Send, Steps
-from keeppool.client.request.prepare import AuthArgument, ParamsArgument
+from keeppool.client.arguments import AuthArgument, CertArgument, ParamsArgument, ProxiesArgument
+from keeppool.client.call import Call, Follow, Send, Steps
+from keeppool.client.flow import Flow
 from keeppool.client.request.prepared import Parts, PreparedRequest
 from keeppool.client.request.urls import text_of
-from keeppool.client.routing import CertArgument, ProxiesArgument
-from keeppool.client.settings import SessionSettings, retrying_from
+from keeppool.client.retries.retrying import RetriesArgument, retrying_of
+from keeppool.client.settings import SessionSettings
 from keeppool.client.transports.mounts import Mounts, plain_timeout
 from keeppool.client.transports.overridden import (
     AT_REDIRECTS,
@@ -36,11 +37,9 @@ from keeppool.urls.address import Address, addressed, parse
 from keeppool.wire.fields import EMPTY
 
 if TYPE_CHECKING:
-    from keeppool.client.cookies import CookiesArgument
+    from keeppool.client.arguments import CookiesArgument, HeadersArgument, HooksArgument
     from keeppool.client.environment import Settings
-    from keeppool.client.request.headers import HeadersArgument
-    from keeppool.client.request.hooks import HooksArgument
-    from keeppool.client.retries import RetriesArgument
+    from keeppool.client.retries.retrying import RetriesArgument
     from keeppool.pools.manager import Manager
     from keeppool.stats import Stats
     from keeppool.wire.body import RequestBody
@@ -359,7 +358,7 @@ class Caller(SessionSettings, Verbs[AnswerT]):
             verify=verify,
             cert=cert,
             proxies=proxies,
-            retrying=self._retrying if isinstance(retries, Inherit) else retrying_from(retries),
+            retrying=self._retrying if isinstance(retries, Inherit) else retrying_of(retries),
             follow=follow,
         )
         return Flow(self, call, clock() if began is None else began)

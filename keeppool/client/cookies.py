@@ -15,15 +15,35 @@ import http.cookiejar
 import threading
 from collections.abc import Iterator, Mapping, MutableMapping
 from http.cookiejar import Cookie
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Protocol, Self, TypeVar, cast
 
-from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.arguments import CookiesArgument
 from keeppool.errors import InvalidHeader, InvalidRequest
-from keeppool.wire.fields import field_block
+from keeppool.urls.address import Address
+from keeppool.wire.fields import FieldBlock, field_block
 from keeppool.wire.head import ResponseHead
 
 _Jar = TypeVar("_Jar", bound="CookieJar")
-CookiesArgument = Mapping[str, str] | http.cookiejar.CookieJar
+
+
+class CookieRequest(Protocol):
+    """What is asked of a request."""
+
+    jar: CookieJar | None
+
+    @property
+    def address(self) -> Address:
+        """Where it goes."""
+
+    @property
+    def fields(self) -> FieldBlock:
+        """Its header fields."""
+
+    def with_fields(self, fields: FieldBlock) -> Self:
+        """Make the same request with other header fields."""
+
+
+_Request = TypeVar("_Request", bound=CookieRequest)
 
 
 class CookieConflictError(LookupError, RuntimeError):
@@ -245,7 +265,7 @@ def jar_of(cookies: CookiesArgument) -> CookieJar:
     return jar
 
 
-def with_cookies(request: PreparedRequest, jar: http.cookiejar.CookieJar | None) -> PreparedRequest:
+def with_cookies(request: _Request, jar: http.cookiejar.CookieJar | None) -> _Request:
     """Add the Cookie header that a session's jar and the call's own cookies make; a Cookie header given stays.
 
     Source: RFC 6265 §5.4.
@@ -265,7 +285,7 @@ def with_cookies(request: PreparedRequest, jar: http.cookiejar.CookieJar | None)
     return request.with_fields(request.fields.joined(field_block([("Cookie", asked.cookie)])))
 
 
-def keep_cookies(jar: http.cookiejar.CookieJar, request: PreparedRequest, head: ResponseHead) -> None:
+def keep_cookies(jar: http.cookiejar.CookieJar, request: CookieRequest, head: ResponseHead) -> None:
     """Put into `jar` what an answer's Set-Cookie fields say, as far as the jar's policy takes it.
 
     Source: RFC 6265 §5.2, §5.3.
@@ -286,7 +306,7 @@ def keep_foreign_cookies(jar: http.cookiejar.CookieJar, answer: Any) -> None:
         _keep_lines(jar, answer.request, fields.getlist("set-cookie"))
 
 
-def _keep_lines(jar: http.cookiejar.CookieJar, request: PreparedRequest, lines: list[str]) -> None:
+def _keep_lines(jar: http.cookiejar.CookieJar, request: CookieRequest, lines: list[str]) -> None:
     jar.extract_cookies(cast("Any", _Answered(lines)), cast("Any", _Asked(request)))
 
 
@@ -306,7 +326,7 @@ MutableMapping.register(CookieJar)
 class _Asked:
     """A request as http.cookiejar wants to see it (the part of urllib.request.Request that it uses)."""
 
-    def __init__(self, request: PreparedRequest) -> None:
+    def __init__(self, request: CookieRequest) -> None:
         address = request.address
         self.type = address.scheme
         # A Host header given by hand names the site that is meant, whatever address is dialled.

@@ -10,122 +10,21 @@ Source: RFC 9110 §11 (authentication), §15.4 (redirection); RFC 6265 §5.3 (co
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from keeppool.client.call import Ask, Call, Drain, Follow, Pause, Send, Steps
 from keeppool.client.response import redirect
 from keeppool.clock import clock
-from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.config import Timeout
 from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
 
 if TYPE_CHECKING:
-    from keeppool.client.request.hooks import Hook
     from keeppool.client.request.prepared import PreparedRequest
-    from keeppool.client.retries import Retrying
-    from keeppool.client.routing import ProxiesArgument
     from keeppool.client.settings import SessionSettings
 
 #: Answers to challenges one request may give: Digest needs two where the server's nonce has become stale meanwhile.
 MOST_CHALLENGES = 2
-
-
-@dataclass(slots=True)
-class Call:
-    """What one call says about all the requests it leads to. Never changed; to have that enforced costs it 1 µs.
-
-    Attributes:
-        timeout: As the caller wrote it.
-        limit: The same as waits; `None` leaves them to each host's configuration.
-        stream: The last answer's body is left on its way.
-        verify: As the caller wrote it; `None` for nothing.
-        cert: As the caller wrote it; `None` for nothing.
-        proxies: The call's own; `None` for nothing.
-        retrying: How often each request is tried; `None` for once.
-        follow: Redirects are followed.
-    """
-
-    timeout: TimeoutArgument | Inherit
-    limit: Timeout | None
-    stream: bool
-    verify: bool | str | None
-    cert: str | tuple[str, str] | None
-    proxies: ProxiesArgument
-    retrying: Retrying | None
-    follow: bool
-
-    @property
-    def told_timeout(self) -> TimeoutArgument:
-        """The timeout by requests' name, where `None` is what was not said."""
-        if self.timeout is None:
-            return None, None
-        return None if isinstance(self.timeout, Inherit) else self.timeout
-
-
-@dataclass(slots=True)
-class Send:
-    """Step: send this request, and bring its answer; `adapter` is `None` for the session's own pool."""
-
-    request: PreparedRequest
-    limit: Timeout | None
-    override: HostConfig | None
-    adapter: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """Step: have the connection of this answer free; of a body that was not read, what is small is kept."""
-
-    answer: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Step: wait, holding nothing."""
-
-    seconds: float
-    retrying: Retrying
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Step: call a hook with the answer, and bring what it returns."""
-
-    hook: Hook
-    answer: Any
-    request: PreparedRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Follow:
-    """Step: follow a redirect in the program's own way, and bring the last answer."""
-
-    answer: Any
-    limit: Timeout | None
-
-
-Step = Send | Drain | Pause | Ask | Follow
-Steps = Generator[Step, Any, Any]
-
-
-def step_holds(step: Step, outcome: Any, held: Any) -> Any:
-    """Tell which answer is to be closed if something fails from now on: the last that was sent for, or put in place."""
-    if isinstance(step, Ask):
-        return outcome if hasattr(outcome, "close") or hasattr(outcome, "aclose") else held
-    return outcome if isinstance(step, Send | Follow) else held
-
-
-def with_history(answer: Any, challenged: list[Any], followed: list[Any]) -> Any:
-    """Let the last answer of a chain tell which others led to it.
-
-    Args:
-        answer: The last; whoever brought it may have told already.
-        challenged: What came before the chain.
-        followed: The redirects.
-    """
-    if followed:
-        answer.history = [*challenged, *(answer.history or followed)]
-    return answer
 
 
 class Flow:
@@ -191,7 +90,7 @@ class Flow:
         if retrying is None:
             return (yield Send(request, limit, override, adapter))
         # Imported late: it brings urllib3's `Retry`, and most programs do without.
-        from keeppool.client.retries import Tries, rewind
+        from keeppool.client.retries.tries import Tries, rewind
 
         tries = Tries(retrying, request)
         left = limit
@@ -208,11 +107,11 @@ class Flow:
                 rewind(request, error=error)
             else:
                 timeout = limit or self._session.timeout_for(request.address, override)
-                pause = tries.after_answer(answer, timeout.total)
+                pause = tries.after_response(answer, timeout.total)
                 if pause is None:
                     return answer
                 yield Drain(answer)
-                rewind(request, answer=answer)
+                rewind(request, response=answer)
             tries.count()
             if pause:
                 yield Pause(pause, retrying)

@@ -9,23 +9,20 @@ Does not know: requests; a URL is all it is asked about.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.environment import Environment, Settings, select_proxy
 from keeppool.config import INHERIT, HostConfig, Inherit
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.urls.address import Address, addressed
 
 if TYPE_CHECKING:
-    from keeppool.client.flow import Call
+    from keeppool.client.call import Call
     from keeppool.pools.manager import Manager
 
 #: Origins whose way is remembered, and settings passed by hand: sets of proxies in rotation may be some hundreds.
 _REMEMBERED = 1024
-
-CertArgument = str | tuple[str, str] | None
-ProxiesArgument = Mapping[str, str | None] | None
 
 
 class Routing:

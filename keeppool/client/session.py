@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from keeppool.client.arguments import CertArgument, ProxiesArgument
+from keeppool.client.call import Ask, Call, Follow, Pause, Send, Step, Steps, step_holds, with_history
 from keeppool.client.caller import Caller
-from keeppool.client.flow import Ask, Call, Follow, Pause, Send, Step, Steps, step_holds, with_history
 from keeppool.client.request.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.response.response import Response
-from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.transports.adapter import HTTPAdapter, send_by
 from keeppool.client.transports.mounts import Checked, adopted
 from keeppool.clock import clock
@@ -23,7 +23,7 @@ from keeppool.errors import KeepPoolError
 from keeppool.pools.manager_threads import PoolManager
 
 if TYPE_CHECKING:
-    from keeppool.client.retries import RetriesArgument
+    from keeppool.client.retries.retrying import RetriesArgument
     from keeppool.events import Event
 
 

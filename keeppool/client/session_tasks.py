@@ -13,11 +13,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from keeppool.client.arguments import CertArgument, ProxiesArgument
+from keeppool.client.call import Ask, Call, Follow, Pause, Send, Step, Steps, step_holds, with_history
 from keeppool.client.caller import Caller
-from keeppool.client.flow import Ask, Call, Follow, Pause, Send, Step, Steps, step_holds, with_history
 from keeppool.client.request.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.response.response_tasks import AsyncResponse
-from keeppool.client.routing import CertArgument, ProxiesArgument
 from keeppool.client.transports.adapter_tasks import AsyncHTTPAdapter, send_by
 from keeppool.client.transports.mounts import Checked, adopted
 from keeppool.clock import clock
@@ -26,7 +26,7 @@ from keeppool.errors import KeepPoolError
 from keeppool.pools.manager_tasks import AsyncPoolManager
 
 if TYPE_CHECKING:
-    from keeppool.client.retries import RetriesArgument
+    from keeppool.client.retries.retrying import RetriesArgument
     from keeppool.events import Event
 
 

@@ -13,16 +13,18 @@ import functools
 import threading
 from typing import TYPE_CHECKING, Any
 
+from keeppool.client.arguments import AuthArgument, HeadersArgument, Hook, ParamsArgument, ProxiesArgument
 from keeppool.client.auth.netrc import Netrc
 from keeppool.client.environment import Environment
-from keeppool.client.request.headers import Headers, HeadersArgument
-from keeppool.client.request.hooks import Hook, default_hooks, hooks_of
-from keeppool.client.request.prepare import AuthArgument, ParamsArgument, authenticated, prepare
+from keeppool.client.request.headers import Headers
+from keeppool.client.request.hooks import default_hooks, hooks_of
+from keeppool.client.request.prepare import authenticated, prepare
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.request.urls import text_of
 from keeppool.client.response import redirect
 from keeppool.client.response.answer import Answer
-from keeppool.client.routing import ProxiesArgument, Routing
+from keeppool.client.retries.retrying import RetriesArgument, Retrying, retrying_of
+from keeppool.client.routing import Routing
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.pools.request import default_fields
 from keeppool.urls.address import Address, addressed, is_same_origin
@@ -31,10 +33,10 @@ from keeppool.wire.request import check_method
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar as StandardCookieJar
 
-    from keeppool.client.cookies import CookieJar, CookiesArgument
-    from keeppool.client.request.hooks import HooksArgument
+    from keeppool.client.arguments import CookiesArgument, HooksArgument
+    from keeppool.client.cookies import CookieJar
     from keeppool.client.request.request import Request
-    from keeppool.client.retries import RetriesArgument, Retrying
+    from keeppool.client.retries.retrying import RetriesArgument, Retrying
     from keeppool.pools.manager import Manager
 
 #: requests' figure. Browsers give up after 20, curl after 50.
@@ -108,7 +110,7 @@ class SessionSettings(Routing):
 
     @retries.setter
     def retries(self, retries: RetriesArgument) -> None:
-        self._retrying = retrying_from(retries)
+        self._retrying = retrying_of(retries)
 
     # From arguments to a request
 
@@ -325,20 +327,6 @@ class SessionSettings(Routing):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _making=threading.Lock(), _environment=Environment(), _netrc=Netrc())
-
-
-def retrying_from(retries: RetriesArgument) -> Retrying | None:
-    """Read the forms `retries=` takes; `None` for not at all.
-
-    Raises:
-        ConfigError: None of these.
-    """
-    if retries is None:
-        return None
-    # Imported late: most programs do without.
-    from keeppool.client.retries import retrying_of
-
-    return retrying_of(retries)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED, typed=True)

@@ -18,12 +18,16 @@ from keeppool.wire.request import check_method
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from keeppool.client.cookies import CookiesArgument
-    from keeppool.client.request.headers import HeadersArgument
-    from keeppool.client.request.hooks import HooksArgument
-    from keeppool.client.request.prepare import AuthArgument, ParamsArgument
-    from keeppool.client.retries import RetriesArgument
-    from keeppool.client.routing import CertArgument, ProxiesArgument
+    from keeppool.client.arguments import (
+        AuthArgument,
+        CertArgument,
+        CookiesArgument,
+        HeadersArgument,
+        HooksArgument,
+        ParamsArgument,
+        ProxiesArgument,
+    )
+    from keeppool.client.retries.retrying import RetriesArgument
 
 #: What a verb gives: an answer, or something to await that gives one.
 AnswerT = TypeVar("AnswerT")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http.cookiejar import CookieJar as StandardCookieJar
 
-from keeppool.client.cookies import CookieConflictError, CookieJar, CookiesArgument
+from keeppool.client.arguments import CookiesArgument
+from keeppool.client.cookies import CookieConflictError, CookieJar
 from keeppool.client.cookies import made_cookie as create_cookie
 
 RequestsCookieJar = CookieJar

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from keeppool.client.request.hooks import EVENTS, HooksArgument, default_hooks, hooks_of
+from keeppool.client.arguments import HooksArgument
+from keeppool.client.request.hooks import EVENTS, default_hooks, hooks_of
 
 HOOKS = list(EVENTS)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from keeppool.client.request.headers import Headers, HeadersArgument
+from keeppool.client.arguments import HeadersArgument
+from keeppool.client.request.headers import Headers
 
 
 class CaseInsensitiveDict(Headers):

@@ -17,7 +17,7 @@ from urllib3.util import Retry
 
 from keeppool import AsyncSession, Limits, Request
 from keeppool.auth import HTTPDigestAuth
-from keeppool.client.retries import Retrying
+from keeppool.client.retries.retrying import Retrying
 from keeppool.errors import PoolClosed, StreamConsumedError
 from keeppool.testing import Answer
 

@@ -17,7 +17,7 @@ from urllib3.util import Retry
 
 import keeppool
 from keeppool import Limits
-from keeppool.client.retries import Retrying
+from keeppool.client.retries.retrying import Retrying
 from keeppool.errors import (
     KeepPoolError,
     RetryError,

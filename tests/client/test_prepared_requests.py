@@ -9,8 +9,9 @@ import pickle
 
 import pytest
 
+from keeppool.client.request.encode import basic, encoded_body, encoded_query
 from keeppool.client.request.headers import Headers
-from keeppool.client.request.prepare import authenticated, basic, encoded_body, encoded_query, prepare
+from keeppool.client.request.prepare import authenticated, prepare
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.errors import BodyLengthError, InvalidBody, InvalidHeader, InvalidJSONError, InvalidRequest
 from keeppool.urls.address import parse

@@ -15,7 +15,8 @@ from urllib3.util import Retry
 import keeppool
 from keeppool import HostConfig, Limits, Timeout
 from keeppool.client.request.request import Request
-from keeppool.client.retries import Retrying, Tries, reason_of
+from keeppool.client.retries.retrying import Retrying
+from keeppool.client.retries.tries import Tries, reason_of
 from keeppool.errors import (
     BodyLengthError,
     CertificateError,
@@ -151,7 +152,7 @@ def test_a_program_without_retries_does_not_load_them(site):
 import sys, keeppool
 with keeppool.Session() as session:
     session.get({site.url!r})
-print("keeppool.client.retries" in sys.modules)
+print("keeppool.client.retries.tries" in sys.modules)
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout == "False\n"

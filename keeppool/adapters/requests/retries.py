@@ -14,7 +14,7 @@ from requests.exceptions import RetryError
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError, MaxRetryError
 
-from keeppool.client.retries import reason_of
+from keeppool.client.retries.tries import reason_of
 from keeppool.errors import KeepPoolError
 
 if TYPE_CHECKING:

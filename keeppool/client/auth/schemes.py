@@ -9,12 +9,11 @@ Source: RFC 7617 (Basic), RFC 6750 §2.1 (Bearer).
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from keeppool.client.auth.base import AuthBase
-from keeppool.client.request.prepare import basic
+from keeppool.client.request.encode import basic_of_any
 from keeppool.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class HTTPBasicAuth(AuthBase):
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Set Authorization."""
-        request.headers["Authorization"] = self._credentials()
+        request.headers["Authorization"] = basic_of_any(self.username, self.password).decode("ascii")
         return request
 
     def __eq__(self, other: object) -> bool:
@@ -49,16 +48,13 @@ class HTTPBasicAuth(AuthBase):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _credentials(self) -> str:
-        return basic((_text("username", self.username), _text("password", self.password))).decode("ascii")
-
 
 class HTTPProxyAuth(HTTPBasicAuth):
     """User and password for a proxy that plain http goes through. For https put them into the proxy's URL."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Set Proxy-Authorization."""
-        request.headers["Proxy-Authorization"] = self._credentials()
+        request.headers["Proxy-Authorization"] = basic_of_any(self.username, self.password).decode("ascii")
         return request
 
 
@@ -95,11 +91,3 @@ class HTTPBearerAuth(AuthBase):
 def has_same_credentials(one: Any, other: object) -> bool:
     """Tell whether two schemes hold the same user and password; of which kind they are does not count in requests."""
     return bool(one.username == getattr(other, "username", None) and one.password == getattr(other, "password", None))
-
-
-def _text(what: str, part: Any) -> str | bytes:
-    """Take numbers and the like for their text, as requests does, and with its warning."""
-    if isinstance(part, (str, bytes)):
-        return part
-    warnings.warn(f"the {what} should be text or bytes, not {type(part).__name__}", DeprecationWarning, stacklevel=4)
-    return str(part)

@@ -13,14 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
+from keeppool.client.arguments import HeadersArgument, HeaderValue
 from keeppool.errors import InvalidHeader
 from keeppool.wire.fields import EMPTY, FieldBlock, field_block
 
 if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
-
-HeaderValue = str | bytes | None
-HeadersArgument = Mapping[str, HeaderValue] | Mapping[bytes, HeaderValue] | Iterable[tuple[str | bytes, HeaderValue]]
 
 
 class Headers(MutableMapping[str, HeaderValue]):

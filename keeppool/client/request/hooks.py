@@ -7,13 +7,10 @@ Does not know: who calls them; the flow does, after authentication and before re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
+from keeppool.client.arguments import Hook, HooksArgument
 from keeppool.errors import InvalidRequest
-
-Hook = Callable[..., Any]
-HooksArgument = Mapping[str, Hook | Iterable[Hook]] | None
 
 #: The events a hook may be registered for.
 EVENTS = ("response",)

@@ -12,10 +12,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from keeppool.client.request.headers import Headers, HeadersArgument, merged
-from keeppool.client.request.hooks import Hook, Hooked, HooksArgument, default_hooks, hooks_of
+from keeppool.client.arguments import (
+    AuthArgument,
+    CookiesArgument,
+    DataArgument,
+    FilesArgument,
+    HeadersArgument,
+    Hook,
+    HooksArgument,
+    ParamsArgument,
+)
+from keeppool.client.request.encode import basic_of_any, encoded_body, encoded_query
+from keeppool.client.request.headers import Headers, merged
+from keeppool.client.request.hooks import Hooked, default_hooks, hooks_of
 from keeppool.client.request.urls import text_of
-from keeppool.errors import UnrewindableBodyError
+from keeppool.errors import InvalidRequest, UnrewindableBodyError
 from keeppool.pools.request import FRAMES_BODY, check_framing, prepare_body, reframed
 from keeppool.urls.address import Address, addressed
 from keeppool.wire.body import RequestBody
@@ -23,8 +34,7 @@ from keeppool.wire.fields import EMPTY, FieldBlock
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
-    from keeppool.client.cookies import CookieJar, CookiesArgument
-    from keeppool.client.request.prepare import AuthArgument, ParamsArgument
+    from keeppool.client.cookies import CookieJar
 
 #: Method, place, fields and body: what is left of a request that nobody has looked at. A session's plain calls send
 #: this, and the request is made for whoever asks the answer for it.
@@ -212,13 +222,13 @@ class PreparedRequest(Hooked):
         method: str | None = None,
         url: str | bytes | None = None,
         headers: HeadersArgument | None = None,
-        files: Any = None,
-        data: Any = None,
+        files: FilesArgument = None,
+        data: DataArgument = None,
         params: ParamsArgument = None,
         auth: AuthArgument = None,
         cookies: CookiesArgument | None = None,
         hooks: HooksArgument = None,
-        json: Any = None,
+        json: object = None,
     ) -> None:
         """Prepare everything, in the order in which one part may look at another; arguments as in `Request`.
 
@@ -244,8 +254,6 @@ class PreparedRequest(Hooked):
         Raises:
             InvalidURL, MissingSchema: It is no URL. A scheme other than http and https is left to whoever sends it.
         """
-        from keeppool.client.request.prepare import encoded_query
-
         self.address = addressed(text_of(url)).with_query(encoded_query(None, params))
 
     def prepare_headers(self, headers: HeadersArgument | None) -> None:
@@ -258,7 +266,7 @@ class PreparedRequest(Hooked):
         if FRAMES_BODY.isdisjoint(self.fields.names):
             self._frame_anew()
 
-    def prepare_body(self, data: Any, files: Any, json: Any = None) -> None:
+    def prepare_body(self, data: DataArgument, files: FilesArgument, json: object = None) -> None:
         """Set the body, and the fields that say what it is and how long.
 
         Where there was no body before, a Content-Length or Transfer-Encoding that is there already is meant for this
@@ -267,8 +275,6 @@ class PreparedRequest(Hooked):
         Raises:
             InvalidBody, InvalidJSONError, InvalidHeader, BodyLengthError: It cannot be sent.
         """
-        from keeppool.client.request.prepare import encoded_body
-
         body, content_type = encoded_body(data, json, files)
         if self._payload is not None:
             self.body = body
@@ -297,12 +303,15 @@ class PreparedRequest(Hooked):
         Raises:
             InvalidRequest: `auth` is neither.
         """
-        from keeppool.client.request.prepare import scheme_of
-
         credentials = addressed(text_of(url)).credentials if url else self.address.credentials
-        scheme = scheme_of(auth if auth is not None else credentials)
-        if scheme is None:
+        scheme = auth if auth is not None else credentials
+        if not scheme:  # As in requests, what is empty asks for no signature.
             return
+        if isinstance(scheme, (tuple, list)) and len(scheme) == 2:
+            self.headers["Authorization"] = basic_of_any(*scheme).decode("ascii")
+            return
+        if not callable(scheme):
+            raise InvalidRequest(f"auth must be a (user, password) pair or a function, not {type(scheme).__name__}")
         framed = self._framed()
         signed = scheme(self)
         if signed is not self and isinstance(signed, PreparedRequest):

@@ -6,15 +6,17 @@ Does not know: HTTP; `prepare` makes a `PreparedRequest` of it, and a session's 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from keeppool.client.request.hooks import Hooked, HooksArgument, default_hooks
-
-if TYPE_CHECKING:
-    from keeppool.client.cookies import CookiesArgument
-    from keeppool.client.request.headers import HeadersArgument
-    from keeppool.client.request.prepare import AuthArgument, ParamsArgument
-    from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.arguments import (
+    AuthArgument,
+    CookiesArgument,
+    DataArgument,
+    FilesArgument,
+    HeadersArgument,
+    HooksArgument,
+    ParamsArgument,
+)
+from keeppool.client.request.hooks import Hooked, default_hooks
+from keeppool.client.request.prepared import PreparedRequest
 
 
 class Request(Hooked):
@@ -41,13 +43,13 @@ class Request(Hooked):
         method: str | None = None,
         url: str | bytes | None = None,
         headers: HeadersArgument | None = None,
-        files: Any = None,
-        data: Any = None,
+        files: FilesArgument = None,
+        data: DataArgument = None,
         params: ParamsArgument = None,
         auth: AuthArgument = None,
         cookies: CookiesArgument | None = None,
         hooks: HooksArgument = None,
-        json: Any = None,
+        json: object = None,
     ) -> None:
         self.method = method
         self.url = url
@@ -68,8 +70,6 @@ class Request(Hooked):
         Raises:
             InvalidRequest: One of its children: something cannot be put into HTTP.
         """
-        from keeppool.client.request.prepared import PreparedRequest
-
         made = PreparedRequest()
         made.prepare(
             self.method,

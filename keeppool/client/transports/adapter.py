@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from keeppool.client.arguments import ProxiesArgument
 from keeppool.client.request.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.response.response import Response
-from keeppool.client.routing import ProxiesArgument, override_from
+from keeppool.client.routing import override_from
 from keeppool.client.transports.mounts import Checked
 from keeppool.client.transports.refused_hooks import Hookless, retrying_of_adapter
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument
@@ -22,7 +23,7 @@ from keeppool.errors import KeepPoolError
 from keeppool.pools.manager_threads import PoolManager
 
 if TYPE_CHECKING:
-    from keeppool.client.retries import RetriesArgument
+    from keeppool.client.retries.retrying import RetriesArgument
     from keeppool.events import Event
 
 

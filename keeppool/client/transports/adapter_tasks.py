@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from keeppool.client.arguments import ProxiesArgument
 from keeppool.client.request.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.response.response_tasks import AsyncResponse
-from keeppool.client.routing import ProxiesArgument, override_from
+from keeppool.client.routing import override_from
 from keeppool.client.transports.adapter import limits_of
 from keeppool.client.transports.mounts import Checked
 from keeppool.client.transports.refused_hooks import Hookless, retrying_of_adapter
@@ -20,7 +21,7 @@ from keeppool.errors import KeepPoolError
 from keeppool.pools.manager_tasks import AsyncPoolManager
 
 if TYPE_CHECKING:
-    from keeppool.client.retries import RetriesArgument
+    from keeppool.client.retries.retrying import RetriesArgument
     from keeppool.events import Event
 
 

@@ -16,7 +16,7 @@ from keeppool.config import INHERIT, Inherit, Timeout
 from keeppool.errors import InvalidSchema
 
 if TYPE_CHECKING:
-    from keeppool.client.flow import Send
+    from keeppool.client.call import Send
 
 
 class Mounts(OrderedDict[str, Any]):

@@ -9,10 +9,10 @@ from __future__ import annotations
 from abc import ABCMeta
 from typing import TYPE_CHECKING, Any, Final
 
-from keeppool.client.settings import retrying_from
+from keeppool.client.retries.retrying import RetriesArgument, Retrying, retrying_of
 
 if TYPE_CHECKING:
-    from keeppool.client.retries import RetriesArgument, Retrying
+    from keeppool.client.retries.retrying import RetriesArgument, Retrying
 
 _TLS: Final = "say it by defaults=HostConfig(ssl_context=..., fingerprint=..., verify=..., cert=...) or hosts="
 _POOLS: Final = "there are no pools of urllib3's here; refuse a request in `send`"
@@ -85,4 +85,4 @@ def retrying_of_adapter(max_retries: RetriesArgument) -> Retrying | None:
     Raises:
         ConfigError: None of the forms it takes.
     """
-    return retrying_from(_UNSAID_RETRIES if max_retries is None else max_retries or None)
+    return retrying_of(_UNSAID_RETRIES if max_retries is None else max_retries or None)

@@ -1,6 +1,6 @@
-"""Trying again what failed or was refused, because the caller has asked for it: `retries=`.
+"""`Tries`: the tries of one request, and what comes after each.
 
-Decides: after an error or an answer, whether the request is sent again, and after how many seconds.
+Decides: after an error or a response, whether the request is sent again, and after how many seconds.
 Knows: urllib3's `Retry`, which holds the counts, the statuses, the methods and the pauses; what each of our errors says
     about how far the request got.
 Does not know: how a request is sent and who waits; the session does. The pool's own resending (`core.resend`) lies
@@ -11,16 +11,13 @@ Source: RFC 9110 §9.2.2 (which requests may be repeated), §10.2.3 (Retry-After
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, MaxRetryError, ProtocolError
 from urllib3.exceptions import HTTPError as RetryRefusal
 from urllib3.util import Retry
 
-from keeppool.clock import clock as pools_clock
-from keeppool.config import bad
 from keeppool.core.resend import IDEMPOTENT
 from keeppool.errors import (
     BodyLengthError,
@@ -36,56 +33,22 @@ from keeppool.errors import (
 
 if TYPE_CHECKING:
     from keeppool.client.request.prepared import PreparedRequest
-    from keeppool.client.response.response import Response
+    from keeppool.client.retries.retrying import Retrying
 
 #: What no waiting mends: the pool stays closed, the time has passed, the caller's body has the length it has.
 _FINAL = (PoolClosed, TotalTimeout, BodyLengthError)
 
 
-class Retrying:
-    """How often a request is tried again, and who does the waiting in between.
+class Responded(Protocol):
+    """What is asked of a response."""
 
-    Args:
-        retry: How many more tries, or a `urllib3.util.Retry`. Its `redirect` count is not used: the session follows
-            redirects, and each request of a chain has tries of its own. Its `sleep` is not called.
-        sleep: Waits for so many seconds. Whatever it raises ends the call; no connection is held meanwhile.
-        clock: Tells the seconds by which a total timeout is measured.
+    @property
+    def status_code(self) -> int:
+        """Its status."""
 
-    Raises:
-        ConfigError: `retry` is neither, or negative.
-
-    Thread safety: immutable; any number of calls may share it.
-    """
-
-    __slots__ = ("clock", "retry", "sleep")
-
-    def __init__(
-        self,
-        retry: int | Retry,
-        *,
-        sleep: Callable[[float], object] = time.sleep,
-        clock: Callable[[], float] = pools_clock,
-    ) -> None:
-        self.retry = retry if isinstance(retry, Retry) else Retry(_checked(retry))
-        self.sleep = sleep
-        self.clock = clock
-
-    def __repr__(self) -> str:
-        return f"Retrying({self.retry!r})"
-
-
-RetriesArgument = int | Retry | Retrying | None
-
-
-def retrying_of(retries: RetriesArgument) -> Retrying | None:
-    """Read the forms `retries=` takes; `None` for none at all.
-
-    Raises:
-        ConfigError: None of these.
-    """
-    if retries in (None, 0):
-        return None
-    return retries if isinstance(retries, Retrying) else Retrying(retries)
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its fields, found in any case."""
 
 
 class Tries:
@@ -125,36 +88,36 @@ class Tries:
         pause = self._retry.get_backoff_time()
         return pause if self._has_time(pause, total) else None
 
-    def after_answer(self, answer: Response, total: float | None) -> float | None:
+    def after_response(self, response: Responded, total: float | None) -> float | None:
         """Decide after a try that was answered.
 
         Args:
-            answer: Its body may still be on its way.
+            response: Its body may still be on its way.
             total: Seconds that all tries and pauses may take together.
 
         Returns:
-            Seconds to wait before the next try; `None` if this is the answer.
+            Seconds to wait before the next try; `None` if this is the response.
 
         Raises:
             RetryError: Its status is one of those to be tried again and there are no tries or no time left; only with
                 `raise_on_status`. Whoever drives the flow closes it.
         """
-        headers = answer.headers
+        headers = response.headers
         after = _retry_after(self._retry, headers)
-        if not self._retry.is_retry(self._request.verb.decode(), answer.status_code, after is not None):
+        if not self._retry.is_retry(self._request.verb.decode(), response.status_code, after is not None):
             return None
         try:
             self._retry = self._retry.increment(
                 self._request.method,
                 self._request.url,
-                response=_Refusal(answer.status_code, headers),  # type: ignore[arg-type]
+                response=_Refusal(response.status_code, headers),  # type: ignore[arg-type]
             )
         except MaxRetryError as error:
-            self._complain(answer, f"no tries left after {self._count}", error)
+            self._complain(response, f"no tries left after {self._count}", error)
             return None
         pause = after or self._retry.get_backoff_time()
         if not self._has_time(pause, total):
-            self._complain(answer, f"{pause:g} s to wait are more than the total timeout of {total:g} s leaves")
+            self._complain(response, f"{pause:g} s to wait are more than the total timeout of {total:g} s leaves")
             return None
         return pause
 
@@ -172,12 +135,12 @@ class Tries:
     def _has_time(self, pause: float, total: float | None) -> bool:
         return total is None or self._used() + pause < total
 
-    def _complain(self, answer: Response, why: str, cause: Exception | None = None) -> None:
-        """Raise, if the caller wants to hear of a listed status as an error; else the last answer is the answer."""
-        if not self._retry.raise_on_status or answer.status_code not in self._retry.status_forcelist:
+    def _complain(self, response: Responded, why: str, cause: Exception | None = None) -> None:
+        """Raise, if the caller wants to hear of a listed status as an error; else the last response is the call's."""
+        if not self._retry.raise_on_status or response.status_code not in self._retry.status_forcelist:
             return
-        text = f"{self._request.method} {self._request.url} was answered {answer.status_code}: {why}"
-        raise RetryError(text, request=self._request, response=answer, tries=self._count) from cause
+        text = f"{self._request.method} {self._request.url} was answered {response.status_code}: {why}"
+        raise RetryError(text, request=self._request, response=response, tries=self._count) from cause
 
 
 def reason_of(error: KeepPoolError, verb: bytes) -> Exception | None:
@@ -207,11 +170,11 @@ def reason_of(error: KeepPoolError, verb: bytes) -> Exception | None:
 
 
 class _Refusal:
-    """An answer as `Retry.increment` wants to see it. It leads nowhere: redirects are the session's."""
+    """A response as `Retry.increment` wants to see it. It leads nowhere: redirects are the session's."""
 
     __slots__ = ("headers", "status")
 
-    def __init__(self, status: int, headers: Any) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         self.status = status
         self.headers = headers
 
@@ -219,7 +182,7 @@ class _Refusal:
         return False
 
 
-def _retry_after(retry: Retry, headers: Any) -> float | None:
+def _retry_after(retry: Retry, headers: Mapping[str, str]) -> float | None:
     """Read the seconds a server asks to wait; `None` if it does not, or in no way that can be read."""
     if not retry.respect_retry_after_header:
         return None
@@ -230,22 +193,16 @@ def _retry_after(retry: Retry, headers: Any) -> float | None:
         return None
 
 
-def _checked(retry: object) -> int:
-    if isinstance(retry, bool) or not isinstance(retry, int) or retry < 0:
-        raise bad("retries", retry, "must be a whole number from 0 on, a urllib3.util.Retry, or None")
-    return retry
-
-
-def rewind(request: PreparedRequest, *, error: KeepPoolError | None = None, answer: Response | None = None) -> None:
+def rewind(request: PreparedRequest, *, error: KeepPoolError | None = None, response: Responded | None = None) -> None:
     """Put a request's body back to its start for another try.
 
     Raises:
-        UnrewindableBodyError: It was consumed; the error or the answer that asked for another try is with it.
+        UnrewindableBodyError: It was consumed; the error or the response that asked for another try is with it.
     """
     if request.payload is None:
         return
     try:
         request.payload.rewind()
     except UnrewindableBodyError as refusal:
-        refusal.request, refusal.response = request, answer
+        refusal.request, refusal.response = request, response
         raise refusal from error

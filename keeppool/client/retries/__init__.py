@@ -1,0 +1,1 @@
+"""Trying again what failed or was refused, because the caller has asked for it: `retries=`."""
