@@ -120,7 +120,7 @@ def normal_host(host: str) -> str:
     Source: RFC 5890 §2.3.2.1, RFC 5952 §4, RFC 3986 §3.2.2.
     """
     if ":" in host:
-        return _normal_ipv6(host.removeprefix("[").removesuffix("]"))
+        return normal_ipv6(host.removeprefix("[").removesuffix("]"))
     if not host.isascii():
         if not _READ_DIFFERENTLY.isdisjoint(host):
             raise ValueError("IDNA 2003 and IDNA 2008 disagree about this name")
@@ -128,10 +128,31 @@ def normal_host(host: str) -> str:
     return host.lower().removesuffix(".")
 
 
-def _normal_ipv6(address: str) -> str:
-    from ipaddress import IPv6Address  # 3 ms to import, for the few tables that hold one
+def normal_ipv6(address: str) -> str:
+    """Write an IPv6 address in its one spelling; a zone stays as it is.
 
-    return str(IPv6Address(address))
+    Raises:
+        ValueError: It is none.
+
+    Source: RFC 5952 §4, and §5 for IPv4 addresses within.
+    """
+    from ipaddress import IPv6Address  # 3 ms to import, for the few URLs and tables that hold one
+
+    read = IPv6Address(address)
+    if read.ipv4_mapped is None:
+        return str(read)
+    # Before Python 3.13 `str` writes these in hexadecimal.
+    return f"::ffff:{read.ipv4_mapped}" + (f"%{read.scope_id}" if read.scope_id else "")
+
+
+def is_name(host: str) -> bool:
+    """Tell whether a host, lower case and in its A-labels, is one that a name or an IPv4 address can be.
+
+    One closing dot may stand behind it.
+
+    Source: RFC 1035 §2.3.4 (lengths), RFC 3986 §3.2.2; no name has percent-encoding in it.
+    """
+    return _NAME.match(host.removesuffix(".")) is not None
 
 
 def _normal_or_as_is(host: str) -> str:
@@ -209,7 +230,7 @@ def _host_key(text: str, host: str) -> str:
 
 def _address_key(text: str, host: str) -> str:
     try:
-        return _normal_ipv6(host[1:-1])
+        return normal_ipv6(host[1:-1])
     except ValueError as error:
         raise bad("hosts", text, f"no IPv6 address in the brackets: {error}") from error
 

@@ -17,11 +17,12 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from keeppool.config import INHERIT, Inherit
-from keeppool.hosts import DEFAULT_PORTS
+from keeppool.hosts import DEFAULT_PORTS, normal_host
 
 #: All that is looked at.
 NAMES: Final = (
@@ -167,20 +168,19 @@ class NoProxy:
         for entry in filter(None, entries):
             network = _network_and_port(entry)
             if network is None:
-                names.add(entry.removeprefix("*").lstrip(".").rstrip("."))
+                names.add(_name(entry))
             else:
                 self._networks.append(network)
         self._names = frozenset(names)
 
     def covers(self, host: str, port: int | None) -> bool:
         """Tell whether a host is to be reached direct."""
-        host = host.strip("[]").rstrip(".").lower()
         if self._all:
             return True
-        address = _address(host)
+        address = _address(host.strip("[]"))
         if address is not None:
             return any(address in network and own in (None, port) for network, own in self._networks)
-        return any(name in self._names or f"{name}:{port}" in self._names for name in _names_above(host))
+        return any(name in self._names or f"{name}:{port}" in self._names for name in _names_above(_name(host)))
 
 
 def select_proxy(scheme: str, host: str, proxies: Mapping[str, str | None] | None) -> str | None | Inherit:
@@ -234,9 +234,19 @@ def _network_and_port(entry: str) -> tuple[_Network, int | None] | None:
     return None if network is None else (network, int(port))
 
 
+def _name(entry: str) -> str:
+    """Write a name as URLs have it: in its A-labels, without the signs for all that is below it."""
+    name, colon, port = entry.removeprefix("*").lstrip(".").lower().partition(":")
+    with suppress(ValueError):  # Where it cannot be encoded, no host has such a name.
+        name = normal_host(name)
+    return name + colon + port
+
+
 def _network(text: str) -> _Network | None:
+    """Read an address or a network; brackets may stand around the address."""
+    address, slash, bits = text.partition("/")
     try:
-        return ipaddress.ip_network(text.strip("[]"), strict=False)
+        return ipaddress.ip_network(address.strip("[]") + slash + bits, strict=False)
     except ValueError:
         return None
 

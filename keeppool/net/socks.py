@@ -47,7 +47,7 @@ def socks_steps(origin: Origin, address: str | None = None) -> Steps[None]:
     except ImportError as error:
         message = f"{origin}: a SOCKS proxy needs python-socks: pip install 'keeppool[socks]'"
         raise InvalidProxyURL(message, url=str(origin.proxy)) from error
-    host = address or origin.host.partition("%")[0]
+    host = address or (origin.host.partition("%")[0] if ":" in origin.host else origin.host)
     user, password = (origin.proxy and origin.proxy.credentials) or (b"", b"")
     if origin.proxy is not None and origin.proxy.scheme.startswith("socks4"):
         return _version_4(origin, host, user, socks4)

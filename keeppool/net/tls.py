@@ -288,12 +288,14 @@ def _check_fingerprint(tls: ssl.SSLSocket | TlsLayer, fingerprint: str) -> None:
 
 
 def _name_of(origin: Origin, identity: TlsIdentity) -> str:
-    """Write the host as SNI and certificates have it: no zone id, no final dot (RFC 6066 §3), IDNA-encoded.
+    """Write the host as SNI and certificates have it: no zone id, no closing dot (RFC 6066 §3), IDNA-encoded.
 
     Encoded here, because `wrap_socket` leaves the socket open when it finds that a name cannot be.
     """
     host = identity.server_hostname or origin.host
-    return host.partition("%")[0].rstrip(".").encode("idna").decode("ascii")
+    if ":" in host:
+        return host.partition("%")[0]  # An IPv6 address; in a name the sign would cut off what certificates are for.
+    return host.removesuffix(".").encode("idna").decode("ascii")
 
 
 def _can_resume(session: ssl.SSLSession, version: str | None) -> bool:

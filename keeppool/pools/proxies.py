@@ -12,15 +12,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from keeppool.core.origin import Proxy
-from keeppool.errors import InvalidProxyURL
+from keeppool.errors import InvalidProxyURL, InvalidURL
 from keeppool.hosts import DEFAULT_PORTS
-
-if TYPE_CHECKING:
-    from urllib3.util import Url
+from keeppool.urls.address import checked_host
 
 #: The schemes, with their ports where the URL has none. 1080 is registered for SOCKS (RFC 1928 §3).
 PROXY_PORTS: Final[Mapping[str, int]] = {
@@ -62,15 +60,15 @@ def proxy_at(url: str | None, headers: tuple[tuple[str, str], ...] = ()) -> Prox
         raise _unusable(shown, "it holds a control character or a lone surrogate")
     if set(secret) & set("/?#\\"):
         raise _unusable(shown, "/, ?, # and \\ in user and password are written %2F, %3F, %23 and %5C")
-    parsed = _parsed(shown, place)
-    host, port = str(parsed.host).strip("[]"), parsed.port or PROXY_PORTS[scheme]
+    host, port = _host_and_port(shown, place)
+    port = port or PROXY_PORTS[scheme]
     if scheme.startswith("socks"):
         return Proxy(scheme=scheme, host=host, port=port, credentials=_credentials(shown, scheme, secret))
     return Proxy(scheme=scheme, host=host, port=port, authorization=_basic(secret), headers=headers)
 
 
-def _parsed(shown: str, place: str) -> Url:
-    """Split host and port by urllib3's grammar, which knows http's."""
+def _host_and_port(shown: str, place: str) -> tuple[str, int | None]:
+    """Split host and port by urllib3's grammar, which knows http's; an IPv6 address comes without brackets."""
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url
 
@@ -82,7 +80,10 @@ def _parsed(shown: str, place: str) -> Url:
         raise _unusable(shown, "it has no host")
     if parsed.port == 0:
         raise _unusable(shown, "port 0 cannot be dialled")
-    return parsed
+    try:
+        return checked_host(shown, parsed.host).strip("[]"), parsed.port
+    except InvalidURL as error:
+        raise _unusable(shown, "its host is neither a name nor an address") from error
 
 
 def _basic(secret: str) -> str | None:

@@ -192,21 +192,22 @@ class Locator:
             entry = override.over(entry)
         proxy = proxy_at(_or(entry.proxy, None), _pairs(entry.proxy_headers))
         limits = self._config.limits
-        place = authority(scheme, host, port)
+        # Checked where it is written, in Host and for a proxy in the request line, whoever has read the URL.
+        place = check_target(authority(scheme, host, port))
         origin = _origin(entry, scheme, host, port, proxy)
         plain_through_proxy = proxy is not None and not origin.is_tunnelled
         route = Route(
             origin,
             _policy(entry, limits, per_host=limits.per_proxy if plain_through_proxy else limits.per_host),
             self._timeout(entry),
-            b"Host: %b\r\n" % place.encode(),
+            b"Host: %b\r\n" % place,
             field_block(_default_fields(entry, proxy if plain_through_proxy else None)),
             b"HTTP/1.0" if entry.http_version == "1.0" else b"HTTP/1.1",
         )
         route.idempotent = _or(entry.idempotent, None)
         route.wants_fresh = entry.unsafe == "fresh"
         if plain_through_proxy:
-            route.proxied = f"{scheme}://{place}".encode()
+            route.proxied = b"%b://%b" % (scheme.encode(), place)
         return route
 
 

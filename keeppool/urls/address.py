@@ -17,16 +17,20 @@ from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
 from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
-from keeppool.hosts import DEFAULT_PORTS
+from keeppool.hosts import DEFAULT_PORTS, is_name, normal_ipv6
 from keeppool.urls.cache import remembered
 
 #: URLs remembered in their final form. A hit costs 0.05 µs, reading a plain URL 1.5 µs, others 12 µs (measured
 #: 2026-11, Python 3.11); 1024 entries are a few hundred kilobytes, and long ones have a bound of their own.
 _REMEMBERED = 1024
 
-# What every step below would leave as it is: lower-case host, a path without dot segments, nothing to quote or unquote.
+# What every step below would leave as it is: a lower-case name whose last label is no number, or an IPv4 address in its
+# usual spelling; a path without dot segments, nothing to quote or unquote.
 _PLAIN = re.compile(
-    r"(https?)://((?:[a-z0-9_-]++\.)*+[a-z0-9_-]++)(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
+    r"(https?)://((?=[a-z0-9_.-]{1,253}[:/])"
+    r"(?:(?:[a-z0-9_-]{1,63}+\.)*+(?!0x)(?=[0-9-]*[a-z_])[a-z0-9_-]{1,63}+"
+    r"|(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!:|/)|(?=[:/]))){4}))"
+    r"(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
     r"((?:/(?!\.)[A-Za-z0-9._~!$&'()*+,;=:@-]*+)++(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?-]++)?)"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -34,6 +38,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 # `localhost:8080/x` is a host and a port, not a scheme called localhost.
 _HOST_AND_PORT = re.compile(r"[^/?#:\[\]@]+:[0-9]+(?:[/?#]|$)")
 _HOST = re.compile(r"(https?://(?:[^/?#\\]*@)?)([^/?#:\\\[\]]*)(.*)", re.DOTALL | re.IGNORECASE)
+# No more digits than 32 bits need, in octal: longer numbers are names that nobody has.
+_NUMBER = re.compile(r"0x(?P<hexadecimal>[0-9a-f]{0,8})|(?P<octal>0[0-7]{0,11})|0|[1-9][0-9]{0,9}")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 # Python's own codec speaks IDNA 2003; these characters mean another host in IDNA 2008 (RFC 5894 §7.2).
 _READ_DIFFERENTLY: Final = frozenset("\u00df\u03c2\u200c\u200d")
@@ -179,6 +185,26 @@ def authority(scheme: str, host: str, port: int) -> str:
     return name if port == DEFAULT_PORTS.get(scheme, 0) else f"{name}:{port}"
 
 
+def checked_host(url: str, host: str) -> str:
+    """Check a host as it is after encoding, which may have made a delimiter out of another character.
+
+    Returns:
+        The host, an address in its one spelling.
+
+    Raises:
+        InvalidURL: It is neither a name nor an address. It would be cut, or read as something else, further on.
+    """
+    if host.startswith("["):
+        try:
+            return f"[{normal_ipv6(host[1:-1])}]"
+        except ValueError as error:
+            raise InvalidURL(f"URL {url!r}: {error}", url=url) from error
+    host = host.lower()
+    if not is_name(host):
+        raise InvalidURL(f"URL {url!r} has a host that no name can be", url=url)
+    return _normal_ipv4(host)
+
+
 def _plain(url: str) -> Address | None:
     """Read a URL in which nothing is to be changed; `None` for another one."""
     match = _PLAIN.fullmatch(url)
@@ -216,8 +242,10 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
         scheme, userinfo, host, port, path, query, fragment = parse_url(url if url.isascii() else _with_ascii_host(url))
     except LocationParseError as error:
         raise InvalidURL(f"URL {url!r} is malformed: {error}", url=url) from error
-    if scheme is None or not host or host.startswith(("*", ".")):
-        raise InvalidURL(f"URL {url!r} has {'no host' if not host else 'a host that no name can be'}", url=url)
+    if scheme is None or not host:
+        raise InvalidURL(f"URL {url!r} has no host", url=url)
+    if scheme in DEFAULT_PORTS:
+        host = checked_host(url, host)
     if port == 0:
         raise InvalidURL(f"URL {url!r}: port 0 cannot be dialled", url=url)
     target = unquoted(path or "/") + (unquoted("?" + query) if query else "")
@@ -231,6 +259,36 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
         target,
         _credentials(userinfo) if userinfo else None,
     )
+
+
+def _normal_ipv4(host: str) -> str:
+    """Write an IPv4 address in its one spelling, `127.1` as `127.0.0.1`; what is none stays as it is.
+
+    Every resolver reads numbers in this way (`inet_aton`), so rules about addresses, `no_proxy` for one, must see what
+    will be dialled.
+
+    Source: URL Standard, "IPv4 parser".
+    """
+    numbers = [_number(part) for part in host.removesuffix(".").split(".")]
+    *first, last = numbers
+    if last is None or len(numbers) > 4 or last >= 256 ** (4 - len(first)):
+        return host
+    value = last
+    for place, number in enumerate(first):
+        if number is None or number > 255:
+            return host
+        value += number << 8 * (3 - place)
+    return ".".join(str(value >> shift & 255) for shift in (24, 16, 8, 0))
+
+
+def _number(text: str) -> int | None:
+    """Read a part of an IPv4 address: decimal, octal behind a 0, hexadecimal behind 0x; `None` if it is none."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    if match["hexadecimal"] is not None:
+        return int(match["hexadecimal"] or "0", 16)
+    return int(text, 8 if match["octal"] else 10)
 
 
 def _check_scheme(url: str) -> None:
@@ -251,9 +309,13 @@ def _with_ascii_host(url: str) -> str:
     if match is None or match[2].isascii():
         return url
     try:
-        return match[1] + _idna(match[2]) + match[3]
+        encoded = _idna(match[2]).lower()
     except UnicodeError as error:
         raise InvalidURL(f"URL {url!r}: {match[2]!r} cannot be a host's name: {error}", url=url) from error
+    if not is_name(encoded):
+        # A codec may make a delimiter of a character that is none, and the URL would be split anew at that place.
+        raise InvalidURL(f"URL {url!r}: {match[2]!r} is {encoded!r}, which cannot be a host's name", url=url)
+    return match[1] + encoded + match[3]
 
 
 def _idna(host: str) -> str:

@@ -220,7 +220,7 @@ class TestSocks:
     @pytest.mark.parametrize("scheme", ["socks4", "socks5"])
     def test_a_name_nobody_knows_here_never_reaches_the_proxy(self, pool, scheme):
         with SocksProxy() as proxy:
-            url = f"http://{'a' * 60}.{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 60}/"
+            url = "http://nobody-knows.invalid/"  # RFC 6761 §6.4: no resolver does.
             with pytest.raises(errors.ResolveError):
                 pool.request("GET", url, host=HostConfig(proxy=proxy.url_for("", scheme)))
             assert proxy.connections == 0

@@ -1,0 +1,157 @@
+"""Hosts in URLs: checked after they are encoded, and one host has one spelling."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import sys
+
+import pytest
+
+import keeppool
+import keeppool.testing
+from keeppool.client.environment import NoProxy
+from keeppool.core.origin import Origin, TlsIdentity
+from keeppool.errors import InvalidProxyURL, InvalidURL
+from keeppool.net.tls import TlsStore
+from keeppool.pools.proxies import proxy_at
+from keeppool.urls.address import parse, parse_as_given
+
+#: Hosts that no name can be, or that become another one once they are encoded.
+NO_HOSTS = [
+    "evil.c℀.example.com",  # ℀ is written a/c
+    "localhost\uff1a8080",  # a colon of full width
+    "good.example\uff03.evil.example",
+    "good.example\uff20evil.example",
+    "a.example%2f.good.example",
+    "a.example%00",
+    "a.example..",
+    "a..example",
+    "secret.internal HTTP",
+    "a_b c",
+    "a" * 64 + ".example",
+    ".".join(["a" * 60] * 5),
+    "a;b",
+    "a,b",
+    'a"b',
+    "[::1",
+    "[::g]",
+]
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
+@pytest.mark.parametrize("read", [parse, parse_as_given])
+def test_a_host_that_no_name_can_be_is_refused(read, host):
+    with pytest.raises(InvalidURL):
+        read(f"http://{host}/x")
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
+def test_without_the_package_idna_it_is_refused_too(host):
+    # The standard library's codec makes a delimiter out of another character and says nothing.
+    code = f"""
+import sys; sys.modules["idna"] = None
+from keeppool.urls.address import parse
+from keeppool.errors import InvalidURL
+try: print(parse({f"http://{host}/x"!r}))
+except InvalidURL: print("refused")
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "refused\n"
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
+def test_a_proxys_host_is_checked_too(host):
+    with pytest.raises(InvalidProxyURL):
+        proxy_at(f"http://{host}:3128")
+
+
+@pytest.mark.parametrize(
+    ("written", "host"),
+    [
+        ("[::1]", "::1"),
+        ("[0:0:0:0:0:0:0:1]", "::1"),
+        ("[2001:DB8::0:1]", "2001:db8::1"),
+        ("[::ffff:127.0.0.1]", "::ffff:127.0.0.1"),
+        ("[::ffff:7f00:1]", "::ffff:127.0.0.1"),
+        ("[fe80::0:1%25eth0]", "fe80::1%eth0"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1.", "127.0.0.1"),
+        ("127.1", "127.0.0.1"),
+        ("127.0.1", "127.0.0.1"),
+        ("2130706433", "127.0.0.1"),
+        ("0x7f.0.0.1", "127.0.0.1"),
+        ("0x7F000001", "127.0.0.1"),
+        ("0177.0.0.01", "127.0.0.1"),
+        ("0", "0.0.0.0"),
+        ("\uff11\uff12\uff17.\uff10.\uff10.\uff11", "127.0.0.1"),
+        ("255.255.255.255", "255.255.255.255"),
+        ("BÜCHER.example", "xn--bcher-kva.example"),
+        ("a_b.example", "a_b.example"),
+        ("example.com.", "example.com."),
+    ],
+)
+def test_one_host_has_one_spelling(written, host):
+    for read in (parse, parse_as_given):
+        address = read(f"http://{written}:8080/x")
+        assert address.host == host
+        assert address.origin == ("http", host, 8080)
+
+
+@pytest.mark.parametrize("host", ["256.0.0.1", "1.2.3.4.5", "127.0.0.256", "4294967296", "08.1", "1.a", "0x7g", "a.1b"])
+def test_what_no_resolver_reads_as_an_address_is_left_as_it_is(host):
+    assert parse(f"http://{host}/").host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.20.30.40", "a.example", "a-1", "x1.2y"])
+def test_a_plain_host_is_read_the_plain_way(host):
+    assert parse(f"http://{host}:81/x?y") == f"http://{host}:81/x?y"
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("a.example.", "a.example"),
+        ("a.example..", "a.example."),  # For which nobody has a certificate.
+        ("a.example%2f.good.example", "a.example%2f.good.example"),
+        ("::1%lo", "::1"),
+    ],
+)
+def test_a_certificate_is_asked_for_the_whole_name(host, name, monkeypatch):
+    asked = []
+
+    class Context(ssl.SSLContext):
+        def wrap_bio(self, *args, **named):
+            asked.append(named["server_hostname"])
+            return super().wrap_bio(*args, **named)
+
+    context = Context(ssl.PROTOCOL_TLS_CLIENT)
+    origin = Origin(scheme="https", host=host, port=443, tls=TlsIdentity(context=context))
+    TlsStore().layer_for(origin, origin.tls)
+    assert asked == [name]
+
+
+def test_addresses_in_two_spellings_share_a_connection():
+    with keeppool.testing.Site() as site, keeppool.Session(keeppool.Limits(per_host=1)) as session:
+        for host in ("127.0.0.1", "127.1", "0x7f000001", "127.0.0.1."):
+            session.get(f"http://{host}:{site.port}/")
+        assert session.stats().opened == 1
+
+
+@pytest.mark.parametrize(
+    ("rules", "host"),
+    [
+        ("[::1]/128", "::1"),
+        ("[fd00::]/8", "fd00::5"),
+        ("[::1]", "[::1]"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        (".bücher.example", "www.xn--bcher-kva.example"),
+        ("*.BÜCHER.example", "www.xn--bcher-kva.example"),
+        ("bücher.example:8080", "xn--bcher-kva.example"),
+        ("xn--bcher-kva.example", "bücher.example"),
+    ],
+)
+def test_no_proxy_knows_brackets_and_names_in_every_script(rules, host):
+    assert NoProxy(rules).covers(host, 8080)
+    assert not NoProxy(rules).covers("other.example", 8080)
+    assert not NoProxy(rules).covers("::2", 8080) or "fd00" in rules
