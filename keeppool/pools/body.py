@@ -1,6 +1,7 @@
 """An answer's head, and its body between the connection it comes from and the caller who wants it.
 
-Decides: how much is read ahead, in which pieces the body is handed out, and when the rest of one is not worth reading.
+Decides: how much is read ahead and decoded at a time, in which pieces the body is handed out, when its time is up, and
+    when the rest of one is not worth reading.
 Knows: framing and content decoding by their readers.
 Does not know: waiting. Whoever reads the connection, a thread or a task, asks `_ready`, and if nothing is ready reads
 what `_wants` says and brings it to `_fed`. Nor the pool: a `Lease` gives the connection back.
@@ -8,19 +9,25 @@ what `_wants` says and brings it to `_fed`. Nor the pool: a `Lease` gives the co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from keeppool.errors import ContentDecodingError, KeepPoolError, StreamConsumedError
+from keeppool.clock import clock
+from keeppool.errors import ContentDecodingError, KeepPoolError, StreamConsumedError, TotalTimeout
 from keeppool.pools.exchange import Exchange
+from keeppool.wire.codings.stage import STEP
 from keeppool.wire.decode import Decoder, content_decoder
 from keeppool.wire.head import ResponseHead
-from keeppool.wire.message import BodyReader
+from keeppool.wire.message import BodyReader, LengthBody
 
 if TYPE_CHECKING:
     from urllib3 import HTTPHeaderDict
 
 #: Bytes read from the socket at a time for a body that is wanted whole. Four times what one recv usually returns.
 READ_SIZE = 262144
+#: Bytes read from the socket at the least for a body that is handed out in pieces, however small they are: one `recv`
+#: for each of them would cost more than all the rest.
+LEAST_READ = 65536
 #: Bytes of an unwanted rest that are read to save the connection. A handshake costs about as much as 64 KiB.
 DRAIN_SIZE = 65536
 #: Seconds it may take. Go gives it 50 ms, OkHttp 100.
@@ -28,6 +35,11 @@ DRAIN_SECONDS = 0.05
 #: Bytes of it, decoded, that are kept for whoever looks at it later. Text shrinks to a tenth or a twentieth, so that
 #: is all of a page; what grows beyond it is no text, and 64 KiB can grow to 64 MiB.
 MOST_KEPT = 1048576
+#: Steps of decoding spent on it. 64 KiB that become 1 MiB take four to twenty.
+KEEP_STEPS = 128
+#: Bytes taken and given by decoding after which an event loop's other tasks have their turn: 1 to 2 ms. A body that is
+#: smaller costs no turn of the loop.
+TURN = 262144
 
 
 class Loan(Protocol):
@@ -75,6 +87,7 @@ class Answer:
         "_lease",
         "_offset",
         "_streamed",
+        "_worked",
         "answered_at",
         "head",
         "reused",
@@ -116,6 +129,8 @@ class Answer:
         self._buffer = b""
         self._offset = 0
         self._is_given_up = False
+        #: Bytes that were decoded, in and out, since others had their turn.
+        self._worked = 0
 
     # What the head says
 
@@ -182,7 +197,12 @@ class Answer:
         self._decode = decode
 
     def _ready(self, most: int) -> bytes | None:
-        """Give up to `most` bytes of the body, at least one; none at its end, `None` if more must be read first."""
+        """Give up to `most` bytes of the body, at least one; none at its end.
+
+        Returns:
+            `None` if there is nothing to give yet: `_must_read` tells whether more must be read first, or whether this
+            was one of several steps and the next one is due.
+        """
         offset = self._offset
         if offset < len(self._buffer):
             piece = self._buffer[offset : offset + most]
@@ -198,6 +218,13 @@ class Answer:
             return ready[:most]
         return ready
 
+    @property
+    def _must_read(self) -> bool:
+        """True if nothing can be given before more was read from the connection."""
+        if self._first or self._lease is None or self._body.complete:
+            return False
+        return self._decoder is None or not self._decoder.pending
+
     def _begin(self) -> None:
         """Make the decoder, now that the body is wanted and nobody can ask for it undecoded any more."""
         self._begun = True
@@ -205,22 +232,29 @@ class Answer:
             self._decoder = content_decoder(self.head.get(b"content-encoding") or b"")
 
     def _decoded(self, decoder: Decoder, most: int) -> bytes | None:
-        """Decode until there is something to give, never more than `most` bytes ahead."""
+        """Do one step of decoding, and give what came of it; `None` if that is nothing."""
         if self._failure is not None:
             raise self._failure
+        raw = b"" if decoder.pending else self._payload()
+        if raw is None:
+            return None
         try:
-            piece = decoder.feed(b"", most) if decoder.pending else b""
-            while not piece:
-                raw = self._payload()
-                if raw is None:
-                    return None
-                if not raw:
-                    decoder.finish()
-                    return b""
-                piece = decoder.feed(raw, most)
+            if not raw and not decoder.pending:
+                decoder.finish()
+                return b""
+            self._check_time()
+            # Small pieces of a large body are cut from a large one: each step would copy what it leaves.
+            piece = decoder.feed(raw, min(max(most, STEP), READ_SIZE))
         except ContentDecodingError as error:
             raise self._failed(error) from error.__cause__
-        return piece
+        self._worked += STEP + len(piece)
+        return piece or None
+
+    def _check_time(self) -> None:
+        """Raise TotalTimeout if the time for the whole request is up."""
+        deadline = self._exchange.deadline
+        if deadline is not None and clock() >= deadline:
+            raise self._failed(self._exchange.timed_out(total=self._exchange.timeout.total))
 
     def _payload(self) -> bytes | None:
         """Give payload as it was sent; none at the end, when the connection was given back; `None` before."""
@@ -241,7 +275,7 @@ class Answer:
 
     def _wants(self, most: int) -> int:
         """Tell how many bytes to read from the connection, where `most` are to be handed out."""
-        size = most if self._decoder is None else READ_SIZE
+        size = max(most, LEAST_READ) if self._decoder is None else READ_SIZE
         remaining = self._body.remaining
         return size if remaining is None or remaining > size else remaining
 
@@ -256,6 +290,23 @@ class Answer:
             # Before the caller sees the last piece: whoever asks again at once finds the connection idle.
             self._finish()
         self._first = payload
+
+    def _is_worth_placing(self) -> bool:
+        """Tell whether what follows is a large rest of known length that needs no decoding."""
+        if self._decoder is not None or self._lease is None or self._first or self._offset < len(self._buffer):
+            return False
+        return (self._body.remaining or 0) > READ_SIZE
+
+    def _placed(self, size: int) -> None:
+        """Take note that `size` bytes of payload were read into their place; none means that the connection ended."""
+        body = self._body
+        assert isinstance(body, LengthBody), "bug: only a body of known length has a place"
+        if size:
+            body.skip(size)
+            if body.complete:
+                self._finish()
+        else:
+            self._fed(b"")
 
     @staticmethod
     def _ended(body: BodyReader) -> bytes:
@@ -314,27 +365,40 @@ class Answer:
         """Tell whether an unwanted rest, of which `taken` bytes were read, is worth reading on."""
         return self._lease is not None and taken < DRAIN_SIZE and (self._body.remaining or 0) <= DRAIN_SIZE
 
-    def _keep(self, drained: list[bytes]) -> bool:
-        """Keep a body that has come whole and that nobody has begun to read; False if it is no such one.
+    def _keeping(self, drained: list[bytes]) -> Iterator[bool]:
+        """Keep a body that has come whole and that nobody has begun to read, step by step.
 
         Args:
             drained: What was taken of it.
+
+        Yields:
+            Whether it is kept, after each step: False until it is, and to the end if it cannot be.
         """
         if self._data is not None:
-            return True
+            yield True
+            return
         if self._lease is not None or self._begun or self._streamed or not self._body.complete:
-            return False
+            yield False
+            return
         self._first = b"".join([*drained, self._first])
-        pieces, left = [], MOST_KEPT
+        pieces: list[bytes] = []
+        left = MOST_KEPT
         try:
-            while left and (piece := self._ready(left)):
-                pieces.append(piece)
-                left -= len(piece)
-        except ContentDecodingError:
-            return False
-        if not left:
-            # Or else its end could be taken for the whole.
-            self._failure = StreamConsumedError("the body was not wanted, and is too large to be kept")
-            return False
-        self._data = b"".join(pieces)
-        return True
+            for _ in range(KEEP_STEPS):
+                piece = self._ready(left)
+                if piece == b"":
+                    self._data = b"".join(pieces)
+                    yield True
+                    return
+                if piece:
+                    pieces.append(piece)
+                    left -= len(piece)
+                    if not left:
+                        break
+                yield False
+        except (ContentDecodingError, TotalTimeout):
+            yield False
+            return
+        # Its beginning must not be taken for the whole.
+        self._failure = StreamConsumedError("the body was not wanted, and is too large to be kept")
+        yield False

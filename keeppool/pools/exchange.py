@@ -50,6 +50,7 @@ class Exchange:
     Attributes:
         held: What has to be given back, whatever happens: a place in the queue, or a connection. Set and cleared under
             the pool's lock, together with what the pool writes down.
+        deadline: When the total timeout passes, on the pool's clock; `None` without one.
         connection: What this attempt goes over.
         head: The request's head as bytes, and the body too where it is small.
         body: What is sent behind `head`; `None` if nothing.
@@ -75,6 +76,7 @@ class Exchange:
         "answer",
         "body",
         "connection",
+        "deadline",
         "expects_continue",
         "framing",
         "head",
@@ -104,6 +106,7 @@ class Exchange:
         self.method = method
         self.timeout = timeout or route.timeout
         self._lent_at: float | None = None
+        self.deadline: float | None = None
         self.held: Connection | Ticket | None = None
         self.is_asked = False
         if body is not None and body.length is None and route.version == b"HTTP/1.0":

@@ -109,6 +109,20 @@ class ThreadLease(Lease):
         self._exchange.received += len(data)
         return data
 
+    def receive_into(self, room: memoryview) -> int:
+        """Read as many bytes as `room` has, or fewer, and tell how many; 0 means the server closed."""
+        try:
+            if self._deadline is not None:
+                self._stream.set_timeout(left(self._exchange, self._deadline))
+            size: int = self._stream.recv_into(room)
+        except OSError as error:
+            failure = self._explain(error)
+            if failure is None:
+                return 0
+            raise failure from error
+        self._exchange.received += size
+        return size
+
 
 def _callers_place() -> str:
     """Name the line outside this package that asked for the response."""

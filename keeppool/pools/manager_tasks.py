@@ -116,7 +116,7 @@ class AsyncPoolManager(Manager):
         exchange = Exchange(self._locate(url, override), method, fields, body, timeout)
         started = clock()
         total = exchange.timeout.total
-        deadline = None if total is None else started + total
+        deadline = exchange.deadline = None if total is None else started + total
         try:
             head, reader = await self._converse(exchange, started, deadline)
             answered = exchange.connection.read_at

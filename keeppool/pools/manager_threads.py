@@ -114,7 +114,7 @@ class PoolManager(Manager):
         exchange = Exchange(self._locate(url, override), method, fields, body, timeout)
         started = clock()
         total = exchange.timeout.total
-        deadline = None if total is None else started + total
+        deadline = exchange.deadline = None if total is None else started + total
         try:
             head, reader = self._converse(exchange, started, deadline)
             answered = exchange.connection.read_at

@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 
 from keeppool.errors import KeepPoolError, StreamConsumedError
 from keeppool.pools.body import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, Answer, Loan
+from keeppool.pools.whole import Whole
 
 
 class Lease(Loan, Protocol):
@@ -21,6 +22,9 @@ class Lease(Loan, Protocol):
 
     def receive(self, size: int) -> bytes:
         """Read up to `size` bytes; none means the server closed."""
+
+    def receive_into(self, room: memoryview) -> int:
+        """Read as many bytes as `room` has, or fewer, and tell how many; 0 means the server closed."""
 
 
 class Response(Answer):
@@ -128,7 +132,7 @@ class Response(Answer):
         Returns:
             False if it was given up: it is large or slow, a part of it was read, or it cannot be decoded.
         """
-        if self._keep(self._drained()):
+        if any(self._keeping(self._drained())):
             return True
         self.close()
         return False
@@ -164,15 +168,29 @@ class Response(Answer):
         return pieces
 
     def _read_all(self) -> bytes:
-        pieces = []
+        whole = Whole()
         while piece := self._some(READ_SIZE):
-            pieces.append(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            whole.add(piece)
+            if self._is_worth_placing():
+                self._read_into(whole)
+        return whole.value()
+
+    def _read_into(self, whole: Whole) -> None:
+        """Read the rest of a body whose length is known straight into its place."""
+        while (remaining := self._body.remaining or 0) and self._lease is not None:
+            with whole.room(remaining) as room:
+                filled = 0
+                while filled < len(room):
+                    with room[filled:] as free:
+                        size = self._receive_into(free)
+                    whole.filled(size)
+                    filled += size
 
     def _some(self, most: int) -> bytes:
         """Give up to `most` bytes of the body, at least one; none at its end."""
         while (piece := self._ready(most)) is None:
-            self._receive(most)
+            if self._must_read:
+                self._receive(most)
         return piece
 
     def _pull(self, most: int) -> bytes:
@@ -188,3 +206,13 @@ class Response(Answer):
         except KeepPoolError as error:
             raise self._failed(error) from error.__cause__
         self._fed(data)
+
+    def _receive_into(self, room: memoryview) -> int:
+        """Read payload into `room`, at least one byte."""
+        assert self._lease is not None, "bug: nothing to read from"
+        try:
+            size = self._lease.receive_into(room)
+        except KeepPoolError as error:
+            raise self._failed(error) from error.__cause__
+        self._placed(size)
+        return size

@@ -7,13 +7,15 @@ The names are `response.py`'s. What may have to wait for the server is awaited; 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, Protocol, Self
 
 from keeppool.errors import KeepPoolError, StreamConsumedError
 from keeppool.net.peer import Peer
-from keeppool.pools.body import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, Answer, Loan
+from keeppool.pools.body import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, TURN, Answer, Loan
+from keeppool.pools.whole import Whole
 
 
 class AwaitedLease(Loan, Protocol):
@@ -135,8 +137,10 @@ class AsyncResponse(Answer):
         Returns:
             False if it was given up: it is large or slow, a part of it was read, or it cannot be decoded.
         """
-        if self._keep(await self._drained()):
-            return True
+        for is_kept in self._keeping(await self._drained()):
+            if is_kept:
+                return True
+            await self._give_way()
         self._give_up()
         return False
 
@@ -171,16 +175,32 @@ class AsyncResponse(Answer):
         return pieces
 
     async def _read_all(self) -> bytes:
-        pieces = []
+        whole = Whole()
         while piece := await self._some(READ_SIZE):
-            pieces.append(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            whole.add(piece)
+        return whole.value()
 
     async def _some(self, most: int) -> bytes:
         """Give up to `most` bytes of the body, at least one; none at its end."""
+        if self._worked > TURN:
+            await self._give_way()
         while (piece := self._ready(most)) is None:
-            await self._receive(most)
+            if self._must_read:
+                await self._receive(most)
+            elif self._worked > TURN:
+                await self._give_way()
         return piece
+
+    async def _give_way(self) -> None:
+        """Let other tasks run if decoding has kept them from it for a while."""
+        if self._worked <= TURN:
+            return
+        self._worked = 0
+        try:
+            await asyncio.sleep(0)
+        except BaseException:
+            self._break_off()
+            raise
 
     async def _pull(self, most: int) -> bytes:
         """Give payload as it was sent; none at the end, when the connection has been given back."""

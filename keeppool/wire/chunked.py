@@ -31,6 +31,8 @@ _SHOWN = 100
 
 # Blanks behind the size are not in the grammar, but old servers pad sizes with them and they cannot be misread.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,%d})[ \t]*+(?:;[^%b]*+)?\r\n" % (_MAX_DIGITS, CONTROL_CHARS))
+# What nearly every size line is. Its data and the CRLF behind it are taken along where they are all there.
+_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,%d})\r\n" % _MAX_DIGITS)
 _HEX_DIGITS = frozenset([b"%c" % digit for digit in b"0123456789abcdefABCDEF"])
 
 
@@ -60,7 +62,7 @@ class ChunkedBody:
     def __init__(self) -> None:
         self._next = _SIZE
         self._left = 0  # bytes of the present chunk's data still to come
-        self._held = b""  # a line whose end has not come
+        self._held = bytearray()  # a line whose end has not come
         self._lines: list[bytes] = []
         self._room = MAX_HEAD_BYTES  # bytes the trailer section may still take
         self.complete = False
@@ -78,18 +80,20 @@ class ChunkedBody:
         if self.complete:
             self.rest += data
             return b""
-        if self._held:
-            data, self._held = self._held + data, b""
-        pieces = []
-        at = 0
-        while at < len(data):
+        at = self._end_held(data) if self._held else 0
+        pieces: list[bytes] = []
+        while at < len(data) and not self.complete:
             if self._left:
                 piece = data[at : at + self._left]
                 pieces.append(piece)
                 self._left -= len(piece)
                 at += len(piece)
-            else:
+            elif self._next is not _SIZE or (after := self._feed_chunks(data, at, pieces)) == at:
                 at = self._feed_line(data, at)
+            else:
+                at = after
+        if self.complete:
+            self.rest = data[at:]
         payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.received += len(payload)
         return payload
@@ -102,39 +106,65 @@ class ChunkedBody:
                 actual=self.received,
             )
 
+    @staticmethod
+    def _feed_chunks(data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Take whole chunks as servers write them, as many as there are; return where the first other thing starts."""
+        while (match := _PLAIN_SIZE.match(data, at)) is not None:
+            start = match.end()
+            end = start + int(match[1], 16)
+            if end == start or data[end : end + 2] != b"\r\n":
+                break
+            pieces.append(data[start:end])
+            at = end + 2
+        return at
+
     def _feed_line(self, data: bytes, at: int) -> int:
         """Take the line that starts at `at` and return where it ends; hold a line that has no end yet."""
         end = data.find(b"\n", at) + 1
         if not end:
             self._hold(data[at:])
             return len(data)
-        if self._next is _SIZE:
-            self._take_size(data, at, end)
-        elif self._next is _END:
-            if data[at:end] != b"\r\n":
-                raise _invalid("chunk data longer than its size", data[at:end])
-            self._next = _SIZE
-        elif data[at:end] == b"\r\n":
-            self._finish(data[end:])
-            return len(data)
-        else:
-            self._take_trailer(data[at:end])
+        self._take_line(data[at:end])
         return end
 
-    def _hold(self, line: bytes) -> None:
-        """Keep the start of a line, unless it is wrong or too long already."""
-        if self._next is _END and line != b"\r":
-            raise _invalid("chunk data longer than its size", line)
-        if self._next is _SIZE and line[:1] not in _HEX_DIGITS:
-            raise _invalid("not a chunk's size", line)
-        if len(line) >= (self._room if self._next is _TRAILER else _MAX_SIZE_LINE):
-            raise _invalid("a line too long", line)
-        self._held = line
+    def _end_held(self, data: bytes) -> int:
+        """Take what belongs to the line that is held and return where it ends. Only what is new is looked through."""
+        end = data.find(b"\n") + 1
+        if not end:
+            self._hold(data)
+            return len(data)
+        line = bytes(self._held + data[:end])
+        self._held.clear()
+        self._take_line(line)
+        return end
 
-    def _take_size(self, data: bytes, at: int, end: int) -> None:
-        match = _SIZE_LINE.fullmatch(data, at, end)
-        if match is None or end - at > _MAX_SIZE_LINE:
-            raise _invalid("not a chunk's size", data[at:end])
+    def _take_line(self, line: bytes) -> None:
+        if self._next is _SIZE:
+            self._take_size(line)
+        elif self._next is _END:
+            if line != b"\r\n":
+                raise _invalid("chunk data longer than its size", line)
+            self._next = _SIZE
+        elif line == b"\r\n":
+            self._finish()
+        else:
+            self._take_trailer(line)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep the start of a line, unless it is wrong or too long already."""
+        held = self._held
+        held += data
+        if self._next is _END and held != b"\r":
+            raise _invalid("chunk data longer than its size", bytes(held))
+        if self._next is _SIZE and bytes(held[:1]) not in _HEX_DIGITS:
+            raise _invalid("not a chunk's size", bytes(held))
+        if len(held) >= (self._room if self._next is _TRAILER else _MAX_SIZE_LINE):
+            raise _invalid("a line too long", bytes(held[:_SHOWN]))
+
+    def _take_size(self, line: bytes) -> None:
+        match = _SIZE_LINE.fullmatch(line)
+        if match is None or len(line) > _MAX_SIZE_LINE:
+            raise _invalid("not a chunk's size", line)
         self._left = int(match[1], 16)
         self._next = _END if self._left else _TRAILER
 
@@ -144,7 +174,7 @@ class ChunkedBody:
         if not line.endswith(b"\r\n") or self._room < 0 or len(self._lines) > MAX_HEAD_FIELDS:
             raise _invalid("a trailer section too long or with a line not ended by CRLF", line)
 
-    def _finish(self, rest: bytes) -> None:
+    def _finish(self) -> None:
         if self._lines:
             try:
                 names, values = parse_field_lines([line.removesuffix(b"\n") for line in self._lines])
@@ -152,7 +182,6 @@ class ChunkedBody:
                 raise InvalidChunk(f"invalid trailer section: {error}", line=error.line) from error
             self.trailers = list(zip(names, values, strict=True))
         self.complete = True
-        self.rest = rest
 
 
 # Bound once: looking a member up on its enum costs more than the comparison it is for.

@@ -116,6 +116,11 @@ class LengthBody:
         self.rest += data[left:]
         return data[:left]
 
+    def skip(self, size: int) -> None:
+        """Take note of bytes of the body that go another way; no more than `remaining`."""
+        self.remaining -= size
+        self.complete = not self.remaining
+
     def eof(self) -> None:
         """Raise IncompleteBody if bytes are missing."""
         if self.remaining:

@@ -123,23 +123,59 @@ class LineCutter(Generic[AnyStr]):
         delimiter: What ends a line; `None` for all that `splitlines` knows, CR LF counting once.
     """
 
-    __slots__ = ("_delimiter", "_rest")
+    __slots__ = ("_carried", "_delimiter", "_held")
 
     def __init__(self, delimiter: AnyStr | None) -> None:
         self._delimiter: AnyStr | None = delimiter
-        self._rest: AnyStr | None = None
+        #: The pieces of a line whose end has not come, joined once when it does.
+        self._held: list[AnyStr] = []
+        #: What follows them and may belong to a line end that was cut in two.
+        self._carried: AnyStr | None = None
 
     def feed(self, piece: AnyStr) -> list[AnyStr]:
         """Take a piece of bytes or text, give the lines that are surely whole."""
-        text = piece if self._rest is None else self._rest + piece
-        whole, self._rest = _cut(text, self._delimiter) if text else ([], text)
+        text = piece if self._carried is None else self._carried + piece
+        if not text:
+            return []
+        whole: list[AnyStr] = self._split(text) if self._delimiter is None else self._split_at(text, self._delimiter)
+        rest = whole.pop()
+        if whole and self._held:
+            self._held.append(whole[0])
+            whole[0] = text[:0].join(self._held)
+            self._held = []
+        if rest:
+            self._held.append(rest)
         return whole
 
     def finish(self) -> list[AnyStr]:
         """Give the last line, if it had no end."""
-        if not self._rest:
-            return []
-        return self._rest.splitlines() if self._delimiter is None else [self._rest]
+        if self._carried and self._delimiter is not None:
+            self._held.append(self._carried)
+            self._carried = None
+        if self._held:
+            return [self._held[0][:0].join(self._held)]
+        return [self._carried[:0]] if self._carried else []
+
+    def _split(self, text: AnyStr) -> list[AnyStr]:
+        """Split at line ends; the last part is what has no end yet. A CR there may be the first half of CR LF."""
+        last = text[-1:]
+        if last[0] in ("\r", 13):  # Text gives "\r" here, bytes 13.
+            text, self._carried = text[:-1], last
+        else:
+            self._carried = None
+        parts: list[AnyStr] = text.splitlines()
+        last = text[-1:]
+        if not last or last.splitlines() != [last]:
+            parts.append(text[:0])
+        return parts
+
+    def _split_at(self, text: AnyStr, delimiter: AnyStr) -> list[AnyStr]:
+        """Split at a delimiter; the last part is what has none yet, but for what may be the first half of one."""
+        parts: list[AnyStr] = text.split(delimiter)
+        rest = parts[-1]
+        at = max(0, len(rest) - len(delimiter) + 1)
+        parts[-1], self._carried = rest[:at], rest[at:]
+        return parts
 
 
 def lines(pieces: Iterable[AnyStr], delimiter: AnyStr | None) -> Iterator[AnyStr]:
@@ -148,16 +184,3 @@ def lines(pieces: Iterable[AnyStr], delimiter: AnyStr | None) -> Iterator[AnyStr
     for piece in pieces:
         yield from cutter.feed(piece)
     yield from cutter.finish()
-
-
-def _cut(text: AnyStr, delimiter: AnyStr | None) -> tuple[list[AnyStr], AnyStr]:
-    """Split into the lines that are surely whole, and the rest."""
-    if delimiter is not None:
-        parts = text.split(delimiter)
-        return parts[:-1], parts[-1]
-    parts = text.splitlines()
-    last = text[-1:]
-    if last.splitlines() == [last]:
-        return parts[:-1], parts[-1]
-    # A CR may be the first half of CR LF. Text gives "\r" here, bytes 13.
-    return (parts[:-1], parts[-1] + last) if last[0] in ("\r", 13) else (parts, text[:0])

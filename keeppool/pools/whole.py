@@ -1,0 +1,79 @@
+"""`Whole`: the place where a body that is wanted whole is put together, once.
+
+Decides: how far ahead of what has come memory is taken.
+Knows: how `io.BytesIO` grows, and hands its bytes out without copying them.
+Does not know: where the bytes come from.
+
+Joining a list of pieces needs twice the body's size. A `BytesIO` is grown by the C library, which has the kernel move
+large blocks to another address instead of copying them, and `getvalue` gives its own bytes away, cut to their size.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+#: Bytes of room that are made at first for what is read straight into its place, and never less. What a server has
+#: announced is no reason to take memory for it: a body grows by this much, or by an eighth of what has come.
+LEAST_ROOM: Final = 1 << 20
+_GROWTH_SHIFT: Final = 3
+
+
+class Whole:
+    """Bytes that are gathered: pieces, or what is read straight into `room`.
+
+    Attributes:
+        size: Bytes gathered.
+    """
+
+    __slots__ = ("_file", "_first", "size")
+
+    def __init__(self) -> None:
+        self._first = b""
+        self._file: io.BytesIO | None = None
+        self.size = 0
+
+    def add(self, piece: bytes) -> None:
+        """Put a piece behind what is there."""
+        if not self.size:
+            self._first = piece
+        else:
+            file = self._opened()
+            file.seek(self.size)  # Behind it may be room that was not filled.
+            file.write(piece)
+        self.size += len(piece)
+
+    @contextmanager
+    def room(self, most: int) -> Iterator[memoryview]:
+        """Give room behind what is there, to be filled from its start on; `filled` says how far it was.
+
+        Args:
+            most: Bytes that may come; at least 1.
+        """
+        file, start = self._opened(), self.size
+        end = start + min(most, max(LEAST_ROOM, start >> _GROWTH_SHIFT))
+        file.seek(end - 1)
+        file.write(b"\0")
+        # Both views have to be gone before the file can grow again.
+        with file.getbuffer() as all_of_it, all_of_it[start:end] as free:
+            yield free
+
+    def filled(self, size: int) -> None:
+        """Count bytes that were put into `room`."""
+        self.size += size
+
+    def value(self) -> bytes:
+        """Give everything; nothing may be added afterwards."""
+        if self._file is None:
+            return self._first
+        self._file.truncate(self.size)
+        return self._file.getvalue()
+
+    def _opened(self) -> io.BytesIO:
+        if self._file is None:
+            self._file = io.BytesIO()
+            self._file.write(self._first)
+            self._first = b""
+        return self._file

@@ -1,0 +1,1 @@
+"""The content codings, one module each, and what they share."""

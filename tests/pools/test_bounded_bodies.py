@@ -1,0 +1,234 @@
+"""A body costs what it is worth: the total timeout, other tasks and memory while it is read and decoded.
+
+Nothing here looks at a clock: a body that would take seconds meets a limit of a few hundredths, turns of other tasks
+are counted, and memory is what the operating system says was most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import resource
+import subprocess
+import sys
+import zlib
+
+import pytest
+from on_a_loop import PoolOnALoop
+
+from keeppool import PoolManager, Timeout
+from keeppool.errors import ContentDecodingError, StreamConsumedError, TotalTimeout
+from keeppool.pools.body import TURN
+from keeppool.pools.manager_tasks import AsyncPoolManager
+from keeppool.pools.whole import LEAST_ROOM, Whole
+from keeppool.testing import Answer, RawConnection, ScriptedServer, Site
+
+#: Row W1: 267 bytes that unfold to a million members with nothing in them.
+UNFOLDS = gzip.compress(gzip.compress(gzip.compress(b"", mtime=0) * 1_000_000))
+THREE = (("Content-Encoding", "gzip, gzip, gzip"),)
+
+
+def zeros(size: int) -> bytes:
+    """Pack so many zeros; without the memory for them."""
+    packer = zlib.compressobj(wbits=31)
+    pieces = [packer.compress(bytes(1 << 20)) for _ in range(size >> 20)]
+    return b"".join([*pieces, packer.flush()])
+
+
+@pytest.fixture(scope="module")
+def gigabyte() -> bytes:
+    return zeros(1 << 30)
+
+
+@pytest.fixture(params=[PoolManager, PoolOnALoop], ids=["threads", "tasks"])
+def make(request):
+    return request.param
+
+
+def site_with(body: bytes, *headers: tuple[str, str]) -> Site:
+    return Site(handler=lambda _: Answer(headers=headers, body=body))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_members_without_content_end_in_an_error(make, stream):
+    with site_with(UNFOLDS, *THREE) as site, make() as pool:
+        with pytest.raises(ContentDecodingError, match="hardly any content"):
+            _ = pool.request("GET", site.url, stream=stream).data
+        assert pool.stats().busy == 0
+
+
+def test_members_without_content_are_not_unfolded_for_a_redirect_nobody_reads(make):
+    with site_with(UNFOLDS, *THREE) as site, make() as pool:
+        response = pool.request("GET", site.url, stream=True)
+        assert not response.preload_small()
+        assert pool.stats().busy == 0
+
+
+def test_a_body_nobody_wants_is_decoded_in_few_steps(make, gigabyte):
+    small = gzip.compress(gigabyte)
+    assert len(small) < 65536
+    with site_with(small, ("Content-Encoding", "gzip, gzip")) as site, make() as pool:
+        response = pool.request("GET", site.url, stream=True)
+        assert not response.preload_small()
+        with pytest.raises(StreamConsumedError, match="too large to be kept"):
+            _ = response.data
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_decoding_ends_with_the_total_timeout(make, stream, gigabyte):
+    small = gzip.compress(gigabyte)
+    with site_with(small, ("Content-Encoding", "gzip, gzip")) as site, make(timeout=Timeout(total=0.05)) as pool:
+        with pytest.raises(TotalTimeout):
+            pool.request("GET", site.url, stream=stream).read(1 << 31)
+        assert pool.stats().busy == 0
+
+
+def test_other_tasks_have_their_turn_while_a_body_is_decoded():
+    """Row W7: bytes that are there already are decoded in steps, and between them the loop goes round."""
+    size = 64 << 20
+    packed = zeros(size)
+
+    async def main() -> tuple[int, int]:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with AsyncPoolManager() as pool:
+            response = await pool.request("GET", site.url, stream=True)
+            first = await response.read(1)
+            counting = asyncio.create_task(count())
+            await asyncio.sleep(0)
+            turns, given = 0, len(first)
+            async for piece in response.stream(65536):
+                given += len(piece)
+            counting.cancel()
+            return turns, given
+
+    with site_with(packed, ("Content-Encoding", "gzip")) as site:
+        turns, given = asyncio.run(main())
+    assert given == size
+    assert turns >= size // (2 * TURN)
+
+
+def test_a_task_that_decodes_can_be_cancelled(gigabyte):
+    """Row W7: what waits for it waits no longer than a few steps."""
+
+    async def main() -> None:
+        async with AsyncPoolManager() as pool:
+            reading = asyncio.create_task(pool.request("GET", site.url))
+            # The body has come whole: all that is left is to decode it.
+            while pool.stats().idle == 0:  # noqa: ASYNC110 - nobody says so
+                await asyncio.sleep(0)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            assert pool.stats().busy == 0
+
+    with site_with(gzip.compress(gigabyte), ("Content-Encoding", "gzip, gzip")) as site:
+        asyncio.run(main())
+
+
+def test_a_small_body_costs_no_turn_of_the_loop():
+    async def main() -> int:
+        async with AsyncPoolManager() as pool:
+            response = await pool.request("GET", site.url, stream=True)
+            await response.read(1)  # The whole body is here, behind the head.
+            turns = 0
+
+            async def count() -> None:
+                nonlocal turns
+                turns += 1
+
+            counting = asyncio.create_task(count())
+            assert len(await response.read()) == 99_999
+            before, _ = turns, await counting
+            return before
+
+    with site_with(gzip.compress(bytes(100_000)), ("Content-Encoding", "gzip")) as site:
+        assert asyncio.run(main()) == 0
+
+
+# Large bodies, taken whole
+
+
+def test_a_large_body_is_read_whole(make):
+    body = os.urandom(5_000_003)
+    with Site(handler=lambda _: Answer(body=body)) as site, make() as pool:
+        assert pool.request("GET", site.url).data == body
+        response = pool.request("GET", site.url, stream=True)
+        assert response.read(70_000) + response.read() == body
+        assert pool.stats().idle == 1
+
+
+def test_a_large_body_that_stops_short_is_an_error(make):
+    def answer(connection: RawConnection) -> None:
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n" + bytes(3_000_000))
+
+    with ScriptedServer(answer) as server, make() as pool:
+        with pytest.raises(Exception, match="3000000 of 5000000") as caught:
+            pool.request("GET", server.url)
+        assert (caught.value.expected, caught.value.actual) == (5_000_000, 3_000_000)
+        assert pool.stats().open == 0
+
+
+PEAK = """
+import sys, resource
+from keeppool import Session
+with Session() as session:
+    session.get(sys.argv[1] + "/small").content
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert len(session.get(sys.argv[1]).content) == {size}
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_large_body_is_in_memory_once():
+    """In a process of its own: 64 MiB take 64 MiB, and a tenth more at the most."""
+    size = 64 << 20
+    body = bytes(size)
+    with Site(handler=lambda asked: Answer(body=body if asked.path == "/" else b"")) as site:
+        command = [sys.executable, "-c", PEAK.format(size=size), site.url]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    assert int(done.stdout) * 1024 <= 1.15 * size
+
+
+def test_a_length_that_lies_takes_no_memory(make):
+    """A terabyte is announced and a kilobyte sent: room is made for what has come, not for what was said."""
+
+    def answer(connection: RawConnection) -> None:
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1099511627776\r\n\r\n" + bytes(1024))
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with ScriptedServer(answer) as server, make() as pool, pytest.raises(Exception, match="of 1099511627776"):
+        pool.request("GET", server.url)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
+
+
+def test_room_grows_with_what_has_come():
+    whole = Whole()
+    whole.add(b"a" * 1000)
+    with whole.room(1 << 40) as room:
+        assert len(room) == LEAST_ROOM
+        room[:5] = b"bcdef"
+    whole.filled(5)
+    whole.add(b"g" * (32 << 20))
+    with whole.room(1 << 40) as room:
+        assert len(room) == whole.size // 8
+    with whole.room(3) as room:
+        assert len(room) == 3
+    assert whole.value() == b"a" * 1000 + b"bcdef" + b"g" * (32 << 20)
+
+
+def test_one_piece_is_given_as_it_came():
+    whole = Whole()
+    assert whole.value() == b""
+    piece = b"x" * 100
+    whole.add(piece)
+    assert whole.value() is piece
