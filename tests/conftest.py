@@ -37,6 +37,21 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run all tests in one process for each core; a part of them, chosen by path or mark, in this one.
+
+    Without pytest-xdist everything runs in this process. So it does with `-n0` and `--pdb`.
+    """
+    chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or "-m" in config.invocation_params.args
+    # A worker is given no path either, and would start workers of its own.
+    if chosen or "PYTEST_XDIST_WORKER" in os.environ or not config.pluginmanager.hasplugin("xdist"):
+        return
+    if config.option.numprocesses is None:
+        config.option.numprocesses = "auto"
+        config.option.dist = "loadgroup"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse names that hold an object's address: each worker that runs a share of the tests would see others."""
     if unstable := [item.nodeid for item in items if " at 0x" in item.nodeid]:

@@ -37,11 +37,13 @@ def _in_child(work):
     if pid == 0:
         signal.alarm(PATIENCE)
         try:
-            result = work()
-        except BaseException as error:
-            result = error
-        os.write(writing, pickle.dumps(result))
-        os._exit(0)
+            try:
+                result = work()
+            except BaseException as error:
+                result = error
+            os.write(writing, pickle.dumps(result))
+        finally:
+            os._exit(0)  # Whatever happens: a child that went on would run the rest of the tests too.
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         result = pickle.loads(pipe.read())

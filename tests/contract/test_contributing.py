@@ -1,7 +1,7 @@
 """Every place that the pages for contributors name is there: files, folders, and what is defined in them.
 
-A place is `folder/file.py`, `folder/`, or `folder/file.py:name`, in backticks, below the repository or below `keeppool/`;
-a name may be dotted, as in `config.py:Limits.per_host`.
+A place is `folder/file.py`, `folder/`, or `folder/file.py:name`, below the repository or below `keeppool/`; a name
+may be dotted, as in `config.py:Limits.per_host`.
 """
 
 from __future__ import annotations
@@ -72,13 +72,15 @@ def test_every_place_a_page_names_is_there(page: Path) -> None:
 
 
 def test_a_place_that_is_gone_is_noticed() -> None:
-    text = "`core/pool.py:PoolState.requested`, `core/pool.py:gone`, `core/gone.py`, `gone/`, `config.py:Limits.per_host`"
+    text = "`core/pool.py:PoolState.requested` `core/pool.py:gone` `core/gone.py` `gone/` `config.py:Limits.per_host`"
     faults = [wrong(place) for place in places(text)]
     assert faults == ["", "core/pool.py defines no gone", "core/gone.py is not there", "gone/ is not there", ""]
 
 
 def test_six_common_changes_have_a_place_each() -> None:
-    section = PAGES[0].read_text(encoding="utf-8").split("\n## Where six common changes are made\n")[1].split("\n## ")[0]
+    section = (
+        PAGES[0].read_text(encoding="utf-8").split("\n## Where six common changes are made\n")[1].split("\n## ")[0]
+    )
     rows = [line for line in section.splitlines() if line.startswith("| ")][2:]
     assert len(rows) == 6
     assert all(any(place.name for place in places(row)) for row in rows)

@@ -60,6 +60,7 @@ def visit(pool, url, seed):
     return failed, twice
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_up_unannounced_costs_no_get_and_doubles_no_post(gunicorn, recorder):
     with PoolManager(Limits(per_host=8), timeout=10, on_event=recorder) as pool, ThreadPoolExecutor(8) as threads:
         visits = [done.result() for done in [threads.submit(visit, pool, gunicorn, seed) for seed in range(8)]]

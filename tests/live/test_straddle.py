@@ -50,6 +50,7 @@ def server(request):
     return request.getfixturevalue("node_server")(keepAliveTimeout=1000, maxRequestsPerSocket=5)
 
 
+@pytest.mark.slow
 def test_two_thousand_requests_with_pauses_meet_no_server_that_hangs_up(server, recorder):
     errors, stats = straddle(f"{server.url}/1k.bin", recorder)
     assert errors == []

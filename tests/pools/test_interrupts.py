@@ -68,6 +68,7 @@ def upload(pool, url):
     assert pool.request("POST", f"{url}/echo", body=iter([b"a", b"b"])).status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_warm", [False, True], ids=["new connection", "reused connection"])
 @pytest.mark.parametrize("work", [whole, streamed, upload])
 @pytest.mark.filterwarnings("ignore:a streamed response:ResourceWarning")

@@ -7,7 +7,6 @@ import gc
 import inspect
 import os
 import socket
-import sys
 import warnings
 
 import pytest
@@ -433,7 +432,6 @@ def test_parent_and_child_go_on_after_fork_each_with_sockets_of_its_own(sites):
                 child()
                 code = 0
             finally:
-                sys.stderr.flush()
                 os._exit(code)
         ended = os.waitpid(pid, 0)[1]  # noqa: ASYNC222 - nothing else is to happen meanwhile
         assert os.waitstatus_to_exitcode(ended) == 0

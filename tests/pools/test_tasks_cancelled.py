@@ -101,6 +101,7 @@ async def cancel_at(step, work, *, is_warm, is_held):
         return is_under_way
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_held", [False, True], ids=["free", "queued first"])
 @pytest.mark.parametrize("is_warm", [False, True], ids=["new connection", "reused connection"])
 @pytest.mark.parametrize("work", [whole, streamed, read_and_left, uploaded, uploaded_in_pieces])

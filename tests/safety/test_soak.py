@@ -168,6 +168,7 @@ def visit(pool, urls, thread: int, until: float) -> tuple[Counter[str], set[str]
     return outcomes, answered
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(max(120, 3 * SECONDS))
 def test_a_hostile_world_costs_nothing_but_errors_that_say_so(plant):
     worlds = [HostileWorld(SEED + number) for number in range(SERVERS)]
