@@ -92,7 +92,7 @@ class Response(Answer):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def stream(self, amt: int | None = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
-        """Go through the body in pieces of at most `amt` bytes (None: as large as they come), as they arrive.
+        """Go through the body in pieces of at most `amt` bytes, as they arrive; None or a negative number: of any size.
 
         Raises:
             ExchangeError: As for `data`.
@@ -100,7 +100,7 @@ class Response(Answer):
         if decode_content is not None:
             self._choose_decoding(decode_content)
         self._load_data_into_buffer()
-        while piece := self._some(amt or READ_SIZE):
+        while piece := self._some(amt if amt and amt > 0 else READ_SIZE):
             yield piece
 
     def __iter__(self) -> Iterator[bytes]:
@@ -111,8 +111,9 @@ class Response(Answer):
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
-        """Read into a buffer, as `io.BufferedReader` wants it; 0 at the end."""
-        piece = self.read(len(buffer))
+        """Read what comes next into a buffer, as `io.BufferedReader` wants it; 0 at the end."""
+        self._load_data_into_buffer()
+        piece = self._some(len(buffer)) if len(buffer) else b""
         buffer[: len(piece)] = piece
         return len(piece)
 

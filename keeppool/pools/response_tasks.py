@@ -107,7 +107,7 @@ class AsyncResponse(Answer):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def stream(self, amt: int | None = 65536, decode_content: bool | None = None) -> AsyncIterator[bytes]:
-        """Go through the body in pieces of at most `amt` bytes (None: as large as they come), as they arrive.
+        """Go through the body in pieces of at most `amt` bytes, as they arrive; None or a negative number: of any size.
 
         Raises:
             ExchangeError: As for `preload`.
@@ -115,7 +115,7 @@ class AsyncResponse(Answer):
         if decode_content is not None:
             self._choose_decoding(decode_content)
         self._load_data_into_buffer()
-        while piece := await self._some(amt or READ_SIZE):
+        while piece := await self._some(amt if amt and amt > 0 else READ_SIZE):
             yield piece
 
     def __aiter__(self) -> AsyncIterator[bytes]:

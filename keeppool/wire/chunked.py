@@ -36,6 +36,26 @@ _PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,%d})\r\n" % _MAX_DIGITS)
 _HEX_DIGITS = frozenset([b"%c" % digit for digit in b"0123456789abcdefABCDEF"])
 
 
+_PLAIN_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,%d})\r\n" % _MAX_DIGITS)
+
+
+def whole_chunks(data: bytes, at: int) -> tuple[list[bytes], int]:
+    """Cut the chunks out of `data`, from `at` on, that are whole and plain: without extension, and not the last one.
+
+    Returns:
+        What they carry, and where they end. What stands there is for a `ChunkedBody`.
+    """
+    pieces: list[bytes] = []
+    while (match := _PLAIN_SIZE_LINE.match(data, at)) is not None:
+        start = match.end()
+        end = start + int(match[1], 16)
+        if end == start or data[end : end + 2] != b"\r\n":
+            break
+        pieces.append(data[start:end])
+        at = end + 2
+    return pieces, at
+
+
 class _Next(enum.Enum):
     """The line that has to come where no chunk data is due."""
 

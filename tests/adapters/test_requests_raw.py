@@ -187,3 +187,53 @@ def test_a_replaced_fp_is_what_is_read(session, stream):
         answer.raw._fp_bytes_read, answer.raw.length_remaining = 0, 8
         answer._content, answer._content_consumed = False, False
         assert answer.content == b"replayed"
+
+
+# Sizes, lines, and codings that break off
+
+
+@pytest.mark.parametrize("size", [-1, -7])
+def test_a_negative_size_means_everything(session, site, size):
+    assert b"".join(session.get(site.url, stream=True).raw.stream(size)) == TEXT
+    assert session.get(site.url, stream=True).raw.read(size) == TEXT
+
+
+@pytest.mark.parametrize(
+    "framed",
+    [b"Transfer-Encoding: chunked\r\n\r\n9\r\none\ntwo\nt\r\n", b"Content-Length: 13\r\n\r\none\ntwo\nt"],
+    ids=["chunked", "length"],
+)
+def test_a_line_of_a_live_stream_is_not_held_back(session, framed):
+    with ScriptedServer(
+        [RawConnection.read_request, b"HTTP/1.1 200 OK\r\n" + framed, RawConnection.read_until_closed]
+    ) as server:
+        raw = session.get(server.url, stream=True, timeout=5).raw
+        lines = io.BufferedReader(raw)
+        assert [lines.readline(), lines.readline()] == [b"one\n", b"two\n"]
+
+
+CUT = gzip.compress(TEXT)[:-9]
+WHOLE = gzip.compress(TEXT)
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_a_coding_that_stops_short_of_its_end_is_an_error(session, stream, chunked):
+    with Site(
+        handler=lambda request: Answer(
+            body=CUT, headers=[("Content-Encoding", "gzip")], framing="chunked" if chunked else "length"
+        )
+    ) as site:
+        if not stream:
+            with pytest.raises(requests.exceptions.ContentDecodingError, match="stops short"):
+                session.get(site.url)
+            return
+        with pytest.raises(requests.exceptions.ContentDecodingError, match="stops short"):
+            list(session.get(site.url, stream=True).iter_content(777))
+        with pytest.raises(urllib3.exceptions.DecodeError):
+            session.get(site.url, stream=True).raw.read(decode_content=True)
+
+
+@pytest.mark.parametrize("coding", ["identity, gzip", "gzip,", "x-gzip"])
+def test_a_list_of_codings_is_undone(session, stream, coding):
+    with Site(handler=lambda request: Answer(body=WHOLE, headers=[("Content-Encoding", coding)])) as site:
+        assert session.get(site.url, stream=stream).content == TEXT

@@ -217,3 +217,18 @@ def test_a_rest_that_has_not_arrived_is_not_waited_for(pool):
     with ScriptedServer([RawConnection.read_request, head, RawConnection.read_until_closed]) as server:
         pool.request("GET", server.url, stream=True).close()
     assert pool.stats().closed_by[Why.BODY_UNREAD] == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("size", [-1, -7])
+def test_a_negative_size_means_everything(pool, site, stream, size):
+    assert b"".join(pool.request("GET", site.url, stream=stream).stream(size)) == BODY
+    assert pool.request("GET", site.url, stream=stream).read(size) == BODY
+
+
+def test_a_line_of_a_live_stream_is_not_held_back(pool):
+    live = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\none\ntwo\nt"
+    script = [RawConnection.read_request, live, RawConnection.read_until_closed]
+    with ScriptedServer(script) as server, pool.request("GET", server.url, stream=True) as response:
+        lines = io.BufferedReader(response)
+        assert [lines.readline(), lines.readline()] == [b"one\n", b"two\n"]

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from http.client import HTTPMessage
 from typing import TYPE_CHECKING
 
-from urllib3 import HTTPResponse
 from urllib3.exceptions import ResponseNotChunked
 
+from keeppool.adapters.decoding import DecodingResponse
 from keeppool.adapters.message import http_message
 from keeppool.errors import KeepPoolError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from keeppool.pools.response import Response
 
 
-class RawResponse(HTTPResponse):
+class RawResponse(DecodingResponse):
     """A response as requests wants to be given it: its body as it was sent, decoded by the reader.
 
     Args:

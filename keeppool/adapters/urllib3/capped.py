@@ -14,7 +14,8 @@ from typing import Any
 
 import urllib3
 
-from keeppool.adapters.urllib3.hosts import HTTPConnectionPool, capped_class
+from keeppool.adapters.urllib3.bodies import prepared_body, starting_point
+from keeppool.adapters.urllib3.hosts import HTTPConnectionPool, HTTPSConnectionPool
 from keeppool.adapters.urllib3.terms import Lender
 from keeppool.config import Config, HostConfig, Limits
 from keeppool.events import Event
@@ -65,6 +66,18 @@ class CappedManager(urllib3.PoolManager):
         """Take a snapshot of all gauges and counters, at one moment."""
         return self._lender.stats()
 
+    def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> Any:  # type: ignore[override]
+        """Send a request and follow redirects; see urllib3.
+
+        Raises:
+            urllib3.exceptions.UnrewindableBodyError: A redirect wants a body again that cannot be put back to its
+                start.
+        """
+        if kw.get("body") is not None:
+            kw["body"] = prepared_body(kw["body"])
+            kw["body_pos"] = starting_point(kw["body"], kw.get("body_pos"))
+        return super().urlopen(method, url, redirect=redirect, **kw)
+
     def clear(self) -> None:
         """Forget all host pools and close their connections: idle ones now, busy ones when they come back."""
         super().clear()
@@ -96,6 +109,20 @@ class CappedClasses(dict[str, type[Any]]):
 
     def __getitem__(self, scheme: str) -> type[Any]:
         return capped_class(super().__getitem__(scheme))
+
+
+_URLLIB3S = urllib3.HTTPConnectionPool
+#: The capped kind of each class that was asked for.
+_capped: dict[type[Any], type[Any]] = {_URLLIB3S: HTTPConnectionPool, urllib3.HTTPSConnectionPool: HTTPSConnectionPool}
+
+
+def capped_class(cls: type[Any]) -> type[Any]:
+    """Give the kind of a host pool class that has our queue underneath; the class itself if it is none of urllib3's."""
+    if issubclass(cls, HTTPConnectionPool) or not issubclass(cls, _URLLIB3S):
+        return cls
+    if cls not in _capped:
+        _capped[cls] = type(f"Capped{cls.__name__}", (HTTPConnectionPool, cls), {"__doc__": cls.__doc__})
+    return _capped[cls]
 
 
 def _replace_locks() -> None:

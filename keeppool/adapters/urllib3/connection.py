@@ -22,8 +22,9 @@ import urllib3.connection
 from urllib3.connection import _ResponseOptions
 from urllib3.util import SKIP_HEADER, SKIPPABLE_HEADERS
 
+from keeppool.adapters.urllib3.pooled import PooledResponse
 from keeppool.adapters.urllib3.replay import Replayed
-from keeppool.adapters.urllib3.response import PooledResponse, ResponseFile
+from keeppool.adapters.urllib3.response import ResponseFile
 from keeppool.core.keepalive import connection_options
 from keeppool.errors import ProtocolError
 from keeppool.events import Why

@@ -19,6 +19,7 @@ import urllib3
 from urllib3.connection import port_by_scheme
 from urllib3.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
 
+from keeppool.adapters.urllib3.bodies import prepared_body
 from keeppool.adapters.urllib3.connection import LeanConnection, facts_of, lean_class
 from keeppool.adapters.urllib3.lending import Borrowing, SlotPool, callers_place
 from keeppool.adapters.urllib3.response import ResponseFile
@@ -99,6 +100,15 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         self._lending.close_idle(self._route.origin)
         if self._is_alone:
             self._lending.close()
+
+    def urlopen(self, method: str, url: str, body: Any = None, *args: Any, **kw: Any) -> Any:
+        """Send a request; see urllib3.
+
+        Raises:
+            urllib3.exceptions.UnrewindableBodyError: A redirect or a retry wants a body again that cannot be put back
+                to its start.
+        """
+        return super().urlopen(method, url, prepared_body(body), *args, **kw)
 
     # The queue
 
@@ -348,20 +358,6 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
 
 class HTTPSConnectionPool(HTTPConnectionPool, urllib3.HTTPSConnectionPool):
     """urllib3's `HTTPSConnectionPool`; see `HTTPConnectionPool` for what is new."""
-
-
-_URLLIB3S = urllib3.HTTPConnectionPool
-#: The capped kind of each class that was asked for.
-_capped: dict[type[Any], type[Any]] = {_URLLIB3S: HTTPConnectionPool, urllib3.HTTPSConnectionPool: HTTPSConnectionPool}
-
-
-def capped_class(cls: type[Any]) -> type[Any]:
-    """Give the kind of a host pool class that has our queue underneath; the class itself if it is none of urllib3's."""
-    if issubclass(cls, HTTPConnectionPool) or not issubclass(cls, _URLLIB3S):
-        return cls
-    if cls not in _capped:
-        _capped[cls] = type(f"Capped{cls.__name__}", (HTTPConnectionPool, cls), {"__doc__": cls.__doc__})
-    return _capped[cls]
 
 
 def _borrowing_of(conn: Any) -> Borrowing | None:

@@ -1,4 +1,4 @@
-"""Answers as urllib3 takes them: a body file that behaves as http.client's response does, and urllib3's response on it.
+"""`ResponseFile`: a response as urllib3 takes it, a body file that behaves as http.client's response does.
 
 Decides: how what our parsers find is put in http.client's words, so that urllib3 raises what it always raises.
 Knows: which of http.client's methods and attributes urllib3, requests and cachecontrol use.
@@ -13,12 +13,11 @@ import http.client
 import socket
 from typing import TYPE_CHECKING, Any
 
-import urllib3
-
 from keeppool.adapters.message import http_message
 from keeppool.clock import clock
 from keeppool.errors import IncompleteBody, InvalidChunk
 from keeppool.events import Why
+from keeppool.wire.chunked import whole_chunks
 from keeppool.wire.framing import Kind
 from keeppool.wire.message import BodyReader
 
@@ -35,8 +34,9 @@ READ_SIZE = 262144
 class ResponseFile:
     """What urllib3 reads a body from, and takes for an `http.client.HTTPResponse`.
 
-    A chunked body can be read in two ways, not to be mixed: `read` gives the payload; `readline` and `_safe_read` give
-    the bytes as they were sent, for urllib3 to take apart once more, and each passes our own strict reader first.
+    A chunked body can be read in two ways, not to be mixed: `read` gives the payload; `next_chunk` gives what whole
+    chunks carry, one after the other, and for all else of the framing `readline` and `_safe_read` give the bytes as
+    they were sent, for urllib3 to take apart once more. Each of those passes our own strict reader first.
 
     Attributes:
         head: The head as it was parsed.
@@ -45,7 +45,9 @@ class ResponseFile:
 
     __slots__ = (
         "__weakref__",
+        "_at",
         "_borrowing",
+        "_chunks",
         "_is_closed",
         "_is_in_trailer",
         "_message",
@@ -71,8 +73,11 @@ class ResponseFile:
         self._on_end: Callable[[], None] | None = None
         #: Payload that was read and not yet asked for.
         self._payload = b""
-        #: Bytes of a chunked body that no reader has seen yet.
+        #: Bytes of a chunked body, of which `_at` were looked at: cutting them off each time would copy the others.
         self._raw = b""
+        self._at = 0
+        #: What whole chunks among the bytes looked at carry, the last one first.
+        self._chunks: list[bytes] = []
         if borrowing.framing.kind is Kind.CHUNKED:
             self._raw = borrowing.rest
         elif borrowing.rest:
@@ -167,7 +172,7 @@ class ResponseFile:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._raw:
+        if self._at < len(self._raw):
             # Only whole after its last chunk; anything behind that is not ours, and the reader will say so.
             self._swallow_raw()
         self._payload = b""
@@ -226,8 +231,8 @@ class ResponseFile:
         return piece
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
-        """Read into a buffer; 0 at the end."""
-        piece = self.read(len(buffer))
+        """Read what comes next into a buffer; 0 at the end."""
+        piece = self.read1(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
@@ -259,9 +264,12 @@ class ResponseFile:
 
     def _fed(self, most: int) -> bytes | None:
         """Take one piece off the connection and give the payload in it; `None` if the server closed."""
-        if self._raw:
-            data, self._raw = self._raw, b""
-        else:
+        if self._chunks:
+            data = b"".join(reversed(self._chunks))
+            self._chunks.clear()
+            return data
+        data = self._rest_of_raw()
+        if not data:
             remaining = self._reader.remaining
             data = self._sock.recv(min(READ_SIZE, most if remaining is None else min(most, remaining)))
         try:
@@ -291,14 +299,19 @@ class ResponseFile:
         Raises:
             http.client.HTTPException: It is one that parsers read differently.
         """
-        while (end := self._raw.find(b"\n") + 1) == 0 and (limit < 0 or len(self._raw) < limit):
+        end = self._raw.find(b"\n", self._at) + 1
+        if not end:
+            self._raw, self._at = self._rest_of_raw(), 0
+        while not end and (limit < 0 or len(self._raw) < limit):
             data = self._sock.recv(READ_SIZE)
             if not data:
                 break
+            searched = len(self._raw)
             self._raw += data
+            end = self._raw.find(b"\n", searched) + 1
         end = end or len(self._raw)
-        end = end if limit < 0 else min(end, limit)
-        line, self._raw = self._raw[:end], self._raw[end:]
+        end = end if limit < 0 else min(end, self._at + limit)
+        line, self._at = self._raw[self._at : end], end
         size = _size(line) if line.endswith(b"\n") else None
         self._check(line, is_worded_by_urllib3=size is None and not self._is_in_trailer)
         self._is_in_trailer = self._is_in_trailer or size == 0
@@ -313,16 +326,43 @@ class ResponseFile:
         pieces: list[bytes] = []
         missing = amt
         while missing > 0:
-            if not self._raw:
-                self._raw = self._sock.recv(READ_SIZE)
-                if not self._raw:
-                    self._end_badly()
-                    raise http.client.IncompleteRead(b"".join(pieces), missing)
-            piece, self._raw = self._raw[:missing], self._raw[missing:]
+            if self._at >= len(self._raw) and not self._receive_raw():
+                self._end_badly()
+                raise http.client.IncompleteRead(b"".join(pieces), missing)
+            piece = self._raw[self._at : self._at + missing]
+            self._at += len(piece)
             self._check(piece)
             pieces.append(piece)
             missing -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def next_chunk(self) -> bytes:
+        """Give what the next chunk carries, if it is whole and plain; none if `readline` has to look at it.
+
+        To be called between two chunks only: our strict reader need not see what leaves it where it was.
+        """
+        chunks = self.whole_chunks()
+        return chunks.pop() if chunks else b""
+
+    def whole_chunks(self) -> list[bytes]:
+        """Give what the next whole and plain chunks carry, the first one last, to be popped off by the caller."""
+        if not self._chunks:
+            if self._at >= len(self._raw):
+                self._receive_raw()
+            self._chunks, self._at = whole_chunks(self._raw, self._at)
+            self._chunks.reverse()
+        return self._chunks
+
+    def _receive_raw(self) -> bool:
+        """Wait for more of the body as it was sent; False if the server has closed."""
+        self._raw, self._at = self._sock.recv(READ_SIZE), 0
+        return bool(self._raw)
+
+    def _rest_of_raw(self) -> bytes:
+        """Take what was received and not looked at."""
+        rest = self._raw[self._at :] if self._at else self._raw
+        self._raw, self._at = b"", 0
+        return rest
 
     def _check(self, data: bytes, *, is_worded_by_urllib3: bool = False) -> None:
         """Let our own reader see what urllib3 is about to."""
@@ -335,10 +375,9 @@ class ResponseFile:
 
     def _swallow_raw(self) -> None:
         try:
-            self._reader.feed(self._raw)
+            self._reader.feed(self._rest_of_raw())
         except InvalidChunk:
             self._end_badly()
-        self._raw = b""
 
 
 def _size(line: bytes) -> int | None:
@@ -347,19 +386,3 @@ def _size(line: bytes) -> int | None:
         return int(line.partition(b";")[0], 16)
     except ValueError:
         return None
-
-
-class PooledResponse(urllib3.HTTPResponse):
-    """urllib3's response. Closed, it gives its slot back at once; dropped, it leaves that to the pool."""
-
-    def close(self) -> None:
-        """Give up the rest of the body, and the connection with it, unless all of the body has come."""
-        file = self._fp
-        if isinstance(file, ResponseFile) and file.is_complete:
-            # Released first: what `close` closes after that is the body alone.
-            self.release_conn()
-        super().close()
-        self.release_conn()
-
-    def __del__(self) -> None:
-        """Not `io.IOBase`'s: it would close, which takes the pool's lock, and a finalizer may run inside that."""
