@@ -1,14 +1,13 @@
 """Acquire and release of one idle connection, while the pool's tables hold little or much else.
 
 Two costs: that of the decision alone (`PoolState`), and that of a `PoolManager`'s whole part in it, the lock, the clock
-and the probe of a real socket included (`GuardedPool`). What else the tables hold must not matter; the last column
+and the probe of a real socket included (`BlockingPool`). What else the tables hold must not matter; the last column
 says how much it does.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,8 +24,9 @@ from keeppool.core.pool import PoolState
 from keeppool.core.records import Connection, Policy, Ticket
 from keeppool.events import Why
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.pool import GuardedPool
+from keeppool.pools.pool_threads import BlockingPool
 from keeppool.pools.routes import Locator
+from keeppool.pools.waiter import ThreadWaiter
 from keeppool.testing import Site
 from keeppool.wire.fields import EMPTY
 
@@ -53,7 +53,7 @@ def fill(state: PoolState, now: float, hosts: int, waiters: int) -> None:
         origin = _connected(state, f"busy-{number}.example", ONE_EACH, now, release=False)
         ticket = state.requested(origin, ONE_EACH, now)
         assert isinstance(ticket, Ticket), "the host has room: nobody waits"
-        ticket.wake = threading.Lock()
+        ticket.waiter = ThreadWaiter()
 
 
 def _connected(state: PoolState, host: str, policy: Policy, now: float, *, release: bool) -> Origin:
@@ -80,20 +80,20 @@ def decision(hosts: int, waiters: int) -> Call:
 
 
 @contextmanager
-def guarded(url: str, hosts: int, waiters: int) -> Iterator[Call]:
+def blocking(url: str, hosts: int, waiters: int) -> Iterator[Call]:
     """Prepare the same of what a `PoolManager` stands on: one real connection, the other hosts' are entries alone."""
-    pool = GuardedPool(UNLIMITED, None)
+    pool = BlockingPool(UNLIMITED, None)
     pool._is_watched = True  # The janitor would look for sockets behind those entries.
     fill(pool._state, clock(), hosts, waiters)
-    exchange = Exchange(Locator(Config(limits=UNLIMITED)).locate(url), b"GET", EMPTY, None, None)
+    exchange = Exchange(Locator(Config(limits=UNLIMITED)).locate(url), b"GET", EMPTY, None, None, clock())
     acquire, release = pool.acquire, pool.release
 
     def take_and_give_back() -> None:
-        exchange.connection = acquire(exchange, clock(), None, False)
+        exchange.connection = acquire(exchange, clock(), False)
         release(exchange, None)
 
     yield take_and_give_back
-    exchange.connection = acquire(exchange, clock(), None, False)
+    exchange.connection = acquire(exchange, clock(), False)
     release(exchange, Why.CLIENT_CLOSE)
 
 
@@ -102,8 +102,8 @@ def ask(effort: Effort) -> Rows:
     rows = _measured("decided (PoolState)", {name: decision(*load) for name, load in LOADS.items()}, effort)
     with ExitStack() as stack:
         site = stack.enter_context(Site())
-        pools = {name: stack.enter_context(guarded(site.url, *load)) for name, load in LOADS.items()}
-        return rows | _measured("with lock, clock and probe (GuardedPool)", pools, effort)
+        pools = {name: stack.enter_context(blocking(site.url, *load)) for name, load in LOADS.items()}
+        return rows | _measured("with lock, clock and probe (BlockingPool)", pools, effort)
 
 
 def _measured(what: str, calls: Mapping[str, Call], effort: Effort) -> dict[str, dict[str, float | None]]:

@@ -29,7 +29,7 @@ from keeppool.client.response.response import Response as SessionsResponse
 from keeppool.clock import clock
 from keeppool.config import INHERIT
 from keeppool.net.stream import Stream
-from keeppool.pools import pool as guarded
+from keeppool.pools import pool_threads
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.request import default_fields
 from keeppool.pools.response import Response
@@ -77,12 +77,12 @@ class ReadySocket:
 @contextlib.contextmanager
 def no_system() -> Iterator[None]:
     """Let pools dial ready sockets."""
-    dial = guarded.dial
-    guarded.dial = lambda origin, **_: Stream(cast("socket.socket", ReadySocket()))  # type: ignore[assignment]
+    dial = pool_threads.dial
+    pool_threads.dial = lambda origin, **_: Stream(cast("socket.socket", ReadySocket()))  # type: ignore[assignment]
     try:
         yield
     finally:
-        guarded.dial = dial
+        pool_threads.dial = dial
 
 
 @contextlib.contextmanager
@@ -94,17 +94,18 @@ def parts() -> Iterator[dict[str, Call]]:
         session.get(NOWHERE)
 
         def made() -> Exchange:
-            return Exchange(pool._locate(NOWHERE, None), b"GET", fields, None, None)
+            return Exchange(pool._locate(NOWHERE, None), b"GET", fields, None, None, clock())
 
         exchange = made()
-        connection = inside.acquire(exchange, clock(), None, False)
+        connection = inside.acquire(exchange, clock(), False)
         stream = connection.stream
+        assert isinstance(stream, Stream)
 
         def asked() -> None:
             asking.begin(connection, clock())
             stream.set_timeout(30)
             asking.sent = stream.send(asking.head)
-            stream.recv(RECEIVE)
+            stream.receive(RECEIVE)
 
         def framed() -> object:
             reader = exchange.open_body()
@@ -117,7 +118,7 @@ def parts() -> Iterator[dict[str, Call]]:
             return response.data
 
         def borrowed() -> None:
-            other.connection = inside.acquire(other, clock(), None, False)
+            other.connection = inside.acquire(other, clock(), False)
             inside.release(other, None)
 
         exchange.begin(connection, clock())

@@ -19,7 +19,8 @@ from benchmarks.nginx_server import certificate
 from benchmarks.program import Effort, Rows
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.net.dial import dial
-from keeppool.net.stream import Liveness, Stream
+from keeppool.net.stream import Stream
+from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
 from keeppool.testing import Site
 
@@ -33,9 +34,9 @@ def idle_stream(server: ssl.SSLContext | None = None, roots: str = "") -> Iterat
         identity = TlsIdentity(verify=roots) if server else None
         scheme = "https" if server else "http"
         origin = Origin(scheme=scheme, host=site.host, port=site.port, tls=identity)
-        stream = dial(origin, timeout=10, tls=TlsStore())
+        stream = dial(origin, seconds=10, tls=TlsStore())
         stream.send(REQUEST)
-        while not stream.recv(65536).endswith(site.behaviour.payload):
+        while not stream.receive(65536).endswith(site.behaviour.payload):
             pass
         # A first look reads what TLS 1.3 has sent behind the handshake: session tickets.
         if stream.probe() is not Liveness.IDLE:

@@ -45,8 +45,8 @@ class Question(NamedTuple):
 SESSION = "keeppool.Session"
 CROWD = "keeppool.AsyncPoolManager on"
 #: The largest loads of core_cost, beside the smallest.
-MANY_HOSTS = "with lock, clock and probe (GuardedPool), beside 100,000 other hosts"
-MANY_WAITERS = "with lock, clock and probe (GuardedPool), beside 10,000 waiters, each for a host of its own"
+MANY_HOSTS = "with lock, clock and probe (BlockingPool), beside 100,000 other hosts"
+MANY_WAITERS = "with lock, clock and probe (BlockingPool), beside 10,000 waiters, each for a host of its own"
 
 QUESTIONS = (
     Question(

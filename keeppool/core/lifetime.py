@@ -22,16 +22,16 @@ FRESH_SHARE = 0.5
 
 #: Share of the idle age at which a server was seen to close silently that is still used. A fifth covers the second by
 #: which the janitor may be late, from 5 s on.
-LESSON_SHARE = 0.8
+LEARNED_SHARE = 0.8
 #: Seconds of silence below which nothing is learned, and the shortest limit: a restart closes connections of any age,
 #: and a limit of less than a second would cost more handshakes than it saves errors.
-LESSON_FLOOR = 1.0
+LEARNED_FLOOR = 1.0
 #: Seconds within which closes at one origin are one event: a restart closes all connections at once.
 SAME_EVENT = 1.0
-#: Seconds after which a lesson is forgotten, so that one bad hour does not cost handshakes for ever.
+#: Seconds after which a learned limit is forgotten, so that one bad hour does not cost handshakes for ever.
 FORGOTTEN = 600.0
-#: Origins whose lessons are kept, the most recent ones.
-MOST_LESSONS = 1024
+#: Origins whose learned limits are kept, the most recent ones.
+MOST_LEARNED = 1024
 
 # Looked up at the end of every request; as a member of its class it would cost three times as much (Python 3.11).
 _IDLE_TIMEOUT = Why.IDLE_TIMEOUT
@@ -73,7 +73,7 @@ def is_fresh(connection: Connection, now: float) -> bool:
     return connection.hint.timeout is not None and connection.expires_at - now >= FRESH_SHARE * granted
 
 
-class Lesson:
+class LearnedLimit:
     """The idle ages at which one origin's server was last seen to close without having said so."""
 
     __slots__ = ("age", "at", "before")
@@ -96,16 +96,16 @@ class Lesson:
         """Seconds to keep a connection; `None` after one event, which may have been a restart."""
         if self.before is None:
             return None
-        return max(LESSON_FLOOR, LESSON_SHARE * max(self.before, self.age))
+        return max(LEARNED_FLOOR, LEARNED_SHARE * max(self.before, self.age))
 
 
-class Lessons:
+class LearnedLimits:
     """What silent closes have taught, by origin. Bounded, and forgotten after a while."""
 
     __slots__ = ("by_origin",)
 
     def __init__(self) -> None:
-        self.by_origin: OrderedDict[Origin, Lesson] = OrderedDict()
+        self.by_origin: OrderedDict[Origin, LearnedLimit] = OrderedDict()
 
     def learn(self, connection: Connection, now: float) -> None:
         """A server closed a connection earlier than anything had announced; its idle age is what counts.
@@ -114,26 +114,26 @@ class Lessons:
         """
         origin = connection.origin
         age = (now if connection.state is State.IDLE else connection.taken_at) - connection.read_at
-        if age < LESSON_FLOOR:
+        if age < LEARNED_FLOOR:
             return  # A restart, or a server that died of the request: it was not the silence.
-        lesson = self.by_origin.get(origin)
-        if lesson is None or now - lesson.at > FORGOTTEN:
-            self.by_origin[origin] = Lesson(age, now)
+        learned = self.by_origin.get(origin)
+        if learned is None or now - learned.at > FORGOTTEN:
+            self.by_origin[origin] = LearnedLimit(age, now)
         else:
-            lesson.add(age, now)
+            learned.add(age, now)
         self.by_origin.move_to_end(origin)
-        if len(self.by_origin) > MOST_LESSONS:
+        if len(self.by_origin) > MOST_LEARNED:
             self.by_origin.popitem(last=False)
 
     def limit(self, origin: Origin, now: float) -> float | None:
         """Give the seconds a connection to this origin should sit idle at the most; `None` if nothing is known."""
-        lesson = self.by_origin.get(origin)
-        if lesson is None:
+        learned = self.by_origin.get(origin)
+        if learned is None:
             return None
-        if now - lesson.at > FORGOTTEN:
+        if now - learned.at > FORGOTTEN:
             del self.by_origin[origin]
             return None
-        return lesson.limit
+        return learned.limit
 
     def all(self, now: float) -> dict[Origin, float]:
         """List the limits in force."""

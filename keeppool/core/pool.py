@@ -22,13 +22,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
 from keeppool.config import Limits
 from keeppool.core.idle import Shelf
-from keeppool.core.lifetime import Lessons, is_fresh, settle
+from keeppool.core.lifetime import LearnedLimits, is_fresh, settle
 from keeppool.core.origin import Origin, Proxy
-from keeppool.core.records import Close, Connection, Counters, Group, Host, Policy, Serve, State, Ticket
+from keeppool.core.records import Close, Connection, Counters, Group, Host, Order, Policy, Serve, State, Ticket
 from keeppool.core.waiting import Queue
 from keeppool.errors import PoolClosed, QueueFull
 from keeppool.events import Why
@@ -58,7 +57,7 @@ class PoolState:
         "_connections",
         "_groups",
         "_hosts",
-        "_lessons",
+        "_learned",
         "_queue",
         "_shelf",
         "_tickets",
@@ -71,9 +70,8 @@ class PoolState:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        #: What the front end has to do, oldest first; it takes each order off when it is done. They are `Order`s, in a
-        #: pool that binds late `LateOrder`s.
-        self.orders: deque[Any] = deque()
+        #: What the front end has to do, oldest first; it takes each order off when it is done.
+        self.orders: deque[Order] = deque()
         self.counters = Counters()
         self.is_closed = False
         #: Connections held: connecting, busy and idle.
@@ -82,7 +80,7 @@ class PoolState:
         self._groups: dict[Proxy | None, Group] = {}
         self._shelf = Shelf()
         self._queue = Queue()
-        self._lessons = Lessons()
+        self._learned = LearnedLimits()
         self._connections = 0
         self._tickets = 0
 
@@ -255,7 +253,7 @@ class PoolState:
 
     def learned(self, now: float) -> dict[Origin, float]:
         """List the idle limits, in seconds, that servers' silent closes have taught."""
-        return self._lessons.all(now)
+        return self._learned.all(now)
 
     def hosts(self) -> Iterator[Host]:
         """Go through the hosts that have a connection or a caller."""
@@ -372,8 +370,8 @@ class PoolState:
         """Tell why a connection at the end of a good exchange is done for; else set when it expires."""
         if self.is_closed:
             return Why.POOL_CLOSED
-        lessons = self._lessons
-        return settle(connection, now, lessons.limit(connection.origin, now) if lessons.by_origin else None)
+        learned = self._learned
+        return settle(connection, now, learned.limit(connection.origin, now) if learned.by_origin else None)
 
     # Moving, each in one place
 
@@ -420,6 +418,7 @@ class PoolState:
     def _hold(connection: Connection, now: float) -> None:
         connection.state = _BUSY
         connection.taken_at = now
+        connection.generation += 1
         connection.host.busy[connection] = None
 
     def _vacate(self, connection: Connection) -> None:
@@ -451,7 +450,7 @@ class PoolState:
     def _learn(self, connection: Connection, why: Why, now: float) -> None:
         """Remember that a server hung up before anything had announced it."""
         if why is Why.PEER_CLOSED and self.limits.learn:
-            self._lessons.learn(connection, now)
+            self._learned.learn(connection, now)
 
     def _evict(self, connection: Connection, beneficiary: Host) -> None:
         """Close an idle connection so that `beneficiary`, perhaps its own host, has room; that one is not forgotten."""

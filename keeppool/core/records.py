@@ -7,13 +7,38 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 from keeppool.core.keepalive import NO_HINT, Hint, uses_left
 from keeppool.core.origin import Origin, Proxy
 from keeppool.events import Why
 
 NEVER = float("inf")
+
+
+class Endpoint(Protocol):
+    """What a front end writes on a connection: its socket. The core holds it and calls nothing of it.
+
+    Attributes:
+        is_tls: Whether it speaks TLS.
+        resumed: Whether its TLS resumed an earlier session.
+    """
+
+    is_tls: bool
+    resumed: bool
+
+    def close(self) -> None:
+        """Close the socket, after TLS's close_notify where there is TLS."""
+
+    def abort(self) -> None:
+        """Close the socket at once."""
+
+
+class Waiter(Protocol):
+    """What a front end writes on a ticket: the caller who waits. The core holds it and calls nothing of it."""
+
+    def wake(self) -> None:
+        """Let the caller go on. Twice does no harm."""
 
 
 class State(enum.Enum):
@@ -41,12 +66,13 @@ class Connection:
         number: Counts from 1 in its pool.
         host: The record of its origin.
         state: Changed by the pool alone.
-        stream: The front end's socket; the core never looks inside.
+        generation: Counts its holders: another number at every hand-over, so that whoever kept the old one can tell.
+        stream: The front end's socket, once it is dialled.
         ticket: While it is dialled by a pool that binds late: the caller who counts on it, if one does.
         born_at: When it was connected.
         read_at: When its last byte was read: a server's idle timer started about then, not when we were done.
         taken_at: While busy: since when.
-        served: Answers it has carried.
+        served: Responses it has carried.
         hint: What the server last said about keeping it.
         uses_left: Requests the server will still take on it, if it has said so.
         expires_at: While idle: when it must not be used any more.
@@ -59,6 +85,7 @@ class Connection:
         "entry_at",
         "expires_at",
         "expires_by",
+        "generation",
         "hint",
         "host",
         "number",
@@ -75,7 +102,8 @@ class Connection:
         self.number = number
         self.host = host
         self.state = State.CONNECTING
-        self.stream: Any = None
+        self.generation = 0
+        self.stream: Endpoint | None = None
         self.ticket: Ticket | None = None
         self.born_at = self.read_at = self.taken_at = now
         self.served = 0
@@ -85,7 +113,7 @@ class Connection:
         self.expires_by = Why.IDLE_TIMEOUT
 
     def answered(self, hint: Hint) -> None:
-        """Record that an answer's head arrived, with what it said about keeping the connection.
+        """Record that a response's head arrived, with what it said about keeping the connection.
 
         The one fact that needs no pool and no lock: the connection is busy, so its holder is the only one to look.
         """
@@ -93,7 +121,7 @@ class Connection:
         if hint is not NO_HINT or self.uses_left is not None:
             self.uses_left = uses_left(self.served, hint.max, self.hint.max, self.uses_left)
             if hint is not NO_HINT:
-                # A timeout once announced holds, though a later answer speaks of `max` alone.
+                # A timeout once announced holds, though a later response speaks of `max` alone.
                 self.hint = hint if hint.timeout is not None else Hint(self.hint.timeout, hint.max)
 
     @property
@@ -114,10 +142,10 @@ class Ticket:
         dial: In a pool that binds late: the dial it counts on. Without one it waits for room.
         failure: Why it will never be served, once failed.
         overtaken: How often a younger caller of another host was served before it.
-        wake: The front end's means of waking the caller.
+        waiter: The caller, as the front end wakes it; `None` once nobody waits.
     """
 
-    __slots__ = ("connection", "dial", "failure", "host", "number", "overtaken", "reuses", "since", "wake")
+    __slots__ = ("connection", "dial", "failure", "host", "number", "overtaken", "reuses", "since", "waiter")
 
     def __init__(self, number: int, host: Host, now: float) -> None:
         self.number = number
@@ -128,7 +156,7 @@ class Ticket:
         self.dial: Connection | None = None
         self.failure: Exception | None = None
         self.overtaken = 0
-        self.wake: Any = None
+        self.waiter: Waiter | None = None
 
 
 class Host:
@@ -251,6 +279,5 @@ class Bind(NamedTuple):
     ticket: Ticket
 
 
-#: What any pool orders, and what one that binds late orders besides.
-Order = Close | Serve
-LateOrder = Order | Connect | Cancel | Bind
+#: What a pool orders; the last three are given by pools that bind late alone.
+Order = Close | Serve | Connect | Cancel | Bind

@@ -34,20 +34,20 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
 
-    def guard(self, waiter: asyncio.Future[None], timeout: float | None) -> None:
+    def guard(self, waiter: asyncio.Future[None], seconds: float | None) -> None:
         """End this wait with a TimeoutError if it is not done in time. The wait before must be over.
 
         Args:
             waiter: What is waited for.
-            timeout: Seconds; `None` for no limit.
+            seconds: The longest wait; `None` for no limit.
         """
         self._waiter = waiter
-        if timeout is None:
+        if seconds is None:
             self._deadline = math.inf
             return
-        self._deadline = clock() + timeout
+        self._deadline = clock() + seconds
         if self._deadline < self._rings_at:
-            self._set(timeout)
+            self._set(seconds)
 
     def cancel(self) -> None:
         """End nothing any more."""

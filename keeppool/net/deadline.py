@@ -18,17 +18,17 @@ class Deadline:
     """The instant at which a whole dial must be over, made once and handed from stage to stage.
 
     Args:
-        timeout: Seconds from now; `None` for no limit.
+        seconds: From now; `None` for no limit.
 
     Attributes:
-        limit: The timeout as it was given, for messages.
+        seconds: As given, for messages.
     """
 
-    __slots__ = ("_end", "limit")
+    __slots__ = ("_end", "seconds")
 
-    def __init__(self, timeout: float | None) -> None:
-        self.limit = timeout
-        self._end = None if timeout is None or timeout > LONGEST_WAIT else clock() + timeout
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self._end = None if seconds is None or seconds > LONGEST_WAIT else clock() + seconds
 
     def left(self) -> float | None:
         """Seconds that are left, more than 0; `None` for no limit.

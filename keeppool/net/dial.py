@@ -30,7 +30,7 @@ from keeppool.net.tls import TlsStore
 T = TypeVar("T")
 
 
-def dial(origin: Origin, *, timeout: float | None, tls: TlsStore) -> Stream:
+def dial(origin: Origin, *, seconds: float | None, tls: TlsStore) -> Stream:
     """Open a connection to an origin: TCP or a Unix socket, TLS to an https proxy, CONNECT or SOCKS, TLS.
 
     `origin.unix_socket` replaces the address of host and port, or of the proxy if there is one. What an https proxy
@@ -38,7 +38,7 @@ def dial(origin: Origin, *, timeout: float | None, tls: TlsStore) -> Stream:
 
     Args:
         origin: Where to, and how.
-        timeout: Seconds for all steps together; `None` for no limit. Resolving a name counts, but cannot be broken
+        seconds: For all steps together; `None` for no limit. Resolving a name counts, but cannot be broken
             off (`getaddrinfo` takes no timeout): the resolver's own limits hold, and what it uses up is missing later.
         tls: Contexts and sessions of the pool this connection is for.
 
@@ -64,7 +64,7 @@ def dial(origin: Origin, *, timeout: float | None, tls: TlsStore) -> Stream:
     for checked in (hop and hop.tls, identity):
         if isinstance(checked, TlsIdentity):
             tls.context_for(checked)
-    deadline = Deadline(timeout)
+    deadline = Deadline(seconds)
     steps = tunnel_steps(origin, _address_for_proxy(origin))
     sock = _reach(origin, deadline)
     opened: socket.socket | LayeredSocket = sock
@@ -95,7 +95,7 @@ def _reach(origin: Origin, deadline: Deadline) -> socket.socket:
     try:
         return race(addresses, deadline=deadline, prepare=prepare)
     except RaceLost as lost:
-        raise unreached(origin, deadline.limit, lost) from lost.cause
+        raise unreached(origin, deadline.seconds, lost) from lost.cause
 
 
 def _resolve(origin: Origin, source: Address | None) -> list[Address]:
@@ -130,7 +130,7 @@ def _tunnel(steps: Steps[None], sock: socket.socket, origin: Origin, deadline: D
     except KeepPoolError:
         raise
     except TimeoutError as error:
-        raise unanswered(origin, deadline.limit) from error
+        raise unanswered(origin, deadline.seconds) from error
     except OSError as error:
         raise untunnelled(origin, error) from error
 
@@ -158,6 +158,6 @@ def _shaken(handshake: Callable[[], T], origin: Origin, deadline: Deadline, *, b
     except KeepPoolError:
         raise
     except TimeoutError as error:
-        raise unfinished(origin, deadline.limit, by_proxy=by_proxy) from error
+        raise unfinished(origin, deadline.seconds, by_proxy=by_proxy) from error
     except (OSError, ValueError) as error:
         raise insecure(origin, error, by_proxy=by_proxy) from error

@@ -38,7 +38,7 @@ T = TypeVar("T")
 async def dial(
     origin: Origin,
     *,
-    timeout: float | None,  # noqa: ASYNC109 - dial's twin
+    seconds: float | None,
     tls: TlsStore,
     opened: Callable[[socket.socket], object] | None = None,
 ) -> Channel:
@@ -46,7 +46,7 @@ async def dial(
 
     Args:
         origin: Where to, and how.
-        timeout: Seconds for all steps together, resolving names included; `None` for no limit.
+        seconds: For all steps together, resolving names included; `None` for no limit.
         tls: Contexts and sessions of the pool this connection is for.
         opened: Told of every socket as soon as it is there; whether it connects or is closed again, nobody says.
 
@@ -68,7 +68,7 @@ async def dial(
     for checked in (hop and hop.tls, identity):
         if isinstance(checked, TlsIdentity):
             await _have_context(checked, tls)
-    deadline = Deadline(timeout)
+    deadline = Deadline(seconds)
     steps = tunnel_steps(origin, await _address_for_proxy(origin, deadline))
     channel = await _take_over(await _reach(origin, deadline, opened))
     try:
@@ -110,7 +110,7 @@ async def _reach(origin: Origin, deadline: Deadline, opened: Callable[[socket.so
     try:
         return await race(addresses, deadline=deadline, prepare=prepare)
     except RaceLost as lost:
-        raise unreached(origin, deadline.limit, lost) from lost.cause
+        raise unreached(origin, deadline.seconds, lost) from lost.cause
 
 
 async def _resolve(origin: Origin, source: Address | None, deadline: Deadline) -> list[Address]:
@@ -151,7 +151,7 @@ async def _resolved(
         async with asyncio.timeout(deadline.left()):
             return await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except TimeoutError as error:
-        raise late(origin, deadline.limit, f"no address for {host} yet") from error
+        raise late(origin, deadline.seconds, f"no address for {host} yet") from error
     except (OSError, ValueError) as error:  # ValueError: a label is empty, too long, or not to be IDNA-encoded.
         raise unresolved(origin, host, error, by_proxy=by_proxy) from error
 
@@ -174,7 +174,7 @@ async def _tunnel(steps: Steps[None], channel: Channel, origin: Origin, deadline
     except KeepPoolError:
         raise
     except TimeoutError as error:
-        raise unanswered(origin, deadline.limit) from error
+        raise unanswered(origin, deadline.seconds) from error
     except OSError as error:
         raise untunnelled(origin, error) from error
 
@@ -191,7 +191,7 @@ async def _secure(
     except KeepPoolError:
         raise
     except TimeoutError as error:
-        raise unfinished(origin, deadline.limit, by_proxy=by_proxy) from error
+        raise unfinished(origin, deadline.seconds, by_proxy=by_proxy) from error
     except (OSError, ValueError) as error:
         raise insecure(origin, error, by_proxy=by_proxy) from error
 

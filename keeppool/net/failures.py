@@ -32,10 +32,10 @@ def unresolved(origin: Origin, host: str, error: OSError | ValueError, *, by_pro
     return kind(f"{origin}: no address for {host}: {reason}", origin=str(origin))
 
 
-def unreached(origin: Origin, limit: float | None, lost: RaceLost) -> ConnectError:
+def unreached(origin: Origin, seconds: float | None, lost: RaceLost) -> ConnectError:
     """Choose the error for a race that was lost."""
     if lost.is_timeout():
-        return late(origin, limit, str(lost))
+        return late(origin, seconds, str(lost))
     kind: type[ConnectError] = RefusedError if lost.is_all(errno.ECONNREFUSED) else ConnectError
     if origin.proxy is not None:
         kind = ProxyError
@@ -64,22 +64,22 @@ def insecure(origin: Origin, error: OSError | ValueError, *, by_proxy: bool) -> 
     return kind(f"{origin}: {what}: {reason}", origin=str(origin))
 
 
-def late(origin: Origin, limit: float | None, reason: str) -> ConnectTimeout:
-    """Make the error for a dial that took longer than `limit` seconds, or than the kernel's patience."""
-    within = "" if limit is None else f" within {limit:g} s"
-    return ConnectTimeout(f"{origin}: no connection{within}{_by(origin)}: {reason}", origin=str(origin), limit=limit)
+def late(origin: Origin, seconds: float | None, reason: str) -> ConnectTimeout:
+    """Make the error for a dial that took longer than `seconds`, or than the kernel's patience."""
+    within = "" if seconds is None else f" within {seconds:g} s"
+    return ConnectTimeout(f"{origin}: no connection{within}{_by(origin)}: {reason}", origin=str(origin), limit=seconds)
 
 
-def unanswered(origin: Origin, limit: float | None) -> ConnectTimeout:
+def unanswered(origin: Origin, seconds: float | None) -> ConnectTimeout:
     """Make the error for a proxy that did not open the way in time."""
     asked = "SOCKS" if origin.proxy is not None and origin.proxy.is_socks else "CONNECT"
-    return late(origin, limit, f"the proxy did not answer {asked}")
+    return late(origin, seconds, f"the proxy did not answer {asked}")
 
 
-def unfinished(origin: Origin, limit: float | None, *, by_proxy: bool) -> ConnectTimeout:
+def unfinished(origin: Origin, seconds: float | None, *, by_proxy: bool) -> ConnectTimeout:
     """Make the error for a handshake that took too long; `by_proxy` if it was with the proxy."""
     whose = "TLS handshake with the proxy" if by_proxy else "TLS handshake"
-    return late(origin, limit, f"the {whose} was not finished")
+    return late(origin, seconds, f"the {whose} was not finished")
 
 
 def _by(origin: Origin) -> str:

@@ -4,7 +4,7 @@ Decides: nothing.
 Knows: how a socket tells "nothing there yet" from "the time is up" and from "the end".
 Does not know: proxies, although only an https proxy that tunnels to an https origin needs it.
 
-Source: RFC 8446 §4.6.2 (a certificate asked for late), §4.6.3 (key updates), §6.1 (each layer has its own goodbye).
+Source: RFC 8446 §4.6.2 (a certificate asked for late), §4.6.3 (key updates), §6.1 (closure alerts, one for each layer).
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ class LayeredSocket:
         return len(data)
 
     def recv(self, size: int) -> bytes:
-        """Read up to `size` bytes; none once the server has said goodbye.
+        """Read up to `size` bytes; none once the server's close_notify has come.
 
         Raises:
-            ssl.SSLEOFError: The tunnel or the connection ended without the server's goodbye.
+            ssl.SSLEOFError: The tunnel or the connection ended without the server's close_notify.
             TimeoutError: Nothing within the timeout.
             ssl.SSLWantReadError: The timeout is 0 and nothing is there.
             OSError: The connection failed.
@@ -85,7 +85,7 @@ class LayeredSocket:
         return data
 
     def recv_into(self, buffer: bytearray | memoryview) -> int:
-        """Read into the buffer, at most what fits; 0 once the server has said goodbye. Raises as `recv`."""
+        """Read into the buffer, at most what fits; 0 once the server's close_notify has come. Raises as `recv`."""
         view = memoryview(buffer).cast("B")
         data = self.recv(len(view))
         view[: len(data)] = data
@@ -108,12 +108,12 @@ class LayeredSocket:
         return self.outer.fileno()
 
     def unwrap(self) -> None:
-        """Say both goodbyes, the inner first, and wait for neither's answer.
+        """Send both closure alerts, the inner first, and wait for neither of the peers'.
 
         Raises:
-            OSError, ValueError: As `SSLSocket.unwrap` where the proxy's goodbye has not come, which is the rule.
+            OSError, ValueError: As `SSLSocket.unwrap` where the proxy's alert has not come, which is the rule.
         """
-        self._send_last(self.layer.goodbye())
+        self._send_last(self.layer.close_notify())
         self.outer.unwrap()
 
     def close(self) -> None:

@@ -8,7 +8,6 @@ Source: RFC 9112 §9.5 (monitoring idle connections), §9.6 and §9.8 (closing).
 
 from __future__ import annotations
 
-import enum
 import math
 import select
 import socket
@@ -19,6 +18,7 @@ from typing import cast
 
 from keeppool.net.deadline import LONGEST_WAIT
 from keeppool.net.layered import LayeredSocket
+from keeppool.net.streams import Liveness
 
 #: One TLS record carries at most 16 KiB (RFC 8446 §5.1). `SSLSocket.send` is all or nothing: of a larger piece the
 #: server may have decrypted a part although send reported nothing. Only up to one record is "0 accepted" a proof.
@@ -29,14 +29,6 @@ GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL | getattr(select, "POLL
 WATCHED = select.POLLIN | select.POLLPRI | getattr(select, "POLLRDHUP", 0)
 
 
-class Liveness(enum.Enum):
-    """What an idle connection looks like. Only IDLE may carry another request."""
-
-    IDLE = "idle"
-    DATA = "data"
-    CLOSED = "closed"
-
-
 # Looked up at each reuse; as a member of its class it would cost three times as much (Python 3.11).
 _IDLE = Liveness.IDLE
 
@@ -44,23 +36,24 @@ _IDLE = Liveness.IDLE
 class Stream:
     """A connected socket and its three questions: take this, give me that, are you still there.
 
-    `send`, `recv` and `recv_into` are the socket's own methods, bound once: a wrapper around each would cost as much
-    as the pool's whole decision. After `set_timeout` they raise `TimeoutError` or `BlockingIOError` (the kernel's
+    `send`, `receive` and `receive_into` are the socket's own methods, bound once: a wrapper around each would cost as
+    much as the pool's whole decision. After `set_timeout` they raise `TimeoutError` or `BlockingIOError` (the kernel's
     timer, see `set_timeout`) when the time is up.
 
     Thread safety: one user at a time, as the pool hands it out.
     """
 
-    __slots__ = ("_poll", "_timeout", "is_tls", "recv", "recv_into", "resumed", "send", "sock")
+    __slots__ = ("_poll", "_timeout", "is_tls", "receive", "receive_into", "resumed", "send", "sock", "tls")
 
     def __init__(self, sock: socket.socket | LayeredSocket, *, resumed: bool = False) -> None:
         # What a layered socket lacks, only plain ones are asked for.
         self.sock = cast("socket.socket", sock)
-        self.is_tls = isinstance(sock, (ssl.SSLSocket, LayeredSocket))
+        self.tls = sock if isinstance(sock, (ssl.SSLSocket, LayeredSocket)) else None
+        self.is_tls = self.tls is not None
         self.resumed = resumed
         self.send = self.sock.send
-        self.recv = self.sock.recv
-        self.recv_into = self.sock.recv_into
+        self.receive = self.sock.recv
+        self.receive_into = self.sock.recv_into
         sock.settimeout(None)
         self._timeout: float | None = None
         # Registered once: a fresh poll object at each probe costs twice the probe itself.
@@ -68,7 +61,7 @@ class Stream:
         self._poll.register(sock.fileno(), WATCHED)
 
     def set_timeout(self, seconds: float | None) -> None:
-        """Bound every following send and recv, in seconds; `None` waits without limit.
+        """Bound every following `send` and `receive`; `None` waits without limit.
 
         A plain socket uses the kernel's own timers (SO_RCVTIMEO, SO_SNDTIMEO): with Python's `settimeout` each send
         and each recv is preceded by a `poll`, 4 to 5 µs of a 65 µs exchange (measured 2026-11, two cores, loopback).
@@ -87,11 +80,11 @@ class Stream:
     def probe(self) -> Liveness:
         """Tell whether this idle connection may be used, without waiting; about 1 µs.
 
-        Bytes that nobody asked for are no answer (RFC 9112 §9.2), so DATA is as unusable as CLOSED. Over TLS a
+        Bytes that nobody asked for are no response (RFC 9112 §9.2), so DATA is as unusable as CLOSED. Over TLS a
         readable socket is not dead: TLS 1.3 servers send session tickets after the handshake.
         """
         if self.is_tls and self.sock.pending():  # type: ignore[attr-defined]
-            # Mostly data; but where TLS runs within TLS, a ticket or a goodbye may wait to be decrypted.
+            # Mostly data; but where TLS runs within TLS, a ticket or a close_notify may wait to be decrypted.
             return self._read_one_byte()
         seen = self._poll.poll(0)
         if not seen:
@@ -100,7 +93,7 @@ class Stream:
             return Liveness.CLOSED
         return self._read_one_byte()
 
-    def is_readable(self, seconds: float | None, *, or_writable: bool = False) -> bool:
+    def wait_readable(self, seconds: float | None, *, or_writable: bool = False) -> bool:
         """Wait until there are bytes to read, or room to write some; True if there are bytes.
 
         Args:
@@ -119,24 +112,24 @@ class Stream:
             raise TimeoutError("the server neither took nor sent a byte")
         return bool(seen[0][1] & ~select.POLLOUT)
 
-    def recv_now(self, size: int) -> bytes | None:
+    def receive_now(self, size: int) -> bytes | None:
         """Read what is there without waiting; `None` if nothing is, such as behind a TLS session ticket."""
         if not self.is_tls:
             try:
-                return self.recv(size, socket.MSG_DONTWAIT)
+                return self.receive(size, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return None
         limit = self.sock.gettimeout()
         self.sock.settimeout(0)
         try:
-            return self.recv(size)
+            return self.receive(size)
         except ssl.SSLWantReadError:
             return None
         finally:
             self.sock.settimeout(limit)
 
     def send_now(self, data: memoryview) -> int:
-        """Send what fits into the kernel's buffer, which `is_readable` has found to have room."""
+        """Send what fits into the kernel's buffer, which `wait_readable` has found to have room."""
         if self.is_tls:
             return self.send(data[:TLS_RECORD])
         try:
@@ -145,17 +138,17 @@ class Stream:
             return 0
 
     def close(self) -> None:
-        """Say goodbye without waiting, then close (RFC 9112 §9.8: a closure alert is due, an answer need not come)."""
+        """Send TLS's close_notify without waiting, then close (RFC 9112 §9.8: it is due; the peer's need not come)."""
         if self.is_tls:
             try:
                 self.sock.settimeout(0)
                 self.sock.unwrap()  # type: ignore[attr-defined]
             except (OSError, ValueError):
-                pass  # The alert is out, or the connection is already gone; either way nothing is left to say.
+                pass  # It is out, or the connection is already gone; either way nothing is left to do.
         self.sock.close()
 
     def abort(self) -> None:
-        """Close at once, without TLS's goodbye: for a connection in an unknown state, or a forked process's copy."""
+        """Close at once, without close_notify: for a connection in an unknown state, or a forked process's copy."""
         self.sock.close()
 
     def _read_one_byte(self) -> Liveness:

@@ -24,7 +24,8 @@ from keeppool.net.alarm import Alarm
 from keeppool.net.inbox import Inbox, our_close
 from keeppool.net.outbox import Outbox, foreign_loop
 from keeppool.net.peer import Peer, peer_of
-from keeppool.net.stream import GONE, WATCHED, Liveness
+from keeppool.net.stream import GONE, WATCHED
+from keeppool.net.streams import Liveness
 from keeppool.net.tls_layer import TlsLayer
 
 #: Bytes read at once. The default way, a `bytes` of 256 KiB made for each read and shrunk, halves the rate of small
@@ -55,8 +56,8 @@ class Channel(asyncio.BufferedProtocol):
         begin: `Outbox.begin`.
         write: `Outbox.write`.
         is_tls: Whether it speaks TLS, to an https proxy or to the origin.
-        layer: The innermost TLS; `None` if it is plain.
-        resumed: Whether `layer` resumed an earlier session.
+        resumed: Whether `tls` resumed an earlier session.
+        tls: The innermost TLS; `None` if it is plain.
 
     Thread safety: none; and one task at a time may wait.
     """
@@ -79,10 +80,10 @@ class Channel(asyncio.BufferedProtocol):
         "_watch",
         "begin",
         "is_tls",
-        "layer",
         "loop",
         "resumed",
         "sock",
+        "tls",
         "write",
     )
 
@@ -92,7 +93,7 @@ class Channel(asyncio.BufferedProtocol):
         self.loop = loop
         self.sock = sock
         self.is_tls = self.resumed = False
-        self.layer: TlsLayer | None = None
+        self.tls: TlsLayer | None = None
         self._layers: list[TlsLayer] = []
         self._outbox = Outbox(loop, sock, self._layers)
         self.begin = self._outbox.begin
@@ -112,7 +113,7 @@ class Channel(asyncio.BufferedProtocol):
     @property
     def peer(self) -> Peer:
         """Who is at the other end; also where the connection is closed by now."""
-        return peer_of(self._transport.get_extra_info("peername"), self.layer)
+        return peer_of(self._transport.get_extra_info("peername"), self.tls)
 
     # Sending
 
@@ -130,11 +131,11 @@ class Channel(asyncio.BufferedProtocol):
         """Count accepted bytes from 0 again: another request begins."""
         self._outbox.reset()
 
-    async def drain(self, timeout: float | None) -> bool:  # noqa: ASYNC109 - a timer for each wait costs too much
+    async def drain(self, seconds: float | None) -> bool:
         """Wait until the kernel has taken everything that was written, or something came that should be read first.
 
         Args:
-            timeout: Seconds; `None` for no limit.
+            seconds: The longest wait; `None` for no limit.
 
         Returns:
             True if everything was taken. False if not, because an answer or the end is there to be read, because the
@@ -158,7 +159,7 @@ class Channel(asyncio.BufferedProtocol):
             before = outbox.progress()
             self._wants_room = True
             try:
-                await self._wait(timeout)
+                await self._wait(seconds)
             except TimeoutError:
                 if outbox.progress() == before:
                     raise
@@ -171,41 +172,41 @@ class Channel(asyncio.BufferedProtocol):
 
     # Receiving
 
-    async def receive(self, size: int, timeout: float | None) -> bytes:  # noqa: ASYNC109 - see `drain`
-        """Read up to `size` bytes; none once the server has closed, and over TLS has said goodbye.
+    async def receive(self, size: int, seconds: float | None) -> bytes:
+        """Read up to `size` bytes; none once the server has closed, over TLS by its close_notify.
 
         Args:
             size: The most bytes wanted.
-            timeout: Seconds without a byte; `None` for no limit.
+            seconds: The longest wait for a byte; `None` for no limit.
 
         Raises:
             TimeoutError: Nothing came in that time. Nothing is lost; another call may still read.
-            ssl.SSLEOFError: The connection ended without TLS's goodbye.
+            ssl.SSLEOFError: The connection ended without TLS's close_notify.
             OSError: It failed, or was closed on our side.
             RuntimeError: Called on another event loop.
         """
         while (data := self.received(size)) is None:
-            await self._wait(timeout)
+            await self._wait(seconds)
         return data
 
-    def news(self, timeout: float | None) -> asyncio.Future[None]:
-        """Give what ends once there is something for `received`; to be awaited at once.
+    def wait_readable(self, seconds: float | None) -> asyncio.Future[None]:
+        """Give the future that ends once there is something for `received`; to be awaited at once.
 
         Args:
-            timeout: As for `receive`; the future ends with that TimeoutError.
+            seconds: As for `receive`; the future ends with that TimeoutError.
 
         Raises:
             RuntimeError: As `receive`.
         """
-        waiter = self._wait(timeout)
+        waiter = self._wait(seconds)
         if self._inbox.has_news:
             self._wake()
         return waiter
 
-    def expect(self, waiter: asyncio.Future[None], timeout: float | None) -> None:
-        """As `news`, for somebody who awaits this future already. Nothing may have come that was not taken."""
+    def expect(self, waiter: asyncio.Future[None], seconds: float | None) -> None:
+        """As `wait_readable`, for somebody who awaits this future already. Nothing may have come that was not taken."""
         self._waiter = waiter
-        self._alarm.guard(waiter, timeout)
+        self._alarm.guard(waiter, seconds)
 
     def received(self, size: int) -> bytes | None:
         """Give up to `size` bytes that the event loop has brought; `None` if there are none, none at the end.
@@ -235,7 +236,7 @@ class Channel(asyncio.BufferedProtocol):
     def probe(self) -> Liveness:
         """Tell whether this idle connection may be used, without waiting; about 0.5 µs.
 
-        Bytes that nobody asked for are no answer (RFC 9112 §9.2), so DATA is as unusable as CLOSED.
+        Bytes that nobody asked for are no response (RFC 9112 §9.2), so DATA is as unusable as CLOSED.
         """
         inbox = self._inbox
         if inbox.end is not None:
@@ -262,13 +263,13 @@ class Channel(asyncio.BufferedProtocol):
     # Closing
 
     def close(self) -> None:
-        """Say TLS's goodbye without waiting, then close (RFC 9112 §9.8). What is unsent is not sent any more."""
+        """Send TLS's close_notify without waiting, then close (RFC 9112 §9.8). What is unsent is not sent any more."""
         if self.is_tls and not self._is_over() and not self.unsent:
-            self._say_goodbye()
+            self._send_close_notify()
         self.abort()
 
     def abort(self) -> None:
-        """Close at once, without TLS's goodbye: for a connection in an unknown state."""
+        """Close at once, without TLS's close_notify: for a connection in an unknown state."""
         if self._is_over():
             return
         self._is_closed = True
@@ -296,7 +297,7 @@ class Channel(asyncio.BufferedProtocol):
             layer: Its handshake is done, over this connection. What was received behind it is decrypted.
         """
         self._inbox.secure(layer)
-        self.is_tls, self.layer, self.resumed = True, layer, layer.resumed
+        self.is_tls, self.tls, self.resumed = True, layer, layer.resumed
         self._outbox.go_on()
 
     # What the transport calls
@@ -402,12 +403,12 @@ class Channel(asyncio.BufferedProtocol):
 
     # Waiting
 
-    def _wait(self, timeout: float | None) -> asyncio.Future[None]:
-        """Give what ends once something came, or once there is room if that is wanted."""
+    def _wait(self, seconds: float | None) -> asyncio.Future[None]:
+        """Give the future that ends once something came, or once there is room if that is wanted."""
         if get_running_loop() is not self.loop:
             raise foreign_loop()
         self._waiter = waiter = self.loop.create_future()
-        self._alarm.guard(waiter, timeout)
+        self._alarm.guard(waiter, seconds)
         return waiter
 
     def _wake(self) -> None:
@@ -427,12 +428,12 @@ class Channel(asyncio.BufferedProtocol):
             raise foreign_loop()
         return self._is_closed
 
-    def _say_goodbye(self) -> None:
-        """Send each layer's closure alert, the innermost first, as far as the kernel takes them."""
-        said = b""
+    def _send_close_notify(self) -> None:
+        """Send each layer's close_notify, the innermost first, as far as the kernel takes them."""
+        sealed = b""
         try:
             for layer in reversed(self._layers):
-                said = (layer.write(said) if said else b"") + layer.goodbye()
-            self.sock.send(said)
+                sealed = (layer.write(sealed) if sealed else b"") + layer.close_notify()
+            self.sock.send(sealed)
         except OSError:
             pass  # It was a courtesy: the server finds out when the connection closes.

@@ -174,7 +174,7 @@ class TlsStore:
                 sock,
                 server_hostname=_name_of(origin, identity),
                 session=self.session_for(origin, context),
-                # An end without TLS's goodbye must not look like the end of a body that only the close delimits.
+                # An end without TLS's close_notify must not look like the end of a body that only the close delimits.
                 suppress_ragged_eofs=False,
                 # Done below: on Python 3.11 `wrap_socket` forgets to close when KeyboardInterrupt comes. But not for a
                 # caller's context: truststore's checks the certificate inside `wrap_socket`, after the handshake.

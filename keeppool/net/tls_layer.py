@@ -1,7 +1,7 @@
 """TLS without a socket: ciphertext and plaintext as bytes, moved by whoever owns the transport.
 
 Decides: nothing; OpenSSL does.
-Knows: OpenSSL's memory buffers, and which of its signs means "more", "goodbye" and "broken off".
+Knows: OpenSSL's memory buffers, and which of its signs means "more", "the end" and "broken off".
 Does not know: sockets, event loops, whom the context trusts.
 
 One layer serves TLS within TLS on threads (`net/layered.py`) and all TLS on asyncio.
@@ -71,17 +71,17 @@ class TlsLayer:
         """Give up to `size` bytes of plaintext, at least one.
 
         Returns:
-            Plaintext; `None` if more ciphertext is needed; no bytes once TLS's goodbye has come.
+            Plaintext; `None` if more ciphertext is needed; no bytes once the peer's close_notify has come.
 
         Raises:
-            ssl.SSLEOFError: The transport ended without a goodbye: what came may have been cut short.
+            ssl.SSLEOFError: The transport ended without a close_notify: what came may have been cut short.
             ssl.SSLError: What came is no TLS, or was altered. The layer is of no further use.
         """
         try:
             return self._tls.read(size)
         except ssl.SSLWantReadError:
             return None
-        except ssl.SSLZeroReturnError:  # Instead of no bytes, where we have said goodbye too.
+        except ssl.SSLZeroReturnError:  # Instead of no bytes, where ours is sent too.
             return b""
 
     def write(self, data: bytes | bytearray | memoryview) -> bytes:
@@ -98,12 +98,12 @@ class TlsLayer:
             left = left[self._tls.write(left) :]
         return self.outgoing()
 
-    def goodbye(self) -> bytes:
+    def close_notify(self) -> bytes:
         """Give the closure alert; it is sent without waiting for the server's (RFC 8446 §6.1 asks for none)."""
         try:
             self._tls.unwrap()
         except (ssl.SSLError, ValueError):
-            pass  # The server's own goodbye is not there, or there is nobody to say it to.
+            pass  # The server's own is not there, or there never was a handshake.
         return self.outgoing()
 
     def outgoing(self) -> bytes:
@@ -114,7 +114,7 @@ class TlsLayer:
     def pending(self) -> int:
         """Bytes that came and were not read yet, decrypted or not; 0 whenever the last `read` gave `None`.
 
-        Not all of them need be plaintext: session tickets are among them, and goodbyes.
+        Not all of them need be plaintext: session tickets are among them, and closure alerts.
         """
         return self._tls.pending() + self._incoming.pending
 

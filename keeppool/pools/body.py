@@ -1,4 +1,4 @@
-"""An answer's head, and its body between the connection it comes from and the caller who wants it.
+"""A response's head, and its body between the connection it comes from and the caller who wants it.
 
 Decides: how much is read ahead and decoded at a time, in which pieces the body is handed out, when its time is up, and
     when the rest of one is not worth reading.
@@ -10,11 +10,12 @@ what `_wants` says and brings it to `_fed`. Nor the pool: a `Lease` gives the co
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from keeppool.clock import clock
 from keeppool.errors import ContentDecodingError, KeepPoolError, StreamConsumedError, TotalTimeout
 from keeppool.pools.exchange import Exchange
+from keeppool.pools.lease import Lease
 from keeppool.wire.codings.stage import STEP
 from keeppool.wire.decode import Decoder, content_decoder
 from keeppool.wire.head import ResponseHead
@@ -42,32 +43,13 @@ KEEP_STEPS = 128
 TURN = 262144
 
 
-class Loan(Protocol):
-    """A connection borrowed for the rest of one answer's body: what can be done with it without waiting."""
-
-    def receive_now(self, size: int) -> bytes | None:
-        """Read what has arrived already; `None` if nothing has, none means the server closed."""
-
-    def finish(self, body: BodyReader) -> None:
-        """Give the connection back: the body has ended as its framing said."""
-
-    def discard(self) -> None:
-        """Close the connection: what is left on it is not wanted."""
-
-    def close_failed(self) -> None:
-        """Close the connection: the exchange on it has failed."""
-
-    def drain_within(self, seconds: float) -> None:
-        """Let the following reads wait this long at the most, all together."""
-
-
-class Answer:
-    """What threads' and tasks' responses have in common.
+class AnyResponse:
+    """What responses for threads and for tasks have in common.
 
     Attributes:
         head: The head as it was parsed: bytes.
-        url: The URL that was asked.
-        reused: True if the connection had carried an answer before.
+        url: The URL that was requested.
+        reused: True if the connection had carried a response before.
         started_at: When the request was begun, on the pool's clock.
         answered_at: When the head was complete, on the pool's clock.
     """
@@ -99,7 +81,7 @@ class Answer:
         self,
         head: ResponseHead,
         body: BodyReader,
-        lease: Loan | None,
+        lease: Lease | None,
         exchange: Exchange,
         url: str,
         decode: bool,
@@ -344,7 +326,7 @@ class Answer:
             lease, self._lease = self._lease, None
             lease.discard()
 
-    def _read_away(self, lease: Loan) -> bool:
+    def _read_away(self, lease: Lease) -> bool:
         """Read the rest off the connection if that takes no waiting; True if the connection was given back."""
         taken, body = 0, self._body
         try:

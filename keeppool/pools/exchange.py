@@ -1,11 +1,11 @@
-"""One request and its answer, over one connection or, if it is resent, two.
+"""One request and its response, over one connection or, if it is resent, two.
 
-Decides: when the answer's head is there, whether the connection may be used again, whether the request may be resent,
+Decides: when the response's head is there, whether the connection may be used again, whether the request may be resent,
 and which error the caller gets. Threads and asyncio drive the same object.
 Knows: the facts of this exchange: what was sent, what came, over which kind of connection.
 Does not know: sockets, locks, clocks.
 
-Source: RFC 9110 §9.2.2, §15.2 (interim answers); RFC 9112 §9.
+Source: RFC 9110 §9.2.2, §15.2 (interim responses); RFC 9112 §9.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from keeppool.wire.framing import Framing, framing_of
 from keeppool.wire.head import HeadReader, ResponseHead, plain_head
 from keeppool.wire.message import BodyReader, body_reader
 
-#: Interim answers (100, 103, …) accepted before the final one; a server that sends more is not going to end.
+#: Interim responses (100, 103, …) accepted before the final one; a server that sends more is not going to end.
 MOST_INTERIM = 20
 #: Seconds after the request's first byte within which a close, or a 408, on a reused connection was meant for the
 #: silence before it, not for this request.
@@ -50,7 +50,7 @@ class Exchange:
     Attributes:
         held: What has to be given back, whatever happens: a place in the queue, or a connection. Set and cleared under
             the pool's lock, together with what the pool writes down.
-        deadline: When the total timeout passes, on the pool's clock; `None` without one.
+        deadline: When the total timeout passes, on the house's clock; `None` without one.
         connection: What this attempt goes over.
         head: The request's head as bytes, and the body too where it is small.
         body: What is sent behind `head`; `None` if nothing.
@@ -58,9 +58,9 @@ class Exchange:
         is_asked: The request was sent in this attempt, or a part of it.
         sent: Bytes the kernel has accepted in this attempt.
         request_sent: True once the whole request was accepted.
-        answer: The final answer's head, once it is there.
+        answer: The final response's head, once it is there.
         rest: Bytes that came behind it.
-        was_invited: An interim answer has come; a waiting body may be sent.
+        has_interim: An interim response has come; a waiting body may be sent.
     """
 
     __slots__ = (
@@ -69,7 +69,7 @@ class Exchange:
         "_idempotent",
         "_idle",
         "_interim",
-        "_lent_at",
+        "_lent_as",
         "_reader",
         "_resent",
         "_reused",
@@ -79,6 +79,7 @@ class Exchange:
         "deadline",
         "expects_continue",
         "framing",
+        "has_interim",
         "head",
         "held",
         "is_asked",
@@ -89,7 +90,6 @@ class Exchange:
         "route",
         "sent",
         "timeout",
-        "was_invited",
     )
 
     def __init__(
@@ -99,14 +99,16 @@ class Exchange:
         fields: FieldBlock,
         body: RequestBody | None,
         timeout: Timeout | None,
+        now: float,
     ) -> None:
         route, target, _ = located
         tail, self._closes = route.tail(fields)
         self.route = route
         self.method = method
         self.timeout = timeout or route.timeout
-        self._lent_at: float | None = None
-        self.deadline: float | None = None
+        total = self.timeout.total
+        self.deadline = None if total is None else now + total
+        self._lent_as: int | None = None
         self.held: Connection | Ticket | None = None
         self.is_asked = False
         if body is not None and body.length is None and route.version == b"HTTP/1.0":
@@ -126,13 +128,13 @@ class Exchange:
     def begin(self, connection: Connection, now: float) -> None:
         """Start an attempt on a connection."""
         self.connection = connection
-        self._lent_at = connection.taken_at
+        self._lent_as = connection.generation
         self._reused = connection.served > 0
         self._idle = now - connection.read_at
         self._began_at = now
         self._reader: HeadReader | None = None
         self._interim = 0
-        self.was_invited = False
+        self.has_interim = False
         self.sent = self.received = 0
         self.request_sent = False
         self.answer: ResponseHead | None = None
@@ -141,14 +143,14 @@ class Exchange:
     def is_holder(self, connection: Connection) -> bool:
         """Tell whether the connection in `held` is still lent to us.
 
-        An interrupt may come between the pool's word that it was given back and ours; by then it may be another's.
+        An interrupt may come between the pool's note that it was given back and ours; by then it may be another's.
         """
-        if self._lent_at is None or connection is not self.connection:
+        if self._lent_as is None or connection is not self.connection:
             return True  # No attempt was begun on it yet, perhaps one on another that was dead.
-        return connection.taken_at == self._lent_at
+        return connection.generation == self._lent_as
 
     def take(self, data: bytes) -> ResponseHead | None:
-        """Take bytes of the answer; the final head, once it is whole.
+        """Take bytes of the response; the final head, once it is whole.
 
         Raises:
             ProtocolError: It is no HTTP.
@@ -182,12 +184,12 @@ class Exchange:
         return self.take(data)
 
     def _skip_interim(self, data: bytes) -> ResponseHead | None:
-        """Go on behind an interim answer (RFC 9110 §15.2); the final one may be in the same bytes."""
+        """Go on behind an interim response (RFC 9110 §15.2); the final one may be in the same bytes."""
         while True:
             self._interim += 1
-            self.was_invited = True
+            self.has_interim = True
             if self._interim > MOST_INTERIM:
-                raise InvalidHead(f"more than {MOST_INTERIM} interim answers and no final one")
+                raise InvalidHead(f"more than {MOST_INTERIM} interim responses and no final one")
             self._reader = HeadReader()
             head = self._reader.feed(data) if data else None
             if head is None or head.status >= 200 or head.status == 101:
@@ -195,12 +197,12 @@ class Exchange:
             data = self._reader.rest
 
     def open_body(self) -> BodyReader:
-        """Record what the answer says about its connection, and make the reader for its body."""
+        """Record what the response says about its connection, and make the reader for its body."""
         head = self.answer
-        assert head is not None, "bug: no answer yet"
+        assert head is not None, "bug: no response yet"
         index = head.index
-        said = b"keep-alive" in index
-        self.connection.answered(parse_keep_alive(head.get(b"keep-alive") or b"") if said else NO_HINT)
+        hinted = b"keep-alive" in index
+        self.connection.answered(parse_keep_alive(head.get(b"keep-alive") or b"") if hinted else NO_HINT)
         self.framing: Framing = framing_of(self.method, head)
         return body_reader(self.framing, head)
 
@@ -209,7 +211,7 @@ class Exchange:
         if body.rest:
             return Why.UNASKED_DATA
         head = self.answer
-        assert head is not None, "bug: no answer yet"
+        assert head is not None, "bug: no response yet"
         connection = head.get(b"connection") if head.repeated else head.index.get(b"connection")
         return why_not_reusable(
             self.framing.why_close, head.status, head.version, connection, self.request_sent, self._closes
@@ -224,15 +226,15 @@ class Exchange:
         return not is_idempotent(self.method, self._idempotent)
 
     def is_late_408(self, now: float) -> bool:
-        """Tell whether the answer is a 408 that the server sent because the connection had been silent.
+        """Tell whether the response is a 408 that the server sent because the connection had been silent.
 
         RFC 9110 §15.5.9: the server says that it has not got the request, and closes; the request may be repeated on a
         new connection. Believed only on a connection that was used before, of a 408 that says `close`, was there
-        about as soon as the request, and has no interim answer before it: whoever said 100 has begun to read. Any
-        other 408 may be an application's, and is the answer.
+        about as soon as the request, and has no interim response before it: a server that sent 100 has begun to read.
+        Any other 408 may be an application's, and is the response.
         """
         head = self.answer
-        if head is None or head.status != 408 or self.was_invited or now - self._began_at > LATE_CLOSE:
+        if head is None or head.status != 408 or self.has_interim or now - self._began_at > LATE_CLOSE:
             return False
         closes = why_not_persistent(head.version, head.get(b"connection")) is not None
         return closes and self.may_resend(408)
@@ -241,7 +243,7 @@ class Exchange:
         """Tell whether the request may go out once more, on a new connection.
 
         Args:
-            error: What ended this attempt, or 408 for an answer that stands for a close.
+            error: What ended this attempt, or 408 for a response that stands for a close.
         """
         closed = error == 408 or isinstance(error, (ServerDisconnected, SendError, ReadError))
         outcome = Outcome(
@@ -271,13 +273,13 @@ class Exchange:
     def resend(self) -> None:
         """Note that the request goes out again, and put its body back to the start."""
         self._resent = True
-        self._lent_at = None
+        self._lent_as = None
         self.is_asked = False
         if self.body is not None:
             self.body.rewind()
 
-    def spoken_too_early(self, *, closed: bool) -> ExchangeError:
-        """Build the error for a server that closed a new connection, or sent something on it, before the request."""
+    def unexpected_data(self, *, closed: bool) -> ExchangeError:
+        """Build the error for a server that sent something on a new connection before the request, or closed it."""
         self.sent = self.received = 0
         if closed:
             return self._about(ServerDisconnected, "the server closed the new connection before the request was sent")
@@ -286,8 +288,8 @@ class Exchange:
     def closed(self) -> ExchangeError:
         """Build the error for a connection that ended before the final head."""
         if not self.received:
-            return self._about(ServerDisconnected, "the server closed the connection without answering")
-        return self._about(TruncatedHead, "the server closed the connection in the middle of the answer's head")
+            return self._about(ServerDisconnected, "the server closed the connection without a response")
+        return self._about(TruncatedHead, "the server closed the connection in the middle of the response's head")
 
     def failed(self, error: OSError, *, sending: bool, total: float | None) -> ExchangeError:
         """Build the error for a socket that failed, or was too slow, before the final head.
@@ -303,8 +305,8 @@ class Exchange:
         if sending:
             return self._about(SendError, f"the connection failed while the request was sent: {reason}")
         if not self.received:
-            return self._about(ServerDisconnected, f"the connection failed before an answer came: {reason}")
-        return self._about(ReadError, f"the connection failed while the answer was read: {reason}")
+            return self._about(ServerDisconnected, f"the connection failed before a response came: {reason}")
+        return self._about(ReadError, f"the connection failed while the response was read: {reason}")
 
     def timed_out(self, *, sending: bool = False, total: float | None = None) -> ExchangeError:
         """Build the error for a wait that was too long."""
@@ -333,7 +335,7 @@ class Exchange:
 
 
 def _expects_continue(fields: FieldBlock, version: bytes) -> bool:
-    """Tell whether the body waits for an invitation; HTTP/1.0 has none (RFC 9110 §10.1.1)."""
+    """Tell whether the body waits for 100 Continue; HTTP/1.0 has none (RFC 9110 §10.1.1)."""
     if b"expect" not in fields.names or version == b"HTTP/1.0":
         return False
     return (fields.get(b"expect") or b"").lower() == b"100-continue"

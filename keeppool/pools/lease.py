@@ -1,4 +1,4 @@
-"""A connection on loan while the rest of an answer's body is read from it: for threads, and what tasks share.
+"""A connection on loan while the rest of a response's body is read from it: for threads, and what tasks share.
 
 Decides: which error a connection that failed in the middle of a body is, and how long one read may wait.
 Waits for the network (`ThreadLease`).
@@ -8,50 +8,42 @@ from __future__ import annotations
 
 import ssl
 import sys
-from collections import deque
 from types import FrameType
-from typing import Protocol
 
 from keeppool.clock import clock
 from keeppool.errors import IncompleteBody, KeepPoolError, ReadError
 from keeppool.events import Why
+from keeppool.net.stream import Stream
+from keeppool.net.streams import AnyStream
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.send import has_passed, left
+from keeppool.pools.pool import Pool
+from keeppool.pools.waits import has_passed, within
 from keeppool.wire.framing import Kind
 from keeppool.wire.message import BodyReader
 
 
-class LendingPool(Protocol):
-    """What a lease asks of a pool."""
-
-    dropped: deque[tuple[Exchange, str]]
-
-    def release(self, exchange: Exchange, why: Why | None) -> None:
-        """Give the exchange's connection back; `why` tells why it cannot be used again."""
-
-
 class Lease:
-    """See `keeppool.pools.body.Loan` for what each method promises.
+    """What can be done with the connection without waiting.
 
     Args:
         pool: Whose connection it is.
         exchange: The exchange whose body is being read.
-        deadline: When its total timeout passes, on `clock`.
+        stream: The connection's.
     """
 
     __slots__ = ("_deadline", "_exchange", "_place", "_pool", "_stream")
 
-    def __init__(self, pool: LendingPool, exchange: Exchange, deadline: float | None) -> None:
-        self._exchange = exchange
+    def __init__(self, pool: Pool, exchange: Exchange, stream: AnyStream) -> None:
         self._pool = pool
-        self._deadline = deadline
-        self._stream = exchange.connection.stream
+        self._stream = stream
+        #: When reading must be over: with the exchange, or earlier.
+        self._deadline = exchange.deadline
         self._place = _callers_place()
+        self._exchange = exchange  # Last: where an interrupt comes before, there is nothing to be left behind.
 
     def receive_now(self, size: int) -> bytes | None:
-        """Read what has arrived already, up to `size` bytes; `None` if nothing has, none means the server closed."""
-        data: bytes | None = self._stream.recv_now(size)
-        return data
+        """Read what has arrived already, up to `size` bytes; `None` if nothing has, no bytes if the server closed."""
+        return self._stream.receive_now(size)
 
     def finish(self, body: BodyReader) -> None:
         """Give the connection back: the body has ended as its framing said."""
@@ -72,10 +64,26 @@ class Lease:
         deadline = clock() + seconds
         self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
 
+    def _wait(self) -> float | None:
+        """Give the seconds the next read may take.
+
+        Raises:
+            TimeoutError: Nothing is left.
+        """
+        return within(self._exchange.timeout.read, self._deadline)
+
     def __del__(self) -> None:
         """Leave the connection of a response that was dropped unread to whoever comes by at the pool next."""
-        if self._exchange.held is not None:
-            self._pool.dropped.append((self._exchange, self._place))
+        exchange = getattr(self, "_exchange", None)
+        if exchange is not None and exchange.held is not None:
+            self._pool.dropped.append((exchange, self._place))
+            self._pool.collect_soon()
+
+    def _check_end(self, error: OSError) -> None:
+        """Raise what a connection has failed with, unless it has ended as one may."""
+        failure = self._explain(error)
+        if failure is not None:
+            raise failure from error
 
     def _explain(self, error: OSError) -> KeepPoolError | None:
         """Choose the error for a connection that failed; `None` if it has ended as one may."""
@@ -86,7 +94,7 @@ class Lease:
             return ReadError(f"the connection failed in the middle of the body: {error}")
         # Without TLS's closure alert anybody on the way may have cut the body short (RFC 9112 §9.8).
         if exchange.framing.kind is Kind.CLOSE:
-            return IncompleteBody("the connection ended without TLS's goodbye", actual=exchange.received)
+            return IncompleteBody("the connection ended without TLS's close_notify", actual=exchange.received)
         return None
 
 
@@ -95,17 +103,17 @@ class ThreadLease(Lease):
 
     __slots__ = ()
 
+    _stream: Stream
+
     def receive(self, size: int) -> bytes:
         """Read up to `size` bytes; none means the server closed."""
         try:
             if self._deadline is not None:
-                self._stream.set_timeout(left(self._exchange, self._deadline))
-            data: bytes = self._stream.recv(size)
+                self._stream.set_timeout(self._wait())
+            data = self._stream.receive(size)
         except OSError as error:
-            failure = self._explain(error)
-            if failure is None:
-                return b""
-            raise failure from error
+            self._check_end(error)
+            return b""
         self._exchange.received += len(data)
         return data
 
@@ -113,13 +121,11 @@ class ThreadLease(Lease):
         """Read as many bytes as `room` has, or fewer, and tell how many; 0 means the server closed."""
         try:
             if self._deadline is not None:
-                self._stream.set_timeout(left(self._exchange, self._deadline))
-            size: int = self._stream.recv_into(room)
+                self._stream.set_timeout(self._wait())
+            size = self._stream.receive_into(room)
         except OSError as error:
-            failure = self._explain(error)
-            if failure is None:
-                return 0
-            raise failure from error
+            self._check_end(error)
+            return 0
         self._exchange.received += size
         return size
 

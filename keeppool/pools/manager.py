@@ -7,20 +7,22 @@ Does not know: waiting.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument, bad
-from keeppool.errors import InvalidURL
+from keeppool.errors import ExchangeError, InvalidURL
 from keeppool.events import Event
 from keeppool.pools.request import HeadersArgument, prepare_body, prepare_fields
 from keeppool.pools.routes import Locator
+from keeppool.pools.send import BodyFailed
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
-    from keeppool.pools.pool import GuardedPool
-    from keeppool.pools.pool_tasks import LoopedPool
+    from keeppool.pools.exchange import Exchange
+    from keeppool.pools.pool_tasks import LoopPool
+    from keeppool.pools.pool_threads import BlockingPool
     from keeppool.stats import Stats
 
 #: What a manager makes for itself from its configuration.
@@ -33,7 +35,7 @@ class Manager:
     Pickled or copied, it becomes a new pool with the same configuration and listener, and no connections.
     """
 
-    _pool: GuardedPool | LoopedPool
+    _pool: BlockingPool | LoopPool
 
     def __init__(
         self,
@@ -105,8 +107,17 @@ class Manager:
         if host is not None and not isinstance(host, HostConfig):
             raise bad("host", host, "must be a HostConfig")
         fields = prepare_fields(headers)
-        waits = None if timeout is INHERIT else Timeout.of(timeout, self.config.timeout)
-        return checked, fields, prepare_body(body, fields, checked), waits
+        chosen = None if timeout is INHERIT else Timeout.of(timeout, self.config.timeout)
+        return checked, fields, prepare_body(body, fields, checked), chosen
+
+    def _give_up(self, exchange: Exchange, error: BaseException) -> NoReturn:
+        """Take back what a broken-off exchange holds, and raise what its caller gets to see."""
+        self._pool.give_up(exchange, error)
+        if isinstance(error, BodyFailed):
+            raise error.error from error.error.__cause__
+        if isinstance(error, ExchangeError):
+            raise exchange.blame(error) from error.__cause__
+        raise error
 
     def __getstate__(self) -> dict[str, Any]:
         # Configuration and listener travel, sockets and counters do not: what arrives is a new, open pool.

@@ -1,7 +1,7 @@
 """`AsyncPoolManager`: requests over a capped pool of persistent connections, for the tasks of one event loop.
 
-Awaits the network, one exchange at a time in the caller's task. Who gets which connection is `looped.py`'s and the
-core's; whether a request is sent again is `exchange.py`'s.
+Awaits the network, one exchange at a time in the caller's task. Who gets which connection is `pool_tasks.py`'s
+and the core's; whether a request is sent again is `exchange.py`'s.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from keeppool.clock import clock
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import ExchangeError
 from keeppool.events import Event
+from keeppool.net.stream_tasks import Channel
 from keeppool.pools import reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease_tasks import TaskLease
 from keeppool.pools.manager import Manager
-from keeppool.pools.pool_tasks import LoopedPool
+from keeppool.pools.pool_tasks import LoopPool
 from keeppool.pools.request import HeadersArgument
 from keeppool.pools.response_tasks import AsyncResponse
-from keeppool.pools.send import BodyFailed
-from keeppool.pools.send_tasks import converse
+from keeppool.pools.send_tasks import send
 
 if TYPE_CHECKING:
     from keeppool.wire.body import RequestBody
@@ -53,10 +53,10 @@ class AsyncPoolManager(Manager):
         raise RuntimeError, as a connection cannot move. A response dropped unread may be collected on any thread.
     """
 
-    _pool: LoopedPool
+    _pool: LoopPool
 
     def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
-        self._pool = LoopedPool(self.config.limits, tell)
+        self._pool = LoopPool(self.config.limits, tell)
         # A manager dropped without `aclose` leaves its sockets to the event loop.
         self._orphaned = weakref.finalize(self, self._pool.abandon)
 
@@ -74,7 +74,7 @@ class AsyncPoolManager(Manager):
         stream: bool = False,
         decode_content: bool = True,
     ) -> AsyncResponse:
-        """Send one request and return its answer, whatever its status. Redirects and cookies are a `Session`'s.
+        """Send one request and return its response, whatever its status. Redirects and cookies are a `Session`'s.
 
         Args:
             method: Any token; standard methods in any case.
@@ -88,7 +88,7 @@ class AsyncPoolManager(Manager):
             decode_content: False leaves gzip, deflate, br and zstd bodies as they are.
 
         Returns:
-            The answer. Without `stream` its body is whole and its connection is back in the pool.
+            The response. Without `stream` its body is whole and its connection is back in the pool.
 
         Raises:
             InvalidRequest: URL, method, header or body that HTTP cannot carry; nothing was sent.
@@ -96,8 +96,8 @@ class AsyncPoolManager(Manager):
             ConnectError: No connection could be opened; nothing was sent.
             ExchangeError: The exchange failed; see its `sent`, `received` and `retry_safe`.
         """
-        checked, fields, prepared, waits = self._checked(method, url, headers, body, timeout, host)
-        return await self.exchange(checked, url, fields, prepared, waits, stream, host, decode_content)
+        checked, fields, prepared, chosen = self._checked(method, url, headers, body, timeout, host)
+        return await self.exchange(checked, url, fields, prepared, chosen, stream, host, decode_content)
 
     async def exchange(
         self,
@@ -113,12 +113,10 @@ class AsyncPoolManager(Manager):
         """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
         pool = self._pool
         pool.bind()
-        exchange = Exchange(self._locate(url, override), method, fields, body, timeout)
         started = clock()
-        total = exchange.timeout.total
-        deadline = exchange.deadline = None if total is None else started + total
+        exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
         try:
-            head, reader = await self._converse(exchange, started, deadline)
+            head, reader, source = await self._send(exchange, started)
             answered = exchange.connection.read_at
             if self._on_event is not None:
                 pool.report(reports.answered(exchange, head, answered - started))
@@ -127,17 +125,12 @@ class AsyncPoolManager(Manager):
                 lease = None
                 pool.release(exchange, exchange.why_close(reader))
             else:
-                lease = TaskLease(pool, exchange, deadline)
+                lease = TaskLease(pool, exchange, source)
             response = AsyncResponse(head, reader, lease, exchange, url, decode, first, started, answered)
             if not stream and not response.load_now():
                 await response.preload()
         except BaseException as error:
-            pool.give_up(exchange, error)
-            if isinstance(error, BodyFailed):
-                raise error.error from error.error.__cause__
-            if isinstance(error, ExchangeError):
-                raise exchange.blame(error) from error.__cause__
-            raise
+            self._give_up(exchange, error)
         return response
 
     async def aclose(self) -> None:
@@ -156,27 +149,27 @@ class AsyncPoolManager(Manager):
         stats = self.stats()
         return f"<AsyncPoolManager {stats.open} open, {stats.busy} busy, {stats.waiting} waiting>"
 
-    async def _converse(
-        self, exchange: Exchange, now: float, deadline: float | None
-    ) -> tuple[ResponseHead, BodyReader]:
-        """Send the request and read the answer's head; once more on a new connection, where that is safe."""
+    async def _send(self, exchange: Exchange, now: float) -> tuple[ResponseHead, BodyReader, Channel]:
+        """Send the request and read the response's head; once more on a new connection, where that is safe."""
         pool = self._pool
         fresh = exchange.route.wants_fresh and exchange.is_unsafe()
-        connection = pool.lend(exchange, now, deadline, fresh) or await pool.obtain(exchange, deadline, fresh)
+        connection = pool.lend(exchange, now, fresh) or await pool.obtain(exchange, fresh)
         while True:
+            stream = connection.stream
+            assert isinstance(stream, Channel), "bug: lent without a socket"
             try:
                 if not exchange.is_asked:
                     exchange.begin(connection, clock())
-                head = await converse(exchange, connection.stream, deadline)
+                head = await send(exchange, stream)
                 connection.read_at = clock()
                 if head.status != 408 or not exchange.is_late_408(connection.read_at):
                     reader = exchange.open_body()
-                    if connection.served == 1 and connection.stream.is_tls:
+                    if connection.served == 1 and stream.is_tls:
                         # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
-                        pool.tls.remember(connection.origin, connection.stream.layer)
-                    return head, reader
+                        pool.tls.remember(connection.origin, stream.tls)
+                    return head, reader, stream
             except ExchangeError as error:
                 if not exchange.may_resend(error):
                     raise
             exchange.resend()
-            connection = await pool.redial(exchange, deadline)
+            connection = await pool.redial(exchange)

@@ -1,7 +1,7 @@
 """`PoolManager`: requests over a capped pool of persistent connections, for threads.
 
-Waits for the network, one exchange at a time in the caller's thread. Who gets which connection is `guarded.py`'s and
-the core's; whether a request is sent again is `exchange.py`'s.
+Waits for the network, one exchange at a time in the caller's thread. Who gets which connection is `pool_threads.py`'s
+and the core's; whether a request is sent again is `exchange.py`'s.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from keeppool.clock import clock
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import ExchangeError, InvalidBody
 from keeppool.events import Event
+from keeppool.net.stream import Stream
 from keeppool.pools import janitor, reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease import ThreadLease
 from keeppool.pools.manager import Manager
-from keeppool.pools.pool import GuardedPool
+from keeppool.pools.pool_threads import BlockingPool
 from keeppool.pools.request import HeadersArgument
 from keeppool.pools.response import Response
-from keeppool.pools.send import BodyFailed, converse
+from keeppool.pools.send import send
 
 if TYPE_CHECKING:
     from keeppool.wire.body import RequestBody
@@ -51,10 +52,10 @@ class PoolManager(Manager):
         Any thread may call any method at any time; a signal handler may not, as it may run inside the pool's lock.
     """
 
-    _pool: GuardedPool
+    _pool: BlockingPool
 
     def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
-        self._pool = GuardedPool(self.config.limits, tell)
+        self._pool = BlockingPool(self.config.limits, tell)
         # A manager dropped without `close` leaves its sockets to the janitor.
         self._orphaned = weakref.finalize(self, janitor.adopt, self._pool)
 
@@ -72,7 +73,7 @@ class PoolManager(Manager):
         stream: bool = False,
         decode_content: bool = True,
     ) -> Response:
-        """Send one request and return its answer, whatever its status. Redirects and cookies are a `Session`'s.
+        """Send one request and return its response, whatever its status. Redirects and cookies are a `Session`'s.
 
         Args:
             method: Any token; standard methods in any case.
@@ -86,7 +87,7 @@ class PoolManager(Manager):
             decode_content: False leaves gzip, deflate, br and zstd bodies as they are.
 
         Returns:
-            The answer. Without `stream` its body is whole and its connection is back in the pool.
+            The response. Without `stream` its body is whole and its connection is back in the pool.
 
         Raises:
             InvalidRequest: URL, method, header or body that HTTP cannot carry; nothing was sent.
@@ -94,8 +95,8 @@ class PoolManager(Manager):
             ConnectError: No connection could be opened; nothing was sent.
             ExchangeError: The exchange failed; see its `sent`, `received` and `retry_safe`.
         """
-        checked, fields, prepared, waits = self._checked(method, url, headers, body, timeout, host)
-        return self.exchange(checked, url, fields, prepared, waits, stream, host, decode_content)
+        checked, fields, prepared, chosen = self._checked(method, url, headers, body, timeout, host)
+        return self.exchange(checked, url, fields, prepared, chosen, stream, host, decode_content)
 
     def exchange(
         self,
@@ -111,12 +112,10 @@ class PoolManager(Manager):
         """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
         if body is not None and body.is_async:
             raise InvalidBody("an async iterable can be sent by an AsyncPoolManager only")
-        exchange = Exchange(self._locate(url, override), method, fields, body, timeout)
         started = clock()
-        total = exchange.timeout.total
-        deadline = exchange.deadline = None if total is None else started + total
+        exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
         try:
-            head, reader = self._converse(exchange, started, deadline)
+            head, reader, source = self._send(exchange, started)
             answered = exchange.connection.read_at
             if self._on_event is not None:
                 self._pool.report(reports.answered(exchange, head, answered - started))
@@ -125,17 +124,12 @@ class PoolManager(Manager):
                 lease = None
                 self._pool.release(exchange, exchange.why_close(reader))
             else:
-                lease = ThreadLease(self._pool, exchange, deadline)
+                lease = ThreadLease(self._pool, exchange, source)
             response = Response(head, reader, lease, exchange, url, decode, first, started, answered)
             if not stream:
                 response.preload()
         except BaseException as error:
-            self._pool.give_up(exchange, error)
-            if isinstance(error, BodyFailed):
-                raise error.error from error.error.__cause__
-            if isinstance(error, ExchangeError):
-                raise exchange.blame(error) from error.__cause__
-            raise
+            self._give_up(exchange, error)
         return response
 
     def close(self) -> None:
@@ -153,23 +147,25 @@ class PoolManager(Manager):
         stats = self.stats()
         return f"<PoolManager {stats.open} open, {stats.busy} busy, {stats.waiting} waiting>"
 
-    def _converse(self, exchange: Exchange, now: float, deadline: float | None) -> tuple[ResponseHead, BodyReader]:
-        """Send the request and read the answer's head; once more on a new connection, where that is safe."""
+    def _send(self, exchange: Exchange, now: float) -> tuple[ResponseHead, BodyReader, Stream]:
+        """Send the request and read the response's head; once more on a new connection, where that is safe."""
         fresh = exchange.route.wants_fresh and exchange.is_unsafe()
-        connection = self._pool.acquire(exchange, now, deadline, fresh)
+        connection = self._pool.acquire(exchange, now, fresh)
         while True:
+            stream = connection.stream
+            assert isinstance(stream, Stream), "bug: lent without a socket"
             try:
                 exchange.begin(connection, clock())
-                head = converse(exchange, connection.stream, deadline)
+                head = send(exchange, stream)
                 connection.read_at = clock()
                 if head.status != 408 or not exchange.is_late_408(connection.read_at):
                     reader = exchange.open_body()
-                    if connection.served == 1 and connection.stream.is_tls:
+                    if connection.served == 1 and stream.is_tls:
                         # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
-                        self._pool.tls.remember(connection.origin, connection.stream.sock)
-                    return head, reader
+                        self._pool.tls.remember(connection.origin, stream.tls)
+                    return head, reader, stream
             except ExchangeError as error:
                 if not exchange.may_resend(error):
                     raise
             exchange.resend()
-            connection = self._pool.redial(exchange, deadline)
+            connection = self._pool.redial(exchange)

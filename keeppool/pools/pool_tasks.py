@@ -2,8 +2,8 @@
 
 Waits: for a turn, for a dial. What is decided is decided in `core`.
 
-The twin of `guarded.py`, without its locks: nothing is awaited between a question to the `PoolState` and the use of its
-answer. Dials are tasks of the pool, so a caller that is cancelled breaks off its own wait and nobody's connection
+The twin of `pool_threads.py`, without its locks: nothing is awaited between a question to the `PoolState` and the use
+of its answer. Dials are tasks of the pool, so a caller that is cancelled breaks off its own wait and no connection
 (`core/late.py`). A cancelled dial is over before another begins in its place, so that the server too never sees more
 sockets than the caps allow.
 
@@ -17,31 +17,27 @@ nothing is awaited in between.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
-import warnings
 import weakref
 from asyncio import get_running_loop
-from collections import deque
-from collections.abc import Callable
 from functools import partial
 
 from keeppool.clock import clock
-from keeppool.config import Limits
 from keeppool.core.late import LatePoolState
-from keeppool.core.records import NEVER, Bind, Cancel, Close, Connect, Connection, LateOrder, Serve, State, Ticket
-from keeppool.errors import ConnectError, ConnectTimeout, PoolClosed
-from keeppool.events import Event, Why
+from keeppool.core.records import NEVER, Bind, Cancel, Close, Connect, Connection, Order, Serve, State, Ticket
+from keeppool.errors import ConnectError, ConnectTimeout
+from keeppool.events import Why
 from keeppool.net.dial_tasks import dial
-from keeppool.net.stream import Liveness
 from keeppool.net.stream_tasks import Channel
+from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
 from keeppool.pools import reports
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.send import has_passed
+from keeppool.pools.pool import Pool, why_unusable
 from keeppool.pools.snapshot import snapshot
-from keeppool.pools.waiter_tasks import TimeLimits, Turn, shorter
+from keeppool.pools.waiter_tasks import TaskWaiter, WaitEnds
+from keeppool.pools.waits import shorter, total_passed
 from keeppool.stats import Stats
 
 # Looked up on the way of every request; as members of their classes they would cost three times as much.
@@ -49,33 +45,19 @@ _BUSY = State.BUSY
 _IDLE = State.IDLE
 _ALIVE = Liveness.IDLE
 
-#: Every pool of the process, for `_forget_parents`.
-_pools: weakref.WeakSet[LoopedPool] = weakref.WeakSet()
 #: Channels and tasks of the parent process, kept for good: what asyncio does at their end, it would do to the parent.
 _inherited: list[object] = []
 
 
-class LoopedPool:
-    """A `PoolState` and the channels its orders are about.
-
-    Args:
-        limits: The caps.
-        tell: Where events go; `None` if nobody listens. Held weakly: who listens often owns the pool.
+class LoopPool(Pool):
+    """A `PoolState` and the channels its orders are about. Args as for `Pool`.
 
     Attributes:
         loop: The event loop it works on, from its first use on.
-        dropped: As in `GuardedPool`.
 
     Thread safety:
         None: everything happens on one event loop. A finalizer may run anywhere, and only appends to `dropped`.
     """
-
-    def __init__(self, limits: Limits, tell: Callable[[Event], None] | None) -> None:
-        self.limits = limits
-        self._tell = None if tell is None else weakref.WeakMethod(tell)
-        self.dropped: deque[tuple[Exchange, str]] = deque()
-        self._start_empty()
-        _pools.add(self)
 
     def _start_empty(self) -> None:
         self.tls = TlsStore()
@@ -87,7 +69,7 @@ class LoopedPool:
         #: Dials that were cancelled and have not ended yet.
         self._leaving: set[asyncio.Task[None]] = set()
         self._is_performing = False
-        self._waits: TimeLimits | None = None
+        self._wait_ends: WaitEnds | None = None
         self._timer: asyncio.TimerHandle | None = None
         #: When the timer is due, on `clock`.
         self._timer_at = NEVER
@@ -108,20 +90,19 @@ class LoopedPool:
             self.loop = running
         return running
 
-    def _time_limits(self) -> TimeLimits:
-        if self._waits is None:
-            self._waits = TimeLimits(self.bind())
-        return self._waits
+    def _make_wait_ends(self) -> WaitEnds:
+        if self._wait_ends is None:
+            self._wait_ends = WaitEnds(self.bind())
+        return self._wait_ends
 
     # Getting a connection. What the pool has given is in `exchange.held` from the moment its tables say so.
 
-    def lend(self, exchange: Exchange, now: float, deadline: float | None, fresh: bool) -> Connection | None:
+    def lend(self, exchange: Exchange, now: float, fresh: bool) -> Connection | None:
         """Give an idle connection that is alive, at once; `None` if the exchange has to wait, by `obtain`.
 
         Args:
             exchange: Whom it is for; its `held` says what is to be given back, by `give_up`, if this raises.
             now: The time.
-            deadline: When the total timeout passes, if there is one.
             fresh: Only a new connection, or one used so recently that it can hardly be stale.
 
         Raises:
@@ -130,60 +111,56 @@ class LoopedPool:
         state, route = self._state, exchange.route
         got = exchange.held = state.requested(route.origin, route.policy, now, fresh)
         if type(got) is Ticket:
-            Turn(got, exchange, deadline, self._waits or self._time_limits())
+            TaskWaiter(got, exchange, self._wait_ends or self._make_wait_ends())
         if state.orders:
             self._perform()
-        return None if type(got) is Ticket else self._usable(exchange, got, deadline, fresh)
+        return None if type(got) is Ticket else self._usable(exchange, got, fresh)
 
-    async def obtain(self, exchange: Exchange, deadline: float | None, fresh: bool) -> Connection:
+    async def obtain(self, exchange: Exchange, fresh: bool) -> Connection:
         """Wait for what `lend` had not got: for a dial, for a connection given back, whatever comes first.
 
         Args:
             exchange: With its ticket in `held`.
-            deadline: As for `lend`.
             fresh: As for `lend`.
 
         Raises:
             PoolTimeout, PoolClosed, ConnectError: Nothing was sent.
-            ServerDisconnected, ProtocolError: The server closed, or spoke, before it was asked. Nothing was sent.
+            ServerDisconnected, ProtocolError: The server closed, or sent something, too early. Nothing was sent.
         """
         connection = None
         while connection is None:
             ticket = exchange.held
-            assert type(ticket) is Ticket, "bug: nothing to wait for"
-            turn: Turn = ticket.wake
+            assert isinstance(ticket, Ticket), "bug: nothing to wait for"
+            waiter = ticket.waiter
+            assert isinstance(waiter, TaskWaiter), "bug: nobody waits"
             if ticket.dial is None and self._tell is not None:
-                turn.is_queued = True
+                waiter.is_queued = True
                 self.report(reports.queued(ticket))
             try:
                 if ticket.connection is None and ticket.failure is None:
-                    turn.bound(ticket.since)
-                    await turn.future
+                    waiter.bound(ticket.since)
+                    await waiter.future
             except TimeoutError as error:
-                total = exchange.timeout.total if has_passed(deadline) else None
-                raise exchange.failed(error, sending=False, total=total) from error
+                raise exchange.failed(error, sending=False, total=total_passed(exchange)) from error
             finally:
-                turn.end()
-            got = exchange.held = ticket.connection or turn.result(self._state)
+                waiter.end()
+            got = exchange.held = ticket.connection or waiter.result(self._state)
             if exchange.is_asked:
                 return got
-            if turn.is_queued:
-                self.report(turn.served_at(got.taken_at))
-            if ticket.reuses:
-                connection = self._usable(exchange, got, deadline, fresh)
-            else:
-                connection = self._unspoken(exchange, got)
+            if waiter.is_queued:
+                self.report(waiter.served_at(got.taken_at))
+            connection = self._usable(exchange, got, fresh) if ticket.reuses else self._silent(exchange, got)
         return connection
 
-    def _serve(self, ticket: Ticket, turn: Turn) -> None:
+    def _serve(self, ticket: Ticket, waiter: TaskWaiter) -> None:
         """Let a caller go on whose ticket has ended; its request may be on its way afterwards."""
-        turn.serve()
-        if turn.exchange.is_asked and self._tell is not None and (connection := ticket.connection) is not None:
-            if turn.is_queued:
-                self.report(turn.served_at(connection.taken_at))
+        waiter.serve()
+        if waiter.exchange.is_asked and self._tell is not None and (connection := ticket.connection) is not None:
+            if waiter.is_queued:
+                self.report(waiter.served_at(connection.taken_at))
             self.report(reports.reused(connection))
 
-    async def redial(self, exchange: Exchange, deadline: float | None) -> Connection:
+    async def redial(self, exchange: Exchange) -> Connection:
         """Replace the connection of a failed attempt by a new one, in the same slot, for the one resend.
 
         Raises:
@@ -194,64 +171,58 @@ class LoopedPool:
             self.report(reports.resent(exchange))
         self._perform()
         began = clock()
-        connection.stream = await self._connect(connection, shorter(exchange.timeout.connect, deadline, began))
-        wanted = self._state.connected(connection, clock())
-        if self._tell is not None:
-            self.report(reports.opened(connection, began))
-        if not wanted:
-            self._perform()
-            name = exchange.route.name
-            raise PoolClosed(f"the pool was closed while {name} was dialled", origin=name)
-        return self._unspoken(exchange, connection)
+        seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
+        connection.stream = await self._connect(connection, seconds)
+        is_wanted = self._state.connected(connection, clock())
+        self._perform()
+        self._report_opened(connection, began, is_wanted=is_wanted)
+        return self._silent(exchange, connection)
 
-    def _usable(
-        self, exchange: Exchange, got: Connection | Ticket, deadline: float | None, fresh: bool
-    ) -> Connection | None:
+    def _usable(self, exchange: Exchange, got: Connection | Ticket, fresh: bool) -> Connection | None:
         """Probe an open connection; a dead one is replaced until one is alive. `None` if it takes a wait."""
-        while type(got) is Connection:
+        while isinstance(got, Connection):
             channel = got.stream
+            assert isinstance(channel, Channel), "bug: lent without a channel"
             liveness = channel.probe()
             if liveness is _ALIVE:
                 channel.watch(None)
                 if self._tell is not None:
                     self.report(reports.reused(got))
                 return got
-            got = exchange.held = self._state.found_stale(got, _why(liveness), clock(), fresh)
-            if type(got) is Ticket:
-                Turn(got, exchange, deadline, self._time_limits())
+            got = exchange.held = self._state.found_stale(got, why_unusable(liveness), clock(), fresh)
+            if isinstance(got, Ticket):
+                TaskWaiter(got, exchange, self._make_wait_ends())
             self._perform()
         return None
 
-    def _unspoken(self, exchange: Exchange, connection: Connection) -> Connection:
+    def _silent(self, exchange: Exchange, connection: Connection) -> Connection:
         """Check that a new connection is still alive and silent."""
-        liveness = connection.stream.probe()
+        channel = connection.stream
+        assert isinstance(channel, Channel), "bug: dialled without a channel"
+        liveness = channel.probe()
         if liveness is not _ALIVE:
-            # Whatever is there was not said in answer to us, and must not be taken for it (RFC 9112 §9.2).
-            exchange.connection = connection
-            self.release(exchange, _why(liveness))
-            raise exchange.spoken_too_early(closed=liveness is Liveness.CLOSED)
+            raise self._unexpected(exchange, connection, liveness)
         return connection
 
     # Dialling
 
     def _begin_dial(self, connection: Connection) -> None:
         """Begin a dial for the caller who counts on it, within that one's limit."""
-        ticket, limit = connection.ticket, None
-        if ticket is not None and ticket.wake is not None:
-            turn: Turn = ticket.wake
-            limit = turn.begins(connection, clock())
+        ticket, seconds = connection.ticket, None
+        if ticket is not None and isinstance(ticket.waiter, TaskWaiter):
+            seconds = ticket.waiter.begins(connection, clock())
         assert self.loop is not None, "bug: no event loop yet"
         # Not by the loop's own factory, which may make eager tasks (Python 3.12): a dial that begins right here begins
         # before the sockets are closed in whose place it comes, and may end before the pool has written it down.
-        task = asyncio.Task(self._dial(connection, ticket, limit), loop=self.loop)
+        task = asyncio.Task(self._dial(connection, ticket, seconds), loop=self.loop)
         self._dials[connection] = task
         task.add_done_callback(partial(self._dial_ended, connection))
 
-    async def _dial(self, connection: Connection, ticket: Ticket | None, limit: float | None) -> None:
+    async def _dial(self, connection: Connection, ticket: Ticket | None, seconds: float | None) -> None:
         """Open the connection, and let the state say whose it is; `ticket` is the caller it was begun for."""
         began = clock()
         try:
-            connection.stream = channel = await self._connect(connection, limit)
+            connection.stream = channel = await self._connect(connection, seconds)
         except Exception as error:
             self._dial_failed(connection, ticket, error)
             return
@@ -263,12 +234,12 @@ class LoopedPool:
         self._perform()
         self._watch_if_idle(connection)
 
-    async def _connect(self, connection: Connection, limit: float | None) -> Channel:
+    async def _connect(self, connection: Connection, seconds: float | None) -> Channel:
         """Open a connection's channel. It may take the place of a dial that is being broken off."""
         while self._leaving:
             await asyncio.wait(self._leaving)
         try:
-            return await dial(connection.origin, timeout=limit, tls=self.tls, opened=self._sockets.add)
+            return await dial(connection.origin, seconds=seconds, tls=self.tls, opened=self._sockets.add)
         except ConnectError as error:
             if self._tell is not None:
                 self.report(reports.connect_failed(connection, error))
@@ -305,12 +276,12 @@ class LoopedPool:
     def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
         """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
         held, exchange.held = exchange.held, None
-        if type(held) is Ticket:
+        if isinstance(held, Ticket):
             got = held.connection
             self._state.abandoned(held, clock())
             if got is not None:
                 self._watch_if_idle(got)
-        elif type(held) is Connection and exchange.is_holder(held):
+        elif held is not None and exchange.is_holder(held):
             self._take_back(held, exchange.why_failed(error, clock()))
         self._perform()
 
@@ -329,8 +300,8 @@ class LoopedPool:
         """Close idle connections now and busy ones when they are done; break dials off; refuse what comes later."""
         self._state.closed_by_user()
         self._set_timer()
-        if self._waits is not None:
-            self._waits.close()
+        if self._wait_ends is not None:
+            self._wait_ends.close()
         self._perform()
 
     async def aclose(self) -> None:
@@ -342,7 +313,8 @@ class LoopedPool:
         while self._dials:
             await asyncio.wait(self._dials.values())
         for channel in idle:
-            await channel.wait_closed()
+            if isinstance(channel, Channel):
+                await channel.wait_closed()
 
     def abandon(self) -> None:
         """Close everything, as nobody can ask for anything any more; from a finalizer, on whatever thread."""
@@ -359,17 +331,19 @@ class LoopedPool:
         """Listen to a connection that is on the shelf from here on, and see to its expiry."""
         if connection.state is not _IDLE:
             return
-        connection.stream.watch(partial(self._heard, connection))
+        channel = connection.stream
+        assert isinstance(channel, Channel), "bug: shelved without a channel"
+        channel.watch(partial(self._found_news, connection, channel))
         if self._state.next_expiry() < self._timer_at:
             self._set_timer()
         if self._tell is not None and (event := reports.idle(connection)) is not None:
             self.report(event)
 
-    def _heard(self, connection: Connection) -> None:
-        """An idle connection has something to say: the server closed it, or sent what nobody asked for."""
-        liveness = connection.stream.probe()
+    def _found_news(self, connection: Connection, channel: Channel) -> None:
+        """Something came on an idle connection: the server closed it, or sent what nobody asked for."""
+        liveness = channel.probe()
         if connection.state is _IDLE and liveness is not _ALIVE:
-            self._state.peer_closed(connection, _why(liveness), clock())
+            self._state.peer_closed(connection, why_unusable(liveness), clock())
             self._perform()
 
     def _set_timer(self) -> None:
@@ -393,16 +367,8 @@ class LoopedPool:
         if self.loop is not None and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._collect_dropped)
 
-    def _collect_dropped(self) -> None:
-        """Close what responses dropped unread have left behind, and say where they were made."""
-        while self.dropped:
-            exchange, place = self.dropped.popleft()
-            self.release(exchange, Why.BODY_UNREAD)
-            text = f"a streamed response from {exchange.route.name} was dropped unread; it was made at {place}"
-            warnings.warn(text, ResourceWarning, stacklevel=2)
-
     def forget_parent(self) -> None:
-        """Start anew in a forked child: close the copies of the parent's sockets, without a word to the servers.
+        """Start anew in a forked child: close the copies of the parent's sockets, and send the servers nothing.
 
         Neither transports nor tasks are touched: they would take the sockets off the parent's event loop, whose
         epoll both processes share.
@@ -429,12 +395,12 @@ class LoopedPool:
             while orders:
                 # One that an interrupt ends stays, and comes first the next time: it may be done, and its caller gone.
                 order = orders[0]
-                if type(order) is Serve:
-                    if order.ticket.wake is not None:
-                        self._serve(order.ticket, order.ticket.wake)
+                if isinstance(order, Serve):
+                    if isinstance(order.ticket.waiter, TaskWaiter):
+                        self._serve(order.ticket, order.ticket.waiter)
                 else:
                     self._carry_out(order)
-                    if type(order) is Close:
+                    if isinstance(order, Close):
                         done.append(order)
                 orders.popleft()
         finally:
@@ -442,49 +408,26 @@ class LoopedPool:
         if self._state.next_expiry() < self._timer_at:
             self._set_timer()
         if self._tell is not None and done:
-            now = clock()
-            for closed in done:
-                if (event := reports.performed(closed, now)) is not None:
-                    self.report(event)
+            self._report_performed(done, clock())
 
-    def _carry_out(self, order: LateOrder) -> None:
+    def _carry_out(self, order: Order) -> None:
         """Carry out an order that is no `Serve`."""
-        if type(order) is Close:
-            order.connection.stream.close()
-        elif type(order) is Connect:
+        if isinstance(order, Close):
+            if order.connection.stream is not None:
+                order.connection.stream.close()
+        elif isinstance(order, Connect):
             if order.connection.state is State.CONNECTING and order.connection not in self._dials:
                 self._begin_dial(order.connection)
-        elif type(order) is Cancel:
+        elif isinstance(order, Cancel):
             if (task := self._dials.get(order.connection)) is not None:
                 self._leaving.add(task)
                 task.cancel()
-        elif type(order) is Bind and order.ticket.wake is not None:
-            order.ticket.wake.bound(clock())
-
-    def report(self, event: Event) -> None:
-        """Tell whoever listens. An error of theirs is theirs: it is logged, and changes nothing here."""
-        tell = None if self._tell is None else self._tell()
-        if tell is not None:
-            try:
-                tell(event)
-            except Exception:
-                logging.getLogger("keeppool").exception("a listener failed at %r", event)
+        elif isinstance(order, Bind) and isinstance(order.ticket.waiter, TaskWaiter):
+            order.ticket.waiter.bound(clock())
 
 
-def _tick(known: weakref.ref[LoopedPool]) -> None:
+def _tick(known: weakref.ref[LoopPool]) -> None:
     """Let a pool's timer not keep the pool."""
     pool = known()
     if pool is not None:
         pool.tick()
-
-
-def _forget_parents() -> None:
-    for pool in list(_pools):
-        pool.forget_parent()
-
-
-os.register_at_fork(after_in_child=_forget_parents)
-
-
-def _why(liveness: Liveness) -> Why:
-    return Why.PEER_CLOSED if liveness is Liveness.CLOSED else Why.UNASKED_DATA

@@ -6,7 +6,7 @@ Knows: records and events.
 
 from __future__ import annotations
 
-from keeppool.core.records import Close, Connection, Order, Serve, State, Ticket
+from keeppool.core.records import Close, Connection, Serve, State, Ticket
 from keeppool.events import (
     ConnectFailed,
     ConnectionClosed,
@@ -23,7 +23,7 @@ from keeppool.pools.exchange import Exchange
 from keeppool.wire.head import ResponseHead
 
 
-def performed(order: Order, now: float) -> Event | None:
+def performed(order: Close | Serve, now: float) -> Event | None:
     """Report an order that was carried out."""
     if isinstance(order, Close):
         connection = order.connection
@@ -48,7 +48,8 @@ def queued(ticket: Ticket) -> Event:
 def opened(connection: Connection, began_at: float) -> Event:
     """Report a successful dial."""
     took = connection.born_at - began_at
-    return ConnectionOpened(str(connection.origin), connection.number, took, connection.stream.resumed)
+    is_resumed = connection.stream is not None and connection.stream.resumed
+    return ConnectionOpened(str(connection.origin), connection.number, took, is_resumed)
 
 
 def connect_failed(connection: Connection, error: BaseException) -> Event:

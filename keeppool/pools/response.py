@@ -1,6 +1,6 @@
-"""An answer as its caller sees it, for threads: status, headers, and a body that is there or still on its way.
+"""A response as its caller sees it, for threads: status, headers, and a body that is there or still on its way.
 
-Waits for the body's bytes. What is made of them, `answer.py` decides.
+Waits for the body's bytes. What is made of them, `body.py` decides.
 
 The names are urllib3's (`status`, `headers`, `data`, `read`, `stream`, `release_conn`), so that code written against
 its responses finds them.
@@ -10,30 +10,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from keeppool.errors import KeepPoolError, StreamConsumedError
-from keeppool.pools.body import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, Answer, Loan
+from keeppool.pools.body import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, AnyResponse
+from keeppool.pools.lease import ThreadLease
 from keeppool.pools.whole import Whole
 
 
-class Lease(Loan, Protocol):
-    """A connection borrowed for the rest of one answer's body, that can be waited on."""
-
-    def receive(self, size: int) -> bytes:
-        """Read up to `size` bytes; none means the server closed."""
-
-    def receive_into(self, room: memoryview) -> int:
-        """Read as many bytes as `room` has, or fewer, and tell how many; 0 means the server closed."""
-
-
-class Response(Answer):
-    """An HTTP answer.
+class Response(AnyResponse):
+    """An HTTP response.
 
     Attributes:
         head: The head as it was parsed: bytes.
-        url: The URL that was asked.
-        reused: True if the connection had carried an answer before.
+        url: The URL that was requested.
+        reused: True if the connection had carried a response before.
         started_at: When the request was begun, on the pool's clock.
         answered_at: When the head was complete, on the pool's clock.
 
@@ -42,7 +33,7 @@ class Response(Answer):
 
     __slots__ = ()
 
-    _lease: Lease | None
+    _lease: ThreadLease | None
 
     @property
     def data(self) -> bytes:

@@ -1,6 +1,6 @@
-"""An answer as its caller sees it, for tasks: status, headers, and a body that is there or still on its way.
+"""A response as its caller sees it, for tasks: status, headers, and a body that is there or still on its way.
 
-Awaits the body's bytes. What is made of them, `answer.py` decides.
+Awaits the body's bytes. What is made of them, `body.py` decides.
 
 The names are `response.py`'s. What may have to wait for the server is awaited; `close` is `aclose`.
 """
@@ -10,31 +10,26 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from keeppool.errors import KeepPoolError, StreamConsumedError
 from keeppool.net.peer import Peer
-from keeppool.pools.body import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, TURN, Answer, Loan
+from keeppool.net.stream_tasks import Channel
+from keeppool.pools.body import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, TURN, AnyResponse
+from keeppool.pools.lease_tasks import TaskLease
 from keeppool.pools.whole import Whole
 
 
-class AwaitedLease(Loan, Protocol):
-    """A connection borrowed for the rest of one answer's body, whose reads are awaited."""
-
-    async def receive(self, size: int) -> bytes:
-        """Read up to `size` bytes; none means the server closed."""
-
-
-class AsyncResponse(Answer):
-    """An HTTP answer.
+class AsyncResponse(AnyResponse):
+    """An HTTP response.
 
     Without `stream` its body is whole: `data` and `json()` are plain. With it the body is read by `read` or `stream`,
     or loaded by `preload`. A task that is cancelled while it reads closes the connection: what it had read is lost.
 
     Attributes:
         head: The head as it was parsed: bytes.
-        url: The URL that was asked.
-        reused: True if the connection had carried an answer before.
+        url: The URL that was requested.
+        reused: True if the connection had carried a response before.
         started_at: When the request was begun, on the pool's clock.
         answered_at: When the head was complete, on the pool's clock.
 
@@ -43,13 +38,14 @@ class AsyncResponse(Answer):
 
     __slots__ = ()
 
-    _lease: AwaitedLease | None
+    _lease: TaskLease | None
 
     @property
     def peer(self) -> Peer:
         """Who has answered: the address that was dialled and, over TLS, the certificate that was shown."""
-        peer: Peer = self._exchange.connection.stream.peer
-        return peer
+        channel = self._exchange.connection.stream
+        assert isinstance(channel, Channel), "bug: a response over no channel"
+        return channel.peer
 
     @property
     def data(self) -> bytes:

@@ -1,10 +1,10 @@
-"""Sending a request and reading its answer's head, on an event loop: the twin of `converse.py`, which waits otherwise.
+"""Sending a request and reading its response's head, on an event loop: the twin of `send.py`, which waits otherwise.
 
-Decides nothing: how long, and what is an end, are `converse.py`'s rules; what came is told to the `Exchange`.
+Decides nothing: how long is `waits.py`'s rule, what is an end `send.py`'s. What came goes to the `Exchange`.
 
-A request whose head the kernel takes at once, and whose answer comes whole, waits once: for that answer.
+A request whose head the kernel takes at once, and whose response comes whole, waits once: for that response.
 
-Source: RFC 9112 §9.5 (a client that sends a body watches for the answer), RFC 9110 §10.1.1 (100-continue).
+Source: RFC 9112 §9.5 (a client that sends a body watches for the response), RFC 9110 §10.1.1 (100-continue).
 """
 
 from __future__ import annotations
@@ -16,39 +16,29 @@ from keeppool.clock import clock
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.send import (
-    LAST_WORDS,
-    RECEIVE,
-    BodyFailed,
-    has_passed,
-    invitation_ends,
-    is_break,
-    left,
-    next_piece,
-    refusal,
-)
+from keeppool.pools.send import RECEIVE, BodyFailed, is_break, next_piece, refusal
+from keeppool.pools.waits import LATE_RESPONSE, continue_wait_ends, next_wait, total_passed
 from keeppool.wire.body import RequestBody
 from keeppool.wire.head import ResponseHead
 
 
-async def converse(exchange: Exchange, channel: Channel, deadline: float | None) -> ResponseHead:
-    """Send the request and read the answer's head.
+async def send(exchange: Exchange, channel: Channel) -> ResponseHead:
+    """Send the request and read the response's head.
 
     Args:
         exchange: Begun on the channel's connection. Its request may have been sent already.
         channel: Connected.
-        deadline: When the total timeout passes, on `clock`; `None` without one.
 
     Raises:
         ExchangeError: With what was sent and received. The connection must be closed.
         BodyFailed: The caller's body raised something.
     """
-    sending = not exchange.request_sent
+    sending, deadline = not exchange.request_sent, exchange.deadline
     try:
         if not exchange.is_asked:
             ask(exchange, channel)
         if not exchange.request_sent:
-            early = await _send(exchange, channel, deadline)
+            early = await _send_rest(exchange, channel)
             if early is not None:
                 return early
             exchange.request_sent = True
@@ -56,18 +46,17 @@ async def converse(exchange: Exchange, channel: Channel, deadline: float | None)
         head = None
         while head is None:
             while (data := channel.received(RECEIVE)) is None:
-                await channel.news(exchange.timeout.read if deadline is None else left(exchange, deadline))
+                await channel.wait_readable(exchange.timeout.read if deadline is None else next_wait(exchange))
             head = exchange.take_early(data)
         return head
     except KeepPoolError as error:
         raise exchange.blame(error) from error.__cause__
     except OSError as error:
         exchange.sent = channel.accepted
-        answer = await _last_words(exchange, channel) if sending and is_break(error) else None
-        if answer is not None:
-            return answer
-        total = exchange.timeout.total if has_passed(deadline) else None
-        raise exchange.failed(error, sending=sending, total=total) from error
+        late = await _late_response(exchange, channel) if sending and is_break(error) else None
+        if late is not None:
+            return late
+        raise exchange.failed(error, sending=sending, total=total_passed(exchange)) from error
 
 
 def ask(exchange: Exchange, channel: Channel) -> None:
@@ -86,26 +75,26 @@ def ask(exchange: Exchange, channel: Channel) -> None:
     exchange.request_sent = is_whole and exchange.body is None
 
 
-async def _send(exchange: Exchange, channel: Channel, deadline: float | None) -> ResponseHead | None:
-    """Send what is left; the answer's head, if that was there before the end of the body."""
-    early = await _drain(exchange, channel, deadline)
+async def _send_rest(exchange: Exchange, channel: Channel) -> ResponseHead | None:
+    """Send what is left; the response's head, if that was there before the end of the body."""
+    early = await _drain(exchange, channel)
     if early is not None or exchange.body is None:
         return early
     if exchange.expects_continue:
-        early = await _await_invitation(exchange, channel, deadline)
+        early = await _await_continue(exchange, channel)
         if early is not None:
             return early
     if exchange.body.is_async:
-        return await _upload_awaited(exchange, exchange.body, channel, deadline)
-    return await _upload(exchange, exchange.body, channel, deadline)
+        return await _upload_awaited(exchange, exchange.body, channel)
+    return await _upload(exchange, exchange.body, channel)
 
 
-async def _drain(exchange: Exchange, channel: Channel, deadline: float | None) -> ResponseHead | None:
-    """Wait until the kernel has taken what was written, with an eye on the server: an answer that is there stops it.
+async def _drain(exchange: Exchange, channel: Channel) -> ResponseHead | None:
+    """Wait until the kernel has taken what was written, with an eye on the server: a response that is there stops it.
 
-    Once everything is taken nobody looks: what was written may have been the last piece, and its answer no early one.
+    Once everything is taken nobody looks: what was written may have been the last piece, and its response no early one.
     """
-    while not await channel.drain(left(exchange, deadline)):
+    while not await channel.drain(next_wait(exchange)):
         exchange.sent = channel.accepted
         head = _take_early(exchange, channel)
         if head is not None:
@@ -118,42 +107,36 @@ def _take_early(exchange: Exchange, channel: Channel) -> ResponseHead | None:
     return exchange.take_early(channel.receive_now(RECEIVE))
 
 
-async def _upload(
-    exchange: Exchange, body: RequestBody, channel: Channel, deadline: float | None
-) -> ResponseHead | None:
+async def _upload(exchange: Exchange, body: RequestBody, channel: Channel) -> ResponseHead | None:
     """Send the body piece by piece."""
     pieces = body.pieces()
     while (piece := next_piece(pieces)) is not None:
-        head = await _send_piece(exchange, piece, channel, deadline)
+        head = await _send_piece(exchange, piece, channel)
         if head is not None:
             return head
     return None
 
 
-async def _send_piece(
-    exchange: Exchange, piece: bytes | memoryview, channel: Channel, deadline: float | None
-) -> ResponseHead | None:
-    """Send one piece, unless the answer is there already."""
+async def _send_piece(exchange: Exchange, piece: bytes | memoryview, channel: Channel) -> ResponseHead | None:
+    """Send one piece, unless the response is there already."""
     head = _take_early(exchange, channel)
     if head is None:
-        left(exchange, deadline)  # The time may be up by now, and nothing may follow then.
+        next_wait(exchange)  # The time may be up by now, and nothing may follow then.
         channel.write(piece)
-        head = await _drain(exchange, channel, deadline)
+        head = await _drain(exchange, channel)
     return head
 
 
-async def _upload_awaited(
-    exchange: Exchange, body: RequestBody, channel: Channel, deadline: float | None
-) -> ResponseHead | None:
+async def _upload_awaited(exchange: Exchange, body: RequestBody, channel: Channel) -> ResponseHead | None:
     """Send a body that has to be waited for itself."""
     pieces = body.awaited_pieces()
     try:
         while True:
-            watch = _Watch(exchange, channel, deadline)
+            watch = _Watch(exchange, channel)
             piece = await _next_awaited(pieces, watch)
-            head = watch.news()
+            head = watch.result()
             if head is None and piece is not None:
-                head = await _send_piece(exchange, piece, channel, deadline)
+                head = await _send_piece(exchange, piece, channel)
             if head is not None or piece is None:
                 return head
     finally:
@@ -164,12 +147,12 @@ async def _next_awaited(pieces: AsyncGenerator[bytes | memoryview, None], watch:
     """As `next_piece`; `None` too where the watch has ended the wait, which cancels the body as any time limit does."""
     try:
         watch.begin()
-        async with watch.limit:
+        async with watch.scope:
             return await anext(pieces, None)
     except (BodyLengthError, InvalidBody):
         raise
     except BaseException as error:
-        if watch.limit.expired() and not isinstance(error, CancelledError):
+        if watch.scope.expired() and not isinstance(error, CancelledError):
             return None
         raise BodyFailed(error) from error
     finally:
@@ -191,19 +174,19 @@ class _Watch:
     `asyncio.timeout` ends one, and only when nobody can want the rest of the body any more.
 
     Attributes:
-        limit: What the wait happens in.
+        scope: What the wait happens in.
 
     Raises:
         TimeoutError: The total timeout has passed already.
     """
 
-    def __init__(self, exchange: Exchange, channel: Channel, deadline: float | None) -> None:
-        left(exchange, deadline)
+    def __init__(self, exchange: Exchange, channel: Channel) -> None:
+        next_wait(exchange)
         self._exchange = exchange
         self._channel = channel
         self._head: ResponseHead | None = None
         self._error: Exception | None = None
-        self.limit = timeout(None if deadline is None else deadline - clock())
+        self.scope = timeout(None if exchange.deadline is None else exchange.deadline - clock())
 
     def begin(self) -> None:
         """Have the event loop say when something comes."""
@@ -213,8 +196,8 @@ class _Watch:
         """Look no longer."""
         self._channel.watch(None)
 
-    def news(self) -> ResponseHead | None:
-        """Give the answer that has come meanwhile, if one has.
+    def result(self) -> ResponseHead | None:
+        """Give the response that has come meanwhile, if one has.
 
         Raises:
             TimeoutError: The total timeout has passed.
@@ -223,12 +206,12 @@ class _Watch:
         error, self._error = self._error, None
         if error is not None:
             raise error
-        if self._head is None and self.limit.expired():
+        if self._head is None and self.scope.expired():
             raise TimeoutError("the total timeout has passed")
         return self._head
 
     def _look(self) -> None:
-        """Read what the server says. An interim answer, or half an answer, is no reason to stop."""
+        """Read what the server sent. An interim response, or half a response, is no reason to stop."""
         try:
             self._head = _take_early(self._exchange, self._channel)
         except (OSError, KeepPoolError) as error:
@@ -236,14 +219,14 @@ class _Watch:
         if self._head is None and self._error is None:
             self._channel.watch(self._look)
         else:
-            self.limit.reschedule(self._channel.loop.time())
+            self.scope.reschedule(self._channel.loop.time())
 
 
-async def _await_invitation(exchange: Exchange, channel: Channel, deadline: float | None) -> ResponseHead | None:
-    """Wait for an interim answer; the final one's head, if that came instead."""
-    end = invitation_ends(deadline)
+async def _await_continue(exchange: Exchange, channel: Channel) -> ResponseHead | None:
+    """Wait for an interim response; the final one's head, if that came instead."""
+    end = continue_wait_ends(exchange)
     try:
-        while not exchange.was_invited:
+        while not exchange.has_interim:
             head = exchange.take_early(await channel.receive(RECEIVE, max(end - clock(), 0)))
             if head is not None:
                 return head
@@ -252,9 +235,9 @@ async def _await_invitation(exchange: Exchange, channel: Channel, deadline: floa
     return None
 
 
-async def _last_words(exchange: Exchange, channel: Channel) -> ResponseHead | None:
-    """Read an answer that refuses the request, if one came before the connection broke; only an error counts."""
-    end = clock() + LAST_WORDS
+async def _late_response(exchange: Exchange, channel: Channel) -> ResponseHead | None:
+    """Read a response that refuses the request, if one came before the connection broke; only an error counts."""
+    end = clock() + LATE_RESPONSE
     try:
         while (seconds := end - clock()) > 0:
             data = await channel.receive(RECEIVE, seconds)
@@ -262,5 +245,5 @@ async def _last_words(exchange: Exchange, channel: Channel) -> ResponseHead | No
             if head is not None or not data:
                 return refusal(head)
     except OSError:
-        pass  # No words: what the caller gets to see is the first error.
+        pass  # There is none: what the caller gets to see is the first error.
     return None

@@ -1,4 +1,4 @@
-"""One caller's wait for a connection, on an event loop, and the time limits of all who wait.
+"""One caller's wait for a connection, on an event loop, and when the waits of all callers end.
 
 Decides: how long it may take: the pool timeout as long as the caller waits for room, the connect timeout from when it
 counts on a dial. And whether the request goes out in the caller's place as soon as it has a connection.
@@ -13,24 +13,26 @@ from collections import OrderedDict
 from keeppool.clock import clock
 from keeppool.core.pool import PoolState
 from keeppool.core.records import NEVER, Connection, Ticket
-from keeppool.errors import ConnectTimeout, PoolTimeout
+from keeppool.errors import ConnectTimeout
 from keeppool.events import RequestServed
-from keeppool.net.stream import Liveness
+from keeppool.net.stream_tasks import Channel
+from keeppool.net.streams import Liveness
 from keeppool.pools.exchange import Exchange
+from keeppool.pools.pool import pool_timeout
 from keeppool.pools.send_tasks import ask
+from keeppool.pools.waits import SHORTEST, shorter
 
 # Looked up on the way of every request; as a member of its class it would cost three times as much.
 _ALIVE = Liveness.IDLE
 
 
-class Turn:
+class TaskWaiter:
     """A ticket, and the caller who waits for it to end.
 
     Args:
-        ticket: The place in the queue; this becomes its `wake`.
+        ticket: The place in the queue; this becomes its `waiter`.
         exchange: Whose timeouts hold.
-        deadline: When the total timeout passes, if there is one.
-        limits: Where this wait's end is watched.
+        ends: Where the end of this wait is watched.
 
     Attributes:
         exchange: What the caller wants it for.
@@ -40,12 +42,11 @@ class Turn:
             its error says more than this could.
         is_queued: Listeners were told that the caller waits for room, and are to be told that it has some.
         let_in_at: When the caller stopped waiting for room; `None` as long as it does.
-        watched_in: The line it stands in until its time is up, or a timer of its own; see `TimeLimits`.
+        watched_in: The line it stands in until its time is up, or a timer of its own; see `WaitEnds`.
     """
 
     __slots__ = (
-        "_deadline",
-        "_limits",
+        "_ends",
         "_ticket",
         "_until",
         "exchange",
@@ -56,32 +57,31 @@ class Turn:
         "watched_in",
     )
 
-    def __init__(self, ticket: Ticket, exchange: Exchange, deadline: float | None, limits: TimeLimits) -> None:
+    def __init__(self, ticket: Ticket, exchange: Exchange, ends: WaitEnds) -> None:
         self._ticket = ticket
         self.exchange = exchange
-        self._deadline = deadline
-        self._limits = limits
+        self._ends = ends
         #: When a dial's time is up, once there is one.
         self._until: float | None = None
-        self.future: asyncio.Future[None] = limits.loop.create_future()
+        self.future: asyncio.Future[None] = ends.loop.create_future()
         self.own: Connection | None = None
         self.is_queued = False
         self.let_in_at: float | None = None
-        self.watched_in: OrderedDict[Turn, float] | asyncio.TimerHandle | None = None
-        ticket.wake = self
+        self.watched_in: OrderedDict[TaskWaiter, float] | asyncio.TimerHandle | None = None
+        ticket.waiter = self
 
-    def dial_limit(self, now: float) -> float | None:
+    def dial_seconds(self, now: float) -> float | None:
         """Give the seconds a dial for this caller may take."""
         if self._until is not None:
-            return max(self._until - now, 0.001)
-        return shorter(self.exchange.timeout.connect, self._deadline, now)
+            return max(self._until - now, SHORTEST)
+        return shorter(self.exchange.timeout.connect, self.exchange.deadline, now)
 
     def begins(self, dial: Connection, now: float) -> float | None:
         """Take note that a dial is begun for this caller; give the seconds it may take."""
-        limit = self.dial_limit(now)
+        seconds = self.dial_seconds(now)
         self.own = dial
         self.bound(now)
-        return limit
+        return seconds
 
     def wake(self) -> None:
         """Tell the caller that its ticket, or its time, has ended."""
@@ -102,18 +102,18 @@ class Turn:
             and exchange.body is None
             and not exchange.is_asked  # An interrupt may have ended an earlier try right here. Nothing is asked twice.
             and not self.future.done()
-            and self._is_sent(connection)
+            and isinstance(channel := connection.stream, Channel)
+            and self._is_sent(connection, channel)
         ):
             self.unbound()
-            read = exchange.timeout.read
-            limit = read if self._deadline is None else shorter(read, self._deadline, clock())
-            connection.stream.expect(self.future, limit)
+            read, deadline = exchange.timeout.read, exchange.deadline
+            channel.expect(self.future, read if deadline is None else shorter(read, deadline, clock()))
         else:
             self.wake()
 
-    def _is_sent(self, connection: Connection) -> bool:
+    def _is_sent(self, connection: Connection, channel: Channel) -> bool:
         """Send the request over a connection that has just come free; False if it was not, or not all of it."""
-        exchange, channel = self.exchange, connection.stream
+        exchange = self.exchange
         if channel.probe() is not _ALIVE:
             return False
         exchange.held = connection
@@ -136,28 +136,28 @@ class Turn:
         """Bound what the caller waits for now: room, its own dial, or one begun for another."""
         dial, pool = self._ticket.dial, self.exchange.timeout.pool
         if self.watched_in is not None:
-            self._limits.forget(self)
-        if dial is None and self._deadline is None:
+            self._ends.forget(self)
+        if dial is None and self.exchange.deadline is None:
             if pool is not None:
-                self._limits.watch(self, now, pool)
+                self._ends.watch(self, now, pool)
             return
-        limit = shorter(pool, self._deadline, now) if dial is None else self.dial_limit(now)
+        seconds = shorter(pool, self.exchange.deadline, now) if dial is None else self.dial_seconds(now)
         if dial is not None and self.let_in_at is None:
             self.let_in_at = now
-            self._until = None if limit is None else now + limit
-        if limit is not None and (dial is None or dial is not self.own):
-            self._limits.watch_alone(self, limit)
+            self._until = None if seconds is None else now + seconds
+        if seconds is not None and (dial is None or dial is not self.own):
+            self._ends.watch_alone(self, seconds)
 
     def unbound(self) -> None:
         """Stop watching the time: what the caller waits for now has a limit of its own."""
         if self.watched_in is not None:
-            self._limits.forget(self)
+            self._ends.forget(self)
 
     def end(self) -> None:
         """Stop watching the time; nothing will wake the caller any more."""
         self.unbound()
-        # Or else each wait would leave a cycle behind, and the garbage collector cost as much as the wait itself.
-        self._ticket.wake = None
+        # Otherwise each wait would leave a cycle behind, and the garbage collector cost as much as the wait itself.
+        self._ticket.waiter = None
 
     def result(self, state: PoolState) -> Connection:
         """Give what the wait has ended with.
@@ -173,14 +173,14 @@ class Turn:
             raise ticket.failure
         name, timeout = self.exchange.route.name, self.exchange.timeout
         if ticket.dial is None:
-            limit = shorter(timeout.pool, self._deadline, ticket.since)
-            raise pool_timeout(ticket, state, name, limit or 0.0, clock())
+            seconds = shorter(timeout.pool, self.exchange.deadline, ticket.since)
+            raise pool_timeout(ticket, state, name, seconds or 0.0, clock())
         within = "" if timeout.connect is None else f" within {timeout.connect:g} s"
         raise ConnectTimeout(f"{name}: no connection{within}", origin=name, limit=timeout.connect)
 
 
-class TimeLimits:
-    """When the time of those is up who wait in one pool.
+class WaitEnds:
+    """When the time of each caller is up that waits in one pool.
 
     Callers with the same limit come to its end in the order in which they came, so they stand in one line for it, and
     one timer watches the first of each. It is not set back when that one leaves: it rings for nothing, now and then.
@@ -193,38 +193,38 @@ class TimeLimits:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._lines: dict[float, OrderedDict[Turn, float]] = {}
+        self._lines: dict[float, OrderedDict[TaskWaiter, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._at = NEVER
 
-    def watch_alone(self, turn: Turn, seconds: float) -> None:
+    def watch_alone(self, waiter: TaskWaiter, seconds: float) -> None:
         """As `watch`, for what is left of something else: a different number each time, and not worth a line."""
-        turn.watched_in = self.loop.call_later(seconds, turn.wake)
+        waiter.watched_in = self.loop.call_later(seconds, waiter.wake)
 
-    def watch(self, turn: Turn, now: float, seconds: float) -> None:
+    def watch(self, waiter: TaskWaiter, now: float, seconds: float) -> None:
         """Wake a caller after so many seconds, unless it is forgotten before.
 
         Args:
-            turn: The caller; not watched yet.
+            waiter: The caller; not watched yet.
             now: The time.
             seconds: How long it may wait, as many others may.
         """
         line = self._lines.get(seconds)
         if line is None:
             line = self._lines[seconds] = OrderedDict()
-        line[turn] = until = now + seconds
-        turn.watched_in = line
+        line[waiter] = until = now + seconds
+        waiter.watched_in = line
         if until < self._at:
             self._set_timer(until, now)
 
     @staticmethod
-    def forget(turn: Turn) -> None:
+    def forget(waiter: TaskWaiter) -> None:
         """Stop watching a caller's time."""
-        place, turn.watched_in = turn.watched_in, None
-        if type(place) is OrderedDict:
-            del place[turn]
+        place, waiter.watched_in = waiter.watched_in, None
+        if isinstance(place, OrderedDict):
+            del place[waiter]
         elif place is not None:
-            place.cancel()  # type: ignore[union-attr]  # mypy does not narrow by `type() is`, the quickest of all checks
+            place.cancel()
 
     def close(self) -> None:
         """Take the timer off the event loop."""
@@ -251,23 +251,3 @@ class TimeLimits:
                 del self._lines[seconds]
         if following < NEVER:
             self._set_timer(following, now)
-
-
-def shorter(limit: float | None, deadline: float | None, now: float) -> float | None:
-    """Cut a limit down to what is left until the deadline; never to 0, which would not even try."""
-    if deadline is None:
-        return limit
-    left = max(deadline - now, 0.001)
-    return left if limit is None else min(limit, left)
-
-
-def pool_timeout(ticket: Ticket, state: PoolState, name: str, limit: float, now: float) -> PoolTimeout:
-    """Say what the pool looked like to a caller that waited in vain."""
-    host = ticket.host
-    cap, total, waited = host.policy.per_host, state.limits.total, now - ticket.since
-    held = f", oldest held {now - next(iter(host.busy)).taken_at:.1f} s" if host.busy else ""
-    text = (
-        f"waited {waited:.1f} s for {name}: {host.open}/{'∞' if cap is None else cap} in use, "
-        f"{len(host.waiters)} waiting{held}; {state.open}/{'∞' if total is None else total} in the whole pool"
-    )
-    return PoolTimeout(text, origin=name, in_use=host.open, waiting=len(host.waiters), waited=waited, limit=limit)

@@ -26,7 +26,7 @@ STEPS = 10
 class Hangup(enum.Enum):
     """How a server ended a connection, as the operating system told it."""
 
-    #: In order: an end of file, over TLS with or without its goodbye.
+    #: In order: an end of file, over TLS with or without close_notify.
     FIN = "fin"
     #: A TCP reset: what was on its way in either direction is lost.
     RST = "rst"

@@ -32,7 +32,8 @@ from keeppool.net.stream import Stream
 from keeppool.pools.exchange import MOST_INTERIM
 from keeppool.pools.request import default_fields
 from keeppool.pools.routes import Located
-from keeppool.pools.send import RECEIVE, has_passed
+from keeppool.pools.send import RECEIVE
+from keeppool.pools.waits import has_passed, within
 from keeppool.probe.habits import Hangup, IdleEnd, Reply
 from keeppool.wire.framing import Framing, framing_of
 from keeppool.wire.head import HeadReader, ResponseHead
@@ -110,7 +111,7 @@ class Line:
             at: When it happened, or the last moment before.
         """
         try:
-            data = self.stream.recv_now(RECEIVE)
+            data = self.stream.receive_now(RECEIVE)
         except ssl.SSLEOFError:
             data = b""
         except ConnectionResetError:
@@ -188,7 +189,7 @@ class Line:
         """Read what comes next; no bytes mean that the server has closed."""
         try:
             self._bound(deadline)
-            data = self.stream.recv(RECEIVE)
+            data = self.stream.receive(RECEIVE)
         except (TimeoutError, BlockingIOError) as error:
             raise self._late(ReadTimeout, "the server sent nothing in time", deadline) from error
         except ssl.SSLEOFError:
@@ -223,11 +224,7 @@ class Line:
 
     def _bound(self, deadline: float) -> None:
         """Let the next wait end at the read timeout or at the deadline."""
-        left = deadline - clock()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        read = self._timeout.read
-        self.stream.set_timeout(left if read is None else min(read, left))
+        self.stream.set_timeout(within(self._timeout.read, deadline))
 
     def _late(self, kind: type[ExchangeError], what: str, deadline: float) -> ExchangeError:
         total = self._timeout.total

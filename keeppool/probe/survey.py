@@ -134,7 +134,7 @@ class _Work:
         connect = self._timeout.connect
         left = max(self._deadline - clock(), 0.0)
         limit = left if connect is None else min(connect, left)
-        stream = dial(self._located.route.origin, timeout=None if limit == math.inf else limit, tls=self._tls)
+        stream = dial(self._located.route.origin, seconds=None if limit == math.inf else limit, tls=self._tls)
         self._stack.callback(stream.close)
         line = Line(self._located, stream, self._timeout)
         self._lines.append(line)

@@ -195,7 +195,7 @@ def test_the_context_is_made_once_from_the_settings(secure):
     with Bench(**secure_versions, **ciphers) as bench:
         bench.download(secure.url)
         bench.download(secure.url, keeppool={"tag": "another"})
-        contexts = {connection.stream.layer.context for connection in bench.handler._pool._pool._state.everything()}
+        contexts = {connection.stream.tls.context for connection in bench.handler._pool._pool._state.everything()}
         (context,) = contexts
     assert (context.minimum_version, context.maximum_version) == (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
     assert context.verify_mode is ssl.CERT_NONE

@@ -419,6 +419,7 @@ class PoolMachine(RuleBasedStateMachine):
             (self.model.idle, state.IDLE),
         ):
             assert all(c.state is said for c in connections)
+            assert all(c.generation == self.model.facts[c].holders for c in connections), "a holder that is none passes"
         assert len(set(self.model.all())) == len(self.model.all())
 
     def nobody_waits_who_could_be_served(self) -> None:

@@ -40,6 +40,8 @@ class Facts:
     served: int = 0
     timeout: int | None = None
     reused: bool = False
+    #: Holders it has had.
+    holders: int = 0
 
 
 @dataclass
@@ -145,6 +147,7 @@ class Model:
     def connected(self, connection: Any, now: float) -> None:
         self.opened += 1
         self.facts[connection].born = self.facts[connection].read_at = now
+        self.facts[connection].holders += 1
         self.connecting.remove(connection)
         self.busy.append(connection)
 
@@ -168,6 +171,7 @@ class Model:
         # A server that never got to say its limit cannot be believed.
         assert limit is None or facts.served == 0 or facts.served < limit, "one request more than the server takes"
         facts.reused = True
+        facts.holders += 1
         self.reused += 1
 
     def queue(self, ticket: Any) -> None:

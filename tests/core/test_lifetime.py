@@ -1,10 +1,10 @@
-"""How long a connection may sit idle: hints, lessons from silent closes, and requests that want a fresh one."""
+"""How long a connection may sit idle: hints, limits learned from silent closes, and requests that want a fresh one."""
 
 import pytest
 from desk import A, Desk, origin
 
 from keeppool.core.keepalive import Hint
-from keeppool.core.lifetime import FORGOTTEN, LESSON_FLOOR, MOST_LESSONS, Lesson, Lessons
+from keeppool.core.lifetime import FORGOTTEN, LEARNED_FLOOR, MOST_LEARNED, LearnedLimit, LearnedLimits
 from keeppool.core.records import Policy, State, Ticket
 from keeppool.events import Why
 
@@ -97,7 +97,7 @@ def test_learning_can_be_turned_off():
     assert desk.pool.learned(30) == {}
 
 
-def test_a_lesson_is_forgotten_after_a_while():
+def test_a_learned_limit_is_forgotten_after_a_while():
     desk = Desk()
     die_silently(desk, 5, at=0)
     die_silently(desk, 5, at=10)
@@ -107,25 +107,25 @@ def test_a_lesson_is_forgotten_after_a_while():
 
 
 def test_several_closes_at_once_are_one_event():
-    lesson = Lesson(3, at=0)
-    lesson.add(9, at=0.5)
-    lesson.add(4, at=0.9)
-    assert lesson.limit is None
-    lesson.add(5, at=10)
-    assert lesson.limit == pytest.approx(0.8 * 9)
+    learned = LearnedLimit(3, at=0)
+    learned.add(9, at=0.5)
+    learned.add(4, at=0.9)
+    assert learned.limit is None
+    learned.add(5, at=10)
+    assert learned.limit == pytest.approx(0.8 * 9)
 
 
 def test_only_the_last_two_events_count():
-    lesson = Lesson(30, at=0)
+    learned = LearnedLimit(30, at=0)
     for at, age in ((10, 20), (20, 5), (30, 6)):
-        lesson.add(age, at)
-    assert lesson.limit == pytest.approx(0.8 * 6)
+        learned.add(age, at)
+    assert learned.limit == pytest.approx(0.8 * 6)
 
 
-def test_a_lesson_has_a_floor():
-    lesson = Lesson(1.1, at=0)
-    lesson.add(1.2, at=10)
-    assert lesson.limit == LESSON_FLOOR
+def test_a_learned_limit_has_a_floor():
+    learned = LearnedLimit(1.1, at=0)
+    learned.add(1.2, at=10)
+    assert learned.limit == LEARNED_FLOOR
 
 
 def test_a_connection_that_was_hardly_silent_teaches_nothing():
@@ -133,19 +133,19 @@ def test_a_connection_that_was_hardly_silent_teaches_nothing():
     desk = Desk()
     for at in (0, 100):
         desk.visit(A, now=at)
-        desk.pool.released(desk.ask(A, now=at + LESSON_FLOOR / 2), Why.PEER_CLOSED, at + 5)
+        desk.pool.released(desk.ask(A, now=at + LEARNED_FLOOR / 2), Why.PEER_CLOSED, at + 5)
     assert desk.pool.learned(106) == {}
 
 
-def test_lessons_are_bounded():
-    desk, lessons = Desk(total=None), Lessons()
-    for number in range(MOST_LESSONS + 10):
+def test_learned_limits_are_bounded():
+    desk, learned = Desk(total=None), LearnedLimits()
+    for number in range(MOST_LEARNED + 10):
         desk.visit(origin(f"h{number}"), now=0)
-        lessons.learn(desk.ask(origin(f"h{number}"), now=4), 5)
-    assert len(lessons.by_origin) == MOST_LESSONS
+        learned.learn(desk.ask(origin(f"h{number}"), now=4), 5)
+    assert len(learned.by_origin) == MOST_LEARNED
 
 
-def test_a_hint_shorter_than_the_lesson_stays_the_reason():
+def test_a_hint_shorter_than_the_learned_limit_stays_the_reason():
     desk = Desk()
     die_silently(desk, 50, at=0)
     die_silently(desk, 50, at=100)

@@ -201,7 +201,7 @@ async def secured(
             return peer
 
         origin = Origin(scheme="https", host="127.0.0.1", port=listener.getsockname()[1], tls=identity)
-        channel, peer = await asyncio.gather(dial(origin, timeout=PATIENCE, tls=TlsStore()), serve())
+        channel, peer = await asyncio.gather(dial(origin, seconds=PATIENCE, tls=TlsStore()), serve())
     with peer.sock:
         try:
             yield channel, peer

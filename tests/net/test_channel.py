@@ -16,8 +16,8 @@ import weakref
 import pytest
 from loops import PATIENCE, connected, on_both_loops, reset, turns, until
 
-from keeppool.net.stream import Liveness
 from keeppool.net.stream_tasks import READ, Channel
+from keeppool.net.streams import Liveness
 
 pytestmark = on_both_loops
 
@@ -54,7 +54,7 @@ class TestBytes:
                 assert theirs.recv(10) == b"ping"
                 theirs.send(b"pong")
                 assert await channel.receive(10, PATIENCE) == b"pong"
-                assert (channel.is_tls, channel.resumed, channel.layer) == (False, False, None)
+                assert (channel.is_tls, channel.resumed, channel.tls) == (False, False, None)
                 assert channel.loop is asyncio.get_running_loop()
 
         run(test())

@@ -9,8 +9,8 @@ import pytest
 from loops import PATIENCE, connected, on_both_loops, reset
 
 from keeppool.net.outbox import PLAIN_PIECE, Outbox
-from keeppool.net.stream import Liveness
 from keeppool.net.stream_tasks import READ, Channel
+from keeppool.net.streams import Liveness
 
 pytestmark = on_both_loops
 

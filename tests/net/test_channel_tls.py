@@ -13,8 +13,9 @@ from keeppool.core.origin import Origin
 from keeppool.net.deadline import Deadline
 from keeppool.net.dial_tasks import drive
 from keeppool.net.outbox import BURST, Outbox
-from keeppool.net.stream import TLS_RECORD, Liveness
+from keeppool.net.stream import TLS_RECORD
 from keeppool.net.stream_tasks import READ
+from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
 
 pytestmark = on_both_loops
@@ -39,8 +40,8 @@ def test_bytes_go_both_ways(run, context, trusting) -> None:
             assert await channel.receive(2, PATIENCE) == b"po"
             assert await channel.receive(10, PATIENCE) == b"ng"
             assert channel.is_tls
-            assert channel.layer is not None
-            assert channel.layer.version() == peer.tls.version()
+            assert channel.tls is not None
+            assert channel.tls.version() == peer.tls.version()
             assert not channel.resumed
 
     run(test())
@@ -76,10 +77,10 @@ def test_tickets_are_not_data(run, server_context, trusting) -> None:
     async def test() -> None:
         async with secured(server_context, trusting) as (channel, peer):
             channel.watch(lambda: pytest.fail("heard a ticket"))
-            assert not channel.layer.session.has_ticket
+            assert not channel.tls.session.has_ticket
             peer.flush()
             assert channel.probe() is Liveness.IDLE
-            assert channel.layer.session.has_ticket
+            assert channel.tls.session.has_ticket
             await turns()
             assert channel.probe() is Liveness.IDLE
             assert channel.receive_now(10) is None
@@ -92,7 +93,7 @@ def test_tickets_that_the_loop_reads_are_not_data(run, server_context, trusting)
         async with secured(server_context, trusting) as (channel, peer):
             channel.watch(lambda: pytest.fail("heard a ticket"))
             peer.flush()
-            await until(lambda: channel.layer.session.has_ticket)
+            await until(lambda: channel.tls.session.has_ticket)
             await turns()
             assert channel.probe() is Liveness.IDLE
 
@@ -105,7 +106,7 @@ def test_tickets_do_not_end_a_wait(run, server_context, trusting) -> None:
             waiting = asyncio.create_task(channel.receive(10, PATIENCE))
             await turns()
             peer.flush()
-            await until(lambda: channel.layer.session.has_ticket)
+            await until(lambda: channel.tls.session.has_ticket)
             assert not waiting.done()
             peer.send(b"pong")
             assert await waiting == b"pong"
@@ -314,7 +315,7 @@ def test_a_large_write_leaves_the_loop_to_others_after_a_burst(run, context, tru
         async with secured(context, trusting) as (channel, _):
             sizes: list[int] = []
             # What a fast reader brings about: the kernel takes everything.
-            outbox = Outbox(channel.loop, EverOpen(sizes), [channel.layer])
+            outbox = Outbox(channel.loop, EverOpen(sizes), [channel.tls])
             outbox.write(bytes(4 * BURST))
             assert outbox.accepted == BURST
             assert outbox.is_stopped

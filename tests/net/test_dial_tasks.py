@@ -38,11 +38,11 @@ needs_python_socks = pytest.mark.skipif(
 
 async def ping(origin: Origin, tls: TlsStore) -> Channel:
     """Dial, send, read, remember and close, as a pool does."""
-    channel = await dial(origin, timeout=PATIENCE, tls=tls)
+    channel = await dial(origin, seconds=PATIENCE, tls=tls)
     assert channel.accepted == 0
     channel.write(b"ping")
     assert await channel.receive(100, PATIENCE) == b"hello"
-    tls.remember(origin, channel.layer)
+    tls.remember(origin, channel.tls)
     channel.close()
     await channel.wait_closed()
     return channel
@@ -97,7 +97,7 @@ class TestArriving:
         server = serve(lambda conn: conn.getpeername())
 
         async def test() -> None:
-            channel = await dial(origin(server, source_address="127.0.0.9"), timeout=PATIENCE, tls=TlsStore())
+            channel = await dial(origin(server, source_address="127.0.0.9"), seconds=PATIENCE, tls=TlsStore())
             assert channel.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert channel.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             channel.abort()
@@ -117,9 +117,9 @@ class TestArriving:
         """One store may serve both kinds of connection."""
         store, server = TlsStore(), serve(speak_tls)
         wanted = origin(server, scheme="https", tls=trusting)
-        stream = blocking_dial(wanted, timeout=PATIENCE, tls=store)
+        stream = blocking_dial(wanted, seconds=PATIENCE, tls=store)
         stream.send(b"ping")
-        assert stream.recv(100) == b"hello"
+        assert stream.receive(100) == b"hello"
         store.remember(wanted, stream.sock)
         stream.close()
         assert run(ping(wanted, store)).resumed
@@ -169,7 +169,7 @@ class TestArriving:
 
 async def failing(wanted: Origin, seconds: float) -> KeepPoolError:
     with pytest.raises(KeepPoolError) as caught:
-        await dial(wanted, timeout=seconds, tls=TlsStore())
+        await dial(wanted, seconds=seconds, tls=TlsStore())
     return caught.value
 
 
@@ -178,7 +178,7 @@ class TestFailing:
     def test_as_the_blocking_dial_fails(self, run, world, case, open_files) -> None:  # noqa: F811
         wanted, timeout, server = case(world)
         with pytest.raises(KeepPoolError) as caught:
-            blocking_dial(wanted, timeout=timeout, tls=TlsStore())
+            blocking_dial(wanted, seconds=timeout, tls=TlsStore())
         theirs = caught.value
         if server is not None:
             server.seen()
@@ -201,7 +201,7 @@ class TestFailing:
         wanted = origin(80, host=UNRESOLVABLE)
         ours = run(failing(wanted, PATIENCE))
         with pytest.raises(ResolveError) as caught:
-            blocking_dial(wanted, timeout=PATIENCE, tls=TlsStore())
+            blocking_dial(wanted, seconds=PATIENCE, tls=TlsStore())
         assert type(ours) is ResolveError
         assert str(ours) == str(caught.value)
 
@@ -322,7 +322,7 @@ class TestFirstContext:
         wanted, store = origin(443, scheme="https", tls=TlsIdentity(verify=str(pipe))), TlsStore()
 
         async def test() -> BinaryIO:
-            dialling = asyncio.create_task(dial(wanted, timeout=PATIENCE, tls=store))
+            dialling = asyncio.create_task(dial(wanted, seconds=PATIENCE, tls=store))
             writer = await asyncio.to_thread(pipe.open, "wb")
             dialling.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -423,7 +423,7 @@ class TestCancelling:
         timeout = 0.05 if way == "silent" else PATIENCE
 
         async def cancelled_at(number: int) -> bool:
-            dialling = Counted(dial(wanted, timeout=timeout, tls=store), number, late=late)
+            dialling = Counted(dial(wanted, seconds=timeout, tls=store), number, late=late)
 
             async def run_it() -> Channel:
                 return await dialling

@@ -12,7 +12,8 @@ from net.proxies import TunnelProxy
 from keeppool.core.origin import Origin, Proxy
 from keeppool.errors import CertificateError
 from keeppool.net.dial import dial
-from keeppool.net.stream import Liveness, Stream
+from keeppool.net.stream import Stream
+from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
 
 
@@ -73,7 +74,7 @@ def both(server_context, trusting):
         thread.start()
         proxy = Proxy(scheme="https", host="127.0.0.1", port=listener.getsockname()[1])
         origin = Origin(scheme="https", host="a.example", port=443, tls=trusting, proxy=proxy)
-        stream = dial(origin, timeout=20, tls=TlsStore())
+        stream = dial(origin, seconds=20, tls=TlsStore())
         thread.join(20)
         yield stream, found[0]
         stream.abort()
@@ -82,7 +83,7 @@ def both(server_context, trusting):
 
 def arrived(stream: Stream) -> None:
     """Wait until something is there to be read."""
-    assert stream.is_readable(20)
+    assert stream.wait_readable(20)
 
 
 def test_it_is_tls_and_idle(both):
@@ -97,9 +98,9 @@ def test_bytes_go_both_ways(both):
     assert inner.read() == b"ping"
     inner.tls.write(b"pong")
     inner.flush()
-    assert stream.recv(2) == b"po"
+    assert stream.receive(2) == b"po"
     buffer = bytearray(10)
-    assert stream.recv_into(buffer) == 2
+    assert stream.receive_into(buffer) == 2
     assert buffer[:2] == b"ng"
 
 
@@ -120,7 +121,7 @@ def test_a_second_answer_behind_the_first_is_data_wherever_it_waits(both, outer_
         inner.flush()
     inner.tls.write(b"second")
     inner.flush()
-    assert stream.recv(5) == b"first"
+    assert stream.receive(5) == b"first"
     if outer_records == 2:
         arrived(stream)
     assert stream.probe() is Liveness.DATA
@@ -131,7 +132,7 @@ def test_a_goodbye_behind_an_answer_is_a_close_wherever_it_waits(both):
     inner.tls.write(b"last")
     inner.goodbye()
     inner.flush()
-    assert stream.recv(100) == b"last"
+    assert stream.receive(100) == b"last"
     assert stream.probe() is Liveness.CLOSED
 
 
@@ -150,20 +151,20 @@ def test_an_end_is_only_an_end_with_the_servers_goodbye(both, polite):
         inner.flush()
     inner.outer.close()
     if polite:
-        assert stream.recv(100) == b""
+        assert stream.receive(100) == b""
     else:
         with pytest.raises(ssl.SSLEOFError):
-            stream.recv(100)
+            stream.receive(100)
 
 
 def test_nothing_in_time_is_a_timeout(both):
     stream, _ = both
     stream.set_timeout(0.01)
     with pytest.raises(TimeoutError):
-        stream.recv(1)
+        stream.receive(1)
     with pytest.raises(TimeoutError):
-        stream.is_readable(0.01)
-    assert stream.recv_now(10) is None
+        stream.wait_readable(0.01)
+    assert stream.receive_now(10) is None
     assert stream.probe() is Liveness.IDLE
 
 
@@ -185,18 +186,18 @@ def test_a_record_that_never_ends_is_a_timeout(both):
     stream.set_timeout(0.2)
     thread.start()
     with pytest.raises(TimeoutError):
-        stream.recv(1)
+        stream.receive(1)
     stop.set()
     thread.join(20)
 
 
 def test_recv_now_reads_what_is_there(both):
     stream, inner = both
-    assert stream.recv_now(10) is None
+    assert stream.receive_now(10) is None
     inner.tls.write(b"now")
     inner.flush()
     arrived(stream)
-    assert stream.recv_now(10) == b"now"
+    assert stream.receive_now(10) == b"now"
 
 
 def test_a_close_says_both_goodbyes(both):
@@ -232,7 +233,7 @@ def test_a_server_whose_certificate_is_refused_is_told(serve, speak_tls, server_
         through = Proxy(scheme="https", host="127.0.0.1", port=proxy.port)
         wanted = Origin(scheme="https", host="b.example", port=443, tls=trusting, proxy=through)
         with pytest.raises(CertificateError):
-            dial(wanted, timeout=20, tls=TlsStore())
+            dial(wanted, seconds=20, tls=TlsStore())
         assert "ALERT_BAD_CERTIFICATE" in str(server.seen())
 
 
@@ -243,7 +244,7 @@ def test_a_certificate_asked_for_after_the_handshake_is_sent_while_an_answer_is_
     inner.tls.write(b"")
     inner.flush()
     answer: list[bytes] = []
-    thread = threading.Thread(target=lambda: answer.append(stream.recv(100)))
+    thread = threading.Thread(target=lambda: answer.append(stream.receive(100)))
     thread.start()
     inner.incoming.write(inner.outer.recv(65536))
     with pytest.raises(ssl.SSLWantReadError):

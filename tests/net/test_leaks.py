@@ -101,7 +101,7 @@ def test_fifty_failures_leave_no_descriptor(world, case, open_files) -> None:
 
     def fail() -> ConnectError:
         with pytest.raises(ConnectError) as caught:
-            dial(wanted, timeout=timeout, tls=store)
+            dial(wanted, seconds=timeout, tls=store)
         if server is not None:
             server.seen()
         return caught.value
@@ -117,5 +117,5 @@ def test_configuration_errors_open_nothing(origin, open_files) -> None:
     before = open_files()
     for _ in range(TIMES):
         with pytest.raises(ConfigError):
-            dial(origin(443, scheme="https", tls=TlsIdentity(verify="/nowhere")), timeout=20, tls=TlsStore())
+            dial(origin(443, scheme="https", tls=TlsIdentity(verify="/nowhere")), seconds=20, tls=TlsStore())
     assert open_files() == before

@@ -141,7 +141,7 @@ def test_an_endless_answer_is_given_up(serve):
     server = serve(endless)
     proxy = Proxy(scheme="socks5h", host="127.0.0.1", port=server.port)
     with pytest.raises(ProxyError):
-        dial(Origin(scheme="http", host="a.example", port=80, proxy=proxy), timeout=20, tls=TlsStore())
+        dial(Origin(scheme="http", host="a.example", port=80, proxy=proxy), seconds=20, tls=TlsStore())
     server.seen()
 
 
@@ -149,7 +149,7 @@ def test_a_proxy_that_does_not_answer(serve):
     server = serve(lambda conn: conn.recv(100) + conn.recv(100))
     proxy = Proxy(scheme="socks5h", host="127.0.0.1", port=server.port)
     with pytest.raises(ConnectTimeout, match="the proxy did not answer SOCKS") as caught:
-        dial(Origin(scheme="http", host="a.example", port=80, proxy=proxy), timeout=0.1, tls=TlsStore())
+        dial(Origin(scheme="http", host="a.example", port=80, proxy=proxy), seconds=0.1, tls=TlsStore())
     assert caught.value.limit == 0.1
     assert server.seen() == b"\5\1\0"
 

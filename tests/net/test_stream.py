@@ -5,7 +5,8 @@ import ssl
 
 import pytest
 
-from keeppool.net.stream import Liveness, Stream, gone
+from keeppool.net.stream import Stream, gone
+from keeppool.net.streams import Liveness
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_bytes_nobody_asked_for_are_data_and_stay_where_they_are(pair):
     stream, theirs = pair
     theirs.send(b"x")
     assert stream.probe() is Liveness.DATA
-    assert stream.recv(10) == b"x"
+    assert stream.receive(10) == b"x"
 
 
 @pytest.mark.parametrize("last", [b"", b"bye"])
@@ -46,7 +47,7 @@ def test_the_probe_leaves_the_timeout_as_it_was(pair):
     stream.set_timeout(0.01)
     stream.probe()
     with pytest.raises((BlockingIOError, TimeoutError)):
-        stream.recv(1)
+        stream.receive(1)
 
 
 @pytest.mark.parametrize("seconds", [None, float("inf"), 1e12, 1e-9, 0.5])
@@ -54,7 +55,7 @@ def test_any_timeout_that_can_be_configured_can_be_set(pair, seconds):
     stream, theirs = pair
     stream.set_timeout(seconds)
     theirs.send(b"x")
-    assert stream.recv(1) == b"x"
+    assert stream.receive(1) == b"x"
 
 
 @pytest.mark.parametrize("seconds", [None, float("inf"), 1e12, 1e-9, 0.5])
@@ -68,18 +69,18 @@ def test_any_timeout_that_can_be_configured_can_be_set_over_tls(seconds):
 
 def test_readable_and_writable_are_told_apart(pair):
     stream, theirs = pair
-    assert not stream.is_readable(1, or_writable=True)
+    assert not stream.wait_readable(1, or_writable=True)
     theirs.send(b"x")
-    assert stream.is_readable(1, or_writable=True)
-    assert stream.is_readable(1)
-    assert stream.recv_now(10) == b"x"
-    assert stream.recv_now(10) is None
+    assert stream.wait_readable(1, or_writable=True)
+    assert stream.wait_readable(1)
+    assert stream.receive_now(10) == b"x"
+    assert stream.receive_now(10) is None
 
 
 def test_nothing_in_time_is_a_timeout(pair):
     stream, _ = pair
     with pytest.raises(TimeoutError):
-        stream.is_readable(0.001)
+        stream.wait_readable(0.001)
 
 
 def test_send_now_takes_what_fits_and_never_waits(pair):

@@ -32,9 +32,9 @@ def visit(serve, speak_tls, origin, store):
 
     def once(identity: TlsIdentity, host: str = "127.0.0.1", **more):
         wanted = origin(server, scheme="https", host=host, tls=identity, **more)
-        stream = dial(wanted, timeout=20, tls=store)
+        stream = dial(wanted, seconds=20, tls=store)
         stream.send(b"ping")
-        assert stream.recv(100) == b"hello"
+        assert stream.receive(100) == b"hello"
         store.remember(wanted, stream.sock)
         stream.close()
         return server.seen(), stream.resumed
@@ -50,7 +50,7 @@ def refuse(serve, speak_tls, origin, store):
     def once(identity: TlsIdentity, kind: type[ConnectError] = CertificateError, host: str = "127.0.0.1"):
         wanted = origin(server, scheme="https", host=host, tls=identity)
         with pytest.raises(kind) as caught:
-            dial(wanted, timeout=20, tls=store)
+            dial(wanted, seconds=20, tls=store)
         server.seen()
         assert caught.value.origin == str(wanted)
         assert str(caught.value).startswith(f"{wanted}: ")
@@ -144,7 +144,7 @@ class TestHostName:
         """RFC 6066 §3. By a Unix socket, because only this certificate, and no resolver, knows the name."""
         path = tmp_path / "tls.sock"
         server = serve(speak_tls, path=path)
-        dial(origin(443, "https", host, tls=trusting, unix_socket=str(path)), timeout=20, tls=store).close()
+        dial(origin(443, "https", host, tls=trusting, unix_socket=str(path)), seconds=20, tls=store).close()
         assert server.seen().name == "a.example"
 
     def test_an_address_is_checked_and_not_sent(self, visit, trusting) -> None:
@@ -154,11 +154,11 @@ class TestHostName:
     def test_an_address_the_certificate_does_not_have(self, serve, speak_tls, origin, store, trusting) -> None:
         server = serve(speak_tls, host="127.0.0.2")
         with pytest.raises(CertificateError, match=r"not valid for '127\.0\.0\.2'"):
-            dial(origin(server, scheme="https", host="127.0.0.2", tls=trusting), timeout=20, tls=store)
+            dial(origin(server, scheme="https", host="127.0.0.2", tls=trusting), seconds=20, tls=store)
 
     def test_an_ipv6_address_is_checked(self, serve, speak_tls, origin, store, trusting) -> None:
         server = serve(speak_tls, host="::1")
-        dial(origin(server, scheme="https", host="::1", tls=trusting), timeout=20, tls=store).close()
+        dial(origin(server, scheme="https", host="::1", tls=trusting), seconds=20, tls=store).close()
 
     def test_a_name_no_certificate_can_have(self, refuse, ca_file) -> None:
         refuse(TlsIdentity(verify=ca_file, server_hostname="a" * 64 + ".example"), SSLError)
@@ -214,9 +214,9 @@ class TestClientCertificate:
     def test_absent_in_tls_1_3(self, serve, speak_tls, origin, store, trusting) -> None:
         """There the client is done before the server refuses: the first read hears of it, not the dial."""
         server = serve(speak_tls)
-        stream = dial(origin(server, scheme="https", tls=trusting), timeout=20, tls=store)
+        stream = dial(origin(server, scheme="https", tls=trusting), seconds=20, tls=store)
         with pytest.raises(ssl.SSLError, match=r"(?i)certificate.required"):
-            stream.recv(1)
+            stream.receive(1)
         stream.abort()
         assert isinstance(server.seen(), ssl.SSLError)
 
@@ -271,12 +271,12 @@ class TestHandshake:
     def test_a_server_that_does_not_speak_tls(self, serve, origin, store, trusting) -> None:
         server = serve(lambda conn: conn.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
         with pytest.raises(SSLError, match="TLS failed"):
-            dial(origin(server, scheme="https", tls=trusting), timeout=20, tls=store)
+            dial(origin(server, scheme="https", tls=trusting), seconds=20, tls=store)
 
     def test_a_server_that_closes_instead(self, serve, origin, store, trusting) -> None:
         server = serve(lambda conn: conn.recv(65536))
         with pytest.raises(ConnectError):
-            dial(origin(server, scheme="https", tls=trusting), timeout=20, tls=store)
+            dial(origin(server, scheme="https", tls=trusting), seconds=20, tls=store)
         server.seen()
 
     def test_a_server_that_says_nothing(self, black_hole_socket, origin, store, trusting) -> None:
@@ -284,7 +284,7 @@ class TestHandshake:
         black_hole_socket.listen(5)
         host, port = black_hole_socket.getsockname()
         with pytest.raises(ConnectTimeout, match="the TLS handshake was not finished") as caught:
-            dial(origin(port, scheme="https", host=host, tls=trusting), timeout=0.1, tls=store)
+            dial(origin(port, scheme="https", host=host, tls=trusting), seconds=0.1, tls=store)
         assert caught.value.limit == 0.1
 
     def test_an_interrupted_handshake_closes_its_socket(self, serve, origin, store, trusting, ca, open_files) -> None:
@@ -306,7 +306,7 @@ class TestHandshake:
         handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             with pytest.raises(KeyboardInterrupt) as caught:
-                dial(origin(server, scheme="https", tls=trusting), timeout=20, tls=store)
+                dial(origin(server, scheme="https", tls=trusting), seconds=20, tls=store)
         finally:
             signal.signal(signal.SIGINT, handler)
         # The traceback still holds every frame: nothing was closed by luck.
@@ -331,9 +331,9 @@ class TestResumption:
 
     def test_tickets_are_taken_in_both_versions(self, trusting, origin, store, serve, speak_tls) -> None:
         """A server that keeps no state has nothing else to resume by; urllib3's contexts refuse them in TLS 1.2."""
-        stream = dial(origin(serve(speak_tls), scheme="https", tls=trusting), timeout=20, tls=store)
+        stream = dial(origin(serve(speak_tls), scheme="https", tls=trusting), seconds=20, tls=store)
         stream.send(b"ping")
-        stream.recv(100)
+        stream.receive(100)
         assert stream.sock.session.has_ticket
         stream.close()
 
@@ -377,9 +377,9 @@ class TestResumption:
         server = serve(fresh)
         wanted = origin(server, scheme="https", tls=trusting)
         for _ in range(2):
-            stream = dial(wanted, timeout=20, tls=store)
+            stream = dial(wanted, seconds=20, tls=store)
             stream.send(b"ping")
-            stream.recv(100)
+            stream.receive(100)
             store.remember(wanted, stream.sock)
             stream.close()
             assert server.seen() is False
@@ -391,9 +391,9 @@ class TestStore:
         store = TlsStore(max_contexts=1)
         wanted = origin(serve(speak_tls), scheme="https", tls=trusting)
         for _ in range(2):
-            stream = dial(wanted, timeout=20, tls=store)
+            stream = dial(wanted, seconds=20, tls=store)
             stream.send(b"ping")
-            stream.recv(100)
+            stream.receive(100)
             store.remember(wanted, stream.sock)
             assert store.session_for(wanted, store.context_for(trusting)) is not None
             assert store.session_for(wanted, store.context_for(TlsIdentity(verify=False))) is None
@@ -404,14 +404,14 @@ class TestStore:
         """And what was remembered before stays."""
         store = TlsStore()
         wanted = origin(serve(speak_tls), scheme="https", tls=trusting)
-        stream = dial(wanted, timeout=20, tls=store)
+        stream = dial(wanted, seconds=20, tls=store)
         store.remember(wanted, stream.sock)
         assert store.session_for(wanted, store.context_for(trusting)) is None
         stream.close()
 
     def test_a_plain_socket_has_nothing_to_remember(self, serve, origin) -> None:
         store = TlsStore()
-        stream = dial(origin(serve()), timeout=20, tls=store)
+        stream = dial(origin(serve()), seconds=20, tls=store)
         store.remember(origin(80), stream.sock)
         stream.close()
 
@@ -422,9 +422,9 @@ class TestStore:
         server = serve(speak_tls)
         context = store.context_for(trusting)
         one, two, three = origins = [origin(server, scheme="https", tls=trusting, tag=tag) for tag in "abc"]
-        stream = dial(one, timeout=20, tls=store)
+        stream = dial(one, seconds=20, tls=store)
         stream.send(b"ping")
-        stream.recv(100)
+        stream.receive(100)
         store.remember(one, stream.sock)
         store.remember(two, stream.sock)
         if use == "asked for":
@@ -484,7 +484,7 @@ class TestStore:
 
 def test_an_https_proxy_for_http_is_trusted_by_the_same_roots(serve, speak_tls, origin, proxy, store, trusting) -> None:
     server = serve(speak_tls)
-    stream = dial(origin(server, tls=trusting, proxy=proxy(server, "https")), timeout=20, tls=store)
+    stream = dial(origin(server, tls=trusting, proxy=proxy(server, "https")), seconds=20, tls=store)
     assert stream.is_tls
     stream.close()
     assert server.seen().data == b""
@@ -493,5 +493,5 @@ def test_an_https_proxy_for_http_is_trusted_by_the_same_roots(serve, speak_tls, 
 def test_an_https_proxy_nobody_vouches_for(serve, speak_tls, origin, proxy, store) -> None:
     server = serve(speak_tls)
     with pytest.raises(ProxyError, match="the proxy's certificate is refused") as caught:
-        dial(origin(server, proxy=proxy(server, "https")), timeout=20, tls=store)
+        dial(origin(server, proxy=proxy(server, "https")), seconds=20, tls=store)
     assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)

@@ -136,18 +136,18 @@ def test_an_end_without_goodbye_is_told_from_one_with_it(connect):
 
 def test_goodbye_is_given_once_and_never_waits(connect):
     layer, server = connect()
-    server.incoming.write(layer.goodbye())
+    server.incoming.write(layer.close_notify())
     assert server.tls.read(1) == b""
-    assert layer.goodbye() == b""
+    assert layer.close_notify() == b""
 
 
 def test_goodbye_before_any_hello_is_nothing(trusting_context):
-    assert TlsLayer(trusting_context, "a.example").goodbye() == b""
+    assert TlsLayer(trusting_context, "a.example").close_notify() == b""
 
 
 def test_reading_after_both_goodbyes_is_the_end(connect):
     layer, server = connect()
-    layer.goodbye()
+    layer.close_notify()
     layer.feed(server.goodbye())
     assert layer.read(10) == b""
 

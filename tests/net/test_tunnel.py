@@ -40,7 +40,7 @@ def answering(serve, origin, proxy, store):
         server = serve(handle)
         wanted = origin(443, scheme="https", host=host, proxy=proxy(server, **more))
         with pytest.raises(Exception) as caught:  # noqa: PT011
-            dial(wanted, timeout=timeout, tls=store)
+            dial(wanted, seconds=timeout, tls=store)
         assert caught.value.origin == str(wanted)
         return caught.value, server.seen()
 
@@ -73,10 +73,10 @@ def test_a_tunnel_carries_tls_to_the_origin(serve, speak_tls, origin, proxy, sto
 
     server = serve(tunnel_to(speak_tls, answer))
     wanted = origin(8443, scheme="https", host="a.example", tls=TlsIdentity(verify=ca_file), proxy=proxy(server))
-    stream = dial(wanted, timeout=20, tls=store)
+    stream = dial(wanted, seconds=20, tls=store)
     assert stream.is_tls
     stream.send(b"ping")
-    assert stream.recv(100) == b"hello"
+    assert stream.receive(100) == b"hello"
     stream.close()
     asked, handshake = server.seen()
     assert asked == b"CONNECT a.example:8443 HTTP/1.1\r\nHost: a.example:8443\r\n\r\n"
@@ -88,7 +88,7 @@ def test_the_proxy_gets_its_credentials_and_the_origin_does_not(
 ) -> None:
     server = serve(tunnel_to(speak_tls))
     through = proxy(server, authorization="Basic dTpw")
-    stream = dial(origin(443, scheme="https", host="a.example", tls=trusting, proxy=through), timeout=20, tls=store)
+    stream = dial(origin(443, scheme="https", host="a.example", tls=trusting, proxy=through), seconds=20, tls=store)
     stream.close()
     asked, handshake = server.seen()
     assert b"\r\nProxy-Authorization: Basic dTpw\r\n" in asked
@@ -155,7 +155,7 @@ def test_an_endless_answer_is_given_up(serve, origin, proxy, store, piece) -> No
 
     server = serve(endless)
     with pytest.raises(ProxyError) as caught:
-        dial(origin(443, scheme="https", host="a.example", proxy=proxy(server)), timeout=20, tls=store)
+        dial(origin(443, scheme="https", host="a.example", proxy=proxy(server)), seconds=20, tls=store)
     assert isinstance(caught.value.__cause__, HeadTooLarge)
     server.seen()
 
@@ -165,7 +165,7 @@ def test_a_proxy_that_does_not_answer(black_hole_socket, origin, proxy, store) -
     black_hole_socket.listen(5)
     port = black_hole_socket.getsockname()[1]
     with pytest.raises(ConnectTimeout, match="the proxy did not answer CONNECT") as caught:
-        dial(origin(443, scheme="https", host="a.example", proxy=proxy(port)), timeout=0.1, tls=store)
+        dial(origin(443, scheme="https", host="a.example", proxy=proxy(port)), seconds=0.1, tls=store)
     assert caught.value.limit == 0.1
 
 
@@ -177,11 +177,11 @@ def test_a_proxy_that_hangs_up_hard(serve, origin, proxy, store) -> None:
 
     server = serve(reset)
     with pytest.raises(ProxyError):
-        dial(origin(443, scheme="https", host="a.example", proxy=proxy(server)), timeout=20, tls=store)
+        dial(origin(443, scheme="https", host="a.example", proxy=proxy(server)), seconds=20, tls=store)
     server.seen()
 
 
 def test_an_origin_that_fails_behind_the_tunnel_is_not_the_proxys_fault(serve, speak_tls, origin, proxy, store) -> None:
     server = serve(tunnel_to(speak_tls))
     with pytest.raises(CertificateError):
-        dial(origin(443, scheme="https", host="a.example", proxy=proxy(server)), timeout=20, tls=store)
+        dial(origin(443, scheme="https", host="a.example", proxy=proxy(server)), seconds=20, tls=store)

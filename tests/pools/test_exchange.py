@@ -482,7 +482,7 @@ def test_a_408_on_a_connection_that_stays_open_is_an_applications_answer(pool):
         assert len(server.connections) == 1
 
 
-def test_a_408_after_an_invitation_is_the_answer(pool):
+def test_a_408_after_100_continue_is_the_response(pool):
     """Whoever has said 100 has begun to read, and may have executed the request."""
 
     def serve(connection):
@@ -611,7 +611,7 @@ def test_bytes_before_the_request_on_a_new_connection_are_never_an_answer(end):
         assert is_settled(pool)
 
 
-def test_an_invitation_that_never_comes_is_bounded_by_the_total_timeout(pool):
+def test_a_continue_wait_is_bounded_by_the_total_timeout(pool):
     def trickle(connection):
         connection.read_head()
         connection.read_until_closed()

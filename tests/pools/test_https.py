@@ -68,7 +68,7 @@ def test_a_body_that_only_the_close_ends_must_end_with_tls_goodbye(pool, server_
     script = [RawConnection.read_request, UNTIL_CLOSE]
     with ScriptedServer([*script, RawConnection.close], [*script, RawConnection.cut], tls=server_context) as server:
         assert pool.request("GET", server.url).data == b"all of it"
-        with pytest.raises(errors.IncompleteBody, match="goodbye"):
+        with pytest.raises(errors.IncompleteBody, match="close_notify"):
             pool.request("GET", server.url)
 
 

@@ -14,10 +14,14 @@ PACKAGE = Path(keeppool.__file__).parent
 #: Where an interrupt strikes: everything that waits or holds something. Inside the core's own bookkeeping (microseconds
 #: under the lock) an interrupt cannot be survived in pure Python, and is not tried.
 STRUCK = {
-    str(PACKAGE / "pools" / name) for name in ("guarded.py", "threads.py", "converse.py", "answer.py", "response.py")
+    str(PACKAGE / "pools" / f"{name}.py")
+    for name in ("pool", "pool_threads", "waiter", "manager_threads", "send", "waits", "body", "response", "lease")
 }
-#: Except the clean-up itself: a second interrupt while the first is dealt with is the user's last word.
-SPARED = {"give_up", "_take_back", "release", "_perform", "_carry_out", "sweep", "_close_gone", "_collect_dropped"}
+#: Except the clean-up itself: a second interrupt while the first is dealt with is the user's last word. And finalizers:
+#: what is raised in one Python reports and drops.
+SPARED = {"__del__", "give_up", "_give_up", "_take_back", "release", "_perform", "_carried_out"}
+SPARED |= {"sweep", "_close_gone", "_collect_dropped"}
+assert all(Path(name).is_file() for name in STRUCK), "a module was renamed; strike it under its new name"
 
 
 class Striker:

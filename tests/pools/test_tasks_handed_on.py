@@ -16,7 +16,9 @@ from loop_peer import until
 
 from keeppool import Limits, Timeout
 from keeppool.config import Config
+from keeppool.core.keepalive import NO_HINT
 from keeppool.core.origin import Origin
+from keeppool.core.pool import PoolState
 from keeppool.core.records import Connection, Group, Host, Policy
 from keeppool.errors import ReadTimeout, SendError, TotalTimeout
 from keeppool.events import ConnectionReused, RequestQueued, RequestServed, Why
@@ -270,13 +272,29 @@ def test_what_was_begun_on_a_dead_connection_holds_no_claim_on_the_next_ones_slo
     """An interrupt may strike between a dead connection's replacement and the next attempt: the slot comes back."""
     host = Host(Origin(scheme="http", host="a.example", port=80), Policy(), Group(None, None))
     located = Locator(Config()).locate("http://a.example/")
-    exchange = Exchange(located, b"GET", EMPTY, None, None)
+    exchange = Exchange(located, b"GET", EMPTY, None, None, 0.0)
     dead, other = Connection(1, host, 1.0), Connection(2, host, 2.0)
     exchange.begin(dead, 1.0)
     assert exchange.is_holder(other)
     assert exchange.is_holder(dead)
-    dead.taken_at = 3.0
+    dead.generation += 1
     assert not exchange.is_holder(dead), "another's by now"
+
+
+def test_whoever_gave_a_connection_back_holds_it_no_longer_though_it_was_lent_again_in_the_same_moment():
+    """Two hand-overs may bear the same time: the clock ticks in steps, and a task's whole turn may fit into one."""
+    state, origin = PoolState(Limits()), Origin(scheme="http", host="a.example", port=80)
+    exchange = Exchange(Locator(Config()).locate("http://a.example/"), b"GET", EMPTY, None, None, 1.0)
+    lent = state.requested(origin, Policy(), 1.0)
+    assert isinstance(lent, Connection)
+    assert state.connected(lent, 1.0)
+    exchange.begin(lent, 1.0)
+    assert exchange.is_holder(lent)
+    lent.answered(NO_HINT)
+    state.released(lent, None, 1.0)
+    assert state.requested(origin, Policy(), 1.0) is lent
+    assert lent.taken_at == 1.0
+    assert not exchange.is_holder(lent), "the next holder's by now"
 
 
 @pytest.mark.parametrize("ends", ["answered", "in time-out", "cancelled"])

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from keeppool import HostConfig, PoolManager
 from keeppool.events import ConnectionOpened
-from keeppool.net.stream import Liveness, Stream
+from keeppool.net.stream import Stream
+from keeppool.net.streams import Liveness
 from keeppool.testing import RawConnection
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

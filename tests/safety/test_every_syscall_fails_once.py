@@ -18,7 +18,7 @@ from keeppool.testing import Behaviour, Site
 
 #: More calls than any exchange here makes.
 MOST_CALLS = 60
-CALLS = ("send", "recv", "probe", "set_timeout", "is_readable", "recv_now", "send_now")
+CALLS = ("send", "receive", "probe", "set_timeout", "wait_readable", "receive_now", "send_now")
 #: Longer than what goes out together with the head.
 LARGE = bytes(range(256)) * 300
 
@@ -148,7 +148,7 @@ def test_a_first_send_that_fails_is_proof_that_nothing_was_sent(plant):
             saboteur.arm(0)
             pool.request("GET", site.url)
     assert ("send", True, 1) in executed
-    assert all(answered == (name != "recv") for name, answered, _ in executed if name in ("send", "recv"))
+    assert all(answered == (name != "receive") for name, answered, _ in executed if name in ("send", "receive"))
 
 
 def test_the_saboteur_is_met():
@@ -157,5 +157,5 @@ def test_the_saboteur_is_met():
     saboteur.arm(2)
     saboteur.count("send")
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
-        saboteur.count("recv")
-    assert saboteur.failed_in == "recv"
+        saboteur.count("receive")
+    assert saboteur.failed_in == "receive"

@@ -21,7 +21,7 @@ LATE_408 = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: cl
 def wait_for_bytes(stream):
     """Wait until something has come on a socket that nobody reads; the janitor may have closed it by then."""
     with contextlib.suppress(ValueError):
-        assert stream.is_readable(5)
+        assert stream.wait_readable(5)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -129,7 +129,7 @@ def wait_until_seen(pool: PoolManager) -> None:
     """Wait until the close has come through TLS: the site's own goodbye takes some turns of its loop."""
     for connection in pool._pool._state.idle_connections():
         with contextlib.suppress(ValueError):  # the janitor has closed it already
-            assert connection.stream.is_readable(5)
+            assert connection.stream.wait_readable(5)
 
 
 @pytest.mark.parametrize("style", ["left", "constant"])

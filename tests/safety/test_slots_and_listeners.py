@@ -235,7 +235,7 @@ def test_an_interrupt_in_a_listener_leaves_the_queue(sites):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-@pytest.mark.parametrize("method", ["probe", "set_timeout", "send", "recv"])
+@pytest.mark.parametrize("method", ["probe", "set_timeout", "send", "receive"])
 def test_an_interrupt_on_a_reused_connection_frees_its_slot_and_sends_nothing_again(plant, method, error):
     """Whatever is raised where the socket is used: the caller gets it, nobody else pays, nothing goes out twice."""
 
@@ -244,7 +244,7 @@ def test_an_interrupt_on_a_reused_connection_frees_its_slot_and_sends_nothing_ag
 
     class Interrupting(OnOpen):
         def arm(self, stream):
-            if method in ("send", "recv"):
+            if method in ("send", "receive"):
                 setattr(stream, method, interrupt)
             else:
                 stream.__class__ = type("Broken", (type(stream),), {"__slots__": (), method: interrupt})

@@ -21,7 +21,7 @@ from urllib3.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
 
 from keeppool.adapters.urllib3.bodies import prepared_body
 from keeppool.adapters.urllib3.connection import LeanConnection, facts_of, lean_class
-from keeppool.adapters.urllib3.lending import Borrowing, SlotPool, callers_place
+from keeppool.adapters.urllib3.lending import Borrowing, LentStream, SlotPool, callers_place
 from keeppool.adapters.urllib3.response import ResponseFile
 from keeppool.adapters.urllib3.slots import SlotQueue
 from keeppool.adapters.urllib3.terms import Lender, PoolSize
@@ -222,6 +222,7 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         connection = borrowing.connection
         if why is None and connection.state is State.BUSY:
             # From the release on it may be another thread's.
+            assert isinstance(connection.stream, LentStream), "bug: a loan of another pool's"
             connection.stream.conn = conn
             self._lending.release(borrowing, None)
             return
@@ -316,7 +317,7 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         """Replace a stale connection by a new one in the same slot, which urllib3 dials."""
         borrowing.resend()
         tunnelled = conn.proxy_is_tunneling
-        borrowing.connection = self._lending.redial(borrowing, None)
+        borrowing.connection = self._lending.redial(borrowing)
         conn.close()
         if tunnelled:
             limit = self._get_timeout(timeout).connect_timeout

@@ -1,7 +1,7 @@
 """Connections lent to urllib3, which dials and talks by itself: what it borrows is a slot, and whatever is idle in it.
 
 Decides: when something borrowed counts as dropped.
-Knows: the guarded pool beneath, and what it must learn of a dial and of a response that others made.
+Knows: the blocking pool beneath, and what it must learn of a dial and of a response that others made.
 Does not know: who may have a connection; the core decides. Nor urllib3's host pools, its retries and errors.
 """
 
@@ -21,10 +21,11 @@ from keeppool.core.origin import Origin
 from keeppool.core.records import Connection, State
 from keeppool.core.reuse import why_not_reusable
 from keeppool.events import Event, ResponseStarted, Why
-from keeppool.net.stream import Liveness, Stream
+from keeppool.net.stream import Stream
+from keeppool.net.streams import Liveness
 from keeppool.pools import reports
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.pool import GuardedPool
+from keeppool.pools.pool_threads import BlockingPool
 from keeppool.pools.routes import Route
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class Borrowing(Exchange):
         self.place = ""
         self.why: Why | None = None
         self.is_replayable = True
-        self._lent_at = None
+        self._lent_as = None
+        self.deadline = None
         self._resent = False
         self._closes = False
         self._idempotent = route.idempotent
@@ -115,7 +117,7 @@ class Borrowing(Exchange):
     @property
     def has_begun(self) -> bool:
         """True from when the connection is open and about to be used by a host pool."""
-        return self._lent_at is not None
+        return self._lent_as is not None
 
     def asks(self, method: str, body: object) -> None:
         """Take note of the request; of its header, `says` does."""
@@ -148,8 +150,8 @@ class Borrowing(Exchange):
             self.pool.dropped.append((self, self.place))
 
 
-class SlotPool(GuardedPool):
-    """A guarded pool whose borrowers dial by themselves."""
+class SlotPool(BlockingPool):
+    """A blocking pool whose borrowers dial by themselves."""
 
     def __init__(self, limits: Limits, tell: Callable[[Event], None] | None) -> None:
         super().__init__(limits, tell)
@@ -168,12 +170,12 @@ class SlotPool(GuardedPool):
             PoolTimeout, PoolClosed, QueueFull: Nothing was lent.
         """
         try:
-            return self.acquire(borrowing, clock(), None, False)
+            return self.acquire(borrowing, clock(), False)
         except BaseException:
             self.give_up(borrowing)
             raise
 
-    def _dial(self, exchange: Exchange, connection: Connection, deadline: float | None) -> Connection:
+    def _dial(self, exchange: Exchange, connection: Connection) -> Connection:
         """Leave it to the borrower. Orders may stand for the socket whose place this one takes: they come first."""
         self._perform()
         return connection
@@ -228,8 +230,8 @@ class SlotPool(GuardedPool):
     def idle_conns(self, origin: Origin) -> list[HTTPConnection]:
         """List the idle connections of an origin, the least recently used first."""
         with self._lock:
-            idle = [one.stream.conn for one in self._state.idle_connections() if one.origin == origin]
-        return [conn for conn in idle if conn is not None]
+            idle = [one.stream for one in self._state.idle_connections() if one.origin == origin]
+        return [one.conn for one in idle if isinstance(one, LentStream) and one.conn is not None]
 
     def report_answer(self, borrowing: Borrowing, status: int, after: float) -> None:
         """Report the head of a response."""
@@ -240,8 +242,8 @@ class SlotPool(GuardedPool):
     def sweep(self) -> bool:
         """Do as any pool, and take back what was closed without a word: urllib3's own response gives nothing back."""
         with self._lock:
-            lent = [one for one in self._state.everything() if one.state is State.BUSY and one.stream.sock.fileno() < 0]
-            for connection in lent:
+            lent = [one for one in self._state.everything() if one.state is State.BUSY]
+            for connection in [one for one in lent if not _is_open(one)]:
                 self._state.released(connection, Why.BODY_UNREAD, clock())
         self._perform()
         return super().sweep()
@@ -251,7 +253,7 @@ class SlotPool(GuardedPool):
         while self.dropped:
             borrowing, place = self.dropped.popleft()
             connection = borrowing.connection
-            is_open = connection.state is State.BUSY and connection.stream.sock.fileno() >= 0
+            is_open = connection.state is State.BUSY and _is_open(connection)
             self.give_up(borrowing) if connection.state is State.CONNECTING else self.release(
                 borrowing, Why.BODY_UNREAD
             )
@@ -259,6 +261,10 @@ class SlotPool(GuardedPool):
             if place and is_open:
                 text = f"a streamed response from {borrowing.route.name} was dropped unread; it was made at {place}"
                 warnings.warn(text, ResourceWarning, stacklevel=2)
+
+
+def _is_open(connection: Connection) -> bool:
+    return isinstance(connection.stream, LentStream) and connection.stream.sock.fileno() >= 0
 
 
 def callers_place() -> str:

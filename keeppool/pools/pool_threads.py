@@ -1,0 +1,279 @@
+"""The pool's state behind its lock, for threads: waiting for a connection, dialling, giving back, closing.
+
+Waits: in the queue, for a dial. What is decided is decided in `core`.
+
+The lock guards the `PoolState` and nothing else. Under it there is no I/O, no close, no callback, no logging. What the
+state orders is performed after it, by one thread at a time and in the order decided: a connection is closed before
+anybody dials in its place, so that the server too never sees more sockets than the caps allow.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from keeppool.clock import clock
+from keeppool.core.pool import PoolState
+from keeppool.core.records import Close, Connection, Order, Serve, State, Ticket
+from keeppool.errors import ConnectError
+from keeppool.events import Why
+from keeppool.net.dial import dial
+from keeppool.net.stream import Stream, gone
+from keeppool.net.streams import Liveness
+from keeppool.net.tls import TlsStore
+from keeppool.pools import janitor, reports
+from keeppool.pools.exchange import Exchange
+from keeppool.pools.pool import Pool, pool_timeout, why_unusable
+from keeppool.pools.routes import Route
+from keeppool.pools.snapshot import snapshot
+from keeppool.pools.waiter import ThreadWaiter
+from keeppool.pools.waits import shorter
+from keeppool.stats import Stats
+
+#: Idle connections looked at by one pass of the janitor between two takings of the lock.
+BATCH = 256
+
+# Looked up on the way of every request; as members of their classes they would cost three times as much.
+_BUSY = State.BUSY
+_IDLE = State.IDLE
+_ALIVE = Liveness.IDLE
+
+
+class BlockingPool(Pool):
+    """A `PoolState`, its lock, and the sockets its orders are about. Args as for `Pool`; events go out unlocked.
+
+    Thread safety:
+        Any thread may call any method at any time, but not a signal handler: it may run inside the lock.
+    """
+
+    def _start_empty(self) -> None:
+        self.tls = TlsStore()
+        #: Guards `_state` and `_is_watched`. Held for a handful of statements; nothing under it waits.
+        self._lock = threading.Lock()
+        #: Held while orders are performed. Never taken with `_lock` held.
+        self._performing = threading.RLock()
+        self._state = PoolState(self.limits)
+        self._is_watched = False
+
+    # Getting a connection. What the pool has given is in `exchange.held` from the moment its tables say so.
+
+    def acquire(self, exchange: Exchange, now: float, fresh: bool) -> Connection:
+        """Get a connection that is open and alive: idle, dialled, or after a wait.
+
+        Args:
+            exchange: Whom it is for; its `held` says what is to be given back, by `give_up`, if this raises.
+            now: The time.
+            fresh: Only a new connection, or one used so recently that it can hardly be stale.
+
+        Raises:
+            PoolTimeout, PoolClosed, QueueFull, ConnectError: Nothing was sent.
+            ServerDisconnected, ProtocolError: The server closed, or sent something, too early. Nothing was sent.
+        """
+        state = self._state
+        if self.dropped:
+            self._collect_dropped()
+        route = exchange.route
+        with self._lock:
+            got = exchange.held = state.requested(route.origin, route.policy, now, fresh)
+            if isinstance(got, Ticket):
+                waiter = got.waiter = ThreadWaiter()
+        if state.orders:
+            self._perform()
+        connection = self._wait(got, waiter, exchange) if isinstance(got, Ticket) else got
+        while connection.state is _BUSY:
+            # Each is probed once: over TLS the probe reads, so a second one would find nothing where the first found an
+            # end.
+            stream = connection.stream
+            assert isinstance(stream, Stream), "bug: lent without a socket"
+            liveness = stream.probe()
+            if liveness is _ALIVE:
+                if self._tell is not None:
+                    self.report(reports.reused(connection))
+                return connection
+            with self._lock:
+                connection = exchange.held = state.found_dead(connection, why_unusable(liveness), clock(), fresh)
+        return self._dial(exchange, connection)
+
+    def redial(self, exchange: Exchange) -> Connection:
+        """Replace the connection of a failed attempt by a new one, in the same slot, for the one resend.
+
+        Raises:
+            PoolClosed, ConnectError: As `acquire`.
+        """
+        with self._lock:
+            fresh = exchange.held = self._state.redialled(exchange.connection, Why.PEER_CLOSED, clock())
+        if self._tell is not None:
+            self.report(reports.resent(exchange))
+        return self._dial(exchange, fresh)
+
+    def _dial(self, exchange: Exchange, connection: Connection) -> Connection:
+        """Open the connection's socket."""
+        # Orders may stand for the socket whose place this one takes: it has to be closed first.
+        self._perform()
+        began = clock()
+        try:
+            seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
+            connection.stream = stream = dial(connection.origin, seconds=seconds, tls=self.tls)
+        except ConnectError as error:
+            if self._tell is not None:
+                self.report(reports.connect_failed(connection, error))
+            raise
+        self._enter(connection, began)
+        liveness = stream.probe()
+        if liveness is not _ALIVE:
+            raise self._unexpected(exchange, connection, liveness)
+        return connection
+
+    def _enter(self, connection: Connection, began: float) -> None:
+        """Write down that a connection's socket is open; it was dialled since `began`."""
+        with self._lock:
+            is_wanted = self._state.connected(connection, clock())
+        self._report_opened(connection, began, is_wanted=is_wanted)
+
+    def _wait(self, ticket: Ticket, waiter: ThreadWaiter, exchange: Exchange) -> Connection:
+        """Wait in the queue."""
+        if self._tell is not None:
+            self.report(reports.queued(ticket))
+        # While somebody waits, a response dropped unread must give its slot back although nobody else may come by.
+        janitor.watch(self)
+        seconds = shorter(exchange.timeout.pool, exchange.deadline, clock())
+        if not waiter.wait(seconds):
+            self._leave_queue(ticket, exchange.route, seconds or 0.0)
+        if ticket.failure is not None:
+            raise ticket.failure
+        with self._lock:
+            connection = exchange.held = ticket.connection
+        assert connection is not None, "bug: woken without a connection"
+        return connection
+
+    def _leave_queue(self, ticket: Ticket, route: Route, seconds: float) -> None:
+        """Give up with PoolTimeout, unless the connection came in the last moment."""
+        with self._lock:
+            if ticket.connection is None and ticket.failure is None:
+                raise pool_timeout(ticket, self._state, route.name, seconds, clock())
+
+    # Giving it back
+
+    def release(self, exchange: Exchange, why: Why | None) -> None:
+        """Give a connection back at its exchange's end; `why` tells why it cannot be used again, None that it can."""
+        state, connection = self._state, exchange.connection
+        with self._lock:
+            if exchange.held is None or connection.state is not _BUSY:
+                # Given back already, or inherited by fork, where it was closed and forgotten.
+                return
+            state.released(connection, why, clock())
+            exchange.held = None
+        if state.orders:
+            self._perform()
+        if not self._is_watched and connection.state is _IDLE:
+            self._is_watched = True
+            janitor.watch(self)
+        if self._tell is not None and (event := reports.idle(connection)) is not None:
+            self.report(event)
+
+    def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
+        """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
+        with self._lock:
+            held, exchange.held = exchange.held, None
+            if isinstance(held, Ticket):
+                self._state.abandoned(held, clock())
+            elif held is not None and exchange.is_holder(held):
+                self._take_back(held, exchange.why_failed(error, clock()))
+        self._perform()
+
+    def _take_back(self, connection: Connection, why: Why) -> None:
+        if connection.state is State.BUSY:
+            self._state.released(connection, why, clock())
+        elif connection.state is State.CONNECTING:
+            self._state.connect_failed(connection, clock())
+            if connection.stream is not None:
+                # Interrupted between the end of the dial and the word about it. Closing a new socket does not wait.
+                connection.stream.abort()
+
+    def stats(self) -> Stats:
+        """Take a snapshot of all gauges and counters, at one moment."""
+        self._collect_dropped()
+        with self._lock:
+            return snapshot(self._state, clock())
+
+    def close(self) -> None:
+        """Close idle connections now and busy ones when they are done; refuse what comes later."""
+        with self._lock:
+            self._state.closed_by_user()
+        self._perform()
+
+    @property
+    def is_empty(self) -> bool:
+        """True if no connection is open or being dialled. Needs no lock: one number is read."""
+        return not self._state.open
+
+    # What nobody asks for: the janitor's rounds, and life after fork
+
+    def sweep(self) -> bool:
+        """Close idle connections that expired or that the server closed; False when nothing is left to watch."""
+        self._collect_dropped()
+        while self._close_expired():
+            self._perform()
+        with self._lock:
+            idle = [(connection, connection.generation) for connection in self._state.idle_connections()]
+        for start in range(0, len(idle), BATCH):
+            self._close_gone(idle[start : start + BATCH])
+        self._perform()
+        with self._lock:
+            self._is_watched = bool(self._state.idle or self._state.waiting)
+            return self._is_watched
+
+    def _close_expired(self) -> bool:
+        """Let the state order one batch of closes; False if none was due. Between two batches others have the lock."""
+        with self._lock:
+            before = self._state.open
+            self._state.ticked(clock())
+            return self._state.open < before
+
+    def _close_gone(self, idle: list[tuple[Connection, int]]) -> None:
+        """Close those whose socket says that the server has gone, if they have not been used meanwhile."""
+        watched = {one.stream: (one, generation) for one, generation in idle if isinstance(one.stream, Stream)}
+        for stream, liveness in gone(watched):
+            connection, generation = watched[stream]
+            with self._lock:
+                if connection.generation == generation:
+                    self._state.peer_closed(connection, why_unusable(liveness), clock())
+
+    def collect_soon(self) -> None:
+        """As in `Pool`. Whoever comes by next looks: the janitor, or the next request."""
+
+    def forget_parent(self) -> None:
+        """Start anew in a forked child: close the copies of the parent's sockets, and send the servers nothing.
+
+        TLS's close_notify, or any byte, would break the parent's connection. Locks are replaced, because a thread that
+        does not exist here may have held them.
+        """
+        inherited = self._state.everything()
+        self.dropped.clear()
+        self._start_empty()
+        for connection in inherited:
+            connection.state = State.CLOSED
+            if connection.stream is not None:
+                connection.stream.abort()
+
+    def _perform(self) -> None:
+        """Do what the state ordered. An order is taken off when it is done, so that none is lost to an exception."""
+        orders = self._state.orders
+        done: list[Close | Serve] = []
+        with self._performing:
+            while orders:
+                done.append(_carried_out(orders[0]))
+                orders.popleft()
+        if self._tell is not None and done:
+            self._report_performed(done, clock())
+
+
+def _carried_out(order: Order) -> Close | Serve:
+    """Close a socket or wake a caller; doing it twice does no harm."""
+    if isinstance(order, Close):
+        if order.connection.stream is not None:
+            order.connection.stream.close()
+        return order
+    assert isinstance(order, Serve), "bug: an order of a pool that binds late"
+    if order.ticket.waiter is not None:
+        order.ticket.waiter.wake()
+    return order

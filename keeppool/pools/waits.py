@@ -1,0 +1,72 @@
+"""How long each wait of an exchange may take: the timeout's own seconds, or what is left until the deadline.
+
+A wait has four words in this house. `timeout` is the object a caller configures, `seconds` a length of time, `limits`
+are the caps, and a `deadline` is a point in time on the house's clock, carried by the exchange.
+
+Decides: the next wait's length, and what a wait that was too long has run into.
+Does not know: who waits, and how.
+
+Source: RFC 9110 §10.1.1 (how long a body waits for 100 Continue).
+"""
+
+from __future__ import annotations
+
+from keeppool.clock import clock
+from keeppool.pools.exchange import Exchange
+
+#: Seconds a body waits for the 100 Continue it has asked for; curl's figure. A server may never send one.
+CONTINUE_WAIT = 1.0
+#: Seconds in which a response is looked for after the request could not be sent: a server that refuses a large body
+#: responds first and closes then. What it sent is in our buffer already, or a packet away.
+LATE_RESPONSE = 0.1
+#: Seconds by which the kernel's timer and our clock may differ when both say that the same time has passed.
+CLOCK_SLACK = 0.001
+#: Seconds of the shortest wait: 0 would not even try.
+SHORTEST = 0.001
+
+
+def next_wait(exchange: Exchange) -> float | None:
+    """Give the seconds for which the network may be silent: the read timeout, or what is left until the deadline.
+
+    Raises:
+        TimeoutError: Nothing is left.
+    """
+    return within(exchange.timeout.read, exchange.deadline)
+
+
+def within(seconds: float | None, deadline: float | None) -> float | None:
+    """Cut a wait that is about to begin down to what is left until the deadline.
+
+    Raises:
+        TimeoutError: Nothing is left.
+    """
+    if deadline is None:
+        return seconds
+    left = deadline - clock()
+    if left <= 0:
+        raise TimeoutError("the total timeout has passed")
+    return left if seconds is None else min(seconds, left)
+
+
+def shorter(seconds: float | None, deadline: float | None, now: float) -> float | None:
+    """As `within`, for a wait that is tried at least once: it is never cut down to nothing."""
+    if deadline is None:
+        return seconds
+    left = max(deadline - now, SHORTEST)
+    return left if seconds is None else min(seconds, left)
+
+
+def has_passed(deadline: float | None) -> bool:
+    """Tell whether it is the deadline that has ended a wait."""
+    return deadline is not None and clock() >= deadline - CLOCK_SLACK
+
+
+def total_passed(exchange: Exchange) -> float | None:
+    """Give the total timeout's seconds if it is what has ended a wait; else `None`."""
+    return exchange.timeout.total if has_passed(exchange.deadline) else None
+
+
+def continue_wait_ends(exchange: Exchange) -> float:
+    """Tell until when a body waits for 100 Continue."""
+    end = clock() + CONTINUE_WAIT
+    return end if exchange.deadline is None else min(end, exchange.deadline)
