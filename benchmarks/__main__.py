@@ -90,7 +90,7 @@ def run_all(questions: Sequence[Question], *, quick: bool, all_cores: bool) -> d
 
 
 def sections(outcomes: Mapping[Question, Outcome]) -> Iterator[str]:
-    """Write each question's part of the document, and the table of bars."""
+    """Write each question's part of the document, and the table of goals."""
     for question, outcome in outcomes.items():
         yield f"## {question.title}"
         yield f"`python -m benchmarks.{question.program}`"
@@ -100,8 +100,8 @@ def sections(outcomes: Mapping[Question, Outcome]) -> Iterator[str]:
         if outcome.remarks:
             yield "\n".join(f"- {remark}" for remark in outcome.remarks)
     if rows := list(bar_rows(outcomes)):
-        yield "## Bars"
-        yield table(["what", "bar", "measured", "held"], rows)
+        yield "## Goals"
+        yield table(["what", "goal", "measured", "met"], rows)
 
 
 def bar_rows(outcomes: Mapping[Question, Outcome]) -> Iterator[list[str]]:
@@ -114,7 +114,7 @@ def bar_rows(outcomes: Mapping[Question, Outcome]) -> Iterator[list[str]]:
 
 
 def verdict(bar: Bar, measured: float | None) -> str:
-    """Say whether a bar was held."""
+    """Say whether a goal was met."""
     if measured is None:
         return "not measured"
     return "yes" if bar.is_held_by(measured) else "no"
