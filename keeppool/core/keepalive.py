@@ -90,6 +90,19 @@ def why_not_persistent(version: int, connection: bytes | None) -> Why | None:
     return Why.SERVER_CLOSE
 
 
+def with_proxys_close(connection: bytes | None, proxy_connection: bytes) -> bytes | None:
+    """Add a proxy's `Proxy-Connection: close` to a Connection value.
+
+    Proxies that say it and no `Connection` close all the same. Never a standard, so `keep-alive` in it is not believed:
+    it may come from a proxy further on that this one passed it through.
+
+    Source: RFC 9112 appendix C.2.2.
+    """
+    if b"close" not in connection_options(proxy_connection[:LONGEST_VALUE]):
+        return connection
+    return b"close" if connection is None else connection + b", close"
+
+
 def idle_limit(hint_timeout: int | None, own: float | None) -> float | None:
     """Give the seconds a connection may sit idle: our own limit or the server's less a margin, the smaller.
 

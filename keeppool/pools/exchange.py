@@ -11,7 +11,7 @@ Source: RFC 9110 §9.2.2, §15.2 (interim responses); RFC 9112 §9.
 from __future__ import annotations
 
 from keeppool.config import Timeout
-from keeppool.core.keepalive import NO_HINT, parse_keep_alive, why_not_persistent
+from keeppool.core.keepalive import NO_HINT, parse_keep_alive, why_not_persistent, with_proxys_close
 from keeppool.core.records import Connection, Ticket
 from keeppool.core.resend import Outcome, is_idempotent, may_resend
 from keeppool.core.reuse import why_not_reusable
@@ -213,6 +213,8 @@ class Exchange:
         head = self.answer
         assert head is not None, "bug: no response yet"
         connection = head.get(b"connection") if head.repeated else head.index.get(b"connection")
+        if b"proxy-connection" in head.index and self.route.origin.proxy is not None:
+            connection = with_proxys_close(connection, head.get(b"proxy-connection") or b"")
         return why_not_reusable(
             self.framing.why_close, head.status, head.version, connection, self.request_sent, self._closes
         )

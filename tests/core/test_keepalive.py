@@ -18,6 +18,7 @@ from keeppool.core.keepalive import (
     parse_keep_alive,
     uses_left,
     why_not_persistent,
+    with_proxys_close,
 )
 from keeppool.core.records import State
 from keeppool.events import Why
@@ -236,3 +237,18 @@ def test_the_latest_timeout_replaces_the_one_before() -> None:
     connection = desk.visit(A, 0, hint=Hint(timeout=5))
     desk.visit(A, 1, hint=Hint(timeout=10))
     assert connection.expires_at == 10
+
+
+@pytest.mark.parametrize(
+    ("connection", "of_proxy", "together"),
+    [
+        (None, b"close", b"close"),
+        (None, b"Foo, CLOSE", b"close"),
+        (b"keep-alive", b"close", b"keep-alive, close"),
+        (b"close", b"keep-alive", b"close"),
+        (None, b"keep-alive", None),
+        (None, b"", None),
+    ],
+)
+def test_only_the_close_of_a_proxy_connection_field_counts(connection, of_proxy, together):
+    assert with_proxys_close(connection, of_proxy) == together

@@ -8,10 +8,11 @@ import ssl
 import pytest
 import trustme
 from net.proxies import SocksProxy, TunnelProxy
+from pools.on_a_loop import PoolOnALoop
 
 from keeppool import HostConfig, PoolManager, errors
 from keeppool.events import ConnectionOpened
-from keeppool.testing import ScriptedServer, Site
+from keeppool.testing import RawConnection, ScriptedServer, Site
 
 SECRET = "hush"
 PLAIN = b"HTTP/1.1 400 Bad Request\r\n\r\n"
@@ -341,3 +342,16 @@ class TestProxyHeaders:
             assert (first.get("X-Session"), second.get("X-Session")) == ("7", "8")
             assert [value for name, value in first.fields if name == "Proxy-Authorization"] == ["Bearer mine"]
             assert proxy.connections == 1
+
+
+@pytest.mark.parametrize("kind", [PoolManager, PoolOnALoop], ids=["threads", "tasks"])
+@pytest.mark.parametrize("proxied", [True, False], ids=["proxy", "origin"])
+def test_proxy_connection_close_is_believed_of_a_proxy_alone(kind, proxied):
+    closes = b"HTTP/1.1 200 OK\r\nProxy-Connection: close\r\nContent-Length: 2\r\n\r\nok"
+    script = [RawConnection.read_request, closes, RawConnection.read_request, closes, RawConnection.read_until_closed]
+    with ScriptedServer(script, script) as server, kind(timeout=5) as pool:
+        host = HostConfig(proxy=server.url) if proxied else None
+        url = "http://origin.example/" if proxied else server.url
+        for _ in range(2):
+            assert pool.request("GET", url, host=host).data == b"ok"
+        assert pool.stats().opened == (2 if proxied else 1)

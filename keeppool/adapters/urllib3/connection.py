@@ -22,9 +22,10 @@ import urllib3.connection
 from urllib3.connection import _ResponseOptions
 from urllib3.util import SKIP_HEADER, SKIPPABLE_HEADERS
 
+from keeppool.adapters.urllib3.bounded import BoundedSocket, wait_until
 from keeppool.adapters.urllib3.pooled import PooledResponse
-from keeppool.adapters.urllib3.replay import Replayed
 from keeppool.adapters.urllib3.response import ResponseFile
+from keeppool.clock import clock
 from keeppool.core.keepalive import connection_options
 from keeppool.errors import ProtocolError
 from keeppool.events import Why
@@ -213,11 +214,30 @@ class LeanConnection(urllib3.connection.HTTPConnection):
             borrowing.sent += sock.send(view[borrowing.sent : borrowing.sent + TLS_RECORD])
         borrowing.request_sent = True
 
+    def _tunnel(self) -> None:
+        """Have the proxy open a tunnel, within `timeout` from now and within bounds; see http.client."""
+        borrowing, sock = self.borrowing, self.sock
+        if borrowing is None:
+            super()._tunnel()
+            return
+        patience = sock.gettimeout()
+        bounded = BoundedSocket(sock, None if patience is None else clock() + patience)
+        self.sock = bounded  # duck-typed, for http.client
+        try:
+            super()._tunnel()
+        finally:
+            if self.sock is bounded:
+                self.sock = sock
+            bounded.release()
+
     @staticmethod
     def _read_head(borrowing: Borrowing, sock: socket.socket) -> BodyReader | bytes:
         """Read up to the end of the final head, and give the reader for its body; all bytes if the head is refused."""
         seen = b""
+        patience = None if borrowing.deadline is None else sock.gettimeout()
         while True:
+            if borrowing.deadline is not None:
+                wait_until(sock, borrowing.deadline, patience)
             data = sock.recv(RECEIVE)
             if not data and seen:
                 # http.client takes what there is for the whole head, and so for a response without a body.
@@ -227,21 +247,31 @@ class LeanConnection(urllib3.connection.HTTPConnection):
             seen = seen + data if seen else data
             try:
                 if borrowing.take(data) is not None:
+                    if borrowing.deadline is not None:
+                        sock.settimeout(patience)
                     return borrowing.open_body()
             except ProtocolError:
                 return seen
 
     def _read_again(self, borrowing: Borrowing, sock: socket.socket, seen: bytes) -> urllib3.HTTPResponse:
-        """Let http.client read what our parser refused, and never use the connection again."""
+        """Let http.client read what our parser refused, and never use the connection again.
+
+        What is still to come of such a head gets one read timeout in all.
+        """
         borrowing.why = Why.AMBIGUOUS_FRAMING
         borrowing.answer = None
         self._HTTPConnection__state = _REQUEST_SENT
-        replayed = self.sock = Replayed(sock, seen)
+        patience = sock.gettimeout()
+        deadlines = [] if patience is None else [clock() + patience]
+        deadlines += [] if borrowing.deadline is None else [borrowing.deadline]
+        bounded = BoundedSocket(sock, min(deadlines, default=None), seen)
+        self.sock = bounded  # duck-typed, for http.client
         try:
             return super().getresponse()
         finally:
-            if self.sock is replayed:
+            if self.sock is bounded:
                 self.sock = sock
+            bounded.release()
 
 
 class LeanHTTPSConnection(LeanConnection, urllib3.connection.HTTPSConnection):

@@ -87,7 +87,16 @@ class Borrowing(Exchange):
         is_replayable: The body can be sent a second time.
     """
 
-    __slots__ = ("__weakref__", "file", "generation", "is_replayable", "is_urlopens", "place", "pool", "why")
+    __slots__ = (
+        "__weakref__",
+        "file",
+        "generation",
+        "is_replayable",
+        "is_urlopens",
+        "place",
+        "pool",
+        "why",
+    )
 
     def __init__(self, pool: SlotPool, route: Route, timeout: Timeout) -> None:
         # Not `Exchange.__init__`: the connection is borrowed before anything is known of the request.
