@@ -3,7 +3,7 @@
 Knows: sockets, threads, enough HTTP to read a request with a Content-Length. Each behaviour is a function that serves
 one connection. Does not know: clients.
 
-A request says who it is in `X-Id`; a right answer's body is that id.
+A request carries an id in `X-Id`; the body of the right response is that id.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple, Self
 
 #: Seconds a connection is served at the most; a client that holds on longer has its connection closed.
 PATIENCE = 10.0
-#: Seconds a server goes on listening after a stated end, to see who is late.
+#: Seconds a server goes on listening after a stated end, to count late requests.
 LINGER = 0.3
 #: Seconds after which a silent server closes an idle connection.
 IDLE = 0.1
@@ -113,7 +113,7 @@ class Connection:
         self._sock.sendall(data)
 
     def end(self, after: float = 0.0) -> None:
-        """Close our side that long after the end was stated; count, and do not answer, who sends a request after it."""
+        """Close our side that long after the end was stated; count later requests, and answer none."""
         stated = time.monotonic()
         with contextlib.suppress(Gone, OSError):
             if after:

@@ -28,7 +28,7 @@ read = 10
 [default.headers]
 From = "me@example.org"
 
-# Somebody who has asked for patience gets one connection.
+# A host that has asked for patience gets one connection.
 [host."{shy}"]
 per_host = 1
 """
