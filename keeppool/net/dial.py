@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
 from typing import TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.errors import KeepPoolError
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
-from keeppool.net.failures import insecure, unanswered, unfinished, unreached, unresolved, untunnelled
+from keeppool.net.failures import reaching, shaking_hands, tunnelling, unresolved
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
-from keeppool.net.race import RaceLost, race
-from keeppool.net.steps import Steps, drive
+from keeppool.net.race import race
+from keeppool.net.steps import drive
 from keeppool.net.stream import Stream
 from keeppool.net.tls import TlsStore
 
@@ -70,11 +68,17 @@ def dial(origin: Origin, *, seconds: float | None, tls: TlsStore) -> Stream:
     opened: socket.socket | LayeredSocket = sock
     try:
         if hop is not None:
-            opened = sock = _secure_proxy(sock, origin, hop, tls, deadline)
+            with shaking_hands(origin, seconds, by_proxy=True):
+                opened = sock = tls.handshake(sock, hop, hop.tls or TlsIdentity(), deadline)
         if steps is not None:
-            _tunnel(steps, sock, origin, deadline)
+            with tunnelling(origin, seconds):
+                drive(steps, sock, deadline)
         if identity is not None:
-            opened = _secure(sock, origin, identity, tls, deadline)
+            with shaking_hands(origin, seconds, by_proxy=False):
+                if isinstance(sock, ssl.SSLSocket):
+                    opened = tls.handshake_within(sock, origin, identity, deadline)
+                else:
+                    opened = tls.handshake(sock, origin, identity, deadline)
         return Stream(opened, resumed=_is_resumed(opened))
     except BaseException:
         opened.close()
@@ -92,10 +96,8 @@ def _reach(origin: Origin, deadline: Deadline) -> socket.socket:
     source = source_of(origin)
     addresses = _resolve(origin, source)
     prepare = preparation(origin, source)
-    try:
+    with reaching(origin, deadline.seconds):
         return race(addresses, deadline=deadline, prepare=prepare)
-    except RaceLost as lost:
-        raise unreached(origin, deadline.seconds, lost) from lost.cause
 
 
 def _resolve(origin: Origin, source: Address | None) -> list[Address]:
@@ -122,42 +124,3 @@ def _look_up(origin: Origin, host: str, port: int, family: int, *, by_proxy: boo
     except (OSError, ValueError) as error:  # ValueError: a label is empty, too long, or not to be IDNA-encoded.
         raise unresolved(origin, host, error, by_proxy=by_proxy) from error
     return [Address(entry[0], entry[4]) for entry in found]
-
-
-def _tunnel(steps: Steps[None], sock: socket.socket, origin: Origin, deadline: Deadline) -> None:
-    try:
-        drive(steps, sock, deadline)
-    except KeepPoolError:
-        raise
-    except TimeoutError as error:
-        raise unanswered(origin, deadline.seconds) from error
-    except OSError as error:
-        raise untunnelled(origin, error) from error
-
-
-def _secure_proxy(sock: socket.socket, origin: Origin, hop: Origin, tls: TlsStore, deadline: Deadline) -> ssl.SSLSocket:
-    identity = hop.tls or TlsIdentity()
-    return _shaken(lambda: tls.handshake(sock, hop, identity, deadline), origin, deadline, by_proxy=True)
-
-
-def _secure(
-    sock: socket.socket, origin: Origin, identity: TlsIdentity, tls: TlsStore, deadline: Deadline
-) -> ssl.SSLSocket | LayeredSocket:
-    def handshake() -> ssl.SSLSocket | LayeredSocket:
-        if isinstance(sock, ssl.SSLSocket):
-            return tls.handshake_within(sock, origin, identity, deadline)
-        return tls.handshake(sock, origin, identity, deadline)
-
-    return _shaken(handshake, origin, deadline, by_proxy=False)
-
-
-def _shaken(handshake: Callable[[], T], origin: Origin, deadline: Deadline, *, by_proxy: bool) -> T:
-    """Shake hands, and name whose failure it is if that fails."""
-    try:
-        return handshake()
-    except KeepPoolError:
-        raise
-    except TimeoutError as error:
-        raise unfinished(origin, deadline.seconds, by_proxy=by_proxy) from error
-    except (OSError, ValueError) as error:
-        raise insecure(origin, error, by_proxy=by_proxy) from error

@@ -19,13 +19,12 @@ from copy import copy
 from typing import Any, TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.errors import ConfigError, KeepPoolError
+from keeppool.errors import ConfigError
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
-from keeppool.net.failures import insecure, late, unanswered, unfinished, unreached, unresolved, untunnelled
+from keeppool.net.failures import late, reaching, shaking_hands, tunnelling, unresolved
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
-from keeppool.net.race import RaceLost
 from keeppool.net.race_tasks import race
 from keeppool.net.steps import Steps
 from keeppool.net.stream_tasks import READ, Channel
@@ -75,7 +74,8 @@ async def dial(
         if hop is not None:
             await _secure(channel, origin, hop, hop.tls or TlsIdentity(), tls, deadline)
         if steps is not None:
-            await _tunnel(steps, channel, origin, deadline)
+            with tunnelling(origin, seconds):
+                await drive(steps, channel, deadline)
         if identity is not None:
             await _secure(channel, origin, origin, identity, tls, deadline)
     except BaseException:
@@ -107,10 +107,8 @@ async def _reach(origin: Origin, deadline: Deadline, opened: Callable[[socket.so
         made_ready(sock)
 
     addresses = await _resolve(origin, source, deadline)
-    try:
+    with reaching(origin, deadline.seconds):
         return await race(addresses, deadline=deadline, prepare=prepare)
-    except RaceLost as lost:
-        raise unreached(origin, deadline.seconds, lost) from lost.cause
 
 
 async def _resolve(origin: Origin, source: Address | None, deadline: Deadline) -> list[Address]:
@@ -168,32 +166,14 @@ async def _take_over(sock: socket.socket) -> Channel:
     return channel
 
 
-async def _tunnel(steps: Steps[None], channel: Channel, origin: Origin, deadline: Deadline) -> None:
-    try:
-        await drive(steps, channel, deadline)
-    except KeepPoolError:
-        raise
-    except TimeoutError as error:
-        raise unanswered(origin, deadline.seconds) from error
-    except OSError as error:
-        raise untunnelled(origin, error) from error
-
-
 async def _secure(
     channel: Channel, origin: Origin, peer: Origin, identity: TlsIdentity, tls: TlsStore, deadline: Deadline
 ) -> None:
-    """Shake hands with `peer`, the origin or the https proxy before it; name whose failure it is if that fails."""
-    by_proxy = peer is not origin
-    try:
+    """Shake hands with `peer`, the origin or the https proxy before it."""
+    with shaking_hands(origin, deadline.seconds, by_proxy=peer is not origin):
         layer = tls.layer_for(peer, identity)
         await _shake_hands(layer, channel, deadline)
         tls.check_peer(layer, identity)
-    except KeepPoolError:
-        raise
-    except TimeoutError as error:
-        raise unfinished(origin, deadline.seconds, by_proxy=by_proxy) from error
-    except (OSError, ValueError) as error:
-        raise insecure(origin, error, by_proxy=by_proxy) from error
 
 
 async def _shake_hands(layer: TlsLayer, channel: Channel, deadline: Deadline) -> None:

@@ -4,19 +4,23 @@ Decides: whose failure it is, the host's or the proxy's, and of which kind.
 Knows: the operating system's and OpenSSL's errors.
 Does not know: sockets.
 
-Each function makes an error and leaves raising it, with its cause, to the caller. All of them name the origin.
+A function makes an error and leaves raising it, with its cause, to the caller; `reaching`, `tunnelling` and
+`shaking_hands` raise what they make of a failure within them. All errors name the origin.
 """
 
 from __future__ import annotations
 
 import errno
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from keeppool.core.origin import Origin
 from keeppool.errors import (
     CertificateError,
     ConnectError,
     ConnectTimeout,
+    KeepPoolError,
     ProxyError,
     RefusedError,
     ResolveError,
@@ -80,6 +84,41 @@ def unfinished(origin: Origin, seconds: float | None, *, by_proxy: bool) -> Conn
     """Make the error for a handshake that took too long; `by_proxy` if it was with the proxy."""
     whose = "TLS handshake with the proxy" if by_proxy else "TLS handshake"
     return late(origin, seconds, f"the {whose} was not finished")
+
+
+@contextmanager
+def reaching(origin: Origin, seconds: float | None) -> Iterator[None]:
+    """Say whose failure it is if a race is lost; `seconds` were given for all of the dial."""
+    try:
+        yield
+    except RaceLost as lost:
+        raise unreached(origin, seconds, lost) from lost.cause
+
+
+@contextmanager
+def tunnelling(origin: Origin, seconds: float | None) -> Iterator[None]:
+    """Say whose failure it is if the way through the proxy does not open; `seconds` were given for all of it."""
+    try:
+        yield
+    except KeepPoolError:
+        raise
+    except TimeoutError as error:
+        raise unanswered(origin, seconds) from error
+    except OSError as error:
+        raise untunnelled(origin, error) from error
+
+
+@contextmanager
+def shaking_hands(origin: Origin, seconds: float | None, *, by_proxy: bool) -> Iterator[None]:
+    """Say whose failure it is if a TLS handshake fails; `by_proxy` if it is with the proxy."""
+    try:
+        yield
+    except KeepPoolError:
+        raise
+    except TimeoutError as error:
+        raise unfinished(origin, seconds, by_proxy=by_proxy) from error
+    except (OSError, ValueError) as error:
+        raise insecure(origin, error, by_proxy=by_proxy) from error
 
 
 def _by(origin: Origin) -> str:

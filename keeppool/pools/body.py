@@ -9,13 +9,15 @@ what `_wants` says and brings it to `_fed`. Nor the pool: a `Lease` gives the co
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keeppool.clock import clock
 from keeppool.errors import ContentDecodingError, KeepPoolError, StreamConsumedError, TotalTimeout
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease import Lease
+from keeppool.pools.whole import Whole
 from keeppool.wire.codings.stage import STEP
 from keeppool.wire.decode import Decoder, content_decoder
 from keeppool.wire.head import ResponseHead
@@ -116,6 +118,9 @@ class AnyResponse:
 
     # What the head says
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status} {self.reason}>"
+
     @property
     def status(self) -> int:
         """The status code."""
@@ -163,9 +168,14 @@ class AnyResponse:
 
     # Handing out
 
-    def _is_whole(self) -> bool:
-        """Tell whether the payload is here as it was sent, with nothing to decode."""
-        return self._lease is None and b"content-encoding" not in self.head.index
+    @property
+    def data(self) -> bytes:
+        """The whole body, decoded."""
+        raise NotImplementedError
+
+    def json(self) -> Any:
+        """Parse the body as JSON in UTF-8, UTF-16 or UTF-32."""
+        return json.loads(self.data)
 
     def _load_data_into_buffer(self) -> None:
         """Let a body that was read whole be read again piece by piece, once."""
@@ -173,10 +183,18 @@ class AnyResponse:
             self._buffer, self._offset = self._data, 0
         self._streamed = True
 
-    def _choose_decoding(self, decode: bool) -> None:
-        if self._begun and decode != self._decode:
-            raise StreamConsumedError("a part of the body was already read; it is too late to change its decoding")
-        self._decode = decode
+    def _begin_reading(self, decode: bool | None) -> None:
+        """Hand the body out piece by piece from here on, decoded as `decode` says, if that says anything."""
+        if decode is not None:
+            if self._begun and decode != self._decode:
+                raise StreamConsumedError("a part of the body was already read; it is too late to change its decoding")
+            self._decode = decode
+        self._load_data_into_buffer()
+
+    def _check_kept(self) -> None:
+        """Refuse to give a body whole that was handed out in pieces."""
+        if self._streamed:
+            raise self._failure or StreamConsumedError("the body was read as a stream; its content was not kept")
 
     def _ready(self, most: int) -> bytes | None:
         """Give up to `most` bytes of the body, at least one; none at its end.
@@ -343,11 +361,17 @@ class AnyResponse:
             self._finish()
         return body.complete
 
+    def _begin_draining(self) -> Whole:
+        """Bound the time of reading an unwanted rest; give the place for it."""
+        if self._lease is not None:
+            self._lease.drain_within(DRAIN_SECONDS)
+        return Whole()
+
     def _may_drain(self, taken: int) -> bool:
         """Tell whether an unwanted rest, of which `taken` bytes were read, is worth reading on."""
         return self._lease is not None and taken < DRAIN_SIZE and (self._body.remaining or 0) <= DRAIN_SIZE
 
-    def _keeping(self, drained: list[bytes]) -> Iterator[bool]:
+    def _keeping(self, drained: bytes) -> Iterator[bool]:
         """Keep a body that has come whole and that nobody has begun to read, step by step.
 
         Args:
@@ -362,7 +386,7 @@ class AnyResponse:
         if self._lease is not None or self._begun or self._streamed or not self._body.complete:
             yield False
             return
-        self._first = b"".join([*drained, self._first])
+        self._first = drained + self._first
         pieces: list[bytes] = []
         left = MOST_KEPT
         try:

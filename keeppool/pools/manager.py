@@ -7,16 +7,21 @@ Does not know: waiting.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument, bad
 from keeppool.errors import ExchangeError, InvalidURL
 from keeppool.events import Event
+from keeppool.net.streams import AnyStream
+from keeppool.pools import reports
+from keeppool.pools.body import AnyResponse
+from keeppool.pools.lease import Lease
 from keeppool.pools.request import HeadersArgument, prepare_body, prepare_fields
 from keeppool.pools.routes import Locator
 from keeppool.pools.send import BodyFailed
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
+from keeppool.wire.message import BodyReader
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 
 #: What a manager makes for itself from its configuration.
 _MACHINERY = frozenset(("_configured", "_locate", "_orphaned", "_pool"))
+
+
+R = TypeVar("R", bound=AnyResponse)
 
 
 class Manager:
@@ -110,6 +118,39 @@ class Manager:
         chosen = None if timeout is INHERIT else Timeout.of(timeout, self.config.timeout)
         return checked, fields, prepare_body(body, fields, checked), chosen
 
+    def _respond(
+        self,
+        kinds: tuple[type[R], type[Lease]],
+        exchange: Exchange,
+        opened: tuple[BodyReader, AnyStream],
+        url: str,
+        decode: bool,
+        started: float,
+    ) -> R:
+        """Make the response, now that its head is there. What came of the body with the head may be all of it.
+
+        Args:
+            kinds: Of the response, and of what lends it the connection until its body has ended.
+            exchange: Its head has come.
+            opened: The body's reader, and where the rest of the body comes from.
+            url: As the caller wrote it.
+            decode: Whether content codings are taken off.
+            started: When the request was begun.
+        """
+        make_response, make_lease = kinds
+        reader, stream = opened
+        head, answered = exchange.answer, exchange.connection.read_at
+        assert head is not None, "bug: no response yet"
+        if self._on_event is not None:
+            self._pool.report(reports.answered(exchange, head, answered - started))
+        first = reader.feed(exchange.rest) if exchange.rest else b""
+        if reader.complete:
+            lease = None
+            self._pool.release(exchange, exchange.why_close(reader))
+        else:
+            lease = make_lease(self._pool, exchange, stream)
+        return make_response(head, reader, lease, exchange, url, decode, first, started, answered)
+
     def _give_up(self, exchange: Exchange, error: BaseException) -> NoReturn:
         """Take back what a broken-off exchange holds, and raise what its caller gets to see."""
         self._pool.give_up(exchange, error)
@@ -118,6 +159,10 @@ class Manager:
         if isinstance(error, ExchangeError):
             raise exchange.blame(error) from error.__cause__
         raise error
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        return f"<{type(self).__name__} {stats.open} open, {stats.busy} busy, {stats.waiting} waiting>"
 
     def __getstate__(self) -> dict[str, Any]:
         # Configuration and listener travel, sockets and counters do not: what arrives is a new, open pool.

@@ -15,7 +15,6 @@ from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgume
 from keeppool.errors import ExchangeError
 from keeppool.events import Event
 from keeppool.net.stream_tasks import Channel
-from keeppool.pools import reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease_tasks import TaskLease
 from keeppool.pools.manager import Manager
@@ -27,8 +26,11 @@ from keeppool.pools.send_tasks import send
 if TYPE_CHECKING:
     from keeppool.wire.body import RequestBody
     from keeppool.wire.fields import FieldBlock
-    from keeppool.wire.head import ResponseHead
     from keeppool.wire.message import BodyReader
+
+
+#: What a request ends with, and what lends it the connection until its body has ended.
+KINDS = (AsyncResponse, TaskLease)
 
 
 class AsyncPoolManager(Manager):
@@ -116,17 +118,8 @@ class AsyncPoolManager(Manager):
         started = clock()
         exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
         try:
-            head, reader, source = await self._send(exchange, started)
-            answered = exchange.connection.read_at
-            if self._on_event is not None:
-                pool.report(reports.answered(exchange, head, answered - started))
-            first = reader.feed(exchange.rest) if exchange.rest else b""
-            if reader.complete:
-                lease = None
-                pool.release(exchange, exchange.why_close(reader))
-            else:
-                lease = TaskLease(pool, exchange, source)
-            response = AsyncResponse(head, reader, lease, exchange, url, decode, first, started, answered)
+            opened = await self._send(exchange, started)
+            response = self._respond(KINDS, exchange, opened, url, decode, started)
             if not stream and not response.load_now():
                 await response.preload()
         except BaseException as error:
@@ -145,11 +138,7 @@ class AsyncPoolManager(Manager):
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
-    def __repr__(self) -> str:
-        stats = self.stats()
-        return f"<AsyncPoolManager {stats.open} open, {stats.busy} busy, {stats.waiting} waiting>"
-
-    async def _send(self, exchange: Exchange, now: float) -> tuple[ResponseHead, BodyReader, Channel]:
+    async def _send(self, exchange: Exchange, now: float) -> tuple[BodyReader, Channel]:
         """Send the request and read the response's head; once more on a new connection, where that is safe."""
         pool = self._pool
         fresh = exchange.route.wants_fresh and exchange.is_unsafe()
@@ -167,7 +156,7 @@ class AsyncPoolManager(Manager):
                     if connection.served == 1 and stream.is_tls:
                         # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
                         pool.tls.remember(connection.origin, stream.tls)
-                    return head, reader, stream
+                    return reader, stream
             except ExchangeError as error:
                 if not exchange.may_resend(error):
                     raise

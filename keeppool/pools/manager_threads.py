@@ -15,7 +15,7 @@ from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgume
 from keeppool.errors import ExchangeError, InvalidBody
 from keeppool.events import Event
 from keeppool.net.stream import Stream
-from keeppool.pools import janitor, reports
+from keeppool.pools import janitor
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease import ThreadLease
 from keeppool.pools.manager import Manager
@@ -27,8 +27,11 @@ from keeppool.pools.send import send
 if TYPE_CHECKING:
     from keeppool.wire.body import RequestBody
     from keeppool.wire.fields import FieldBlock
-    from keeppool.wire.head import ResponseHead
     from keeppool.wire.message import BodyReader
+
+
+#: What a request ends with, and what lends it the connection until its body has ended.
+KINDS = (Response, ThreadLease)
 
 
 class PoolManager(Manager):
@@ -115,17 +118,8 @@ class PoolManager(Manager):
         started = clock()
         exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
         try:
-            head, reader, source = self._send(exchange, started)
-            answered = exchange.connection.read_at
-            if self._on_event is not None:
-                self._pool.report(reports.answered(exchange, head, answered - started))
-            first = reader.feed(exchange.rest) if exchange.rest else b""
-            if reader.complete:
-                lease = None
-                self._pool.release(exchange, exchange.why_close(reader))
-            else:
-                lease = ThreadLease(self._pool, exchange, source)
-            response = Response(head, reader, lease, exchange, url, decode, first, started, answered)
+            opened = self._send(exchange, started)
+            response = self._respond(KINDS, exchange, opened, url, decode, started)
             if not stream:
                 response.preload()
         except BaseException as error:
@@ -143,11 +137,7 @@ class PoolManager(Manager):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        stats = self.stats()
-        return f"<PoolManager {stats.open} open, {stats.busy} busy, {stats.waiting} waiting>"
-
-    def _send(self, exchange: Exchange, now: float) -> tuple[ResponseHead, BodyReader, Stream]:
+    def _send(self, exchange: Exchange, now: float) -> tuple[BodyReader, Stream]:
         """Send the request and read the response's head; once more on a new connection, where that is safe."""
         fresh = exchange.route.wants_fresh and exchange.is_unsafe()
         connection = self._pool.acquire(exchange, now, fresh)
@@ -163,7 +153,7 @@ class PoolManager(Manager):
                     if connection.served == 1 and stream.is_tls:
                         # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
                         self._pool.tls.remember(connection.origin, stream.tls)
-                    return head, reader, stream
+                    return reader, stream
             except ExchangeError as error:
                 if not exchange.may_resend(error):
                     raise

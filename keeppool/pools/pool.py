@@ -13,9 +13,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from keeppool.clock import clock
 from keeppool.config import Limits
 from keeppool.core.pool import PoolState
-from keeppool.core.records import Close, Connection, Serve, Ticket
+from keeppool.core.records import Close, Connection, Serve, State, Ticket
 from keeppool.errors import ExchangeError, PoolClosed, PoolTimeout
 from keeppool.events import Event, Why
 from keeppool.net.streams import Liveness
@@ -37,6 +38,8 @@ class Pool:
         dropped: Exchanges whose response was dropped unread, and where it was made. A finalizer may run on any thread
             and inside any lock, so all it does is append.
     """
+
+    _state: PoolState
 
     def __init__(self, limits: Limits, tell: Callable[[Event], None] | None) -> None:
         self.limits = limits
@@ -86,6 +89,21 @@ class Pool:
         if not is_wanted:
             name = str(connection.origin)
             raise PoolClosed(f"the pool was closed while {name} was dialled", origin=name)
+
+    def _take_back(self, exchange: Exchange, error: BaseException | None) -> None:
+        """Take whatever an exchange holds that was broken off by `error`; where there is a lock, under it."""
+        held, exchange.held = exchange.held, None
+        if isinstance(held, Ticket):
+            self._state.abandoned(held, clock())
+        elif held is None or not exchange.is_holder(held):
+            return
+        elif held.state is State.BUSY:
+            self._state.released(held, exchange.why_failed(error, clock()), clock())
+        elif held.state is State.CONNECTING:
+            self._state.connect_failed(held, clock())
+            if held.stream is not None:
+                # Interrupted between the end of the dial and the note of it. Closing a new socket does not wait.
+                held.stream.abort()
 
     def _collect_dropped(self) -> None:
         """Close what responses dropped unread have left behind, and say where they were made."""

@@ -62,7 +62,7 @@ class LoopPool(Pool):
     def _start_empty(self) -> None:
         self.tls = TlsStore()
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._state = LatePoolState(self.limits)
+        self._state: LatePoolState = LatePoolState(self.limits)
         self._dials: dict[Connection, asyncio.Task[None]] = {}
         #: Every socket there is, from before its connection is made; for life after fork.
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -275,21 +275,12 @@ class LoopPool(Pool):
 
     def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
         """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
-        held, exchange.held = exchange.held, None
-        if isinstance(held, Ticket):
-            got = held.connection
-            self._state.abandoned(held, clock())
-            if got is not None:
-                self._watch_if_idle(got)
-        elif held is not None and exchange.is_holder(held):
-            self._take_back(held, exchange.why_failed(error, clock()))
+        held = exchange.held
+        got = held.connection if isinstance(held, Ticket) else None
+        self._take_back(exchange, error)
+        if got is not None:
+            self._watch_if_idle(got)
         self._perform()
-
-    def _take_back(self, connection: Connection, why: Why) -> None:
-        if connection.state is _BUSY:
-            self._state.released(connection, why, clock())
-        elif connection.state is State.CONNECTING:
-            self._state.connect_failed(connection, clock())
 
     def stats(self) -> Stats:
         """Take a snapshot of all gauges and counters, at one moment."""

@@ -173,21 +173,8 @@ class BlockingPool(Pool):
     def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
         """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
         with self._lock:
-            held, exchange.held = exchange.held, None
-            if isinstance(held, Ticket):
-                self._state.abandoned(held, clock())
-            elif held is not None and exchange.is_holder(held):
-                self._take_back(held, exchange.why_failed(error, clock()))
+            self._take_back(exchange, error)
         self._perform()
-
-    def _take_back(self, connection: Connection, why: Why) -> None:
-        if connection.state is State.BUSY:
-            self._state.released(connection, why, clock())
-        elif connection.state is State.CONNECTING:
-            self._state.connect_failed(connection, clock())
-            if connection.stream is not None:
-                # Interrupted between the end of the dial and the word about it. Closing a new socket does not wait.
-                connection.stream.abort()
 
     def stats(self) -> Stats:
         """Take a snapshot of all gauges and counters, at one moment."""

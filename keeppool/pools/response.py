@@ -8,12 +8,12 @@ its responses finds them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any, Self
+from contextlib import suppress
+from typing import Self
 
-from keeppool.errors import KeepPoolError, StreamConsumedError
-from keeppool.pools.body import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, AnyResponse
+from keeppool.errors import KeepPoolError
+from keeppool.pools.body import DRAIN_SIZE, READ_SIZE, AnyResponse
 from keeppool.pools.lease import ThreadLease
 from keeppool.pools.whole import Whole
 
@@ -44,21 +44,16 @@ class Response(AnyResponse):
             ExchangeError: The body broke off, was malformed, or came too slowly. The connection is closed.
         """
         if self._data is None:
-            if self._streamed:
-                raise self._failure or StreamConsumedError("the body was read as a stream; its content was not kept")
+            self._check_kept()
             self._data = self._read_all()
         return self._data
 
     def preload(self) -> None:
         """Read the whole body now, and give its connection back."""
-        if self._is_whole():
+        if self._lease is None and b"content-encoding" not in self.head.index:
             self._data, self._first = self._first, b""
         else:
             self._data = self._read_all()
-
-    def json(self) -> Any:
-        """Parse the body as JSON in UTF-8, UTF-16 or UTF-32."""
-        return json.loads(self.data)
 
     def read(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """Read `amt` bytes of the body, fewer only at its end; everything if `amt` is None or negative.
@@ -70,17 +65,13 @@ class Response(AnyResponse):
         Raises:
             ExchangeError: As for `data`.
         """
-        if decode_content is not None:
-            self._choose_decoding(decode_content)
+        self._begin_reading(decode_content)
         if amt is None or amt < 0:
-            self._load_data_into_buffer()
             return self._read_all()
-        self._load_data_into_buffer()
-        pieces, missing = [], amt
-        while missing > 0 and (piece := self._some(missing)):
-            pieces.append(piece)
-            missing -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        whole = Whole()
+        while whole.size < amt and (piece := self._some(amt - whole.size)):
+            whole.add(piece)
+        return whole.value()
 
     def stream(self, amt: int | None = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
         """Go through the body in pieces of at most `amt` bytes, as they arrive; None or a negative number: of any size.
@@ -88,9 +79,7 @@ class Response(AnyResponse):
         Raises:
             ExchangeError: As for `data`.
         """
-        if decode_content is not None:
-            self._choose_decoding(decode_content)
-        self._load_data_into_buffer()
+        self._begin_reading(decode_content)
         while piece := self._some(amt if amt and amt > 0 else READ_SIZE):
             yield piece
 
@@ -140,24 +129,15 @@ class Response(AnyResponse):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"<Response {self.status} {self.reason}>"
-
     # Reading
 
-    def _drained(self) -> list[bytes]:
+    def _drained(self) -> bytes:
         """Read what is left if it is small, and give it as it was sent."""
-        if self._lease is not None:
-            self._lease.drain_within(DRAIN_SECONDS)
-        pieces: list[bytes] = []
-        taken = 0
-        try:
-            while self._may_drain(taken):
-                pieces.append(self._pull(DRAIN_SIZE))
-                taken += len(pieces[-1])
-        except OSError:
-            pass  # Nobody wants these bytes; the connection is closed already, which is all an error could say.
-        return pieces
+        rest = self._begin_draining()
+        with suppress(OSError):  # Nobody wants these bytes; a connection that has failed is closed already.
+            while self._may_drain(rest.size):
+                rest.add(self._pull(DRAIN_SIZE))
+        return rest.value()
 
     def _read_all(self) -> bytes:
         whole = Whole()

@@ -8,14 +8,14 @@ The names are `response.py`'s. What may have to wait for the server is awaited; 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
-from typing import Any, Self
+from contextlib import suppress
+from typing import Self
 
 from keeppool.errors import KeepPoolError, StreamConsumedError
 from keeppool.net.peer import Peer
 from keeppool.net.stream_tasks import Channel
-from keeppool.pools.body import DRAIN_SECONDS, DRAIN_SIZE, READ_SIZE, TURN, AnyResponse
+from keeppool.pools.body import DRAIN_SIZE, READ_SIZE, TURN, AnyResponse
 from keeppool.pools.lease_tasks import TaskLease
 from keeppool.pools.whole import Whole
 
@@ -67,19 +67,14 @@ class AsyncResponse(AnyResponse):
             ExchangeError: The body broke off, was malformed, or came too slowly. The connection is closed.
         """
         if self._data is None:
-            if self._streamed:
-                raise self._failure or StreamConsumedError("the body was read as a stream; its content was not kept")
+            self._check_kept()
             self._data = await self._read_all()
 
     def load_now(self) -> bool:
         """As `preload`, for a new response, if that takes no waiting; True if it took none."""
-        if self._is_whole():
+        if self._lease is None and b"content-encoding" not in self.head.index:
             self._data, self._first = self._first, b""
         return self._data is not None
-
-    def json(self) -> Any:
-        """Parse the body as JSON in UTF-8, UTF-16 or UTF-32."""
-        return json.loads(self.data)
 
     async def read(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """Read `amt` bytes of the body, fewer only at its end; everything if `amt` is None or negative.
@@ -91,16 +86,13 @@ class AsyncResponse(AnyResponse):
         Raises:
             ExchangeError: As for `preload`.
         """
-        if decode_content is not None:
-            self._choose_decoding(decode_content)
-        self._load_data_into_buffer()
+        self._begin_reading(decode_content)
         if amt is None or amt < 0:
             return await self._read_all()
-        pieces, missing = [], amt
-        while missing > 0 and (piece := await self._some(missing)):
-            pieces.append(piece)
-            missing -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        whole = Whole()
+        while whole.size < amt and (piece := await self._some(amt - whole.size)):
+            whole.add(piece)
+        return whole.value()
 
     async def stream(self, amt: int | None = 65536, decode_content: bool | None = None) -> AsyncIterator[bytes]:
         """Go through the body in pieces of at most `amt` bytes, as they arrive; None or a negative number: of any size.
@@ -108,9 +100,7 @@ class AsyncResponse(AnyResponse):
         Raises:
             ExchangeError: As for `preload`.
         """
-        if decode_content is not None:
-            self._choose_decoding(decode_content)
-        self._load_data_into_buffer()
+        self._begin_reading(decode_content)
         while piece := await self._some(amt if amt and amt > 0 else READ_SIZE):
             yield piece
 
@@ -151,24 +141,15 @@ class AsyncResponse(AnyResponse):
     async def __aexit__(self, *exc_info: object) -> None:
         self._give_up()
 
-    def __repr__(self) -> str:
-        return f"<AsyncResponse {self.status} {self.reason}>"
-
     # Reading
 
-    async def _drained(self) -> list[bytes]:
+    async def _drained(self) -> bytes:
         """Read what is left if it is small, and give it as it was sent."""
-        if self._lease is not None:
-            self._lease.drain_within(DRAIN_SECONDS)
-        pieces: list[bytes] = []
-        taken = 0
-        try:
-            while self._may_drain(taken):
-                pieces.append(await self._pull(DRAIN_SIZE))
-                taken += len(pieces[-1])
-        except OSError:
-            pass  # Nobody wants these bytes; the connection is closed already, which is all an error could say.
-        return pieces
+        rest = self._begin_draining()
+        with suppress(OSError):  # Nobody wants these bytes; a connection that has failed is closed already.
+            while self._may_drain(rest.size):
+                rest.add(await self._pull(DRAIN_SIZE))
+        return rest.value()
 
     async def _read_all(self) -> bytes:
         whole = Whole()

@@ -7,7 +7,7 @@ import test_response
 from on_a_loop import PoolOnALoop
 from test_response import *  # noqa: F403 - the tests themselves
 
-del test_a_response_can_be_wrapped_as_a_file  # noqa: F821 - files are not awaited
+del test_a_response_can_be_wrapped_as_a_file, test_a_line_of_a_live_stream_is_not_held_back  # noqa: F821 - files are not awaited
 
 
 @pytest.fixture(autouse=True)
