@@ -1,11 +1,11 @@
-"""Programs that print the figures keeppool claims, peers beside it in the same run.
+"""Programs that print the figures keeppool claims, with its peers in the same run.
 
-`python -m benchmarks` asks all questions, `--quick` in a few minutes; `questions.py` lists them, and the bars that have
-to be passed. Each is a program of its own too: `python -m benchmarks.sequential`, or `python benchmarks/sequential.py`.
-The peers come with the extra `bench`; nginx from the system. Apart from these stand:
+`python -m benchmarks` asks all questions, `--quick` in a few minutes; `questions.py` lists them, and the goals (bars).
+Each is also a program of its own: `python -m benchmarks.sequential`, or `python benchmarks/sequential.py`.
+The peers come with the extra `bench`; nginx from the system. Apart from these there are:
 
 - `count`: what one request takes in steps instead of time; a test holds it to that.
-- `stale`: what clients make of servers that hang up.
+- `stale`: how clients fare with servers that close connections.
 - `crawl`: a crawl by Scrapy, with its own handler and with keeppool's.
 
 Figures in microseconds belong to one machine; ratios between rows of one run are what can be compared.

@@ -1,7 +1,7 @@
 """All questions, one command: `python -m benchmarks`. Peers come with the extra `bench`, nginx from the system.
 
 Each question is a program of this folder and runs in a process of its own, so that none disturbs another: first its
-progress on standard error, in the end one table each on standard output, and one that says which bars were held. A peer
+progress on standard error, in the end one table each on standard output, and one that says which goals were met. A peer
 that is not installed is left out and named; so is a question that this machine cannot answer.
 
 Knows: the questions' order, their command line, how results are shown. Does not know: what is measured.

@@ -1,7 +1,7 @@
-"""One keep-alive GET of 1 KiB after the other from nginx, by urllib3 and by keeppool's drop-ins for its classes.
+"""Keep-alive GETs of 1 KiB from nginx, one after the other, by urllib3 and by keeppool's drop-ins for its classes.
 
-The drop-ins run urllib3's own code for URLs, retries, redirects and responses: what they save is the pool's queue, the
-request as it is written and the answer's head as it is read. `mount.py` does the same for requests.
+The drop-ins run urllib3's own code for URLs, retries, redirects and responses: they save on the pool's queue,
+on writing the request, and on reading the response's head. `mount.py` does the same for requests.
 
 In each round every client makes the same number of requests, in a shuffled order; the ratios are medians of each
 round's own, a manager's against urllib3's manager and a host pool's against urllib3's host pool.

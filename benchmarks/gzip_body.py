@@ -1,4 +1,4 @@
-"""One keep-alive GET after the other of a gzip-coded JSON text, 100 KiB when decoded, from nginx.
+"""Keep-alive GETs of a gzip-coded JSON text, 100 KiB when decoded, from nginx, one after the other.
 
 The file is compressed beforehand: nginx only sends it. In each round every client makes the same number of requests, in
 a shuffled order; the ratios are medians of each round's own.

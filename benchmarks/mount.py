@@ -1,8 +1,8 @@
-"""One keep-alive GET of 1 KiB after the other from nginx, by requests: as it comes, and with keeppool mounted.
+"""Keep-alive GETs of 1 KiB from nginx, one after the other, by requests: as it comes, and with keeppool mounted.
 
 In each round both make the same number of requests, in a shuffled order; the ratios are medians of each round's own.
-A third session has an adapter that answers from memory: what is left is the cost of requests itself, which no adapter
-can spare it.
+A third session has an adapter that answers from memory: what remains is the cost of requests itself, which no
+adapter can save.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One POST of a small JSON document after the other to nginx, and its JSON answer of 1 KiB parsed.
+"""POSTs of a small JSON document to nginx, one after the other; the JSON response of 1 KiB is parsed.
 
 In each round every client makes the same number of requests, in a shuffled order; the ratios are medians of each
 round's own. Each client renders and parses by its own means; pycurl, which has none, by the standard library's.

@@ -1,4 +1,4 @@
-"""The look at an idle socket before each reuse (`Stream.probe`), plain and TLS.
+"""The probe of an idle socket before each reuse (`Stream.probe`), plain and TLS.
 
 TLS needs a certificate, which trustme (extra `test`) makes; without it that row is left out.
 """

@@ -1,8 +1,8 @@
-"""One keep-alive GET of 1 KiB after the other from nginx, by keeppool and by other clients.
+"""Keep-alive GETs of 1 KiB from nginx, one after the other, by keeppool and by other clients.
 
 In each round every client makes the same number of requests, in a shuffled order; the ratios are medians of each
-round's own. CPU is that of this process: neither nginx nor waiting for it counts. A peer that is not installed is left
-out, and a line says so.
+round's own. CPU time is that of this process; nginx, and waiting for nginx, do not count. A peer that is not installed
+is left out and named.
 """
 
 from __future__ import annotations
