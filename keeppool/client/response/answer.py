@@ -146,7 +146,7 @@ class Answer:
     @property
     def is_redirect(self) -> bool:
         """True if this answer says where to go instead, in a way that is followed."""
-        return redirect.target_of(self) is not None
+        return redirect.is_redirect(self)
 
     @property
     def is_permanent_redirect(self) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.request.urls import resolved, text_of_field
 from keeppool.config import Timeout
-from keeppool.errors import TotalTimeout
+from keeppool.errors import InvalidURL, TotalTimeout
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.urls.address import Address, addressed, is_same_origin
 
@@ -40,11 +40,24 @@ _AUTHORIZATION: Final = frozenset((b"authorization",))
 _MADE_ANEW: Final = frozenset((b"cookie", b"proxy-authorization"))
 
 
+def is_redirect(answer: Any) -> bool:
+    """Tell whether an answer is one that is followed. An empty Location leads nowhere."""
+    return answer.status_code in STATUSES and bool(answer.headers.get("location"))
+
+
 def target_of(answer: Any) -> str | None:
-    """Return where an answer leads if it is one that is followed, else `None`. An empty Location leads nowhere."""
-    location = answer.headers.get("location") if answer.status_code in STATUSES else None
-    if not location:
+    """Return where an answer leads if it is one that is followed, else `None`.
+
+    Raises:
+        InvalidURL: It has several Location fields that say different things (RFC 9110 §10.2.2: there is one).
+    """
+    if not is_redirect(answer):
         return None
+    headers = answer.headers
+    location = headers.get("location")
+    several = set(headers.getlist("location")) if hasattr(headers, "getlist") else ()
+    if len(several) > 1:
+        raise InvalidURL(f"the redirect leads to {len(several)} different places", url=location)
     try:
         return text_of_field(location.encode("latin-1"))
     except UnicodeEncodeError:  # Set by hand.
