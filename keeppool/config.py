@@ -49,9 +49,8 @@ class Limits:
         max_age: Seconds since dialling after which a connection takes no further request.
         max_requests: Requests one connection may carry.
         learn: Keep connections for a shorter time where the server was seen to close idle ones without saying so.
-        head_bytes: Largest response head taken; also the most that interim responses before it may have together.
-            256 KiB is what Chrome takes.
-        head_fields: Most fields a response head may have. 2048 ordinary ones are 256 KiB.
+        dns_ttl: Seconds the addresses of a name are kept. 10 is what aiohttp keeps them, and short enough for a host
+            that moves; a dial that fails at all of them forgets them at once. 0 asks for each connection.
 
     Raises:
         ConfigError: A value is of the wrong type, negative, or 0 where that would admit no connection at all.
@@ -65,16 +64,16 @@ class Limits:
     max_age: float | None = None
     max_requests: int | None = None
     learn: bool = True
-    head_bytes: int | None = 262144
-    head_fields: int | None = 2048
+    dns_ttl: float | None = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("per_host", "per_proxy", "total", "max_requests", "head_bytes", "head_fields"):
+        for name in ("per_host", "per_proxy", "total", "max_requests"):
             check_count(name, getattr(self, name), least=1)
         check_count("waiting", self.waiting, least=0)
         check_seconds("idle_timeout", self.idle_timeout)
         check_seconds("max_age", self.max_age)
         _check_bool("learn", self.learn)
+        check_seconds("dns_ttl", self.dns_ttl)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +133,9 @@ def _foreign_timeout(value: Any, base: Timeout) -> Timeout:
     return replace(base, **known)
 
 
+#: A function of the program's own that resolves names; see `Config`.
+LookUp = Callable[[str, int], Any]
+
 TimeoutArgument = Timeout | float | tuple[float | None, float | None] | None
 
 
@@ -148,8 +150,6 @@ class HostConfig:
         idle_timeout: See `Limits`.
         max_age: See `Limits`.
         max_requests: See `Limits`.
-        head_bytes: See `Limits`.
-        head_fields: See `Limits`.
         timeout: A `Timeout`; or seconds for connecting and reading alike, or a pair of them, which leave the pool's
             other waits as they are.
         headers: Header fields sent unless the request brings its own of that name. Not those that frame a body, which
@@ -186,8 +186,6 @@ class HostConfig:
     idle_timeout: float | None | Inherit = INHERIT
     max_age: float | None | Inherit = INHERIT
     max_requests: int | None | Inherit = INHERIT
-    head_bytes: int | None | Inherit = INHERIT
-    head_fields: int | None | Inherit = INHERIT
     timeout: TimeoutArgument | Inherit = INHERIT
     headers: Mapping[str, str] | Iterable[tuple[str, str]] | Inherit = INHERIT
     verify: bool | str | Inherit = INHERIT
@@ -264,14 +262,21 @@ class Config:
         timeout: Default waits.
         defaults: What holds for every host.
         hosts: Entries by pattern; see `keeppool.hosts` for the patterns and their order.
+        resolver: Asked for the addresses of names instead of the system's resolver: a function from host and port to
+            addresses as text, such as `["192.0.2.1", "2001:db8::1"]`, in the order they are to be tried. It is called
+            in a thread of the pool's own, so it may wait; on event loops it may be a coroutine function instead. What
+            it raises becomes a `ResolveError`. Where a proxy resolves names, nobody is asked here.
     """
 
     limits: Limits = field(default_factory=Limits)
     timeout: Timeout = field(default_factory=Timeout)
     defaults: HostConfig = field(default_factory=HostConfig)
     hosts: Mapping[str, HostConfig] = field(default_factory=dict)
+    resolver: LookUp | None = None
 
     def __post_init__(self) -> None:
+        if self.resolver is not None and not callable(self.resolver):
+            raise bad("resolver", self.resolver, "must be a function from host and port to addresses")
         for name, kind in (("limits", Limits), ("timeout", Timeout), ("defaults", HostConfig)):
             if not isinstance(getattr(self, name), kind):
                 raise bad(name, getattr(self, name), f"must be a {kind.__name__}")
@@ -282,8 +287,8 @@ class Config:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy can neither be pickled nor copied deeply; what it shows can.
-        hosts = dict(self.hosts)
-        return partial(type(self), limits=self.limits, timeout=self.timeout, defaults=self.defaults, hosts=hosts), ()
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)} | {"hosts": dict(self.hosts)}
+        return partial(type(self), **values), ()
 
 
 def bad(name: str, value: object, rule: str, file: str = "") -> ConfigError:
@@ -396,17 +401,15 @@ def _check_timeout(name: str, value: object) -> None:
         raise bad(name, value, "must be a Timeout, seconds, a (connect, read) pair, or None")
 
 
-def _check_least_one(name: str, value: object) -> None:
+def _check_per_host(name: str, value: object) -> None:
     check_count(name, value, least=1)
 
 
 _HOST_CHECKS: Mapping[str, Callable[[str, object], None]] = {
-    "per_host": _check_least_one,
+    "per_host": _check_per_host,
     "idle_timeout": check_seconds,
     "max_age": check_seconds,
-    "max_requests": _check_least_one,
-    "head_bytes": _check_least_one,
-    "head_fields": _check_least_one,
+    "max_requests": _check_per_host,
     "timeout": _check_timeout,
     "verify": _check_verify,
     "cert": _check_cert,

@@ -16,11 +16,13 @@ from typing import TypeVar
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
-from keeppool.net.failures import reaching, shaking_hands, tunnelling, unresolved
+from keeppool.net.failures import reaching, resolving, shaking_hands, tunnelling
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
+from keeppool.net.questions import to_be_dialled, to_be_told
 from keeppool.net.race import race
+from keeppool.net.resolver import BlockingResolver, Question
 from keeppool.net.steps import drive
 from keeppool.net.stream import Stream
 from keeppool.net.tls import TlsStore
@@ -28,7 +30,7 @@ from keeppool.net.tls import TlsStore
 T = TypeVar("T")
 
 
-def dial(origin: Origin, *, seconds: float | None, tls: TlsStore) -> Stream:
+def dial(origin: Origin, *, seconds: float | None, tls: TlsStore, resolver: BlockingResolver | None = None) -> Stream:
     """Open a connection to an origin: TCP or a Unix socket, TLS to an https proxy, CONNECT or SOCKS, TLS.
 
     `origin.unix_socket` replaces the address of host and port, or of the proxy if there is one. What an https proxy
@@ -36,9 +38,9 @@ def dial(origin: Origin, *, seconds: float | None, tls: TlsStore) -> Stream:
 
     Args:
         origin: Where to, and how.
-        seconds: For all steps together; `None` for no limit. Resolving a name counts, but cannot be broken
-            off (`getaddrinfo` takes no timeout): the resolver's own limits hold, and what it uses up is missing later.
+        seconds: For all steps together, resolving names included; `None` for no limit.
         tls: Contexts and sessions of the pool this connection is for.
+        resolver: Asked for names; one whose addresses all failed is forgotten. `None` for one that keeps nothing.
 
     Returns:
         A connected stream without a timeout. `resumed` tells whether the TLS next to the caller resumed a session.
@@ -46,7 +48,7 @@ def dial(origin: Origin, *, seconds: float | None, tls: TlsStore) -> Stream:
     Raises:
         ResolveError: The name has no address (of the source address's family, where one is set).
         RefusedError: Nobody listens, on any of the addresses.
-        ConnectTimeout: The time was up in one of the steps, the proxy's included.
+        ConnectTimeout: The time was up in one of the steps, the look-up and the proxy's included.
         CertificateError: The certificate is not trusted, not for this host, or not the pinned one.
         SSLError: The TLS handshake failed otherwise.
         ProxyError: The proxy cannot be reached, is not what it should be, or does not open the way. If its certificate
@@ -62,9 +64,9 @@ def dial(origin: Origin, *, seconds: float | None, tls: TlsStore) -> Stream:
     for checked in (hop and hop.tls, identity):
         if isinstance(checked, TlsIdentity):
             tls.context_for(checked)
-    deadline = Deadline(seconds)
-    steps = tunnel_steps(origin, _address_for_proxy(origin))
-    sock = _reach(origin, deadline)
+    deadline, resolver = Deadline(seconds), resolver or BlockingResolver()
+    steps = tunnel_steps(origin, _address_for_proxy(origin, resolver, deadline))
+    sock = _reach(origin, resolver, deadline)
     opened: socket.socket | LayeredSocket = sock
     try:
         if hop is not None:
@@ -91,36 +93,21 @@ def _is_resumed(sock: socket.socket | LayeredSocket) -> bool:
     return isinstance(sock, ssl.SSLSocket) and bool(sock.session_reused)
 
 
-def _reach(origin: Origin, deadline: Deadline) -> socket.socket:
+def _reach(origin: Origin, resolver: BlockingResolver, deadline: Deadline) -> socket.socket:
     """Connect to the origin, or to the proxy before it."""
     source = source_of(origin)
-    addresses = _resolve(origin, source)
-    prepare = preparation(origin, source)
-    with reaching(origin, deadline.seconds):
+    prepare, question = preparation(origin, source), to_be_dialled(origin, source)
+    addresses = interleaved(_look_up(origin, question, resolver, deadline))
+    with reaching(origin, question, resolver, deadline.seconds):
         return race(addresses, deadline=deadline, prepare=prepare)
 
 
-def _resolve(origin: Origin, source: Address | None) -> list[Address]:
-    """Give the addresses to be dialled, in the order they are tried."""
-    if origin.unix_socket is not None:
-        return [Address(socket.AF_UNIX, origin.unix_socket)]
-    family = socket.AF_UNSPEC if source is None else source.family
-    nearest = origin if origin.proxy is None else origin.proxy
-    return interleaved(_look_up(origin, nearest.host, nearest.port, family, by_proxy=origin.proxy is not None))
-
-
-def _address_for_proxy(origin: Origin) -> str | None:
+def _address_for_proxy(origin: Origin, resolver: BlockingResolver, deadline: Deadline) -> str | None:
     """Give the origin's address, if its proxy has to be told one."""
-    if origin.proxy is None or origin.proxy.resolves_names:
-        return None
-    family = socket.AF_INET if origin.proxy.scheme == "socks4" else socket.AF_UNSPEC
-    return for_socks(_look_up(origin, origin.host, origin.port, family, by_proxy=False))
+    question = to_be_told(origin)
+    return None if question is None else for_socks(_look_up(origin, question, resolver, deadline))
 
 
-def _look_up(origin: Origin, host: str, port: int, family: int, *, by_proxy: bool) -> list[Address]:
-    """Ask the system's resolver, which also reads numeric addresses and the hosts file."""
-    try:
-        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
-    except (OSError, ValueError) as error:  # ValueError: a label is empty, too long, or not to be IDNA-encoded.
-        raise unresolved(origin, host, error, by_proxy=by_proxy) from error
-    return [Address(entry[0], entry[4]) for entry in found]
+def _look_up(origin: Origin, question: Question, resolver: BlockingResolver, deadline: Deadline) -> list[Address]:
+    with resolving(origin, question, deadline.seconds):
+        return resolver.resolve(question, deadline)

@@ -14,18 +14,21 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from copy import copy
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.errors import ConfigError
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
-from keeppool.net.failures import late, reaching, shaking_hands, tunnelling, unresolved
+from keeppool.net.failures import reaching, resolving, shaking_hands, tunnelling
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
+from keeppool.net.questions import to_be_dialled, to_be_told
 from keeppool.net.race_tasks import race
+from keeppool.net.resolver import Question
+from keeppool.net.resolver_tasks import LoopResolver
 from keeppool.net.steps import Steps
 from keeppool.net.stream_tasks import READ, Channel
 from keeppool.net.tls import TlsStore
@@ -39,6 +42,7 @@ async def dial(
     *,
     seconds: float | None,
     tls: TlsStore,
+    resolver: LoopResolver | None = None,
     opened: Callable[[socket.socket], object] | None = None,
 ) -> Channel:
     """Open a connection to an origin: TCP or a Unix socket, TLS to an https proxy, CONNECT or SOCKS, TLS.
@@ -47,6 +51,7 @@ async def dial(
         origin: Where to, and how.
         seconds: For all steps together, resolving names included; `None` for no limit.
         tls: Contexts and sessions of the pool this connection is for.
+        resolver: Asked for names; one whose addresses all failed is forgotten. `None` for one that keeps nothing.
         opened: Told of every socket as soon as it is there; whether it connects or is closed again, nobody says.
 
     Returns:
@@ -54,22 +59,21 @@ async def dial(
         session.
 
     Raises:
-        ConnectError: As `keeppool.net.dial.dial`, with the same classes and messages; besides, a name that is not
-            resolved in time is a ConnectTimeout.
+        ConnectError: As `keeppool.net.dial.dial`, with the same classes and messages.
         ConfigError, InvalidProxyURL: As `keeppool.net.dial.dial`.
 
         Nothing was sent to the origin, and every socket is closed; also if the task is cancelled, which at the latest
-        the event loop's next turns see to. A name that is being resolved occupies a thread until the resolver is done,
-        and the first context of a configuration one until it is built, for whoever dials next.
+        the event loop's next turns see to. The first context of a configuration occupies a thread until it is built,
+        for whoever dials next.
     """
     hop, identity = origin.tls_hop(), origin.identity
     # Before the clock starts: no host is at fault for the 15 to 35 ms of a configuration's first context.
     for checked in (hop and hop.tls, identity):
         if isinstance(checked, TlsIdentity):
             await _have_context(checked, tls)
-    deadline = Deadline(seconds)
-    steps = tunnel_steps(origin, await _address_for_proxy(origin, deadline))
-    channel = await _take_over(await _reach(origin, deadline, opened))
+    deadline, resolver = Deadline(seconds), resolver or LoopResolver()
+    steps = tunnel_steps(origin, await _address_for_proxy(origin, resolver, deadline))
+    channel = await _take_over(await _reach(origin, resolver, deadline, opened))
     try:
         if hop is not None:
             await _secure(channel, origin, hop, hop.tls or TlsIdentity(), tls, deadline)
@@ -96,7 +100,9 @@ async def _have_context(identity: TlsIdentity, tls: TlsStore) -> None:
     tls.context_for(identity)
 
 
-async def _reach(origin: Origin, deadline: Deadline, opened: Callable[[socket.socket], object] | None) -> socket.socket:
+async def _reach(
+    origin: Origin, resolver: LoopResolver, deadline: Deadline, opened: Callable[[socket.socket], object] | None
+) -> socket.socket:
     """Connect to the origin, or to the proxy before it."""
     source = source_of(origin)
     made_ready = preparation(origin, source)
@@ -106,52 +112,21 @@ async def _reach(origin: Origin, deadline: Deadline, opened: Callable[[socket.so
             opened(sock)
         made_ready(sock)
 
-    addresses = await _resolve(origin, source, deadline)
-    with reaching(origin, deadline.seconds):
+    question = to_be_dialled(origin, source)
+    addresses = interleaved(await _look_up(origin, question, resolver, deadline))
+    with reaching(origin, question, resolver, deadline.seconds):
         return await race(addresses, deadline=deadline, prepare=prepare)
 
 
-async def _resolve(origin: Origin, source: Address | None, deadline: Deadline) -> list[Address]:
-    """Give the addresses to be dialled, in the order they are tried."""
-    if origin.unix_socket is not None:
-        return [Address(socket.AF_UNIX, origin.unix_socket)]
-    family = socket.AF_UNSPEC if source is None else source.family
-    nearest = origin if origin.proxy is None else origin.proxy
-    by_proxy = origin.proxy is not None
-    return interleaved(await _look_up(origin, nearest.host, nearest.port, family, deadline, by_proxy=by_proxy))
-
-
-async def _address_for_proxy(origin: Origin, deadline: Deadline) -> str | None:
+async def _address_for_proxy(origin: Origin, resolver: LoopResolver, deadline: Deadline) -> str | None:
     """Give the origin's address, if its proxy has to be told one."""
-    if origin.proxy is None or origin.proxy.resolves_names:
-        return None
-    family = socket.AF_INET if origin.proxy.scheme == "socks4" else socket.AF_UNSPEC
-    return for_socks(await _look_up(origin, origin.host, origin.port, family, deadline, by_proxy=False))
+    question = to_be_told(origin)
+    return None if question is None else for_socks(await _look_up(origin, question, resolver, deadline))
 
 
-async def _look_up(
-    origin: Origin, host: str, port: int, family: int, deadline: Deadline, *, by_proxy: bool
-) -> list[Address]:
-    """Ask the system's resolver in a thread, unless the host is an address already."""
-    found: Iterable[tuple[Any, ...]]
-    try:
-        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except (OSError, ValueError):
-        found = await _resolved(origin, host, port, family, deadline, by_proxy=by_proxy)
-    return [Address(entry[0], entry[4]) for entry in found]
-
-
-async def _resolved(
-    origin: Origin, host: str, port: int, family: int, deadline: Deadline, *, by_proxy: bool
-) -> Iterable[tuple[Any, ...]]:
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(deadline.left()):
-            return await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-    except TimeoutError as error:
-        raise late(origin, deadline.seconds, f"no address for {host} yet") from error
-    except (OSError, ValueError) as error:  # ValueError: a label is empty, too long, or not to be IDNA-encoded.
-        raise unresolved(origin, host, error, by_proxy=by_proxy) from error
+async def _look_up(origin: Origin, question: Question, resolver: LoopResolver, deadline: Deadline) -> list[Address]:
+    with resolving(origin, question, deadline.seconds):
+        return await resolver.resolve(question, deadline)
 
 
 async def _take_over(sock: socket.socket) -> Channel:

@@ -27,11 +27,11 @@ from keeppool.errors import (
     SSLError,
 )
 from keeppool.net.race import RaceLost
+from keeppool.net.resolver import Question, Resolver, Unresolved
 
 
-def unresolved(origin: Origin, host: str, error: OSError | ValueError, *, by_proxy: bool) -> ConnectError:
+def unresolved(origin: Origin, host: str, reason: object, *, by_proxy: bool) -> ConnectError:
     """Choose the error for a name without an address; `by_proxy` if it is the proxy's name."""
-    reason = error.strerror if isinstance(error, OSError) else error
     kind = ProxyError if by_proxy else ResolveError
     return kind(f"{origin}: no address for {host}: {reason}", origin=str(origin))
 
@@ -87,11 +87,25 @@ def unfinished(origin: Origin, seconds: float | None, *, by_proxy: bool) -> Conn
 
 
 @contextmanager
-def reaching(origin: Origin, seconds: float | None) -> Iterator[None]:
-    """Say whose failure it is if a race is lost; `seconds` were given for all of the dial."""
+def resolving(origin: Origin, question: Question, seconds: float | None) -> Iterator[None]:
+    """Say whose failure it is if a name, the origin's or its proxy's, has no address."""
+    proxy = origin.proxy
+    try:
+        yield
+    except TimeoutError as error:
+        raise late(origin, seconds, f"no address for {question.host} yet") from error
+    except Unresolved as error:
+        by_proxy = proxy is not None and (proxy.host, proxy.port) == (question.host, question.port)
+        raise unresolved(origin, question.host, error, by_proxy=by_proxy) from error.__cause__
+
+
+@contextmanager
+def reaching(origin: Origin, question: Question, resolver: Resolver, seconds: float | None) -> Iterator[None]:
+    """Say whose failure it is if a race is lost, and forget its addresses; `seconds` were given for all of the dial."""
     try:
         yield
     except RaceLost as lost:
+        resolver.forget(question)
         raise unreached(origin, seconds, lost) from lost.cause
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout, TimeoutArgument, bad
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, LookUp, Timeout, TimeoutArgument, bad
 from keeppool.errors import ExchangeError, InvalidURL
 from keeppool.events import Event
 from keeppool.net.streams import AnyStream
@@ -52,6 +52,7 @@ class Manager:
         timeout: TimeoutArgument | Inherit = INHERIT,
         hosts: Mapping[str, HostConfig] | None = None,
         defaults: HostConfig | None = None,
+        resolver: LookUp | None = None,
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -61,6 +62,7 @@ class Manager:
             timeout=base.timeout if timeout is INHERIT else Timeout.of(timeout, base.timeout),
             defaults=base.defaults if defaults is None else defaults,
             hosts=base.hosts if hosts is None else hosts,
+            resolver=base.resolver if resolver is None else resolver,
         )
         locator = Locator(self.config)
         self._locate = locator.locate

@@ -41,6 +41,7 @@ class AsyncPoolManager(Manager):
         timeout: Default waits: a `Timeout`, seconds for connecting and reading, or a pair of both.
         hosts: What is different for some hosts, by pattern; the most specific entry wins.
         defaults: What holds for all hosts unless an entry of `hosts` says otherwise.
+        resolver: Asked for the addresses of names instead of the system's resolver; see `keeppool.Config`.
         config: All of the above in one, as `keeppool.load_config` returns it; an argument given beside it wins.
         on_event: Called with each `keeppool.events` event, on the event loop; it must not block.
             What it raises is logged by the logger "keeppool" and goes no further.
@@ -58,7 +59,7 @@ class AsyncPoolManager(Manager):
     _pool: LoopPool
 
     def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
-        self._pool = LoopPool(self.config.limits, tell)
+        self._pool = LoopPool(self.config.limits, tell, self.config.resolver)
         # A manager dropped without `aclose` leaves its sockets to the event loop.
         self._orphaned = weakref.finalize(self, self._pool.abandon)
 

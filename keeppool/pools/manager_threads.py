@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.clock import clock
-from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.config import INHERIT, HostConfig, Inherit, LookUp, Timeout, TimeoutArgument, bad
 from keeppool.errors import ExchangeError, InvalidBody
 from keeppool.events import Event
 from keeppool.net.stream import Stream
@@ -42,6 +42,7 @@ class PoolManager(Manager):
         timeout: Default waits: a `Timeout`, seconds for connecting and reading, or a pair of both.
         hosts: What is different for some hosts, by pattern; the most specific entry wins.
         defaults: What holds for all hosts unless an entry of `hosts` says otherwise.
+        resolver: Asked for the addresses of names instead of the system's resolver; see `keeppool.Config`.
         config: All of the above in one, as `keeppool.load_config` returns it; an argument given beside it wins.
         on_event: Called with each `keeppool.events` event, in the thread where it happened, never under a lock.
             What it raises is logged by the logger "keeppool" and goes no further.
@@ -58,7 +59,9 @@ class PoolManager(Manager):
     _pool: BlockingPool
 
     def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
-        self._pool = BlockingPool(self.config.limits, tell)
+        if self.config.resolver is not None:
+            _check_blocking(self.config.resolver)
+        self._pool = BlockingPool(self.config.limits, tell, self.config.resolver)
         # A manager dropped without `close` leaves its sockets to the janitor.
         self._orphaned = weakref.finalize(self, janitor.adopt, self._pool)
 
@@ -159,3 +162,15 @@ class PoolManager(Manager):
                     raise
             exchange.resend()
             connection = self._pool.redial(exchange)
+
+
+def _check_blocking(look_up: LookUp) -> None:
+    """Refuse a function that nobody can await here.
+
+    Raises:
+        ConfigError: It is a coroutine function.
+    """
+    from inspect import iscoroutinefunction  # Imported late: few pools have a function of their own.
+
+    if iscoroutinefunction(look_up):
+        raise bad("resolver", look_up, "must be a plain function: a coroutine function is for event loops")

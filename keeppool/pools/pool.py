@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from keeppool.clock import clock
-from keeppool.config import Limits
+from keeppool.config import Limits, LookUp
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Close, Connection, Serve, State, Ticket
 from keeppool.errors import ExchangeError, PoolClosed, PoolTimeout
@@ -33,6 +33,7 @@ class Pool:
     Args:
         limits: The caps.
         tell: Where events go; `None` if nobody listens. Held weakly: who listens often owns the pool.
+        look_up: Asked for names instead of the system's resolver.
 
     Attributes:
         dropped: Exchanges whose response was dropped unread, and where it was made. A finalizer may run on any thread
@@ -41,8 +42,9 @@ class Pool:
 
     _state: PoolState
 
-    def __init__(self, limits: Limits, tell: Callable[[Event], None] | None) -> None:
+    def __init__(self, limits: Limits, tell: Callable[[Event], None] | None, look_up: LookUp | None = None) -> None:
         self.limits = limits
+        self._look_up = look_up
         self._tell = None if tell is None else weakref.WeakMethod(tell)
         self.dropped: deque[tuple[Exchange, str]] = deque()
         self._start_empty()

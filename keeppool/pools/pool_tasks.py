@@ -29,6 +29,7 @@ from keeppool.core.records import NEVER, Bind, Cancel, Close, Connect, Connectio
 from keeppool.errors import ConnectError, ConnectTimeout
 from keeppool.events import Why
 from keeppool.net.dial_tasks import dial
+from keeppool.net.resolver_tasks import LoopResolver
 from keeppool.net.stream_tasks import Channel
 from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
@@ -61,6 +62,7 @@ class LoopPool(Pool):
 
     def _start_empty(self) -> None:
         self.tls = TlsStore()
+        self._resolver = LoopResolver(self._look_up, ttl=self.limits.dns_ttl)
         self.loop: asyncio.AbstractEventLoop | None = None
         self._state: LatePoolState = LatePoolState(self.limits)
         self._dials: dict[Connection, asyncio.Task[None]] = {}
@@ -239,7 +241,9 @@ class LoopPool(Pool):
         while self._leaving:
             await asyncio.wait(self._leaving)
         try:
-            return await dial(connection.origin, seconds=seconds, tls=self.tls, opened=self._sockets.add)
+            return await dial(
+                connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver, opened=self._sockets.add
+            )
         except ConnectError as error:
             if self._tell is not None:
                 self.report(reports.connect_failed(connection, error))

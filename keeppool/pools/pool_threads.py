@@ -17,6 +17,7 @@ from keeppool.core.records import Close, Connection, Order, Serve, State, Ticket
 from keeppool.errors import ConnectError
 from keeppool.events import Why
 from keeppool.net.dial import dial
+from keeppool.net.resolver import BlockingResolver
 from keeppool.net.stream import Stream, gone
 from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
@@ -47,6 +48,7 @@ class BlockingPool(Pool):
 
     def _start_empty(self) -> None:
         self.tls = TlsStore()
+        self._resolver = BlockingResolver(self._look_up, ttl=self.limits.dns_ttl)
         #: Guards `_state` and `_is_watched`. Held for a handful of statements; nothing under it waits.
         self._lock = threading.Lock()
         #: Held while orders are performed. Never taken with `_lock` held.
@@ -112,7 +114,7 @@ class BlockingPool(Pool):
         began = clock()
         try:
             seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
-            connection.stream = stream = dial(connection.origin, seconds=seconds, tls=self.tls)
+            connection.stream = stream = dial(connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver)
         except ConnectError as error:
             if self._tell is not None:
                 self.report(reports.connect_failed(connection, error))

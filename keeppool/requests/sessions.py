@@ -1,7 +1,6 @@
-"""The names of `requests.sessions`, and the session for tasks."""
+"""The names of `requests.sessions`."""
 
-from keeppool.requests.mounting.session import Session
-from keeppool.requests.mounting.session_tasks import AsyncSession
+from keeppool.client.session import Session
 
 
 def session() -> Session:
@@ -9,4 +8,4 @@ def session() -> Session:
     return Session()
 
 
-__all__ = ["AsyncSession", "Session", "session"]
+__all__ = ["Session", "session"]

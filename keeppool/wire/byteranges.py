@@ -14,9 +14,7 @@ from keeppool.errors import IncompleteBody
 
 
 class ByteRangesBody:
-    """Complete with `--boundary--`. What was fed together with it, a CRLF or an epilogue, is payload too.
-
-    It was sent as a part of the message, and nothing else can follow: the connection is closed.
+    """Delivers everything up to and including `--boundary--`; the CRLF and epilogue behind it are `rest`.
 
     Args:
         boundary: As in the Content-Type field, unquoted.
@@ -24,7 +22,6 @@ class ByteRangesBody:
 
     __slots__ = ("_delimiter", "_seen", "complete", "received", "rest")
 
-    failure = None
     remaining = None
     trailers = ()
 
@@ -38,13 +35,16 @@ class ByteRangesBody:
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Return `data`, until the body is complete. Nothing is held back: the delimiter is payload too."""
+        """Return what of `data` comes before the body's end. Nothing is held back: the delimiter is payload too."""
         if self.complete:
             self.rest += data
             return b""
         joined = self._seen + data
         start = joined.find(self._delimiter)
-        self.complete = start >= 0
+        if start >= 0:
+            size = start + len(self._delimiter) - len(self._seen)
+            self.complete = True
+            data, self.rest = data[:size], data[size:]
         self._seen = joined[-(len(self._delimiter) - 1) :]
         self.received += len(data)
         return data

@@ -24,6 +24,7 @@ from keeppool.core.origin import Origin, Proxy, TlsIdentity
 from keeppool.errors import ConfigError, ConnectTimeout, KeepPoolError, ResolveError
 from keeppool.net.dial import dial as blocking_dial
 from keeppool.net.dial_tasks import dial
+from keeppool.net.resolver_tasks import LoopResolver
 from keeppool.net.stream_tasks import Channel
 from keeppool.net.tls import BUILDER, TlsStore
 
@@ -65,24 +66,22 @@ class TestArriving:
     def test_by_a_name(self, run, serve, origin) -> None:
         run(ping(origin(serve(), host="localhost"), TlsStore()))
 
-    def test_by_a_name_that_the_loop_looks_up_and_by_an_address_that_it_need_not(self, run, serve, origin) -> None:
+    def test_by_a_name_that_the_resolver_looks_up_and_by_an_address_that_it_need_not(self, run, serve, origin) -> None:
         server = serve()
         asked: list[str] = []
 
+        def look_up(host: str, port: int) -> str:
+            asked.append(host)
+            return "127.0.0.1"
+
         async def test() -> None:
-            loop = asyncio.get_running_loop()
-            own = loop.getaddrinfo
-
-            def look_up(host: str, *more: Any, **named: Any) -> Any:
-                asked.append(host)
-                return own(host, *more, **named)
-
-            loop.getaddrinfo = look_up
-            for host in ("localhost", "127.0.0.1"):
-                await ping(origin(server, host=host), TlsStore())
+            for host in ("a.example", "127.0.0.1"):
+                wanted = origin(server, host=host)
+                channel = await dial(wanted, seconds=PATIENCE, tls=TlsStore(), resolver=LoopResolver(look_up))
+                channel.abort()
 
         run(test())
-        assert asked == ["localhost"]
+        assert asked == ["a.example"]
 
     def test_by_ipv6(self, run, serve, origin) -> None:
         run(ping(origin(serve(host="::1"), host="::1"), TlsStore()))
@@ -217,17 +216,16 @@ class TestFailing:
         assert type(run(failing(wanted, PATIENCE))) is ConfigError
 
     def test_for_a_resolver_that_takes_too_long(self, run, origin) -> None:
-        """The loop's resolver is replaced by one that never answers, as applications may do."""
-
         async def test() -> KeepPoolError:
-            loop = asyncio.get_running_loop()
-
-            async def silent(*_: object, **__: object) -> list[Any]:
-                await loop.create_future()
+            async def silent(host: str, port: int) -> list[str]:
+                await asyncio.get_running_loop().create_future()
                 return []
 
-            loop.getaddrinfo = silent
-            return await failing(origin(80, host="a.example"), 0.01)
+            wanted = origin(80, host="a.example")
+            with pytest.raises(KeepPoolError) as caught:
+                await dial(wanted, seconds=0.01, tls=TlsStore(), resolver=LoopResolver(silent))
+            await asyncio.sleep(0)  # The look-up is cancelled, and ends.
+            return caught.value
 
         error = run(test())
         assert type(error) is ConnectTimeout

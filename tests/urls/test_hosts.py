@@ -10,12 +10,14 @@ import pytest
 
 import keeppool
 import keeppool.testing
+from keeppool import Config, HostConfig
 from keeppool.client.environment import NoProxy
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.errors import InvalidProxyURL, InvalidURL
 from keeppool.net.tls import TlsStore
 from keeppool.pools.proxies import proxy_at
-from keeppool.urls.address import parse, parse_as_given
+from keeppool.pools.routes import Locator
+from keeppool.urls.address import Address, parse, parse_as_given
 
 #: Hosts that no name can be, or that become another one once they are encoded.
 NO_HOSTS = [
@@ -129,6 +131,16 @@ def test_a_certificate_is_asked_for_the_whole_name(host, name, monkeypatch):
     origin = Origin(scheme="https", host=host, port=443, tls=TlsIdentity(context=context))
     TlsStore().layer_for(origin, origin.tls)
     assert asked == [name]
+
+
+@pytest.mark.parametrize("host", ["secret.internal HTTP", "a\r\nX-Evil: 1", "a\u00e9"])
+def test_host_and_target_are_checked_where_they_are_written(host):
+    # Whatever has read the URL, and however it was fooled.
+    fooled = Address(f"http://{host}/x", scheme="http", host=host, port=80, target="/x")
+    for proxy in (None, "http://proxy.example:3128"):
+        locator = Locator(Config(defaults=HostConfig(proxy=proxy)))
+        with pytest.raises(InvalidURL):
+            locator.locate(fooled)
 
 
 def test_addresses_in_two_spellings_share_a_connection():

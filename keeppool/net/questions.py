@@ -1,0 +1,33 @@
+"""Which names a dial has to look up, and for which family of addresses.
+
+Decides: that the nearest hop is dialled, a proxy if there is one; and which proxies have to be told an address.
+Does not know: resolving, connecting.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from keeppool.core.origin import Origin
+from keeppool.net.addresses import Address
+from keeppool.net.resolver import Question
+
+
+def to_be_dialled(origin: Origin, source: Address | None) -> Question:
+    """Ask for whom a connection is to be made.
+
+    Args:
+        origin: Where to, and how.
+        source: The local address to dial from, whose family the other end has to have.
+    """
+    if origin.unix_socket is not None:
+        return Question(origin.unix_socket, 0, socket.AF_UNIX)
+    nearest = origin if origin.proxy is None else origin.proxy
+    return Question(nearest.host, nearest.port, socket.AF_UNSPEC if source is None else source.family)
+
+
+def to_be_told(origin: Origin) -> Question | None:
+    """Ask for the origin's address where its proxy has to be told one; else `None`."""
+    if origin.proxy is None or origin.proxy.resolves_names:
+        return None
+    return Question(origin.host, origin.port, socket.AF_INET if origin.proxy.scheme == "socks4" else socket.AF_UNSPEC)
