@@ -1,7 +1,7 @@
 """`Address`: a URL, read once. Scheme, host, port and target are asked of it, and of nothing else.
 
 Decides: what is quoted, what stays quoted, which URLs are refused and as what.
-Knows: the generic URL syntax (urllib3's grammar), internationalised host names.
+Knows: the generic URL syntax (of the authority, urllib3's grammar), internationalised host names.
 Does not know: connections, requests, sessions.
 
 Source: RFC 3986 §2 (percent-encoding), §6.2.2 (normalisation); RFC 9110 §4.2 (http and https), §4.2.4 (credentials in
@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
 from keeppool.hosts import DEFAULT_PORTS, is_name, normal_ipv6
 from keeppool.urls.cache import remembered
+from keeppool.urls.reference import without_dot_segments
 
 #: URLs remembered in their final form. A hit costs 0.05 µs, reading a plain URL 1.5 µs, others 12 µs (measured
 #: 2026-11, Python 3.11); 1024 entries are a few hundred kilobytes, and long ones have a bound of their own.
@@ -40,7 +41,12 @@ _HOST_AND_PORT = re.compile(r"[^/?#:\[\]@]+:[0-9]+(?:[/?#]|$)")
 _HOST = re.compile(r"(https?://(?:[^/?#\\]*@)?)([^/?#:\\\[\]]*)(.*)", re.DOTALL | re.IGNORECASE)
 # No more digits than 32 bits need, in octal: longer numbers are names that nobody has.
 _NUMBER = re.compile(r"0x(?P<hexadecimal>[0-9a-f]{0,8})|(?P<octal>0[0-7]{0,11})|0|[1-9][0-9]{0,9}")
+# The authority ends at a backslash as well: browsers read one as a slash, so no host may stand behind it.
+_PARTS = re.compile(r"([^:/?#\\]+:(?://[^/?#\\]*)?)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+# What must be quoted in a path, and in a query or fragment (RFC 3986 §3.3 to §3.5); a `%` only if it begins no escape.
+_UNSAFE_IN_PATH = re.compile(rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/%]|%(?![0-9A-Fa-f]{2})")
+_UNSAFE_BEHIND = re.compile(rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]|%(?![0-9A-Fa-f]{2})")
 # Python's own codec speaks IDNA 2003; these characters mean another host in IDNA 2008 (RFC 5894 §7.2).
 _READ_DIFFERENTLY: Final = frozenset("\u00df\u03c2\u200c\u200d")
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -108,14 +114,18 @@ class Address(str):
         sent, target = self + more, self.target + more
         return Address(sent, sent + mark + fragment, self.scheme, self.host, self.port, target, self.credentials)
 
-    def reached_from(self, address: Address) -> Address:
-        """Make this the place to which `address` leads: it inherits the fragment, unless it has one of its own.
+    def reached_from(self, address: Address, *, has_fragment: bool) -> Address:
+        """Make this the place to which `address` leads: it inherits the fragment, unless it came with one of its own.
 
         Credentials are dropped: a server must not choose what a client says about itself.
 
+        Args:
+            address: What was asked.
+            has_fragment: This came with a fragment, be it an empty one, which `url` does not show.
+
         Source: RFC 9110 §10.2.2.
         """
-        fragment = "" if "#" in self.url else address.url.partition("#")[2]
+        fragment = "" if has_fragment else address.url.partition("#")[2]
         url = f"{self.url}#{fragment}" if fragment else self.url
         return Address(self, url, self.scheme, self.host, self.port, self.target)
 
@@ -238,17 +248,24 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     from urllib3.exceptions import LocationParseError
     from urllib3.util.url import parse_url
 
+    match = _PARTS.fullmatch(url if url.isascii() else _with_ascii_host(url))
+    place, path, query, fragment = ("", "", None, None) if match is None else match.groups()
     try:
-        scheme, userinfo, host, port, path, query, fragment = parse_url(url if url.isascii() else _with_ascii_host(url))
+        scheme, userinfo, host, port, *_ = parse_url(place)
     except LocationParseError as error:
         raise InvalidURL(f"URL {url!r} is malformed: {error}", url=url) from error
     if scheme is None or not host:
         raise InvalidURL(f"URL {url!r} has no host", url=url)
     if scheme in DEFAULT_PORTS:
         host = checked_host(url, host)
+        # Unquoted first: an escaped dot is a dot (RFC 3986 §6.2.2), and `/%2e%2e/` would go out as `/../`.
+        path = without_dot_segments(unquoted(_quoted(path if path.startswith("/") else f"/{path}", _UNSAFE_IN_PATH)))
+        query, fragment = _quoted(query or "", _UNSAFE_BEHIND), _quoted(fragment or "", _UNSAFE_BEHIND)
+    else:
+        path = unquoted(path or "/")
     if port == 0:
         raise InvalidURL(f"URL {url!r}: port 0 cannot be dialled", url=url)
-    target = unquoted(path or "/") + (unquoted("?" + query) if query else "")
+    target = path + (unquoted(f"?{query}") if query else "")
     sent = f"{scheme}://{host if port is None else f'{host}:{port}'}{target}"
     return Address(
         sent,
@@ -259,6 +276,17 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
         target,
         _credentials(userinfo) if userinfo else None,
     )
+
+
+def _quoted(part: str, unsafe: re.Pattern[bytes]) -> str:
+    """Quote what must not stand there, each character judged alone: an escape stays one beside a lone `%`."""
+    if not part:
+        return part
+    return unsafe.sub(_quoted_byte, part.encode()).decode("ascii")
+
+
+def _quoted_byte(match: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % match[0][0]
 
 
 def _normal_ipv4(host: str) -> str:

@@ -99,7 +99,6 @@ def test_parameters(pair, params, path):
         "/ä/€?ö=ü",
         "/%e4%2F%7e%41",
         "/100%",
-        "/a%zz%20",
         "/a/../b/./c",
         "/.well-known",
         "/a//b",
@@ -110,11 +109,20 @@ def test_parameters(pair, params, path):
         '/"<>\\^`{|}',
         "/;p=1?;q",
         "/x#a b",
-        "/x?a=100%&b=%41",
     ],
 )
 def test_urls(pair, path):
     pair.agree(lambda session, url: session.get(url + path).url)
+
+
+@pytest.mark.parametrize(
+    ("path", "theirs", "ours"),
+    [("/a%zz%20", "/a%25zz%2520", "/a%25zz%20"), ("/x?a=100%&b=%41", "/x?a=100%25&b=%2541", "/x?a=100%25&b=A")],
+)
+def test_an_escape_beside_a_lone_percent_sign(pair, path, theirs, ours):
+    """Different on purpose: requests quotes all escapes again if one is none, so another resource is asked for."""
+    (_, their_log), (_, our_log) = pair.run(lambda session, url: session.get(url + path).url)
+    assert (their_log[0][1], our_log[0][1]) == (theirs, ours)
 
 
 @pytest.mark.parametrize("prefix", ["  ", "\n"])
@@ -231,7 +239,6 @@ def test_a_put_that_moved_for_good(pair):
         "/b#new",
         "/b c",
         "/gr\u00c3\u00bc\u00c3\u009fe",
-        "/%41%zz",
         "/b%20c",
     ],
 )

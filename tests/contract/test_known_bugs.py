@@ -24,7 +24,29 @@ ROWS = rows_of(r"\d+")
 #: Our own: what failed here, by the row's letter and number.
 OURS = rows_of(r"[A-Z]\d+")
 #: Rows that must be there. Whoever mends a case adds its row to the list, and its name here.
-REQUIRED = ("F2", "F8", "K7", "K8", "L2", "L3", "L4", "N1", "N2", "N3", "N4", "N5", "N6", "W1", "W2", "W3", "W4", "W7")
+REQUIRED = (
+    "F2",
+    "F8",
+    "K7",
+    "K8",
+    "L2",
+    "L3",
+    "L4",
+    "N1",
+    "N2",
+    "N3",
+    "N4",
+    "N5",
+    "N6",
+    "R1",
+    "R2",
+    "R3",
+    "W1",
+    "W2",
+    "W3",
+    "W4",
+    "W7",
+)
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 

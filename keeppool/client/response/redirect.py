@@ -20,6 +20,7 @@ from keeppool.config import Timeout
 from keeppool.errors import TotalTimeout
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.urls.address import Address, addressed, is_same_origin
+from keeppool.urls.reference import resolve
 
 #: The statuses that are followed if they say where to. 300 and 304 to 306 are none of them: a choice to make, no
 #: change, and history.
@@ -102,9 +103,11 @@ def _where(asked: Address, location: str | bytes) -> Address:
     Never from http into such a scheme: it may be one of files on this machine.
     """
     text = text_of_field(location) if isinstance(location, bytes) else location
-    scheme = text.partition("://")[0].lower()
-    is_own = scheme not in DEFAULT_PORTS and scheme == asked.scheme
-    return addressed(text) if is_own else resolved(asked, text)
+    if asked.scheme not in DEFAULT_PORTS:
+        joined = resolve(asked.url, text)
+        if joined.partition(":")[0].lower() == asked.scheme:
+            return addressed(joined)
+    return resolved(asked, text)
 
 
 def unsigned(request: PreparedRequest) -> PreparedRequest:
