@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from keeppool.client.response.response_tasks import AsyncResponse
     from keeppool.client.session import Session
     from keeppool.client.session_tasks import AsyncSession
-    from keeppool.client.transports.adapter import BaseAdapter, HTTPAdapter
-    from keeppool.client.transports.adapter_tasks import AsyncHTTPAdapter
     from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
     from keeppool.config_file import load_config
     from keeppool.pools.manager_tasks import AsyncPoolManager
     from keeppool.pools.manager_threads import PoolManager
     from keeppool.probe.habits import Survey
     from keeppool.probe.survey import survey
+    from keeppool.requests.mounting.adapter import BaseAdapter, HTTPAdapter
+    from keeppool.requests.mounting.adapter_tasks import AsyncHTTPAdapter
     from keeppool.stats import HostLedger, Stats
 
 _HOMES = {
@@ -42,9 +42,9 @@ _HOMES = {
     "AsyncResponse": "keeppool.client.response.response_tasks",
     "Request": "keeppool.client.request.request",
     "PreparedRequest": "keeppool.client.request.prepared",
-    "BaseAdapter": "keeppool.client.transports.adapter",
-    "HTTPAdapter": "keeppool.client.transports.adapter",
-    "AsyncHTTPAdapter": "keeppool.client.transports.adapter_tasks",
+    "BaseAdapter": "keeppool.requests.mounting.adapter",
+    "HTTPAdapter": "keeppool.requests.mounting.adapter",
+    "AsyncHTTPAdapter": "keeppool.requests.mounting.adapter_tasks",
     "codes": "keeppool.client.response.codes",
     "PoolManager": "keeppool.pools.manager_threads",
     "AsyncPoolManager": "keeppool.pools.manager_tasks",

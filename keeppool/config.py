@@ -51,6 +51,9 @@ class Limits:
         learn: Keep connections for a shorter time where the server was seen to close idle ones without saying so.
         dns_ttl: Seconds the addresses of a name are kept. 10 is what aiohttp keeps them, and short enough for a host
             that moves; a dial that fails at all of them forgets them at once. 0 asks for each connection.
+        head_bytes: Largest response head taken; also the most that interim responses before it may have together.
+            256 KiB is what Chrome takes.
+        head_fields: Most fields a response head may have. 2048 ordinary ones are 256 KiB.
 
     Raises:
         ConfigError: A value is of the wrong type, negative, or 0 where that would admit no connection at all.
@@ -65,9 +68,11 @@ class Limits:
     max_requests: int | None = None
     learn: bool = True
     dns_ttl: float | None = 10.0
+    head_bytes: int | None = 262144
+    head_fields: int | None = 2048
 
     def __post_init__(self) -> None:
-        for name in ("per_host", "per_proxy", "total", "max_requests"):
+        for name in ("per_host", "per_proxy", "total", "max_requests", "head_bytes", "head_fields"):
             check_count(name, getattr(self, name), least=1)
         check_count("waiting", self.waiting, least=0)
         check_seconds("idle_timeout", self.idle_timeout)
@@ -150,6 +155,8 @@ class HostConfig:
         idle_timeout: See `Limits`.
         max_age: See `Limits`.
         max_requests: See `Limits`.
+        head_bytes: See `Limits`.
+        head_fields: See `Limits`.
         timeout: A `Timeout`; or seconds for connecting and reading alike, or a pair of them, which leave the pool's
             other waits as they are.
         headers: Header fields sent unless the request brings its own of that name. Not those that frame a body, which
@@ -186,6 +193,8 @@ class HostConfig:
     idle_timeout: float | None | Inherit = INHERIT
     max_age: float | None | Inherit = INHERIT
     max_requests: int | None | Inherit = INHERIT
+    head_bytes: int | None | Inherit = INHERIT
+    head_fields: int | None | Inherit = INHERIT
     timeout: TimeoutArgument | Inherit = INHERIT
     headers: Mapping[str, str] | Iterable[tuple[str, str]] | Inherit = INHERIT
     verify: bool | str | Inherit = INHERIT
@@ -401,15 +410,17 @@ def _check_timeout(name: str, value: object) -> None:
         raise bad(name, value, "must be a Timeout, seconds, a (connect, read) pair, or None")
 
 
-def _check_per_host(name: str, value: object) -> None:
+def _check_least_one(name: str, value: object) -> None:
     check_count(name, value, least=1)
 
 
 _HOST_CHECKS: Mapping[str, Callable[[str, object], None]] = {
-    "per_host": _check_per_host,
+    "per_host": _check_least_one,
     "idle_timeout": check_seconds,
     "max_age": check_seconds,
-    "max_requests": _check_per_host,
+    "max_requests": _check_least_one,
+    "head_bytes": _check_least_one,
+    "head_fields": _check_least_one,
     "timeout": _check_timeout,
     "verify": _check_verify,
     "cert": _check_cert,

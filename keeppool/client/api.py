@@ -1,7 +1,7 @@
 """`keeppool.get` and its siblings: requests without a session to look after.
 
 Decides: that they share one pool, and no cookies. Two calls to one host use one connection, unlike in requests, where
-    each call has connections of its own; a cookie an answer sets is sent on by the redirects of that call only, as in
+    each call has connections of its own; a cookie a response sets is sent on by the redirects of that call only, as in
     requests.
 Does not know: anything else; the session does the work. A program that wants limits, headers or cookies of its own
     makes a `Session`.
@@ -14,27 +14,36 @@ Thread safety: any thread.
 from __future__ import annotations
 
 import atexit
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keeppool.client.response.response import Response
 from keeppool.client.session import Session
 
+if TYPE_CHECKING:
+    from http.cookiejar import CookieJar as StandardCookieJar
 
-class SharedSession(Session):
-    """The session behind the functions. It forgets cookies with each call."""
+    from keeppool.client.response.base import BaseResponse
 
-    def keep_cookies(self, answer: Any) -> None:
-        """Keep an answer's cookies for the rest of its call alone."""
-        from keeppool.client.cookies import CookieJar, keep_cookies
 
-        request = answer.request
+class ForgetfulSession:
+    """A session that forgets cookies with each call."""
+
+    def _jar_for(self, response: BaseResponse) -> StandardCookieJar:
+        """Keep a response's cookies for the rest of its call alone."""
+        from keeppool.client.cookies import CookieJar
+
+        request = response.request
         if request.jar is None:
             request.jar = CookieJar()
-        keep_cookies(request.jar, request, answer.raw.head)
+        return request.jar
 
     def __reduce__(self) -> str:
         # Functions can be pickled, so their session can: another process has one of its own.
         return "shared_session"
+
+
+class SharedSession(ForgetfulSession, Session):
+    """The session behind the functions."""
 
 
 shared_session = SharedSession()

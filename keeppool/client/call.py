@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from keeppool.client.arguments import Hook, ProxiesArgument
+from keeppool.client.arguments import CertArgument, Hook, ProxiesArgument
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
 
 if TYPE_CHECKING:
     from keeppool.client.request.prepared import PreparedRequest
+    from keeppool.client.response.base import BaseResponse
     from keeppool.client.retries.retrying import Retrying
+
+_ResponseT = TypeVar("_ResponseT")
 
 
 @dataclass(slots=True)
@@ -25,7 +28,7 @@ class Call:
     Attributes:
         timeout: As the caller wrote it.
         limit: The same as waits; `None` leaves them to each host's configuration.
-        stream: The last answer's body is left on its way.
+        stream: The last response's body is left on its way.
         verify: As the caller wrote it; `None` for nothing.
         cert: As the caller wrote it; `None` for nothing.
         proxies: The call's own; `None` for nothing.
@@ -37,38 +40,43 @@ class Call:
     limit: Timeout | None
     stream: bool
     verify: bool | str | None
-    cert: str | tuple[str, str] | None
+    cert: CertArgument
     proxies: ProxiesArgument
     retrying: Retrying | None
     follow: bool
 
     @property
-    def told_timeout(self) -> TimeoutArgument:
-        """The timeout by requests' name, where `None` is what was not said."""
+    def given_timeout(self) -> TimeoutArgument:
+        """The timeout as requests would write it: `None` where the call gives none, a pair for no limit."""
         if self.timeout is None:
             return None, None
         return None if isinstance(self.timeout, Inherit) else self.timeout
 
 
+class Step:
+    """What a driver takes for a flow."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
-class Send:
-    """Step: send this request, and bring its answer; `adapter` is `None` for the session's own pool."""
+class Send(Step):
+    """Step: send this request, and bring its response."""
 
     request: PreparedRequest
     limit: Timeout | None
     override: HostConfig | None
-    adapter: Any
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
-    """Step: have the connection of this answer free; of a body that was not read, what is small is kept."""
+class Drain(Step):
+    """Step: have the connection of this response free; of a body that was not read, what is small is kept."""
 
-    answer: Any
+    response: BaseResponse
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Step):
     """Step: wait, holding nothing."""
 
     seconds: float
@@ -76,41 +84,20 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Step: call a hook with the answer, and bring what it returns."""
+class Ask(Step):
+    """Step: call a hook with the response, and bring what it returns."""
 
     hook: Hook
-    answer: Any
+    response: BaseResponse
     request: PreparedRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Follow:
-    """Step: follow a redirect in the program's own way, and bring the last answer."""
-
-    answer: Any
-    limit: Timeout | None
+#: What is brought back is what the step says; a hook may bring anything, which then passes for a response.
+Steps: TypeAlias = "Generator[Step, BaseResponse | None, BaseResponse]"
 
 
-Step = Send | Drain | Pause | Ask | Follow
-Steps = Generator[Step, Any, Any]
-
-
-def step_holds(step: Step, outcome: Any, held: Any) -> Any:
-    """Tell which answer is to be closed if something fails from now on: the last that was sent for, or put in place."""
+def step_holds(step: Step, outcome: _ResponseT | None, held: _ResponseT | None) -> _ResponseT | None:
+    """Tell which response is to be closed if something fails from now on: the last sent for, or put in its place."""
     if isinstance(step, Ask):
         return outcome if hasattr(outcome, "close") or hasattr(outcome, "aclose") else held
-    return outcome if isinstance(step, Send | Follow) else held
-
-
-def with_history(answer: Any, challenged: list[Any], followed: list[Any]) -> Any:
-    """Let the last answer of a chain tell which others led to it.
-
-    Args:
-        answer: The last; whoever brought it may have told already.
-        challenged: What came before the chain.
-        followed: The redirects.
-    """
-    if followed:
-        answer.history = [*challenged, *(answer.history or followed)]
-    return answer
+    return held if outcome is None else outcome

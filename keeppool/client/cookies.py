@@ -12,6 +12,7 @@ Source: RFC 6265 §5.3 (storage), §5.4 (the Cookie header), by way of http.cook
 from __future__ import annotations
 
 import http.cookiejar
+import re
 import threading
 from collections.abc import Iterator, Mapping, MutableMapping
 from http.cookiejar import Cookie
@@ -22,6 +23,8 @@ from keeppool.errors import InvalidHeader, InvalidRequest
 from keeppool.urls.address import Address
 from keeppool.wire.fields import FieldBlock, field_block
 from keeppool.wire.head import ResponseHead
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 _Jar = TypeVar("_Jar", bound="CookieJar")
 
@@ -290,23 +293,13 @@ def keep_cookies(jar: http.cookiejar.CookieJar, request: CookieRequest, head: Re
 
     Source: RFC 6265 §5.2, §5.3.
     """
-    _keep_lines(jar, request, [value.decode("latin-1") for value in head.get_all(b"set-cookie")])
+    keep_lines(jar, request, [value.decode("latin-1") for value in head.get_all(b"set-cookie")])
 
 
-def keep_foreign_cookies(jar: http.cookiejar.CookieJar, answer: Any) -> None:
-    """Put into `jar` the cookies of an answer that somebody else's adapter has made.
-
-    Those it has read itself, and what its raw answer's Set-Cookie fields say: one that is to be deleted shows only
-    there.
-    """
-    for cookie in jar_of(getattr(answer, "cookies", None) or {}):
-        jar.set_cookie(cookie)
-    fields: Any = getattr(getattr(answer, "raw", None), "headers", None)
-    if hasattr(fields, "getlist"):
-        _keep_lines(jar, answer.request, fields.getlist("set-cookie"))
-
-
-def _keep_lines(jar: http.cookiejar.CookieJar, request: CookieRequest, lines: list[str]) -> None:
+def keep_lines(jar: http.cookiejar.CookieJar, request: CookieRequest, lines: list[str]) -> None:
+    """Put into `jar` what Set-Cookie fields in response to a request say."""
+    # One with a control character could not be sent back (RFC 6265bis §5.6: ignored as a whole).
+    lines = [line for line in lines if not _CONTROL.search(line)]
     jar.extract_cookies(cast("Any", _Answered(lines)), cast("Any", _Asked(request)))
 
 

@@ -1,34 +1,57 @@
-"""From a request to the answer its caller gets: tries, authentication, hooks, cookies, redirects, in this order.
+"""From a request to the response its caller gets: tries, authentication, hooks, cookies, redirects, in this order.
 
 Decides: what is sent next, and when it is enough.
-Knows: requests, answers, what a session has said.
+Knows: requests, responses, what a session has to say about them.
 Does not know: how anything is sent, and who waits. It yields steps; a driver takes each one, and brings its outcome
     back or throws the error in. Threads and asyncio run the same generators.
 
-Source: RFC 9110 §11 (authentication), §15.4 (redirection); RFC 6265 §5.3 (cookies are kept from every answer).
+Source: RFC 9110 §11 (authentication), §15.4 (redirection); RFC 6265 §5.3 (cookies are kept from every response).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, cast
 
-from keeppool.client.call import Ask, Call, Drain, Follow, Pause, Send, Steps
+from keeppool.client.call import Ask, Call, Drain, Pause, Send, Steps
 from keeppool.client.response import redirect
 from keeppool.clock import clock
-from keeppool.config import Timeout
+from keeppool.config import HostConfig, Timeout
 from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
 
 if TYPE_CHECKING:
     from keeppool.client.request.prepared import PreparedRequest
-    from keeppool.client.settings import SessionSettings
+    from keeppool.client.response.base import BaseResponse
+    from keeppool.client.retries.retrying import Retrying
+    from keeppool.urls.address import Address
 
-#: Answers to challenges one request may give: Digest needs two where the server's nonce has become stale meanwhile.
+#: Responses to challenges one request may give: Digest needs two where the server's nonce has become stale meanwhile.
 MOST_CHALLENGES = 2
 
 
+class Settings(Protocol):
+    """What is asked of a session."""
+
+    max_redirects: int
+
+    def override_for(self, address: Address, call: Call) -> HostConfig | None:
+        """Tell what holds for one request beyond what is configured for its host."""
+
+    def timeout_for(self, address: Address, override: HostConfig | None) -> Timeout:
+        """Tell which waits hold for a request that brings none of its own."""
+
+    def with_cookies(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the Cookie header, if there are cookies at all."""
+
+    def keep_cookies(self, response: BaseResponse) -> None:
+        """Put the cookies a response sets into the jar."""
+
+    def next_request(self, response: BaseResponse, location: str, *, is_sent: bool = False) -> PreparedRequest:
+        """Make the request that follows a redirect."""
+
+
 class Flow:
-    """One call, from its first request to its last answer.
+    """One call, from its first request to its last response.
 
     Args:
         session: What the session says.
@@ -38,7 +61,7 @@ class Flow:
 
     __slots__ = ("_began", "_session", "_total", "call")
 
-    def __init__(self, session: SessionSettings, call: Call, began: float) -> None:
+    def __init__(self, session: Settings, call: Call, began: float) -> None:
         self._session = session
         self.call = call
         self._began = began
@@ -46,106 +69,112 @@ class Flow:
 
     def run(self, request: PreparedRequest) -> Steps:
         """Send a request, and follow where it leads."""
-        answer = yield from self._answered(request, self.call.limit)
-        return (yield from self._followed(answer))
+        response = yield from self._answered(request, self.call.limit)
+        return (yield from self._followed(response))
 
-    def resume(self, answer: Any) -> Steps:
-        """Go on with a first answer that is there already."""
-        answer = yield from self._settled(answer, self.call.limit)
-        return (yield from self._followed(answer))
+    def resume(self, response: BaseResponse) -> Steps:
+        """Go on with a first response that is there already."""
+        response = yield from self._settled(response, self.call.limit)
+        return (yield from self._followed(response))
 
     def _answered(self, request: PreparedRequest, limit: Timeout | None) -> Steps:
-        answer = yield from self._tried(request, limit)
-        return (yield from self._settled(answer, limit))
+        response = yield from self._tried(request, limit)
+        return (yield from self._settled(response, limit))
 
-    def _settled(self, answer: Any, limit: Timeout | None) -> Steps:
-        """Keep an answer's cookies, answer its challenge, show it to the hooks."""
-        self._session.keep_cookies(answer)
-        challenged: list[Any] = []
-        while len(challenged) < MOST_CHALLENGES and (again := _credentials(answer)) is not None:
-            yield Drain(answer)
-            _rewind(again, answer)
-            challenged.append(answer)
-            answer = yield from self._tried(self._session.with_cookies(again), limit)
-            self._session.keep_cookies(answer)
+    def _settled(self, response: BaseResponse, limit: Timeout | None) -> Steps:
+        """Keep a response's cookies, answer its challenge, show it to the hooks."""
+        self._session.keep_cookies(response)
+        challenged: list[BaseResponse] = []
+        while len(challenged) < MOST_CHALLENGES and (again := _credentials(response)) is not None:
+            yield Drain(response)
+            _rewind(again, response)
+            challenged.append(response)
+            response = yield from self._tried(self._session.with_cookies(again), limit)
+            self._session.keep_cookies(response)
         if challenged:
-            answer.history = challenged
-        request = answer.request
+            response.history = challenged
+        request = response.request
         for hook in request.answer_hooks:
-            shown = yield Ask(hook, answer, request)
-            answer = answer if shown is None else shown
-        return answer
+            shown = yield Ask(hook, response, request)
+            response = response if shown is None else shown
+        return response
 
     def _tried(self, request: PreparedRequest, limit: Timeout | None) -> Steps:
-        """Send a request until its answer or its error is one to keep; nothing is held during a pause.
+        """Send a request until its response or its error is one to keep; nothing is held during a pause.
 
         Raises:
-            RetryError, UnrewindableBodyError: See `retries.py`. Any other error is the last try's own.
+            RetryError, UnrewindableBodyError: See `retries.tries`. Any other error is the last try's own.
         """
-        override = self._session.override_for(request.address, self.call)
-        # Asked once for each request, as in requests: a `get_adapter` of the program's own may take turns.
-        adapter = self._session.adapter_for(request.address)
-        # What an adapter of somebody else tries again is its own business.
-        retrying = self.call.retrying or getattr(adapter, "retrying", None)
+        step = self._step(request, limit)
+        retrying = self._retrying(step)
         if retrying is None:
-            return (yield Send(request, limit, override, adapter))
+            return _sent((yield step))
         # Imported late: it brings urllib3's `Retry`, and most programs do without.
         from keeppool.client.retries.tries import Tries, rewind
 
         tries = Tries(retrying, request)
-        left = limit
         while True:
             try:
-                answer = yield Send(request, left, override, adapter)
+                response = _sent((yield step))
             except InvalidRequest:
                 raise  # The caller's mistake: another try would only repeat it.
             except KeepPoolError as error:
-                timeout = limit or self._session.timeout_for(request.address, override)
+                timeout = limit or self._session.timeout_for(request.address, step.override)
                 pause = tries.after_error(error, timeout.total)
                 if pause is None:
                     raise
                 rewind(request, error=error)
             else:
-                timeout = limit or self._session.timeout_for(request.address, override)
-                pause = tries.after_response(answer, timeout.total)
+                timeout = limit or self._session.timeout_for(request.address, step.override)
+                pause = tries.after_response(response, timeout.total)
                 if pause is None:
-                    return answer
-                yield Drain(answer)
-                rewind(request, response=answer)
+                    return response
+                yield Drain(response)
+                rewind(request, response=response)
             tries.count()
             if pause:
                 yield Pause(pause, retrying)
             if timeout.total is not None:
-                left = replace(timeout, total=tries.left_of(timeout.total))
+                step.limit = replace(timeout, total=tries.left_of(timeout.total))
 
-    def _followed(self, answer: Any) -> Steps:
-        """Go where an answer leads, until one leads nowhere.
+    def _step(self, request: PreparedRequest, limit: Timeout | None) -> Send:
+        """Make the step that sends a request, for all its tries."""
+        return Send(request, limit, self._session.override_for(request.address, self.call))
+
+    def _retrying(self, step: Send) -> Retrying | None:
+        """Tell how often a request is tried."""
+        return self.call.retrying
+
+    def _location(self, response: BaseResponse) -> str | None:
+        """Tell where a response leads; `None` if it leads nowhere."""
+        return redirect.target_of(response)
+
+    def _followed(self, response: BaseResponse) -> Steps:
+        """Go where a response leads, until one leads nowhere.
 
         Raises:
             TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: `response` is the redirect that was not
                 followed; its connection is free.
         """
-        if not self.call.follow or self._session.get_redirect_target(answer) is None:
-            return answer
-        if self._session.follows_in_own_way():
-            return (yield Follow(answer, self._left_after(answer)))
-        history: list[Any] = [*answer.history]
+        if not self.call.follow or self._location(response) is None:
+            return response
+        history = [*response.history]
         followed = 0
-        while (location := self._session.get_redirect_target(answer)) is not None:
-            yield Drain(answer)
-            request, limit = self.following(answer, location, followed)
+        while (location := self._location(response)) is not None:
+            yield Drain(response)
+            request, limit = self.following(response, location, followed)
             followed += 1
-            history.append(answer)
-            answer = yield from self._answered(request, limit)
-            history += answer.history
-            answer.history = history.copy()
-        return answer
+            history.append(response)
+            response = yield from self._answered(request, limit)
+            history += response.history
+            response.history = history.copy()
+        return response
 
-    def following(self, answer: Any, location: str, followed: int) -> tuple[PreparedRequest, Timeout | None]:
+    def following(self, response: BaseResponse, location: str, followed: int) -> tuple[PreparedRequest, Timeout | None]:
         """Make the request a redirect asks for, and tell how long it may take.
 
         Args:
-            answer: The redirect.
+            response: The redirect.
             location: Where it leads.
             followed: Redirects followed so far.
 
@@ -154,27 +183,18 @@ class Flow:
                 the redirect.
         """
         if not followed:
-            self._count_total(answer)
+            self._count_total(response)
         try:
             if followed >= self._session.max_redirects:
-                raise TooManyRedirects(f"{answer.request.url} leads on after {followed} redirects")
-            request = self._session.next_request(answer, location, is_sent=True)
+                raise TooManyRedirects(f"{response.request.url} leads on after {followed} redirects")
+            request = self._session.next_request(response, location, is_sent=True)
             return request, self._left_for(request)
         except KeepPoolError as error:
-            error.request, error.response = answer.request, answer
+            error.request, error.response = response.request, response
             raise
 
-    def _left_after(self, answer: Any) -> Timeout | None:
-        """Tell how long following a redirect may take, all requests together."""
-        self._count_total(answer)
-        try:
-            return self._left_for(answer.request)
-        except KeepPoolError as error:
-            error.request, error.response = answer.request, answer
-            raise
-
-    def _count_total(self, answer: Any) -> None:
-        first = answer.request.address
+    def _count_total(self, response: BaseResponse) -> None:
+        first = response.request.address
         self._total = (self.call.limit or self._session.timeout_for(first, None)).total
 
     def _left_for(self, request: PreparedRequest) -> Timeout | None:
@@ -188,18 +208,23 @@ class Flow:
         return left
 
 
-def _credentials(answer: Any) -> PreparedRequest | None:
+def _sent(outcome: BaseResponse | None) -> BaseResponse:
+    """Take what the step of sending brings: a response always."""
+    return cast("BaseResponse", outcome)
+
+
+def _credentials(response: BaseResponse) -> PreparedRequest | None:
     """Ask the scheme that signed a request for one that answers the challenge, if there was one."""
-    scheme = answer.request.auth
-    return None if scheme is None else scheme.answered(answer)
+    scheme = response.request.auth
+    return None if scheme is None else scheme.answered(response)
 
 
-def _rewind(request: PreparedRequest, answer: Any) -> None:
-    """Put the body back to its start; an error tells which answer asked for it."""
+def _rewind(request: PreparedRequest, response: BaseResponse) -> None:
+    """Put the body back to its start; an error tells which response asked for it."""
     if request.payload is None:
         return
     try:
         request.payload.rewind()
     except UnrewindableBodyError as error:
-        error.request, error.response = request, answer
+        error.request, error.response = request, response
         raise

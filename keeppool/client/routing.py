@@ -1,9 +1,9 @@
 """By which proxy, and under which TLS settings, a session's requests go.
 
-Decides: which of several voices wins. A call is heard before its session, the session before the configuration of the
-    host, that before the environment.
+Decides: which of several settings wins: a call's over its session's, that over the configuration of the host, that over
+    the environment.
 Knows: requests' attributes and arguments for it, and their meaning.
-Does not know: requests; a URL is all it is asked about.
+Does not know: requests; an address is all it needs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.environment import Environment, Settings, select_proxy
 from keeppool.config import INHERIT, HostConfig, Inherit
 from keeppool.hosts import DEFAULT_PORTS
-from keeppool.urls.address import Address, addressed
+from keeppool.urls.address import Address
 
 if TYPE_CHECKING:
     from keeppool.client.call import Call
@@ -26,7 +26,7 @@ _REMEMBERED = 1024
 
 
 class Routing:
-    """What a session says of proxies and TLS, and what follows from it for one URL.
+    """What a session says of proxies and TLS, and what follows from it for one address.
 
     Attributes:
         proxies: Proxies by scheme, or by scheme and host: `{"http": "http://proxy:3128", "https://a.example": None}`.
@@ -45,7 +45,7 @@ class Routing:
         self._verify: bool | str | Inherit = INHERIT
         self._cert: CertArgument | Inherit = INHERIT
         self._environment = Environment()
-        self._said_of_tls()
+        self._note_tls()
 
     @property
     def verify(self) -> bool | str:
@@ -55,7 +55,7 @@ class Routing:
     @verify.setter
     def verify(self, verify: bool | str) -> None:
         self._verify = verify
-        self._said_of_tls()
+        self._note_tls()
 
     @property
     def cert(self) -> CertArgument:
@@ -65,10 +65,10 @@ class Routing:
     @cert.setter
     def cert(self, cert: CertArgument) -> None:
         self._cert = cert
-        self._said_of_tls()
+        self._note_tls()
 
-    def _said_of_tls(self) -> None:
-        """Note what the session itself says of TLS, and forget what followed from other words."""
+    def _note_tls(self) -> None:
+        """Note what the session itself says of TLS, and forget what followed from what it said before."""
         self._override = override_of(self._verify, self._cert, INHERIT)
         self._standing: tuple[Settings | None, dict[tuple[str, str, int], HostConfig | None]] = (None, {})
 
@@ -114,9 +114,9 @@ class Routing:
             proxy, verify = self._from_environment(settings, address, proxy, verify, call.proxies)
         return override_of(verify, cert, proxy)
 
-    def pool_for(self, address: Address) -> Manager | None:
-        """Tell which pool sends the requests to a URL, and so whose configuration holds; `None` for none of ours."""
-        return self.pool
+    def _config_for(self, address: Address) -> HostConfig:
+        """Give what is configured for where a request goes; what is not said is `INHERIT`."""
+        return self.pool.config_for(address)
 
     def _from_environment(
         self,
@@ -126,47 +126,24 @@ class Routing:
         verify: bool | str | Inherit,
         proxies: ProxiesArgument = None,
     ) -> tuple[str | None | Inherit, bool | str | Inherit]:
-        """Let the environment speak where nobody else has; of http and https alone."""
+        """Take from the environment what nobody else says; of http and https alone."""
         if address.scheme not in DEFAULT_PORTS:
             return proxy, verify
-        pool = self.pool_for(address)
-        said = HostConfig() if pool is None else pool.config_for(address)
-        if proxy is INHERIT and said.proxy is INHERIT:
+        configured = self._config_for(address)
+        if proxy is INHERIT and configured.proxy is INHERIT:
             # As in requests: under this key a call names the hosts to reach without the environment's proxies.
             direct = (proxies or {}).get("no_proxy")
             proxy = settings.proxy_for(*address.origin, direct) or INHERIT
         # As in requests: True asks for a check, not for certain roots.
-        speaks = (verify is INHERIT or verify is True) and said.verify is INHERIT and said.ssl_context is INHERIT
-        if settings.ca_bundle is not None and speaks:
+        is_open = verify is INHERIT or verify is True
+        if settings.ca_bundle is not None and is_open and configured.verify is configured.ssl_context is INHERIT:
             verify = settings.ca_bundle
         return proxy, verify
 
-    def merge_environment_settings(
-        self,
-        url: str,
-        proxies: ProxiesArgument,
-        stream: bool | None,
-        verify: bool | str | None,
-        cert: CertArgument,
-    ) -> dict[str, Any]:
-        """Tell what holds for a request to `url`, as arguments for `send`; for programs that prepare and send apart.
-
-        Args:
-            url: Where the request goes.
-            proxies: The call's own.
-            stream: The call's own; `None` for nothing.
-            verify: The call's own; `None` for nothing.
-            cert: The call's own; `None` for nothing.
-        """
-        merged = self._merged(addressed(url), proxies, stream, verify, cert)
-        # As in requests. `told` leaves them in: who goes direct must not come to a proxy that is configured.
-        merged["proxies"] = {name: proxy for name, proxy in merged["proxies"].items() if proxy is not None}
-        return merged
-
-    def told(self, address: Address, call: Call) -> dict[str, Any]:
-        """List what hooks and programs' own adapters are told about a request's sending, by requests' names."""
+    def _settings_of(self, address: Address, call: Call) -> dict[str, Any]:
+        """List what holds for a request's sending by requests' names, for hooks."""
         merged = self._merged(address, call.proxies, call.stream, call.verify, call.cert)
-        return {"timeout": call.told_timeout, **merged}
+        return {"timeout": call.given_timeout, **merged}
 
     def _merged(
         self,
@@ -178,18 +155,18 @@ class Routing:
     ) -> dict[str, Any]:
         named = {**self.proxies, **(proxies or {})}
         settings = self._settings()
-        heard: bool | str = self.verify if verify is None else verify
+        effective: bool | str = self.verify if verify is None else verify
         if settings is not None:
             mine = self._verify if verify is None else verify
             chosen = chosen_proxy(address, named)
             proxy, trusted = self._from_environment(settings, address, chosen, mine, proxies)
             if isinstance(proxy, str):
                 named.setdefault(address.scheme, proxy)
-            heard = heard if isinstance(trusted, Inherit) else trusted
+            effective = effective if isinstance(trusted, Inherit) else trusted
         return {
             "proxies": named,
             "stream": self.stream if stream is None else stream,
-            "verify": heard,
+            "verify": effective,
             "cert": self.cert if cert is None else cert,
         }
 
@@ -197,24 +174,17 @@ class Routing:
         return self._environment.read() if self.trust_env else None
 
 
-def chosen_proxy(address: Address, *spoken: ProxiesArgument) -> str | None | Inherit:
+def chosen_proxy(address: Address, *given: ProxiesArgument) -> str | None | Inherit:
     """Find what proxies given by hand say of a URL: a proxy, `None` to go direct, INHERIT for nothing.
 
     Args:
         address: Where the request goes.
-        *spoken: Proxies by scheme, or by scheme and host; what comes later wins.
+        *given: Proxies by scheme, or by scheme and host; what comes later wins.
     """
-    named = {name: proxy for proxies in spoken for name, proxy in (proxies or {}).items()}
+    named = {name: proxy for proxies in given for name, proxy in (proxies or {}).items()}
     if not named:
         return INHERIT
     return select_proxy(address.scheme, address.host, named)
-
-
-def override_from(
-    address: Address, verify: bool | str | Inherit, cert: CertArgument, proxies: ProxiesArgument
-) -> HostConfig | None:
-    """Read what adapters are told, where `None` means that nothing was said."""
-    return override_of(verify, INHERIT if cert is None else cert, chosen_proxy(address, proxies))
 
 
 @functools.lru_cache(maxsize=_REMEMBERED, typed=True)

@@ -2,7 +2,8 @@
 
 Awaits: the network, in the caller's task, by driving the steps of `flow.py`.
 Does not know: which way a call takes (`caller.py`), what a session says (`settings.py`), how requests, redirects and
-    cookies are made (the modules beside this one).
+    cookies are made (the modules beside this one). How programs change a session from inside, by adapters and methods
+    of their own, `keeppool.requests` knows: it stands on `_send`.
 """
 
 from __future__ import annotations
@@ -10,24 +11,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Self, TypeVar, cast
 
-from keeppool.client.arguments import CertArgument, ProxiesArgument
-from keeppool.client.call import Ask, Call, Follow, Pause, Send, Step, Steps, step_holds, with_history
+from keeppool.client.call import Ask, Call, Drain, Pause, Send, Step, Steps, step_holds
 from keeppool.client.caller import Caller
-from keeppool.client.request.prepared import Parts, PreparedRequest, request_of
+from keeppool.client.request.prepared import Parts, request_of
 from keeppool.client.response.response_tasks import AsyncResponse
-from keeppool.client.transports.adapter_tasks import AsyncHTTPAdapter, send_by
-from keeppool.client.transports.mounts import Checked, adopted
-from keeppool.clock import clock
-from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, LookUp, Timeout, TimeoutArgument
+from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.pools.manager_tasks import AsyncPoolManager
 
-if TYPE_CHECKING:
-    from keeppool.client.retries.retrying import RetriesArgument
-    from keeppool.events import Event
+_ResponseT = TypeVar("_ResponseT", bound=AsyncResponse)
 
 
 class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
@@ -53,93 +48,31 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
 
     The other attributes are those of `keeppool.client.settings.SessionSettings`.
 
+    A method of a subclass's own that would never be called, such as `send`, is refused when the class is made:
+    `keeppool.requests.AsyncSession` calls it, and has what else is requests': `mount`, `adapters`, `hooks`.
+
     Raises:
         ConfigError: An argument that cannot be meant.
+        AttributeError: See above.
 
     Thread safety:
         None. The first request binds the session's pool to the event loop it runs on.
     """
 
     pool: AsyncPoolManager
-    _adapter_kind = AsyncHTTPAdapter
-
-    def __init__(
-        self,
-        limits: Limits | None = None,
-        *,
-        timeout: TimeoutArgument | Inherit = INHERIT,
-        hosts: Mapping[str, HostConfig] | None = None,
-        defaults: HostConfig | None = None,
-        resolver: LookUp | None = None,
-        config: Config | None = None,
-        on_event: Callable[[Event], None] | None = None,
-        retries: RetriesArgument = None,
-    ) -> None:
-        self.pool = AsyncPoolManager(
-            limits, timeout=timeout, hosts=hosts, defaults=defaults, resolver=resolver, config=config, on_event=on_event
-        )
-        Caller.__init__(self, retries)
+    _pool_kind = AsyncPoolManager
+    _requests_kind = "keeppool.requests.AsyncSession"
+    _response_kind: ClassVar[type[AsyncResponse]] = AsyncResponse
 
     async def aclose(self) -> None:
-        """Close the pool, idle connections now and busy ones when they are done, and the mounted adapters."""
+        """Close the pool: idle connections now and busy ones when they are done."""
         await self.pool.aclose()
-        for adapter in (self._mounts or {}).values():
-            await _closed(adapter)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
-
-    async def resolve_redirects(
-        self,
-        resp: AsyncResponse,
-        req: PreparedRequest,
-        stream: bool | None = None,
-        timeout: TimeoutArgument | Inherit = INHERIT,  # noqa: ASYNC109  # as Session's, and in four parts
-        verify: bool | str | None = None,
-        cert: CertArgument = None,
-        proxies: ProxiesArgument = None,
-        yield_requests: bool = False,
-        retries: RetriesArgument | Inherit = INHERIT,
-    ) -> AsyncIterator[Any]:
-        """Follow a redirect step by step, each answer given before the next request is sent.
-
-        Args:
-            resp: The redirect.
-            req: The request it answers.
-            stream: As for `request`.
-            timeout: As for `request`.
-            verify: As for `request`.
-            cert: As for `request`.
-            proxies: As for `request`.
-            yield_requests: Give the next request, and send nothing.
-            retries: As for `request`.
-
-        Raises:
-            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: When the next answer is asked for.
-        """
-        flow = self._flow(timeout, stream, verify, cert, proxies, False, retries)
-        history: list[Any] = []
-        followed = 0
-        resp.request = req
-        while (location := self.get_redirect_target(resp)) is not None:
-            await self._give_up(resp)
-            request, limit = flow.following(resp, location, followed)
-            proxies = self._proxies_in_own_way(request, proxies)
-            if yield_requests:
-                yield request
-                return
-            followed += 1
-            history.append(resp)
-            resp = await self.send(request, allow_redirects=False, **self._said_of_hop(flow.call, proxies, limit))
-            history += resp.history
-            resp.history = history.copy()
-            yield resp
-
-    def _adapter_over_pool(self) -> AsyncHTTPAdapter:
-        return AsyncHTTPAdapter.over(self.pool)
 
     async def _quick(
         self,
@@ -148,7 +81,7 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
         stream: bool,
         override: HostConfig | None,
         follow: bool,
-        timeout: TimeoutArgument | Inherit,  # noqa: ASYNC109
+        timeout: TimeoutArgument | Inherit,  # noqa: ASYNC109  # as Session's, and in four parts
     ) -> AsyncResponse:
         method, address, fields, body = request
         try:
@@ -156,15 +89,15 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
         except KeepPoolError as error:
             error.request = request_of(request)
             raise
-        answer = AsyncResponse(raw, request, stream, self.pool)
+        response = self._response_kind(raw, request, stream, self.pool)
         index = raw.head.index
         if b"set-cookie" not in index and (b"location" not in index or not follow):
-            return answer
+            return response
         flow = self._flow(timeout, stream, None, None, None, follow, INHERIT, raw.started_at)
-        return await self._drive(flow.resume(answer), flow.call, answer)
+        return await self._drive(flow.resume(response), flow.call, response)
 
-    async def _drive(self, steps: Steps, call: Call, held: Any = None) -> AsyncResponse:
-        """Run the steps of a flow, each in this task, until the answer is there."""
+    async def _drive(self, steps: Steps, call: Call, held: AsyncResponse | None = None) -> AsyncResponse:
+        """Run the steps of a flow, each in this task, until the response is there."""
         try:
             step = next(steps)
             while True:
@@ -176,72 +109,56 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
                     held = step_holds(step, outcome, held)
                     step = steps.send(outcome)
         except StopIteration as end:
-            answer: AsyncResponse = end.value
-            return answer
+            response: AsyncResponse = end.value
+            return response
         except BaseException:
             # A hook or a scheme has failed, no tries are left, or the task was cancelled: nobody will read what is
             # still on its way.
             if held is not None:
-                await _closed(held)
+                await closed(held)
             raise
 
-    async def _take(self, step: Step, call: Call) -> Any:
+    async def _take(self, step: Step, call: Call) -> AsyncResponse | None:
         if isinstance(step, Send):
             return await self._send(step, call)
         if isinstance(step, Pause):
             own = step.retrying.sleep
-            await (asyncio.sleep(step.seconds) if own is time.sleep else _awaited(own(step.seconds)))
+            await (asyncio.sleep(step.seconds) if own is time.sleep else awaited(own(step.seconds)))
         elif isinstance(step, Ask):
-            return await _awaited(step.hook(step.answer, **self.told(step.request.address, call)))
-        elif isinstance(step, Follow):
-            return await self._follow(step, call)
-        else:
-            await self._give_up(step.answer)
+            shown = step.hook(step.response, **self._settings_of(step.request.address, call))
+            return cast("AsyncResponse | None", await awaited(shown))
+        elif isinstance(step, Drain):
+            await self._give_up(cast("AsyncResponse", step.response))
         return None
 
-    async def _give_up(self, answer: Any) -> None:
-        await (answer.drain() if isinstance(answer, AsyncResponse) else _closed(answer))
+    async def _send(self, step: Send, call: Call) -> AsyncResponse:
+        """Send one request over the session's pool. Who sends in another way does it here."""
+        return await send_over(self.pool, step, call.stream, self._response_kind)
 
-    async def _follow(self, step: Follow, call: Call) -> Any:
-        """Follow a redirect by `resolve_redirects`, whoever has written it."""
-        answer, followed = step.answer, []
-        try:
-            async for hop in self.resolve_redirects(answer, answer.request, **self._said_by(step, call)):
-                followed.append(answer)
-                answer = hop
-        except BaseException:
-            await _closed(answer)
-            raise
-        return with_history(answer, step.answer.history, followed)
-
-    async def _send(self, step: Send, call: Call) -> Any:
-        """Send one request by what is mounted for it."""
-        request = step.request
-        adapter = step.adapter
-        if adapter is None:
-            return await send_by(self.pool, request, step.limit, call.stream, step.override)
-        if self._is_pool_alone(adapter):
-            return await send_by(adapter.pool, request, self._limit_by(step), call.stream, step.override)
-        return await self._send_by_other(step, call)
-
-    async def _send_by_other(self, step: Send, call: Call) -> Any:
-        """Send one request by an adapter of the program's own, or one written for requests."""
-        told = self._told_by(step, call)
-        began = clock()
-        with Checked(step):
-            answer = await _awaited(step.adapter.send(step.request, **told))
-        adopted(answer, step.request, clock() - began)
-        if not call.stream:
-            # Such an adapter leaves it to the session.
-            await answer.read() if isinstance(answer, AsyncResponse) else answer.content
-        return answer
+    async def _give_up(self, response: AsyncResponse) -> None:
+        if isinstance(response, AsyncResponse):
+            await response.drain()
+        else:  # A hook's own, put in the place of one of ours.
+            await closed(response)
 
 
-async def _closed(held: Any) -> None:
-    """Close an answer or an adapter, by the name it has for it."""
-    await _awaited(held.aclose() if hasattr(held, "aclose") else held.close())
+async def send_over(pool: AsyncPoolManager, step: Send, stream: bool, kind: type[_ResponseT]) -> _ResponseT:
+    """Send a prepared request over a pool; an error gets the request it belongs to."""
+    verb, address, fields, payload = step.request.parts()
+    try:
+        raw = await pool.exchange(verb, address, fields, payload, step.limit, stream, step.override)
+    except KeepPoolError as error:
+        error.request = step.request
+        raise
+    return kind(raw, step.request, stream, pool)
 
 
-async def _awaited(outcome: Any) -> Any:
+async def closed(held: object) -> None:
+    """Close a response or an adapter, by the name it has for it."""
+    close: Callable[[], object] = held.aclose if hasattr(held, "aclose") else held.close  # type: ignore[attr-defined]
+    await awaited(close())
+
+
+async def awaited(outcome: object) -> object:
     """Take what a function of the caller's gave: an outcome, or something to await for it."""
     return await outcome if inspect.isawaitable(outcome) else outcome

@@ -13,16 +13,15 @@ import functools
 import threading
 from typing import TYPE_CHECKING, Any
 
-from keeppool.client.arguments import AuthArgument, HeadersArgument, Hook, ParamsArgument, ProxiesArgument
+from keeppool.client.arguments import AuthArgument, DataArgument, FilesArgument, HeadersArgument, ParamsArgument
 from keeppool.client.auth.netrc import Netrc
 from keeppool.client.environment import Environment
 from keeppool.client.request.headers import Headers
-from keeppool.client.request.hooks import default_hooks, hooks_of
+from keeppool.client.request.hooks import hooks_of
 from keeppool.client.request.prepare import authenticated, prepare
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.request.urls import text_of
 from keeppool.client.response import redirect
-from keeppool.client.response.answer import Answer
 from keeppool.client.retries.retrying import RetriesArgument, Retrying, retrying_of
 from keeppool.client.routing import Routing
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
@@ -36,16 +35,13 @@ if TYPE_CHECKING:
     from keeppool.client.arguments import CookiesArgument, HooksArgument
     from keeppool.client.cookies import CookieJar
     from keeppool.client.request.request import Request
+    from keeppool.client.response.base import BaseResponse
     from keeppool.client.retries.retrying import RetriesArgument, Retrying
-    from keeppool.pools.manager import Manager
 
 #: requests' figure. Browsers give up after 20, curl after 50.
 MAX_REDIRECTS = 30
 #: Timeouts, TLS settings and proxies a program passes by hand are a handful.
 _REMEMBERED = 64
-
-#: The waits of a pool that was told none.
-_UNTOLD = Timeout()
 
 #: What a session makes for itself wherever it is.
 _MADE_ANEW = frozenset(("_environment", "_making", "_netrc"))
@@ -56,7 +52,6 @@ class SessionSettings(Routing):
 
     Attributes:
         auth: Signs every request that brings no `auth` of its own: a (user, password) pair or a function.
-        hooks: Functions that see every answer, by event; see `keeppool.client.request.hooks`.
         max_redirects: How many redirects one call follows.
         params: Query parameters of every request.
     """
@@ -64,7 +59,6 @@ class SessionSettings(Routing):
     def __init__(self, retries: RetriesArgument) -> None:
         Routing.__init__(self)
         self.auth: AuthArgument = None
-        self.hooks: dict[str, list[Hook]] = default_hooks()
         self.max_redirects = MAX_REDIRECTS
         self.params: ParamsArgument = {}
         self._headers = Headers((name.decode(), value.decode()) for name, value in default_fields().pairs)
@@ -86,14 +80,14 @@ class SessionSettings(Routing):
 
     @property
     def cookies(self) -> CookieJar:
-        """The cookies kept from answers and sent with requests. Any `http.cookiejar` jar, or a mapping, may be set."""
+        """The cookies kept from responses, and sent. Any `http.cookiejar` jar, or a mapping, may be set."""
         if self._jar is None:
             from keeppool.client.cookies import CookieJar
 
             with self._making:
                 if self._jar is None:
                     self._jar = CookieJar()
-        return self._jar  # type: ignore[return-value]  # whoever sets another kind of jar knows what he gets
+        return self._jar  # type: ignore[return-value]  # whoever sets another kind of jar gets that
 
     @cookies.setter
     def cookies(self, cookies: CookiesArgument) -> None:
@@ -146,11 +140,11 @@ class SessionSettings(Routing):
         method: bytes,
         address: Address,
         params: ParamsArgument,
-        data: Any,
-        json: Any,
+        data: DataArgument,
+        json: object,
         headers: HeadersArgument | None,
         cookies: CookiesArgument | None,
-        files: Any,
+        files: FilesArgument,
         auth: AuthArgument,
         hooks: HooksArgument,
     ) -> PreparedRequest:
@@ -161,14 +155,13 @@ class SessionSettings(Routing):
             request.jar = jar_of(cookies)
         request = self.with_cookies(request)
         request = self._signed(request, auth)
-        # Last, because a scheme may have hooks of its own, that answer a challenge; and as in requests a call's own
-        # stand in place of the session's.
-        if found := hooks_of(hooks) or hooks_of(self.hooks):
+        # Last, because a scheme may have hooks of its own, that answer a challenge.
+        if found := hooks_of(hooks):
             request.prepare_hooks({"response": found})
         return request
 
     def _signed(self, request: PreparedRequest, auth: AuthArgument) -> PreparedRequest:
-        """Sign a request: the call's word is heard first, then the session's, the netrc file's, and the URL's.
+        """Sign a request: what the call says wins over what the session, the netrc file and the URL say, in this order.
 
         What is empty, such as `()`, asks for no signature; as in requests, only the netrc file does not care.
         """
@@ -189,19 +182,18 @@ class SessionSettings(Routing):
 
         return with_cookies(request, self._jar)
 
-    def keep_cookies(self, answer: Any) -> None:
-        """Put the cookies an answer sets into the jar, and let it know whose it is: they count for what comes next."""
-        if isinstance(answer, Answer):
-            answer.belongs_to(self)
-        head = getattr(getattr(answer, "raw", None), "head", None)
-        if head is None:
-            from keeppool.client.cookies import keep_foreign_cookies
-
-            keep_foreign_cookies(self.cookies, answer)
-        elif b"set-cookie" in head.index:
+    def keep_cookies(self, response: BaseResponse) -> None:
+        """Put the cookies a response sets into the jar, and let it know whose it is: they count for what comes next."""
+        response.belongs_to(self)
+        head = response.raw.head
+        if b"set-cookie" in head.index:
             from keeppool.client.cookies import keep_cookies
 
-            keep_cookies(self.cookies, answer.request, head)
+            keep_cookies(self._jar_for(response), response.request, head)
+
+    def _jar_for(self, response: BaseResponse) -> StandardCookieJar:
+        """Find the jar that keeps what a response sets."""
+        return self.cookies
 
     def signed_by_netrc(self, request: PreparedRequest) -> PreparedRequest:
         """Add the credentials the netrc file has for a host, unless the request brings a header of its own."""
@@ -214,11 +206,11 @@ class SessionSettings(Routing):
         credentials = self._netrc.credentials_for(request.address.host, netrc)
         return request if credentials is None else authenticated(request, credentials)
 
-    def next_request(self, answer: Any, location: str, *, is_sent: bool = False) -> PreparedRequest:
+    def next_request(self, response: BaseResponse, location: str, *, is_sent: bool = False) -> PreparedRequest:
         """Make the request that follows a redirect. Its body is at its start, if that can be had again.
 
         Args:
-            answer: The redirect.
+            response: The redirect.
             location: Where it leads.
             is_sent: It is sent now, so a body that cannot be had again is an error.
 
@@ -226,88 +218,34 @@ class SessionSettings(Routing):
             InvalidURL: It leads to nothing that can be requested.
             UnrewindableBodyError: See `is_sent`.
         """
-        asked = answer.request.copy()
-        self.rebuild_method(asked, answer)
-        # What else has been changed about the copy is kept; what to do with the body depends on what was answered.
-        method, asked.verb, asked.address = asked.verb, answer.request.verb, answer.request.address
-        request = redirect.next_request(asked, answer.status_code, location, method)
-        # Before it is signed: a signature may cover the body.
-        if request.payload is not None and (is_sent or request.payload.may_replay()):
-            request.payload.rewind()
-        self.rebuild_auth(request, answer)
+        first = response.request
+        request = redirect.next_request(first.copy(), response.status_code, location)
+        rewind_for(request, is_sent)
+        self._sign_again(request, is_same_origin(first.address, request.address))
         return self.with_cookies(request)
 
-    # What a redirect changes. Programs override these, as in requests.
-
-    def get_redirect_target(self, resp: Any) -> str | None:
-        """Tell where an answer leads; `None` if it leads nowhere."""
-        return redirect.target_of(resp)
-
-    def should_strip_auth(self, old_url: str, new_url: str) -> bool:
-        """Tell whether what authenticates a request to one URL must not be sent to another."""
-        return not is_same_origin(addressed(old_url), addressed(new_url))
-
-    def rebuild_method(self, prepared_request: PreparedRequest, response: Any) -> None:
-        """Set the method with which a redirect is followed.
-
-        Args:
-            prepared_request: A copy of the request that was answered.
-            response: The redirect.
-        """
-        prepared_request.verb = redirect.method_after(response.status_code, prepared_request.verb)
-
-    def rebuild_auth(self, prepared_request: PreparedRequest, response: Any) -> None:
+    def _sign_again(self, request: PreparedRequest, stays: bool) -> None:
         """Take off credentials that are not for where a redirect leads, and put on those that are.
 
         A scheme that signs what it is asked for, such as Digest, signs anew; the netrc file may know the new host.
 
         Args:
-            prepared_request: The request that follows, with the answered one's Authorization field.
-            response: The redirect.
+            request: The request that follows, with the redirected one's Authorization field.
+            stays: What authenticates the one may authenticate the other.
         """
-        if self.should_strip_auth(response.request.url, prepared_request.url or ""):
-            prepared_request.become(redirect.unsigned(prepared_request))
-        elif prepared_request.auth is not None:
-            prepared_request.become(prepared_request.auth(prepared_request))
+        if not stays:
+            request.become(redirect.unsigned(request))
+        elif request.auth is not None:
+            request.become(request.auth(request))
             # Whether there is a proxy on this way, and which, the scheme cannot know.
-            prepared_request.headers.pop("Proxy-Authorization", None)
-        prepared_request.become(self.signed_by_netrc(prepared_request))
-
-    def rebuild_proxies(self, prepared_request: PreparedRequest, proxies: ProxiesArgument) -> dict[str, str]:
-        """Tell which proxies hold for a request, those of the environment included.
-
-        Args:
-            prepared_request: Its URL counts.
-            proxies: The call's own.
-        """
-        merged = self.merge_environment_settings(prepared_request.url or "", proxies, None, None, None)
-        found: dict[str, str] = merged["proxies"]
-        return found
+            request.headers.pop("Proxy-Authorization", None)
+        request.become(self.signed_by_netrc(request))
 
     # From a request to where and how it is sent
 
-    def adapter_for(self, url: str) -> Any:
-        """Find what sends one request to a URL; `None` for the session's own pool."""
-        raise NotImplementedError
-
     def timeout_for(self, address: Address, override: HostConfig | None) -> Timeout:
         """Tell which waits hold for a request that brings none of its own."""
-        pool = self.pool_for(address)
-        return self.pool.config.timeout if pool is None else self.waits_of(pool, address, override)
-
-    def follows_in_own_way(self) -> bool:
-        """Tell whether a program follows redirects in a way of its own."""
-        raise NotImplementedError
-
-    @property
-    def has_own_waits(self) -> bool:
-        """True if this session was told how long to wait."""
-        return self.pool.config.timeout != _UNTOLD
-
-    def waits_of(self, pool: Manager, address: Address, override: HostConfig | None) -> Timeout:
-        """Tell which waits hold where nobody says any: those a pool was made with, or else the session's."""
-        waits = pool.timeout_for(address, override)
-        return self.pool.config.timeout if waits == _UNTOLD else waits
+        return self.pool.timeout_for(address, override)
 
     def _limit(self, timeout: TimeoutArgument | Inherit) -> Timeout | None:
         if isinstance(timeout, Inherit):
@@ -327,6 +265,12 @@ class SessionSettings(Routing):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _making=threading.Lock(), _environment=Environment(), _netrc=Netrc())
+
+
+def rewind_for(request: PreparedRequest, is_sent: bool) -> None:
+    """Put a body back to its start before the request is signed: a signature may cover it."""
+    if request.payload is not None and (is_sent or request.payload.may_replay()):
+        request.payload.rewind()
 
 
 @functools.lru_cache(maxsize=_REMEMBERED, typed=True)

@@ -10,7 +10,7 @@ Source: RFC 9110 §9.3 (methods), RFC 5789 (PATCH).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar
 
 from keeppool.config import Inherit, TimeoutArgument
 from keeppool.wire.request import check_method
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         AuthArgument,
         CertArgument,
         CookiesArgument,
+        DataArgument,
+        FilesArgument,
         HeadersArgument,
         HooksArgument,
         ParamsArgument,
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     )
     from keeppool.client.retries.retrying import RetriesArgument
 
-#: What a verb gives: an answer, or something to await that gives one.
-AnswerT = TypeVar("AnswerT")
+#: What a verb gives: a response, or something to await that gives one.
+ResponseT = TypeVar("ResponseT")
 
 
 class Settled(TypedDict, total=False):
@@ -49,7 +51,7 @@ class Settled(TypedDict, total=False):
 class RequestOptions(Settled, total=False):
     """What `request` takes by name only."""
 
-    json: Any
+    json: object
 
 
 class PostOptions(Settled, total=False):
@@ -58,53 +60,55 @@ class PostOptions(Settled, total=False):
     params: ParamsArgument
     headers: HeadersArgument | None
     cookies: CookiesArgument | None
-    files: Any
+    files: FilesArgument
     auth: AuthArgument
 
 
 class PutOptions(PostOptions, total=False):
     """What `put` and `patch` take by name only."""
 
-    json: Any
+    json: object
 
 
 class GetOptions(Settled, total=False):
     """What `get` takes by name only."""
 
-    data: Any
-    json: Any
+    data: DataArgument
+    json: object
     headers: HeadersArgument | None
     cookies: CookiesArgument | None
-    files: Any
+    files: FilesArgument
     auth: AuthArgument
 
 
 class Options(PutOptions, total=False):
     """What `options`, `head` and `delete` take by name only: everything."""
 
-    data: Any
+    data: DataArgument
 
 
-class Verbs(Generic[AnswerT]):
+class Verbs(Generic[ResponseT]):
     """The verbs. All take what `request` takes, and raise what it raises."""
 
     __slots__ = ()
 
     #: Sends a request and follows where it leads.
-    _call: Callable[..., AnswerT]
+    _call: Callable[..., ResponseT]
+    #: The same, for a method that is named after its verb.
+    _call_verb: Callable[..., ResponseT]
 
     def request(
         self,
         method: str,
         url: str | bytes,
         params: ParamsArgument = None,
-        data: Any = None,
+        data: DataArgument = None,
         headers: HeadersArgument | None = None,
         cookies: CookiesArgument | None = None,
-        files: Any = None,
+        files: FilesArgument = None,
         auth: AuthArgument = None,
         **options: Unpack[RequestOptions],
-    ) -> AnswerT:
+    ) -> ResponseT:
         """Send a request with any method.
 
         Args:
@@ -125,7 +129,7 @@ class Verbs(Generic[AnswerT]):
                 limit. Without it the session's, or the host's entry.
                 allow_redirects: Follow redirects, at most `max_redirects` of them.
                 proxies: As the session's `proxies`, which they win over.
-                hooks: Functions that see the answer, such as `{"response": function}`.
+                hooks: Functions that see the response, such as `{"response": function}`.
                 stream: Return at the head; the body is read when it is looked at. `None`: as the session says.
                 verify: Check certificates: True, False, or where trusted ones are. `None`: as the session says.
                 cert: The client's certificate, or (certificate, key) paths.
@@ -136,17 +140,17 @@ class Verbs(Generic[AnswerT]):
                 holds for all tries and pauses together. With `stream` a body that breaks off later is the caller's.
 
         Returns:
-            The answer, whatever its status; see `Response.raise_for_status`.
+            The response, whatever its status; see `Response.raise_for_status`.
 
         Raises:
             InvalidRequest: The arguments make no request. Nothing was sent.
             PoolError, ConnectError: No connection. Nothing was sent.
             ExchangeError: The connection failed; `sent`, `received` and `retry_safe` say how far it got.
             TooManyRedirects: `response` is the last one.
-            UnrewindableBodyError: A redirect, or another try, needs the body again; `response` is the answer that made
-                it necessary, `__cause__` the error.
+            UnrewindableBodyError: A redirect, or another try, needs the body again; `response` is the one that made it
+                necessary, `__cause__` the error.
             RetryError: The last try too was answered with a status of the `Retry`'s `status_forcelist`; `response` is
-                that answer. Without `raise_on_status` it is returned instead.
+                that response. Without `raise_on_status` it is returned instead.
 
         Thread safety:
             Any thread, any number at once.
@@ -160,35 +164,36 @@ class Verbs(Generic[AnswerT]):
             cookies=cookies,
             files=files,
             auth=auth,
-            through=False,
             **options,
         )
 
-    def get(self, url: str | bytes, params: ParamsArgument = None, **options: Unpack[GetOptions]) -> AnswerT:
+    def get(self, url: str | bytes, params: ParamsArgument = None, **options: Unpack[GetOptions]) -> ResponseT:
         """Send a GET request; see `request`."""
-        return self._call(b"GET", url, params, **options)
+        return self._call_verb(b"GET", url, params, **options)
 
-    def options(self, url: str | bytes, **options: Unpack[Options]) -> AnswerT:
+    def options(self, url: str | bytes, **options: Unpack[Options]) -> ResponseT:
         """Send an OPTIONS request; see `request`."""
-        return self._call(b"OPTIONS", url, **options)
+        return self._call_verb(b"OPTIONS", url, **options)
 
-    def head(self, url: str | bytes, **options: Unpack[Options]) -> AnswerT:
+    def head(self, url: str | bytes, **options: Unpack[Options]) -> ResponseT:
         """Send a HEAD request; see `request`. Redirects are not followed unless asked for."""
         options.setdefault("allow_redirects", False)
-        return self._call(b"HEAD", url, **options)
+        return self._call_verb(b"HEAD", url, **options)
 
-    def post(self, url: str | bytes, data: Any = None, json: Any = None, **options: Unpack[PostOptions]) -> AnswerT:
+    def post(
+        self, url: str | bytes, data: DataArgument = None, json: object = None, **options: Unpack[PostOptions]
+    ) -> ResponseT:
         """Send a POST request; see `request`."""
-        return self._call(b"POST", url, data=data, json=json, **options)
+        return self._call_verb(b"POST", url, data=data, json=json, **options)
 
-    def put(self, url: str | bytes, data: Any = None, **options: Unpack[PutOptions]) -> AnswerT:
+    def put(self, url: str | bytes, data: DataArgument = None, **options: Unpack[PutOptions]) -> ResponseT:
         """Send a PUT request; see `request`."""
-        return self._call(b"PUT", url, data=data, **options)
+        return self._call_verb(b"PUT", url, data=data, **options)
 
-    def patch(self, url: str | bytes, data: Any = None, **options: Unpack[PutOptions]) -> AnswerT:
+    def patch(self, url: str | bytes, data: DataArgument = None, **options: Unpack[PutOptions]) -> ResponseT:
         """Send a PATCH request; see `request`."""
-        return self._call(b"PATCH", url, data=data, **options)
+        return self._call_verb(b"PATCH", url, data=data, **options)
 
-    def delete(self, url: str | bytes, **options: Unpack[Options]) -> AnswerT:
+    def delete(self, url: str | bytes, **options: Unpack[Options]) -> ResponseT:
         """Send a DELETE request; see `request`."""
-        return self._call(b"DELETE", url, **options)
+        return self._call_verb(b"DELETE", url, **options)

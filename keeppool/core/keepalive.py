@@ -26,7 +26,9 @@ MARGIN_SHARE = 0.25
 LONGEST_VALUE = 1024
 
 _ELEMENT = re.compile(rb'(?:"(?:[^"\\]|\\.)*"|[^,])+')
-_PARAMETER = re.compile(rb'[ \t]*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*(?:"([0-9]{1,9})"|([0-9]{1,9}))[ \t]*')
+_PARAMETER = re.compile(
+    rb'[ \t]*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*("?)([0-9]{1,9})(?:s(?:ec(?:onds?)?)?)?\2[ \t]*', re.IGNORECASE
+)
 
 
 class Hint(NamedTuple):
@@ -43,8 +45,8 @@ def parse_keep_alive(value: bytes) -> Hint:
     """Read a Keep-Alive field value; several lines are to be joined by commas first.
 
     Every element of the list stands alone: what is not `timeout=` or `max=` with 1 to 9 digits, plain or quoted, is
-    skipped and spoils nothing else; a value without either is as good as none. Of repeated parameters the smallest
-    counts.
+    skipped and spoils nothing else; a value without either is as good as none. Some servers name the unit, `2s`; it is
+    the one that is meant anyhow. Of repeated parameters the smallest counts.
 
     Source: draft-thomson-hybi-http-timeout-01 §2 (grammar), RFC 9110 §5.6.1 (lists), §5.6.4 (quoted strings).
     """
@@ -58,7 +60,7 @@ def _parsed(value: bytes) -> Hint:
     for element in _ELEMENT.findall(value):
         match = _PARAMETER.fullmatch(element)
         if match is not None:
-            name, number = match[1].lower(), int(match[2] or match[3])
+            name, number = match[1].lower(), int(match[3])
             seen[name] = min(number, seen.get(name, number))
     hint = Hint(seen.get(b"timeout"), seen.get(b"max"))
     return NO_HINT if hint == NO_HINT else hint

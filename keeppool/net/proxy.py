@@ -16,7 +16,7 @@ from keeppool.wire.fields import field_block
 from keeppool.wire.head import HeadReader, ResponseHead
 from keeppool.wire.request import check_target, render_head
 
-#: Bytes of all answers to one CONNECT, interim ones included: as much as one head of an ordinary answer may have.
+#: Bytes of the answer to one CONNECT, and of the interim ones before it: no proxy has that much to say.
 MAX_ANSWER_BYTES = 65536
 
 
@@ -70,23 +70,15 @@ def _request(origin: Origin) -> bytes:
 
 def _answer(origin: Origin, request: bytes) -> Steps[tuple[ResponseHead, bytes]]:
     """Send the request; read the final answer's head, and whatever came with it."""
-    allowed, data = MAX_ANSWER_BYTES, (yield request)
-    while True:
-        reader = HeadReader(max_bytes=allowed)
-        head = yield from _read_head(origin, reader, data)
-        # 101 is final: it switches protocols, and nobody asked for that.
-        if head.status >= 200 or head.status == 101:
-            return head, reader.rest
-        allowed, data = allowed - head.size, reader.rest or (yield b"")
-
-
-def _read_head(origin: Origin, reader: HeadReader, data: bytes) -> Steps[ResponseHead]:
-    """Feed the reader, first with what is there already, until a head is whole."""
+    reader, data = HeadReader(max_bytes=MAX_ANSWER_BYTES), (yield request)
     try:
         while data:
             head = reader.feed(data)
+            # 101 is final: it switches protocols, and nobody asked for that.
+            while head is not None and head.status < 200 and head.status != 101:
+                head = reader.following()
             if head is not None:
-                return head
+                return head, reader.rest
             data = yield b""
     except ExchangeError as error:
         raise _refused(origin, f"the proxy's answer to CONNECT is not HTTP: {error}") from error

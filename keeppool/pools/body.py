@@ -221,7 +221,8 @@ class AnyResponse:
     @property
     def _must_read(self) -> bool:
         """True if nothing can be given before more was read from the connection."""
-        if self._first or self._lease is None or self._body.complete:
+        body = self._body
+        if self._first or self._lease is None or body.complete or body.failure is not None:
             return False
         return self._decoder is None or not self._decoder.pending
 
@@ -229,7 +230,10 @@ class AnyResponse:
         """Make the decoder, now that the body is wanted and nobody can ask for it undecoded any more."""
         self._begun = True
         if self._decode and b"content-encoding" in self.head.index:
-            self._decoder = content_decoder(self.head.get(b"content-encoding") or b"")
+            try:
+                self._decoder = content_decoder(self.head.get(b"content-encoding") or b"")
+            except ContentDecodingError as error:
+                raise self._failed(error) from None
 
     def _decoded(self, decoder: Decoder, most: int) -> bytes | None:
         """Do one step of decoding, and give what came of it; `None` if that is nothing."""
@@ -262,6 +266,8 @@ class AnyResponse:
             first, self._first = self._first, b""
             return first
         body = self._body
+        if body.failure is not None:
+            raise self._failure or self._failed(body.failure)
         if self._is_given_up or (self._lease is None and not body.complete):
             raise self._failure or StreamConsumedError("the response was closed before its body was read")
         if self._lease is None:
@@ -354,6 +360,8 @@ class AnyResponse:
                     return False
                 taken += len(data)
                 body.feed(data)
+                if body.failure is not None:
+                    return False
         except OSError:
             return False
         if body.complete:

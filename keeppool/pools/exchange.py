@@ -18,7 +18,6 @@ from keeppool.core.reuse import why_not_reusable
 from keeppool.errors import (
     ExchangeError,
     InvalidBody,
-    InvalidHead,
     KeepPoolError,
     ProtocolError,
     ReadError,
@@ -37,8 +36,11 @@ from keeppool.wire.framing import Framing, framing_of
 from keeppool.wire.head import HeadReader, ResponseHead, plain_head
 from keeppool.wire.message import BodyReader, body_reader
 
-#: Interim responses (100, 103, …) accepted before the final one; a server that sends more is not going to end.
-MOST_INTERIM = 20
+_EXPECT = frozenset((b"expect",))
+
+#: Read timeouts a response's head may take from its first byte on, interim responses included. These are sent to say
+#: "not yet" (102), some seconds apart: ten minutes of them by default, while one without an end is given up.
+HEAD_TIMES = 10
 #: Seconds after the request's first byte within which a close, or a 408, on a reused connection was meant for the
 #: silence before it, not for this request.
 LATE_CLOSE = 1.0
@@ -55,6 +57,7 @@ class Exchange:
         head: The request's head as bytes, and the body too where it is small.
         body: What is sent behind `head`; `None` if nothing.
         expects_continue: The server is asked whether it wants the body (RFC 9110 §10.1.1).
+        is_timed: The wait for the response may have to be shorter than the read timeout.
         is_asked: The request was sent in this attempt, or a part of it.
         sent: Bytes the kernel has accepted in this attempt.
         request_sent: True once the whole request was accepted.
@@ -66,9 +69,10 @@ class Exchange:
     __slots__ = (
         "_began_at",
         "_closes",
+        "_has_begun",
+        "_head_ends",
         "_idempotent",
         "_idle",
-        "_interim",
         "_lent_as",
         "_reader",
         "_resent",
@@ -83,6 +87,7 @@ class Exchange:
         "head",
         "held",
         "is_asked",
+        "is_timed",
         "method",
         "received",
         "request_sent",
@@ -102,6 +107,9 @@ class Exchange:
         now: float,
     ) -> None:
         route, target, _ = located
+        if b"expect" in fields.names and (body is None or body.length == 0):
+            # No expectation without content (RFC 9110 §10.1.1): a server would answer it with the final response.
+            fields = fields.without(_EXPECT)
         tail, self._closes = route.tail(fields)
         self.route = route
         self.method = method
@@ -133,7 +141,9 @@ class Exchange:
         self._idle = now - connection.read_at
         self._began_at = now
         self._reader: HeadReader | None = None
-        self._interim = 0
+        self._has_begun = False
+        self._head_ends: float | None = None
+        self.is_timed = self.deadline is not None
         self.has_interim = False
         self.sent = self.received = 0
         self.request_sent = False
@@ -156,20 +166,38 @@ class Exchange:
             ProtocolError: It is no HTTP.
         """
         self.received += len(data)
-        if self._reader is None:
-            head = plain_head(data)
+        reader = self._reader
+        if reader is None:
+            route = self.route
+            head = plain_head(data, 0, route.head_bytes, route.head_fields)
             if head is not None and head.status >= 200:
                 self.answer = head
                 self.rest = data[head.size :]
                 return head
-            self._reader = HeadReader()
-        head = self._reader.feed(data)
-        if head is not None and head.status < 200 and head.status != 101:
-            head = self._skip_interim(self._reader.rest)
-        if head is not None:
+            reader = self._reader = HeadReader(route.head_bytes, route.head_fields)
+        head = reader.feed(data)
+        while head is not None and head.status < 200 and head.status != 101:
+            self.has_interim = True
+            head = reader.following()
+        if head is None:
+            self._has_begun = self.is_timed = True
+        else:
             self.answer = head
-            self.rest = self._reader.rest
+            self.rest = reader.rest
         return head
+
+    def head_ends(self, now: float) -> float | None:
+        """Tell until when the head has to be whole; `None` without a limit.
+
+        That is the deadline, or, once a part of the head or an interim response has come, some read timeouts later:
+        each byte may take one, and there may be thousands. A request that is still being sent has its own pace.
+        """
+        read, deadline = self.timeout.read, self.deadline
+        if not self._has_begun or not self.request_sent or read is None:
+            return deadline
+        if self._head_ends is None:
+            self._head_ends = now + HEAD_TIMES * read
+        return self._head_ends if deadline is None else min(self._head_ends, deadline)
 
     def take_early(self, data: bytes | None) -> ResponseHead | None:
         """Take what came while the request is still being sent: bytes, nothing yet (`None`), or the end (none).
@@ -182,19 +210,6 @@ class Exchange:
         if not data:
             raise self.closed()
         return self.take(data)
-
-    def _skip_interim(self, data: bytes) -> ResponseHead | None:
-        """Go on behind an interim response (RFC 9110 §15.2); the final one may be in the same bytes."""
-        while True:
-            self._interim += 1
-            self.has_interim = True
-            if self._interim > MOST_INTERIM:
-                raise InvalidHead(f"more than {MOST_INTERIM} interim responses and no final one")
-            self._reader = HeadReader()
-            head = self._reader.feed(data) if data else None
-            if head is None or head.status >= 200 or head.status == 101:
-                return head
-            data = self._reader.rest
 
     def open_body(self) -> BodyReader:
         """Record what the response says about its connection, and make the reader for its body."""
@@ -317,7 +332,8 @@ class Exchange:
         limit = self.timeout.read
         if sending:
             return self._about(WriteTimeout, "the server took no byte of the request in time", limit=limit)
-        return self._about(ReadTimeout, "the server sent nothing in time", limit=limit)
+        what = "the server did not finish its response's head in time" if self.answer is None and self.received else ""
+        return self._about(ReadTimeout, what or "the server sent nothing in time", limit=limit)
 
     def blame(self, error: KeepPoolError) -> KeepPoolError:
         """Add this exchange's facts to an error that was raised without them."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import threading
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
@@ -26,6 +27,7 @@ from keeppool.pools.request import default_fields
 from keeppool.urls.address import Address, authority, parse_as_given
 from keeppool.urls.cache import remembered
 from keeppool.wire.fields import FieldBlock, field_block
+from keeppool.wire.head import MAX_HEAD_BYTES, MAX_HEAD_FIELDS
 from keeppool.wire.request import check_target
 
 #: URLs whose way is remembered, and hosts. A scraper sees few hosts and many URLs; an entry of either is under 1 KiB.
@@ -59,6 +61,8 @@ class Route:
         version: `HTTP/1.1` or `HTTP/1.0`, as on the wire.
         idempotent: Whether requests to this host may be applied twice; None leaves it to the method.
         wants_fresh: Requests that could not be sent again get a new or just used connection.
+        head_bytes: The largest response head taken.
+        head_fields: The most fields one may have.
         proxied: What stands before the path in the request line where a proxy needs the whole URL; else empty.
     """
 
@@ -67,6 +71,8 @@ class Route:
         "_host_line",
         "_private",
         "_tail",
+        "head_bytes",
+        "head_fields",
         "idempotent",
         "name",
         "origin",
@@ -88,6 +94,7 @@ class Route:
         self.proxied = b""
         self.idempotent: bool | None = None
         self.wants_fresh = False
+        self.head_bytes, self.head_fields = MAX_HEAD_BYTES, MAX_HEAD_FIELDS
         self._host_line = host_line
         # Inside a tunnel the origin reads the head; what is meant for the proxy went ahead of it.
         self._private = frozenset((b"proxy-authorization",)) if origin.is_tunnelled else frozenset()
@@ -206,6 +213,8 @@ class Locator:
         )
         route.idempotent = _or(entry.idempotent, None)
         route.wants_fresh = entry.unsafe == "fresh"
+        route.head_bytes = _or(entry.head_bytes, limits.head_bytes) or sys.maxsize
+        route.head_fields = _or(entry.head_fields, limits.head_fields) or sys.maxsize
         if plain_through_proxy:
             route.proxied = b"%b://%b" % (scheme.encode(), place)
         return route

@@ -32,9 +32,9 @@ def send(exchange: Exchange, stream: Stream) -> ResponseHead:
         ExchangeError: With what was sent and received. The connection must be closed.
         BodyFailed: The caller's body raised something.
     """
-    sending, deadline = True, exchange.deadline
+    sending = True
     try:
-        stream.set_timeout(exchange.timeout.read if deadline is None else next_wait(exchange))
+        stream.set_timeout(next_wait(exchange) if exchange.is_timed else exchange.timeout.read)
         data = exchange.head
         # Over TLS one record at a time: see `TLS_RECORD`.
         sent = exchange.sent = stream.send(data if len(data) <= TLS_RECORD or not stream.is_tls else data[:TLS_RECORD])
@@ -45,7 +45,7 @@ def send(exchange: Exchange, stream: Stream) -> ResponseHead:
         exchange.request_sent = True
         sending = False
         while True:
-            if deadline is not None:
+            if exchange.is_timed:
                 stream.set_timeout(next_wait(exchange))
             data = stream.receive(RECEIVE)
             if not data:

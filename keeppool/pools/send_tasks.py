@@ -33,7 +33,7 @@ async def send(exchange: Exchange, channel: Channel) -> ResponseHead:
         ExchangeError: With what was sent and received. The connection must be closed.
         BodyFailed: The caller's body raised something.
     """
-    sending, deadline = not exchange.request_sent, exchange.deadline
+    sending = not exchange.request_sent
     try:
         if not exchange.is_asked:
             ask(exchange, channel)
@@ -46,7 +46,7 @@ async def send(exchange: Exchange, channel: Channel) -> ResponseHead:
         head = None
         while head is None:
             while (data := channel.received(RECEIVE)) is None:
-                await channel.wait_readable(exchange.timeout.read if deadline is None else next_wait(exchange))
+                await channel.wait_readable(next_wait(exchange) if exchange.is_timed else exchange.timeout.read)
             head = exchange.take_early(data)
         return head
     except KeepPoolError as error:

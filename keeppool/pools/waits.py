@@ -31,7 +31,7 @@ def next_wait(exchange: Exchange) -> float | None:
     Raises:
         TimeoutError: Nothing is left.
     """
-    return within(exchange.timeout.read, exchange.deadline)
+    return within(exchange.timeout.read, exchange.head_ends(clock()))
 
 
 def within(seconds: float | None, deadline: float | None) -> float | None:

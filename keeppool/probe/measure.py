@@ -18,7 +18,6 @@ from keeppool.core.keepalive import NO_HINT, parse_keep_alive
 from keeppool.core.reuse import why_not_reusable
 from keeppool.errors import (
     ExchangeError,
-    InvalidHead,
     ReadError,
     ReadTimeout,
     SendError,
@@ -29,7 +28,6 @@ from keeppool.errors import (
 )
 from keeppool.events import Why
 from keeppool.net.stream import Stream
-from keeppool.pools.exchange import MOST_INTERIM
 from keeppool.pools.request import default_fields
 from keeppool.pools.routes import Located
 from keeppool.pools.send import RECEIVE
@@ -159,7 +157,7 @@ class Line:
         if rest:
             body.feed(rest)
         while not body.complete:
-            data = self._receive(deadline)
+            data = self._receive(deadline) if body.failure is None else b""
             if data:
                 body.feed(data)
             else:
@@ -169,16 +167,13 @@ class Line:
 
     def _read_head(self, deadline: float) -> tuple[ResponseHead, bytes]:
         """Read the final answer's head, and what came with it (RFC 9110 §15.2: interim ones may precede it)."""
-        data = b""
-        for _ in range(MOST_INTERIM + 1):
-            reader = HeadReader()
-            head = reader.feed(data) if data else None
-            while head is None:
-                head = reader.feed(self._receive(deadline) or self._end_of_head())
-            if head.status >= 200 or head.status == 101:
-                return head, reader.rest
-            data = reader.rest
-        raise InvalidHead(f"more than {MOST_INTERIM} interim answers and no final one")
+        reader = HeadReader()
+        head = None
+        while head is None:
+            head = reader.feed(self._receive(deadline) or self._end_of_head())
+            while head is not None and head.status < 200 and head.status != 101:
+                head = reader.following()
+        return head, reader.rest
 
     def _end_of_head(self) -> bytes:
         if self._received:

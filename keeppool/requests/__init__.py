@@ -1,17 +1,15 @@
 """requests' names, all of one kind: `import keeppool.requests as requests` is the one line that changes.
 
-What stands here is keeppool's own `Session`, `Response` and errors; this package adds nothing but the names and places
-under which requests has them. `Timeout` is therefore the error here, as in requests, while `keeppool.Timeout` is the
-setting. docs/moving-from-requests.md lists what differs.
+What stands here is keeppool's own session, responses and errors, under the names and in the places that requests has
+for them. `Session` here is a `keeppool.Session` that programs may change from inside as they do requests': by mounted
+adapters, methods of their own and hooks. `AsyncSession` is the same for tasks. `Timeout` is the error here, as in
+requests, while `keeppool.Timeout` is the setting. docs/moving-from-requests.md lists what differs.
 """
 
 from keeppool._version import __version__
-from keeppool.client.api import delete, get, head, options, patch, post, put, request
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.request.request import Request
 from keeppool.client.response.codes import codes
-from keeppool.client.response.response import Response
-from keeppool.client.session import Session
 from keeppool.errors import (
     ConnectionError,
     ConnectTimeout,
@@ -37,10 +35,13 @@ from keeppool.requests import (
     structures,
     utils,
 )
+from keeppool.requests.api import delete, get, head, options, patch, post, put, request
 from keeppool.requests.exceptions import URLRequired
-from keeppool.requests.sessions import session
+from keeppool.requests.models import Response
+from keeppool.requests.sessions import AsyncSession, Session, session
 
 __all__ = [
+    "AsyncSession",
     "ConnectTimeout",
     "ConnectionError",
     "HTTPError",

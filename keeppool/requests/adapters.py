@@ -2,7 +2,7 @@
 
 from urllib3.util import Retry
 
-from keeppool.client.transports.adapter import BaseAdapter, HTTPAdapter
+from keeppool.requests.mounting.adapter import BaseAdapter, HTTPAdapter
 
 #: requests' figures. Here they say nothing: a session's limits do.
 DEFAULT_POOLSIZE = 10

@@ -1,6 +1,7 @@
-"""The names of `requests.sessions`."""
+"""The names of `requests.sessions`, and the session for tasks."""
 
-from keeppool.client.session import Session
+from keeppool.requests.mounting.session import Session
+from keeppool.requests.mounting.session_tasks import AsyncSession
 
 
 def session() -> Session:
@@ -8,4 +9,4 @@ def session() -> Session:
     return Session()
 
 
-__all__ = ["Session", "session"]
+__all__ = ["AsyncSession", "Session", "session"]

@@ -14,7 +14,9 @@ from keeppool.errors import IncompleteBody
 
 
 class ByteRangesBody:
-    """Delivers everything up to and including `--boundary--`; the CRLF and epilogue behind it are `rest`.
+    """Complete with `--boundary--`. What was fed together with it, a CRLF or an epilogue, is payload too.
+
+    It was sent as a part of the message, and nothing else can follow: the connection is closed.
 
     Args:
         boundary: As in the Content-Type field, unquoted.
@@ -22,6 +24,7 @@ class ByteRangesBody:
 
     __slots__ = ("_delimiter", "_seen", "complete", "received", "rest")
 
+    failure = None
     remaining = None
     trailers = ()
 
@@ -35,16 +38,13 @@ class ByteRangesBody:
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Return what of `data` comes before the body's end. Nothing is held back: the delimiter is payload too."""
+        """Return `data`, until the body is complete. Nothing is held back: the delimiter is payload too."""
         if self.complete:
             self.rest += data
             return b""
         joined = self._seen + data
         start = joined.find(self._delimiter)
-        if start >= 0:
-            size = start + len(self._delimiter) - len(self._seen)
-            self.complete = True
-            data, self.rest = data[:size], data[size:]
+        self.complete = start >= 0
         self._seen = joined[-(len(self._delimiter) - 1) :]
         self.received += len(data)
         return data

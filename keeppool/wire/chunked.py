@@ -70,12 +70,13 @@ class ChunkedBody:
 
     Attributes:
         complete: True once that line was fed.
+        failure: The InvalidChunk that ended it; `line` is the start of the offending bytes. What came before was given.
         received: Payload bytes so far.
         rest: Bytes fed behind it.
         trailers: Trailer fields as (name, value), once complete.
     """
 
-    __slots__ = ("_held", "_left", "_lines", "_next", "_room", "complete", "received", "rest", "trailers")
+    __slots__ = ("_held", "_left", "_lines", "_next", "_room", "complete", "failure", "received", "rest", "trailers")
 
     remaining = None
 
@@ -86,22 +87,39 @@ class ChunkedBody:
         self._lines: list[bytes] = []
         self._room = MAX_HEAD_BYTES  # bytes the trailer section may still take
         self.complete = False
+        self.failure: InvalidChunk | None = None
         self.received = 0
         self.rest = b""
         self.trailers: list[tuple[bytes, bytes]] = []
 
     def feed(self, data: bytes) -> bytes:
-        """Return the chunk data in `data`.
-
-        Raises:
-            InvalidChunk: A size, a chunk's end or the trailer section is malformed or too long; `line` is the start
-                of the offending bytes. The reader is of no further use.
-        """
+        """Return the chunk data in `data`. What is wrong with a size, a chunk's end or the trailers is `failure`."""
         if self.complete:
             self.rest += data
             return b""
-        at = self._end_held(data) if self._held else 0
         pieces: list[bytes] = []
+        if self.failure is None:
+            try:
+                self._feed(data, pieces)
+            except InvalidChunk as error:
+                self.failure = error
+        payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self.received += len(payload)
+        return payload
+
+    def eof(self) -> None:
+        """Raise IncompleteBody unless the last chunk and its trailer section came."""
+        if self.failure is not None:
+            raise self.failure
+        if not self.complete:
+            raise IncompleteBody(
+                f"the server closed after {self.received} bytes of a chunked body, before its last chunk",
+                actual=self.received,
+            )
+
+    def _feed(self, data: bytes, pieces: list[bytes]) -> None:
+        """Take chunks and lines; the chunk data goes to `pieces` as it is found, so that an error loses none of it."""
+        at = self._end_held(data) if self._held else 0
         while at < len(data) and not self.complete:
             if self._left:
                 piece = data[at : at + self._left]
@@ -114,17 +132,6 @@ class ChunkedBody:
                 at = after
         if self.complete:
             self.rest = data[at:]
-        payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        self.received += len(payload)
-        return payload
-
-    def eof(self) -> None:
-        """Raise IncompleteBody unless the last chunk and its trailer section came."""
-        if not self.complete:
-            raise IncompleteBody(
-                f"the server closed after {self.received} bytes of a chunked body, before its last chunk",
-                actual=self.received,
-            )
 
     @staticmethod
     def _feed_chunks(data: bytes, at: int, pieces: list[bytes]) -> int:

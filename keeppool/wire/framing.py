@@ -172,10 +172,17 @@ def _content_length(value: bytes) -> int:
 def _by_close(head: ResponseHead) -> Framing:
     """Apply rule 8, after RFC 2616's rule 4 for multipart/byteranges.
 
-    RFC 7230 dropped that rule; servers of its time still end such an answer with the delimiter and wait. Reading to
-    the delimiter is right for both, as long as the connection is not used again.
+    RFC 7230 dropped that rule; servers of its time still end such a response with the delimiter and wait. One that
+    says that it closes will: there the close ends it, and what lies behind the delimiter is a part of it.
     """
-    return _CLOSE if boundary_of(head) is None else _BYTERANGES
+    return _CLOSE if _says_close(head) or boundary_of(head) is None else _BYTERANGES
+
+
+def _says_close(head: ResponseHead) -> bool:
+    if head.version < 11:
+        return True
+    options = (head.get(b"connection") or b"").lower().split(b",")
+    return b"close" in [option.strip(b" \t") for option in options]
 
 
 def boundary_of(head: ResponseHead) -> bytes | None:

@@ -18,20 +18,23 @@ import re
 from typing import Final
 
 from keeppool.errors import HeadTooLarge, InvalidHead
-from keeppool.wire.fields import CONTROL_CHARS, TOKEN_CHARS
+from keeppool.wire.fields import TOKEN_CHARS
 
-#: Bytes one head may have. http.client takes no line beyond 65536 bytes and Node no head beyond 16384; Chrome's
-#: 256 KiB is the most generous of the field, and no head of that size was ever meant.
-MAX_HEAD_BYTES: Final = 65536
-#: Fields one head may have. http.client stops at 100, which real pages with many Set-Cookie and Link fields pass.
-MAX_HEAD_FIELDS: Final = 200
+#: Bytes one head may have, if nothing else is configured. Chrome takes 256 KiB, the most of the browsers; Node takes
+#: 16 KiB and http.client no line beyond 64 KiB, which pages with many large cookies and policies pass.
+MAX_HEAD_BYTES: Final = 262144
+#: Fields one head may have. Browsers do not count them: this many ordinary ones (128 bytes each) are their 256 KiB.
+#: http.client stops at 100, which real pages with many Set-Cookie and Link fields pass.
+MAX_HEAD_FIELDS: Final = 2048
 
 #: How much of an offending line an error carries.
 _SHOWN = 100
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: ([^%b]*+))?" % CONTROL_CHARS)
-_FIELD_LINE = re.compile(rb"([%b]++):[ \t]*+([^%b]*+)" % (TOKEN_CHARS, CONTROL_CHARS))
-_CONTROL = re.compile(rb"[%b]" % CONTROL_CHARS)
+# RFC 9110 §5.5: CR, LF and NUL make a value dangerous; another control character may be kept, and every client does.
+_DANGEROUS_CHARS: Final = rb"\x00\r\n"
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: ([^%b]*+))?" % _DANGEROUS_CHARS)
+_FIELD_LINE = re.compile(rb"([%b]++):[ \t]*+([^%b]*+)" % (TOKEN_CHARS, _DANGEROUS_CHARS))
+_DANGEROUS = re.compile(rb"[%b]" % _DANGEROUS_CHARS)
 _HEAD_END = re.compile(rb"\n\r?\n")
 
 #: Field lines that are remembered: those of a few dozen servers, in half a megabyte at the most.
@@ -126,22 +129,24 @@ class ResponseHead:
         return f"<ResponseHead {self.status} {self.reason!r}, {len(self._lines)} fields>"
 
 
-def plain_head(data: bytes) -> ResponseHead | None:
-    """Parse the head that `data` begins with, if all of it is there and it is as servers send it.
+def plain_head(
+    data: bytes, start: int = 0, max_bytes: int = MAX_HEAD_BYTES, max_fields: int = MAX_HEAD_FIELDS
+) -> ResponseHead | None:
+    """Parse the head that begins at `start`, if all of it is there and it is as servers send it.
 
     Returns:
         `None` if it is not whole, folded, too large or wrong: `HeadReader` finds out.
     """
-    head, end, _ = data.partition(b"\r\n\r\n")
-    if not end or len(head) > MAX_HEAD_BYTES - 4:
+    end = data.find(b"\r\n\r\n", start)
+    if end < 0 or end - start > max_bytes - 4:
         return None
-    lines = head.split(b"\r\n")
+    lines = data[start:end].split(b"\r\n")
     status_line = _status(lines[0])
-    if status_line is None or len(lines) > MAX_HEAD_FIELDS + 1:
+    if status_line is None or len(lines) > max_fields + 1:
         return None
     del lines[0]
     try:
-        return ResponseHead(status_line, lines, len(head) + 4)
+        return ResponseHead(status_line, lines, end - start + 4)
     except _NotPlainError:
         return None
 
@@ -184,30 +189,31 @@ def parse_field_lines(lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
     Source: RFC 9112 §5.1 (no white space before the colon), §5.2 (a fold becomes a space).
     """
     names: list[bytes] = []
-    values: list[bytes] = []
+    values: list[list[bytes]] = []
     for ended in lines:
         line = ended.removesuffix(b"\r")
         match = _FIELD_LINE.fullmatch(line)
         if match is not None:
             names.append(match[1])
-            values.append(match[2].rstrip(b" \t"))
-        elif line[:1] in (b" ", b"\t") and names and not _CONTROL.search(line.replace(b"\t", b" ")):
-            values[-1] = (values[-1] + b" " + line.strip(b" \t")).strip(b" ")
+            values.append([match[2].rstrip(b" \t")])
+        elif line[:1] in (b" ", b"\t") and names and not _DANGEROUS.search(line):
+            # Joined at the end: each fold would copy all of them before it.
+            values[-1].append(line.strip(b" \t"))
         else:
             raise _invalid(_what_is_wrong(line), line)
-    return names, values
+    return names, [parts[0] if len(parts) == 1 else b" ".join(filter(None, parts)) for parts in values]
 
 
 def _what_is_wrong(line: bytes) -> str:
     name, colon, value = line.partition(b":")
     if line[:1] in (b" ", b"\t"):
-        return "a folded line with nothing before it, or with a control character"
+        return "a folded line with nothing before it, or with a CR or NUL in it"
     if not colon:
         return "a line without a colon"
     if not name:
         return "a field without a name"
-    if _CONTROL.search(value):
-        return "a control character in a field's value"
+    if _DANGEROUS.search(value):
+        return "a CR or NUL in a field's value"
     if name != name.rstrip(b" \t"):
         return "white space before a field's colon"
     return "a field's name is not a token"
@@ -231,25 +237,32 @@ def _status(line: bytes) -> tuple[int, int, str] | None:
 
 
 class HeadReader:
-    """Collects bytes until a head is whole. One reader reads one head.
+    """Collects bytes until a head is whole, and goes on behind it where that was an interim response.
 
     Args:
-        max_bytes: Largest head taken.
+        max_bytes: Largest head taken; also the most that all heads before the last one may have together.
         max_fields: Most fields taken.
 
     Attributes:
-        rest: The bytes fed that follow the head.
         size: All bytes fed so far.
     """
 
-    __slots__ = ("_held", "_max_bytes", "_max_fields", "rest", "size")
+    __slots__ = ("_at", "_behind", "_held", "_max_bytes", "_max_fields", "_searched", "_whole", "size")
 
     def __init__(self, max_bytes: int = MAX_HEAD_BYTES, max_fields: int = MAX_HEAD_FIELDS) -> None:
+        self._whole = b""  # the first feed, as long as no other is needed
         self._held: bytearray | None = None
+        self._at = 0  # where the next head begins, in one or the other
+        self._behind = 0  # bytes of the heads before it
+        self._searched = 0  # up to where in `_held` there is no head's end
         self._max_bytes = max_bytes
         self._max_fields = max_fields
-        self.rest = b""
         self.size = 0
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes fed that follow the last head found."""
+        return self._whole[self._at :] if self._held is None else bytes(self._held[self._at :])
 
     def feed(self, data: bytes) -> ResponseHead | None:
         """Take bytes from the connection.
@@ -263,30 +276,53 @@ class HeadReader:
         """
         self.size += len(data)
         if self._held is None:
-            head = plain_head(data)
-            if head is not None and head.size <= self._max_bytes and len(head.names) <= self._max_fields:
-                self.rest = data[head.size :]
-                return head
-        return self._feed_held(data)
+            if not self._whole:
+                self._whole = data
+                return self._next()
+            self._held, self._at = bytearray(self._whole[self._at :]), 0
+        self._held += data
+        return self._next_held(self._held)
 
-    def _feed_held(self, data: bytes) -> ResponseHead | None:
+    def following(self) -> ResponseHead | None:
+        """Go on behind the head that was found: it was an interim response (RFC 9110 §15.2).
+
+        Returns:
+            The next head, if it is in the bytes that were fed already; else `None`, and `feed` goes on.
+
+        Raises:
+            InvalidHead, HeadTooLarge: As `feed`; HeadTooLarge also if interim responses do not come to an end.
+        """
+        if self._behind > self._max_bytes:
+            text = f"interim responses of more than {self._max_bytes} bytes and no final one"
+            raise HeadTooLarge(text, limit=self._max_bytes)
+        return self._next() if self._held is None else self._next_held(self._held)
+
+    def _next(self) -> ResponseHead | None:
+        head = plain_head(self._whole, self._at, self._max_bytes, self._max_fields)
+        if head is None:
+            self._held, self._at = bytearray(self._whole[self._at :]), 0
+            return self._next_held(self._held)
+        return self._found(head)
+
+    def _next_held(self, held: bytearray) -> ResponseHead | None:
         """Find the end the careful way: over several feeds, and with bare LFs."""
-        held = self._held
-        if held is None:
-            held = self._held = bytearray()
-        searched = max(0, len(held) - 2)
-        held += data
-        if not held.startswith(b"HTTP/"[: len(held)]):
-            raise _invalid("it does not start with HTTP/", bytes(held[:_SHOWN]).partition(b"\n")[0])
-        end = _HEAD_END.search(held, searched)
-        if (end.end() if end else len(held)) > self._max_bytes:
+        start = self._at
+        lead = bytes(held[start : start + 5])
+        if not b"HTTP/".startswith(lead):
+            raise _invalid("it does not start with HTTP/", bytes(held[start : start + _SHOWN]).partition(b"\n")[0])
+        end = _HEAD_END.search(held, max(start, self._searched - 2))
+        self._searched = len(held)
+        if (end.end() if end else len(held)) - start > self._max_bytes:
             raise HeadTooLarge(f"the response head has more than {self._max_bytes} bytes", limit=self._max_bytes)
         if end is None:
             return None
-        self.rest = bytes(held[end.end() :])
-        return self._counted(parse_head(bytes(held[: end.end()])))
-
-    def _counted(self, head: ResponseHead) -> ResponseHead:
+        self._searched = end.end()
+        head = parse_head(bytes(held[start : end.end()]))
         if len(head.names) > self._max_fields:
             raise HeadTooLarge(f"the response head has more than {self._max_fields} fields", limit=self._max_fields)
+        return self._found(head)
+
+    def _found(self, head: ResponseHead) -> ResponseHead:
+        self._at += head.size
+        self._behind += head.size
         return head

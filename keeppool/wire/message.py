@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from keeppool.errors import IncompleteBody
+from keeppool.errors import IncompleteBody, InvalidChunk
 from keeppool.wire.byteranges import ByteRangesBody
 from keeppool.wire.chunked import ChunkedBody
 from keeppool.wire.framing import Framing, Kind, boundary_of
@@ -45,21 +45,22 @@ class BodyReader(Protocol):
         """Bytes fed that follow the body's end. Not empty: the server sent what nobody asked for."""
 
     @property
+    def failure(self) -> InvalidChunk | None:
+        """What is wrong with what was fed. The payload before it was given, however the bytes were cut."""
+
+    @property
     def trailers(self) -> Sequence[tuple[bytes, bytes]]:
         """The trailer fields behind a chunked body (RFC 9112 §7.1.2)."""
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes from the connection and return the payload in them, perhaps none.
-
-        Raises:
-            InvalidChunk: The chunked framing is malformed. The reader is of no further use.
-        """
+        """Take bytes from the connection and return the payload in them, perhaps none; none once there is `failure`."""
 
     def eof(self) -> None:
         """Take note that the server closed. Nothing happens if the body is complete.
 
         Raises:
             IncompleteBody: The body had not ended.
+            InvalidChunk: It is `failure`.
         """
 
 
@@ -69,6 +70,7 @@ class EmptyBody:
     __slots__ = ("rest",)
 
     complete = True
+    failure = None
     received = 0
     remaining = 0
     trailers = ()
@@ -90,6 +92,7 @@ class LengthBody:
 
     __slots__ = ("complete", "expected", "remaining", "rest")
 
+    failure = None
     trailers = ()
 
     def __init__(self, length: int) -> None:
@@ -136,6 +139,7 @@ class CloseBody:
 
     __slots__ = ("complete", "received")
 
+    failure = None
     remaining = None
     rest = b""
     trailers = ()

@@ -150,8 +150,8 @@ ANSWERS = {
     "space before colon": HEAD + b"X : y\r\nContent-Length: 5\r\n\r\nhello",
     # And what it refuses as well, in its own words:
     "no http": b"SSH-2.0-OpenSSH_9.9\r\n",
-    "too many fields": HEAD + b"X: y\r\n" * 201 + b"Content-Length: 5\r\n\r\nhello",
-    "long line": HEAD + b"X: " + b"y" * 70_000 + b"\r\nContent-Length: 5\r\n\r\nhello",
+    "too many fields": HEAD + b"X: y\r\n" * 2049 + b"Content-Length: 5\r\n\r\nhello",
+    "long line": HEAD + b"X: " + b"y" * 270_000 + b"\r\nContent-Length: 5\r\n\r\nhello",
     "two lengths": HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
     "broken length": HEAD + b"Content-Length: 9\r\n\r\nhello",
     "broken chunk": CHUNKED + b"5\r\nhel",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from drivers import DRIVERS, Threads
+from drivers import DRIVERS, Threads, name_of
 
 import keeppool
 from keeppool.testing import Answer, Request, Site
@@ -21,8 +21,9 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def session() -> Iterator[keeppool.Session]:
-    with keeppool.Session() as opened:
+def session(request: pytest.FixtureRequest) -> Iterator[keeppool.Session]:
+    """A session of ours, or of requests' kind for a test marked `of_requests`."""
+    with getattr(request, "param", keeppool.Session)() as opened:
         yield opened
 
 
@@ -69,9 +70,9 @@ def secured(authority: trustme.CA) -> Iterator[Site]:
         yield running
 
 
-@pytest.fixture(params=DRIVERS, ids=["threads", "tasks"])
+@pytest.fixture(params=DRIVERS, ids=name_of)
 def on(request: pytest.FixtureRequest) -> Iterator[Threads]:
-    """What runs a test on `Session`, and again on `AsyncSession`."""
+    """What runs a test on `Session`, again on `AsyncSession`, and on those of requests' kind."""
     driver = request.param()
     yield driver
     driver.end()

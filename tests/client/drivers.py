@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+import pytest
+
 import keeppool
+import keeppool.requests
 
 #: Seconds after which a wait is given up; nothing here takes a hundredth of it.
 PATIENCE = 30.0
@@ -92,4 +95,28 @@ async def _all_of(pieces: AsyncIterator[Any]) -> list[Any]:
     return [piece async for piece in pieces]
 
 
-DRIVERS: tuple[Callable[[], Threads], ...] = (Threads, Tasks)
+class RequestsThreads(Threads):
+    """Runs a test's calls as they are, on the session that requests' names mean."""
+
+    Session = keeppool.requests.Session
+    Response = keeppool.requests.Response
+
+
+class RequestsTasks(Tasks):
+    """Runs a test's calls on an event loop, on that session's twin."""
+
+    Session = keeppool.requests.AsyncSession
+    Response = keeppool.requests.mounting.adapter_tasks.AsyncResponse
+
+
+def name_of(driver: type[Threads]) -> str:
+    """Name a driver in a test's name."""
+    names = {Threads: "threads", Tasks: "tasks", RequestsThreads: "requests-threads", RequestsTasks: "requests-tasks"}
+    return names[driver]
+
+
+DRIVERS: tuple[type[Threads], ...] = (Threads, Tasks, RequestsThreads, RequestsTasks)
+#: Marks a test of what only a session of requests' kind has.
+of_requests = pytest.mark.parametrize("session", [keeppool.requests.Session], indirect=True, ids=["requests"])
+#: The same for a test that a driver runs.
+on_requests = pytest.mark.parametrize("on", [RequestsThreads, RequestsTasks], indirect=True, ids=["threads", "tasks"])

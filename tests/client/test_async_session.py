@@ -15,6 +15,7 @@ from answers import elsewhere, page
 from digest_server import DigestServer
 from urllib3.util import Retry
 
+import keeppool.requests
 from keeppool import AsyncSession, Limits, Request
 from keeppool.auth import HTTPDigestAuth
 from keeppool.client.retries.retrying import Retrying
@@ -235,7 +236,7 @@ def test_an_async_hook_is_awaited_and_may_replace_the_answer(answering):
     site = answering({"/a": page(b"a"), "/b": page(b"b")})
 
     async def attack():
-        async with AsyncSession(Limits(per_host=1)) as session:
+        async with keeppool.requests.AsyncSession(Limits(per_host=1)) as session:
 
             async def other(answer, **told):
                 instead = session.prepare_request(Request("GET", f"{site.url}/b"))

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 from answers import elsewhere, page
 from digest_server import DigestServer
+from drivers import on_requests
 from urllib3.util import Retry
 
 import keeppool
@@ -103,6 +104,7 @@ def test_what_a_hops_small_body_cannot_be_decoded_to_is_not_kept_and_fails_nobod
     assert on.wait(answer.read()) == b"keeppool\n"
 
 
+@on_requests
 def test_a_hop_that_somebody_has_begun_to_read_is_not_kept(on, session, site):
     """Its rest would look like the whole."""
     first = on.wait(session.get(f"{site.url}/redirect/1", stream=True, allow_redirects=False))
@@ -127,6 +129,7 @@ def test_a_form_is_sent_on_where_the_status_says_so(on, session, answering, stat
     assert (seen["method"], seen["body"]) == (method, body)
 
 
+@on_requests
 def test_a_redirect_can_be_left_alone_and_taken_step_by_step(on, session, site):
     first = on.wait(session.get(f"{site.url}/redirect/2", allow_redirects=False))
     assert (first.is_redirect, first.next.url) == (True, f"{site.url}/redirect/1")
@@ -137,6 +140,7 @@ def test_a_redirect_can_be_left_alone_and_taken_step_by_step(on, session, site):
     assert site.requests == 3
 
 
+@on_requests
 def test_too_many_redirects_end_with_the_last_one(on, session, site):
     session.max_redirects = 2
     with pytest.raises(TooManyRedirects) as caught:
@@ -242,6 +246,7 @@ def test_hooks_see_every_answer_with_the_settings_of_its_sending(on, session, si
     assert seen == [(302, (5, 7), False, False), (200, (5, 7), False, False)]
 
 
+@on_requests
 def test_hooks_run_in_the_order_they_were_added(on, session, site):
     session.hooks["response"] = [lambda answer, **_: setattr(answer, "order", ["first"])]
     session.hooks["response"].append(lambda answer, **_: answer.order.append("second"))

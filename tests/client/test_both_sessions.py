@@ -14,6 +14,7 @@ import socket
 
 import pytest
 from answers import page
+from drivers import on_requests
 from urllib3.util import Retry
 
 import keeppool
@@ -168,6 +169,7 @@ def test_a_closed_session_is_closed(on, session, site):
 # Settings that travel, mounts, subclasses
 
 
+@on_requests
 def test_a_pickled_session_keeps_what_was_set_and_opens_connections_of_its_own(on, site):
     original = on.session(Limits(per_host=2), timeout=(3, 30), retries=Retry(3, status_forcelist=[503]))
     original.headers["X-Own"], original.params, original.verify = "1", {"q": ["a"]}, False
@@ -188,6 +190,7 @@ def test_a_pickled_session_keeps_what_was_set_and_opens_connections_of_its_own(o
     on.give_up(twin)
 
 
+@on_requests
 def test_the_longest_prefix_sends_by_a_pool_of_its_own(on, session, site):
     session.mount(f"{site.url}/api", on.Adapter(limits=Limits(per_host=1)))
     session.mount("http://127", on.Adapter())
@@ -199,6 +202,7 @@ def test_the_longest_prefix_sends_by_a_pool_of_its_own(on, session, site):
         session.get_adapter("ftp://a.example/")
 
 
+@on_requests
 def test_an_adapters_retries_hold_for_its_urls(on, session, answering):
     site = answering({"/": refusing(1), "/own": refusing(1)})
     session.mount(f"{site.url}/own", on.Adapter(max_retries=Retry(1, status_forcelist=[503])))
@@ -206,6 +210,7 @@ def test_an_adapters_retries_hold_for_its_urls(on, session, answering):
     assert on.wait(session.get(f"{site.url}/own")).status_code == 200
 
 
+@on_requests
 def test_an_adapters_own_waits_hold_for_its_urls(on, session, site):
     """Also for a second try, and where a subclass passes on that nothing was said."""
 
@@ -235,6 +240,7 @@ def test_a_request_can_be_prepared_changed_and_sent(on, session, site):
         session.send(Request("GET", site.url))
 
 
+@on_requests
 @pytest.mark.parametrize("verb", ["get", "options", "head", "post", "put", "patch", "delete"])
 def test_the_verbs_go_through_a_request_of_the_programs_own(on, site, verb):
     """As in requests, where sessions with a base URL or timeouts of their own are made so."""
@@ -253,12 +259,14 @@ def test_the_verbs_go_through_a_request_of_the_programs_own(on, site, verb):
     assert (site.log[0].target, site.log[0].headers["x-method"], site.log[0].method) == ("/echo", *[verb.upper()] * 2)
 
 
+@on_requests
 def test_a_request_put_on_a_session_is_used_by_its_verbs(on, session, site):
     session.request = functools.partial(session.request, headers={"X-Own": "1"})
     assert on.wait(session.post(f"{site.url}/echo", "body")).json()["headers"]["x-own"] == "1"
     assert on.wait(session.get(f"{site.url}/echo", {"a": 1})).json()["target"] == "/echo?a=1"
 
 
+@on_requests
 def test_calls_go_through_a_way_of_preparing_and_sending_of_the_programs_own(on, site):
     class Own(on.Session):
         told: dict[str, object]

@@ -7,8 +7,10 @@ import base64
 import pytest
 from answers import elsewhere
 from digest_server import DigestServer
+from drivers import of_requests
 
 import keeppool
+import keeppool.requests
 from keeppool import HostConfig, Request
 from keeppool.errors import InvalidRequest, ReadTimeout
 from keeppool.testing import Answer
@@ -30,6 +32,7 @@ def plain_digest() -> DigestServer:
 # Hooks
 
 
+@of_requests
 def test_a_calls_hooks_stand_in_the_place_of_the_sessions(site, session):
     seen = []
     session.hooks = {"response": lambda answer, **_: seen.append("session")}
@@ -79,6 +82,7 @@ def test_an_answer_a_hook_has_put_in_place_is_closed_if_a_later_one_fails(on, an
     assert (session.stats().busy, caught.value.args) == (0, ())
 
 
+@of_requests
 def test_a_hook_sees_the_answer_after_authentication(answering, session):
     """Whether the scheme is ours or requests', which is a hook itself."""
     requests = pytest.importorskip("requests")
@@ -133,7 +137,7 @@ def test_what_a_hook_sends_itself_is_bounded_as_configured(site):
         site.pause()
         return answer.connection.send(answer.request.copy(), **told)
 
-    with keeppool.Session(timeout=0.2) as session:
+    with keeppool.requests.Session(timeout=0.2) as session:
         with pytest.raises(ReadTimeout) as caught:
             session.get(site.url, hooks={"response": again})
         site.resume()
@@ -254,6 +258,7 @@ def test_requests_basic_scheme_signs_our_requests(site, session, theirs):
     assert sent_by(session, site.url)["proxy-authorization"] == basic("user", "pass")
 
 
+@of_requests
 @pytest.mark.parametrize("stream", [False, True])
 def test_requests_digest_scheme_answers_through_our_connection(answering, session, theirs, stream):
     server = plain_digest()
@@ -267,12 +272,14 @@ def test_requests_digest_scheme_answers_through_our_connection(answering, sessio
     assert server.refused[0] == "no proof"
 
 
+@of_requests
 def test_requests_digest_scheme_gives_up_after_one_refusal(answering, session, theirs):
     site = answering({"/private": plain_digest()})
     answer = session.get(f"{site.url}/private", auth=theirs.HTTPDigestAuth("Mufasa", "wrong"))
     assert (answer.status_code, site.requests) == (401, 2)
 
 
+@of_requests
 def test_a_cookie_set_with_the_challenge_is_kept(answering, session, theirs):
     server = plain_digest()
 
@@ -293,9 +300,9 @@ def test_a_scheme_of_requests_keeps_to_the_sessions_tls_settings(secured, theirs
     """The answer to the challenge goes out as the first request did: by `verify`, of the call, session or host."""
     secured.handler = plain_digest()
     auth = theirs.HTTPDigestAuth("Mufasa", "Circle of Life")
-    with keeppool.Session() as session:
+    with keeppool.requests.Session() as session:
         assert session.get(f"{secured.url}/a", auth=auth, verify=False).status_code == 200
         session.verify = False
         assert session.get(f"{secured.url}/b", auth=theirs.HTTPDigestAuth("Mufasa", "Circle of Life")).ok
-    with keeppool.Session(defaults=HostConfig(verify=False)) as session:
+    with keeppool.requests.Session(defaults=HostConfig(verify=False)) as session:
         assert session.get(f"{secured.url}/c", auth=theirs.HTTPDigestAuth("Mufasa", "Circle of Life")).ok

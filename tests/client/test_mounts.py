@@ -8,10 +8,17 @@ import pytest
 from answers import elsewhere, page
 
 import keeppool
+import keeppool.requests
 from keeppool import BaseAdapter, HTTPAdapter, Limits, Response
 from keeppool.errors import CertificateError, ConfigError, InvalidSchema, PoolClosed, ReadTimeout, RetryError
 from keeppool.requests.structures import CaseInsensitiveDict
 from keeppool.testing import Answer
+
+
+@pytest.fixture
+def session():
+    with keeppool.requests.Session() as opened:
+        yield opened
 
 
 class Memory(BaseAdapter):
@@ -122,7 +129,7 @@ def test_a_calls_retries_are_heard_before_the_adapters(answering, session):
 def test_one_adapter_may_stand_in_two_places_and_is_closed_with_the_session(answering):
     site = answering({})
     adapter = HTTPAdapter()
-    with keeppool.Session() as session:
+    with keeppool.requests.Session() as session:
         session.mount(f"{site.url}/a", adapter)
         session.mount(f"{site.url}/b", adapter)
         session.get(f"{site.url}/a")
@@ -134,7 +141,7 @@ def test_one_adapter_may_stand_in_two_places_and_is_closed_with_the_session(answ
 
 
 def test_an_adapter_sends_by_itself(site):
-    with keeppool.Session() as session:
+    with keeppool.requests.Session() as session:
         adapter = session.get_adapter(site.url)
         answer = adapter.send(keeppool.Request("GET", f"{site.url}/bytes/10000000").prepare(), stream=True, timeout=5)
         assert (answer.status_code, session.stats().busy) == (200, 1)
@@ -245,7 +252,7 @@ def test_true_said_by_a_call_or_its_session_holds_against_an_adapters_configurat
 
 @pytest.mark.parametrize("kind", [HTTPAdapter, Passing])
 def test_a_sessions_own_timeout_reaches_an_adapter_that_has_none(site, kind):
-    with keeppool.Session(timeout=0.2) as session:
+    with keeppool.requests.Session(timeout=0.2) as session:
         session.mount(f"{site.url}/none", kind())
         session.mount(f"{site.url}/own", kind(timeout=0.3))
         site.pause()
@@ -296,7 +303,7 @@ def test_it_is_told_what_holds_as_requests_tells_it(session, monkeypatch):
 
 def test_it_is_told_the_sessions_own_timeout_and_what_is_left_of_a_total():
     memory = Memory({"mem://a": (302, {"Location": "mem://b"}, b""), "mem://b": (200, {}, b"")})
-    with keeppool.Session(timeout=(3, 4)) as session:
+    with keeppool.requests.Session(timeout=(3, 4)) as session:
         session.mount("mem://", memory)
         session.get("mem://b")
         session.get("mem://a", timeout=keeppool.Timeout(connect=1, read=20, total=10))

@@ -6,11 +6,21 @@ import inspect
 
 import pytest
 from answers import elsewhere, page
+from drivers import RequestsTasks, RequestsThreads
 
 import keeppool
+import keeppool.requests
 from keeppool import HostConfig
 from keeppool.config import Timeout
 from keeppool.errors import InvalidURL, ReadTimeout, TotalTimeout
+
+
+@pytest.fixture(params=[RequestsThreads, RequestsTasks], ids=["threads", "tasks"])
+def on(request):
+    driver = request.param()
+    yield driver
+    driver.end()
+
 
 STEPS = ["request", "prepare_request", "send"]
 
@@ -58,9 +68,9 @@ def test_a_patched_class_is_heard_also_by_sessions_there_are_already(on, site, m
 @pytest.mark.parametrize("name", STEPS)
 def test_the_functions_go_through_a_patched_session(site, monkeypatch, name):
     seen: list[str] = []
-    monkeypatch.setattr(keeppool.Session, name, noting(keeppool.Session, name, seen))
-    keeppool.get(site.url)
-    keeppool.request("GET", site.url)
+    monkeypatch.setattr(keeppool.requests.Session, name, noting(keeppool.requests.Session, name, seen))
+    keeppool.requests.get(site.url)
+    keeppool.requests.request("GET", site.url)
     assert seen == [name, name]
 
 
@@ -145,7 +155,7 @@ def test_a_total_holds_for_all_requests_of_such_a_chain(on, answering):
 
 
 def test_redirects_are_followed_by_a_resolve_redirects_of_the_programs_own(answering):
-    class Looking(keeppool.Session):
+    class Looking(keeppool.requests.Session):
         def resolve_redirects(self, resp, req, **told):
             if resp.url.endswith("/stop"):
                 raise ZeroDivisionError
@@ -171,7 +181,7 @@ def test_tasks_follow_by_a_resolve_redirects_of_their_own_too(answering):
 
     on = Tasks()
 
-    class Looking(keeppool.AsyncSession):
+    class Looking(keeppool.requests.AsyncSession):
         async def resolve_redirects(self, resp, req, **told):
             async for hop in super().resolve_redirects(resp, req, **told):
                 hop.reason = "seen"

@@ -8,13 +8,20 @@ import pytest
 from answers import elsewhere, page
 
 import keeppool
+import keeppool.requests
 from keeppool import Response
 from keeppool.errors import InvalidSchema, TooManyRedirects, UnrewindableBodyError
 from keeppool.testing import Answer
 
 
+@pytest.fixture
+def session():
+    with keeppool.requests.Session() as opened:
+        yield opened
+
+
 def test_a_session_may_look_for_redirects_elsewhere(answering):
-    class Refreshing(keeppool.Session):
+    class Refreshing(keeppool.requests.Session):
         def get_redirect_target(self, resp):
             return resp.headers.get("refresh") or super().get_redirect_target(resp)
 
@@ -27,7 +34,7 @@ def test_a_session_may_look_for_redirects_elsewhere(answering):
 
 
 def test_a_session_may_look_for_none(answering):
-    class Staying(keeppool.Session):
+    class Staying(keeppool.requests.Session):
         def get_redirect_target(self, resp):
             return None
 
@@ -38,7 +45,7 @@ def test_a_session_may_look_for_none(answering):
 
 
 def test_a_session_may_keep_the_method(answering):
-    class Keeping(keeppool.Session):
+    class Keeping(keeppool.requests.Session):
         def rebuild_method(self, prepared_request, response):
             prepared_request.method = response.request.method
 
@@ -51,7 +58,7 @@ def test_a_session_may_keep_the_method(answering):
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_method_that_is_kept_without_its_body_says_so_and_headers_that_were_set_stay(answering, method):
-    class Keeping(keeppool.Session):
+    class Keeping(keeppool.requests.Session):
         def rebuild_method(self, prepared_request, response):
             prepared_request.headers["X-Set"] = "1"
             prepared_request.method = method
@@ -64,7 +71,7 @@ def test_a_method_that_is_kept_without_its_body_says_so_and_headers_that_were_se
 
 
 def test_a_kept_method_says_that_its_body_is_gone(answering):
-    class Keeping(keeppool.Session):
+    class Keeping(keeppool.requests.Session):
         def rebuild_method(self, prepared_request, response):
             pass
 
@@ -75,7 +82,7 @@ def test_a_kept_method_says_that_its_body_is_gone(answering):
 
 
 def test_a_session_may_send_credentials_along(answering):
-    class Trusting(keeppool.Session):
+    class Trusting(keeppool.requests.Session):
         def should_strip_auth(self, old_url, new_url):
             self.asked = (old_url, new_url)
             return False
@@ -86,12 +93,12 @@ def test_a_session_may_send_credentials_along(answering):
         seen = session.get(f"{site.url}/a", auth=("user", "pass")).json()["headers"]
         assert seen["authorization"].startswith("Basic ")
         assert session.asked == (f"{site.url}/a", f"{other.url}/echo")
-    with keeppool.Session() as session:
+    with keeppool.requests.Session() as session:
         assert "authorization" not in session.get(f"{site.url}/a", auth=("user", "pass")).json()["headers"]
 
 
 def test_a_session_may_sign_anew(answering):
-    class Signing(keeppool.Session):
+    class Signing(keeppool.requests.Session):
         def rebuild_auth(self, prepared_request, response):
             prepared_request.headers["Authorization"] = f"for {prepared_request.path_url}"
 
@@ -211,7 +218,7 @@ def test_next_sends_the_sessions_cookies_and_the_whole_body(answering, on, made)
 
 
 def test_next_is_made_as_the_session_makes_it(answering):
-    class Own(keeppool.Session):
+    class Own(keeppool.requests.Session):
         def rebuild_method(self, prepared_request, response):
             prepared_request.method = "POST"
             prepared_request.headers["X-Set"] = "1"
@@ -232,7 +239,7 @@ def test_whoever_signs_anew_finds_the_body_at_its_start(answering, follow):
     """A signature that covers the body covers all of it."""
     found = []
 
-    class Signing(keeppool.Session):
+    class Signing(keeppool.requests.Session):
         def rebuild_auth(self, prepared_request, response):
             found.append(prepared_request.body.tell())
 

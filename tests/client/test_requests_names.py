@@ -78,7 +78,11 @@ def test_what_programs_use_of_requests_utils_is_there(name):
     assert callable(getattr(ours.utils, name))
 
 
-@pytest.mark.parametrize("name", sorted(set(ours.__all__) - {"__version__"}))
+#: What requests has not: the session for tasks.
+BEYOND = {"AsyncSession"}
+
+
+@pytest.mark.parametrize("name", sorted(set(ours.__all__) - BEYOND - {"__version__"}))
 def test_each_name_at_the_top_is_requests_too(name):
     assert hasattr(theirs, name), name
     mine, their = getattr(ours, name), getattr(theirs, name)
@@ -86,11 +90,21 @@ def test_each_name_at_the_top_is_requests_too(name):
     assert callable(mine) == callable(their)
 
 
-@pytest.mark.parametrize(
-    "name", ["Session", "Request", "PreparedRequest", "Response", "codes", "get", "post", "request", "head", "delete"]
-)
+@pytest.mark.parametrize("name", ["Request", "PreparedRequest", "codes"])
 def test_it_is_keeppools_own_object(name):
     assert getattr(ours, name) is getattr(keeppool, name)
+
+
+@pytest.mark.parametrize("name", ["Session", "AsyncSession", "Response"])
+def test_it_is_keeppools_own_class_with_what_is_requests_on_top(name):
+    assert issubclass(getattr(ours, name), getattr(keeppool, name))
+
+
+def test_the_functions_share_a_session_of_requests_kind():
+    shared = ours.api.shared_session
+    assert isinstance(shared, ours.Session)
+    for name in ("get", "options", "head", "post", "put", "patch", "delete"):
+        assert getattr(ours, name).__self__ is shared
 
 
 @pytest.mark.parametrize("name", sorted(OWN_NAMES))

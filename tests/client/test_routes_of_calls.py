@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import certifi
 import pytest
+from drivers import of_requests
 from net.proxies import TunnelProxy
 
 import keeppool
@@ -119,6 +120,7 @@ def test_an_environment_that_is_not_trusted_says_nothing(monkeypatch, proxy, sit
     assert asked(proxy) == []
 
 
+@of_requests
 def test_a_mounted_adapters_configuration_is_heard_before_the_environment(monkeypatch, proxy, other, session):
     monkeypatch.setenv("HTTP_PROXY", other.url)
     assert session.get(FAR).text == "ok"
@@ -135,6 +137,7 @@ def test_a_proxy_that_is_none_is_told_with_its_request(monkeypatch, session):
         assert caught.value.request.url == FAR
 
 
+@of_requests
 def test_what_holds_for_a_url_is_told_to_programs_that_prepare_and_send_apart(monkeypatch, proxy, session):
     monkeypatch.setenv("HTTPS_PROXY", "http://elsewhere.example")
     monkeypatch.setenv("HTTP_PROXY", "http://elsewhere.example")

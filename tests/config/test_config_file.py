@@ -91,6 +91,8 @@ def test_what_a_host_leaves_out_is_inherited(tmp_path: Path) -> None:
 
 SAMPLES = {
     "per_host": "3",
+    "head_bytes": "65536",
+    "head_fields": "100",
     "idle_timeout": "30",
     "max_age": "600.5",
     "max_requests": "100",

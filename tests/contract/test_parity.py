@@ -13,6 +13,7 @@ import re
 import pytest
 
 import keeppool
+import keeppool.requests
 from keeppool.pools.response import Response
 from keeppool.pools.response_tasks import AsyncResponse
 
@@ -22,6 +23,7 @@ PAIRS = [
     (keeppool.Response, keeppool.AsyncResponse),
     (Response, AsyncResponse),
     (keeppool.HTTPAdapter, keeppool.AsyncHTTPAdapter),
+    (keeppool.requests.Session, keeppool.requests.AsyncSession),
 ]
 
 #: Protocols by which Python itself tells what is waited for from what is awaited, and closing, which may be awaited.
@@ -59,6 +61,7 @@ OTHER_SIGNATURE: dict[tuple[type, str], str] = {}
 #: What has other words, or says more.
 OTHER_WORDS = {
     (keeppool.Session, "class"): "threads may share a session; a pool on an event loop is bound to it",
+    (keeppool.requests.Session, "class"): "as there",
     (keeppool.PoolManager, "class"): "as a session; and events come in the caller's thread, or on the event loop",
     (keeppool.HTTPAdapter, "class"): "as a session",
     (keeppool.Response, "class"): "raw may be any file for one made by hand, which nobody can await",

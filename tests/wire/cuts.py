@@ -16,5 +16,8 @@ def every_cut(data: bytes) -> Iterator[list[bytes]]:
 
 
 def payload_of(reader: BodyReader, parts: list[bytes]) -> bytes:
-    """Feed all parts and return the payload."""
-    return b"".join([reader.feed(part) for part in parts])
+    """Feed all parts and return the payload; raise what was wrong with them."""
+    payload = b"".join([reader.feed(part) for part in parts])
+    if reader.failure is not None:
+        raise reader.failure
+    return payload

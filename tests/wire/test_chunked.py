@@ -105,23 +105,23 @@ def test_every_place_to_stop_short_is_an_error():
 def test_an_error_shows_the_offending_line_only_from_its_start():
     """And tells a size from a chunk's end."""
     with pytest.raises(InvalidChunk, match="not a chunk's size") as caught:
-        ChunkedBody().feed(b"1\r\na\r\n" + b"z" * 1000 + b"\r\n")
+        payload_of(ChunkedBody(), [b"1\r\na\r\n" + b"z" * 1000 + b"\r\n"])
     assert caught.value.line == b"z" * 100
     with pytest.raises(InvalidChunk, match="longer than its size") as caught:
-        ChunkedBody().feed(b"1\r\nabc")
+        payload_of(ChunkedBody(), [b"1\r\nabc"])
     assert caught.value.line == b"bc"
 
 
 def test_a_body_that_is_not_chunked_at_all_fails_at_once():
     """Its first byte shows it; no wait for a line's end that may never come."""
     with pytest.raises(InvalidChunk, match="not a chunk's size"):
-        ChunkedBody().feed(b"<")
+        payload_of(ChunkedBody(), [b"<"])
 
 
 def test_a_malformed_trailer_keeps_its_cause():
     """The head parser's finding is the cause, the class is the chunked one."""
     with pytest.raises(InvalidChunk, match="white space before") as caught:
-        ChunkedBody().feed(b"0\r\nA : b\r\n\r\n")
+        payload_of(ChunkedBody(), [b"0\r\nA : b\r\n\r\n"])
     assert isinstance(caught.value.__cause__, InvalidHead)
     assert caught.value.line == b"A : b"
 
@@ -189,3 +189,17 @@ def test_feeding_nothing_changes_nothing():
     )
     assert reader.complete
     assert reader.rest == b""
+
+
+@pytest.mark.parametrize("bad", [b"zz\r\n", b"\r\n", b"0\r\nA : b\r\n\r\n", b"3\r\nabcd", b"5;\x00\r\n"])
+def test_what_came_before_the_fault_is_given_however_it_was_cut(bad):
+    """Row F9: the payload, then the error; also where both came together, and without another byte."""
+    good = b"5\r\nhello\r\n6\r\n world\r\n"
+    expected = b"hello world" + (b"abc" if bad.startswith(b"3") else b"")
+    for parts in every_cut(good + bad):
+        reader = ChunkedBody()
+        assert b"".join(map(reader.feed, parts)) == expected
+        assert reader.failure is not None
+        assert reader.feed(b"5\r\nhello\r\n") == b""
+        with pytest.raises(InvalidChunk):
+            reader.eof()

@@ -269,7 +269,7 @@ class ResponseFile:
             self._chunks.clear()
             return data
         data = self._rest_of_raw()
-        if not data:
+        if not data and self._reader.failure is None:
             remaining = self._reader.remaining
             data = self._sock.recv(min(READ_SIZE, most if remaining is None else min(most, remaining)))
         try:
@@ -366,17 +366,16 @@ class ResponseFile:
 
     def _check(self, data: bytes, *, is_worded_by_urllib3: bool = False) -> None:
         """Let our own reader see what urllib3 is about to."""
-        try:
-            self._reader.feed(data)
-        except InvalidChunk as error:
+        self._reader.feed(data)
+        error = self._reader.failure
+        if error is not None:
             self._end_badly()
             if not is_worded_by_urllib3:
                 raise http.client.HTTPException(str(error)) from error
 
     def _swallow_raw(self) -> None:
-        try:
-            self._reader.feed(self._rest_of_raw())
-        except InvalidChunk:
+        self._reader.feed(self._rest_of_raw())
+        if self._reader.failure is not None:
             self._end_badly()
 
 

@@ -11,7 +11,7 @@ Source: RFC 9110 §5.1 (names are case-insensitive), §5.3 (order and repetition
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keeppool.client.arguments import HeadersArgument, HeaderValue
 from keeppool.errors import InvalidHeader
@@ -109,8 +109,41 @@ class Headers(MutableMapping[str, HeaderValue]):
             """Set several fields."""
 
 
+#: Fields of a response that hold one value and no list: a second one is a mistake (RFC 9110 §5.3), most often of two
+#: layers that add the same. WWW-Authenticate, Set-Cookie and the like are lists, whatever else they are.
+SINGLE: Final = frozenset(
+    (
+        "age",
+        "content-length",
+        "content-location",
+        "content-range",
+        "content-type",
+        "date",
+        "etag",
+        "expires",
+        "last-modified",
+        "location",
+        "retry-after",
+        "server",
+    )
+)
+
+
+def single_value(headers: Mapping[str, str], name: str) -> str | None:
+    """Return the value of a field that is no list; `None` if it is absent. Of several values the last one counts.
+
+    Args:
+        headers: A response's, perhaps of somebody else's adapter.
+        name: In any case.
+    """
+    values = headers.getlist(name) if hasattr(headers, "getlist") else []
+    return values[-1] if values else headers.get(name)
+
+
 class ResponseHeaders(MutableMapping[str, str]):
     """The fields of an answer, by name in any case. A repeated field has one value: its values, joined by commas.
+
+    One that is no list (`SINGLE`) is not joined: of several values the last one counts, as in browsers.
 
     Iteration gives each name once, as it first came. May be changed, as tests of programs do.
 
@@ -146,7 +179,9 @@ class ResponseHeaders(MutableMapping[str, str]):
         return ResponseHeaders([(name, value) for name, values in self._store.values() for value in values])
 
     def __getitem__(self, name: str) -> str:
-        return ", ".join(self._store[name.lower()][1])
+        lower = name.lower()
+        values = self._store[lower][1]
+        return values[-1] if lower in SINGLE else ", ".join(values)
 
     def __setitem__(self, name: str, value: str) -> None:
         self._store[name.lower()] = (name, [value])

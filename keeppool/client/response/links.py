@@ -1,4 +1,4 @@
-"""The Link header: relations of an answer to other resources, such as the next page.
+"""The Link header: relations of a response to other resources, such as the next page.
 
 Source: RFC 8288 §3 (syntax), §3.3 (rel).
 """

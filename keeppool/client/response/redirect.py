@@ -1,6 +1,6 @@
-"""What follows an answer that says "elsewhere": pure, one function from a request and its answer to the next request.
+"""What follows a response that says "elsewhere": pure, from a request and its response to the next request.
 
-Decides: which answers are followed, what becomes of method, body and fields on the way.
+Decides: which responses are followed, what becomes of method, body and fields on the way.
 Knows: requests' rules, and where they would do harm: where a 301 keeps the method PUT, PATCH or DELETE it keeps the
     body too. requests sends such a PUT without one, which empties the resource it was to fill.
 Does not know: who sends the next request, cookies of the session.
@@ -11,13 +11,14 @@ Source: RFC 9110 §15.4 (redirection), §10.2.2 (Location); for what browsers do
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final, Protocol
 
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.request.urls import resolved, text_of_field
 from keeppool.config import Timeout
-from keeppool.errors import TotalTimeout
+from keeppool.errors import InvalidURL, TotalTimeout
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.urls.address import Address, addressed, is_same_origin
 from keeppool.urls.reference import resolve
@@ -41,16 +42,40 @@ _AUTHORIZATION: Final = frozenset((b"authorization",))
 _MADE_ANEW: Final = frozenset((b"cookie", b"proxy-authorization"))
 
 
-def target_of(answer: Any) -> str | None:
-    """Return where an answer leads if it is one that is followed, else `None`. An empty Location leads nowhere."""
-    location = answer.headers.get("location") if answer.status_code in STATUSES else None
-    if not location:
+class Responded(Protocol):
+    """What is asked of a response."""
+
+    @property
+    def status_code(self) -> int:
+        """Its status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its fields, found in any case."""
+
+
+def is_redirect(response: Responded) -> bool:
+    """Tell whether a response is one that is followed. An empty Location leads nowhere."""
+    return response.status_code in STATUSES and bool(response.headers.get("location"))
+
+
+def target_of(response: Responded) -> str | None:
+    """Return where a response leads if it is one that is followed, else `None`.
+
+    Raises:
+        InvalidURL: It has several Location fields that say different things (RFC 9110 §10.2.2: there is one).
+    """
+    if not is_redirect(response):
         return None
+    headers = response.headers
+    location = headers["location"]
+    several = set(headers.getlist("location")) if hasattr(headers, "getlist") else ()
+    if len(several) > 1:
+        raise InvalidURL(f"the redirect leads to {len(several)} different places", url=location)
     try:
         return text_of_field(location.encode("latin-1"))
     except UnicodeEncodeError:  # Set by hand.
-        text: str = location
-        return text
+        return location
 
 
 def next_request(
@@ -63,7 +88,7 @@ def next_request(
 
     Args:
         request: The request that was answered.
-        status: The answer's status, one of `STATUSES`.
+        status: The response's status, one of `STATUSES`.
         location: Its Location field.
         method: The next method, where somebody has decided it; else it follows from the status.
 
@@ -97,17 +122,17 @@ def next_request(
     return following
 
 
-def _where(asked: Address, location: str | bytes) -> Address:
+def _where(base: Address, location: str | bytes) -> Address:
     """Find where a redirect leads: to http or https, or on within the scheme of an adapter that a program has mounted.
 
     Never from http into such a scheme: it may be one of files on this machine.
     """
     text = text_of_field(location) if isinstance(location, bytes) else location
-    if asked.scheme not in DEFAULT_PORTS:
-        joined = resolve(asked.url, text)
-        if joined.partition(":")[0].lower() == asked.scheme:
+    if base.scheme not in DEFAULT_PORTS:
+        joined = resolve(base.url, text)
+        if joined.partition(":")[0].lower() == base.scheme:
             return addressed(joined)
-    return resolved(asked, text)
+    return resolved(base, text)
 
 
 def unsigned(request: PreparedRequest) -> PreparedRequest:

@@ -1,4 +1,4 @@
-"""`Response`: an answer whose body is read in the caller's thread.
+"""`Response`: a response whose body is read in the caller's thread.
 
 Decides: what may still be done with the body: looked at again and again, or streamed once.
 Waits: for the rest of the body, through the pool's response (`raw`).
@@ -8,23 +8,19 @@ Does not know: the session.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import Any, Literal, Self, overload
 
-from keeppool.client.response.answer import PIECE, Answer, slices
+from keeppool.client.response.base import PIECE, BaseResponse, piece_size, slices
 from keeppool.client.response.text import decoded_pieces, lines
-from keeppool.errors import StreamConsumedError
-
-if TYPE_CHECKING:
-    from keeppool.client.transports.adapter import HTTPAdapter
 
 
-class Response(Answer):
-    """An answer to a request.
+class Response(BaseResponse):
+    """A response to a request.
 
     True if it is `ok`. Iterating gives the body in pieces. Leaving its `with` block, or `close`, gives up a body that
     was not read; reading it to its end gives the connection back by itself.
 
-    Without arguments it is an answer that nobody has sent, to be filled by hand: tests of programs make such ones.
+    Without arguments it is a response that nobody has sent, to be filled by hand: tests of programs make such ones.
 
     Args:
         raw: The pool's response.
@@ -34,33 +30,11 @@ class Response(Answer):
 
     Attributes:
         raw: The pool's response, or any file that holds the body; `None` after unpickling.
-        status_code: 200 to 999, or 101; 0 for an answer that nobody has sent.
+        status_code: 200 to 999, or 101; 0 for a response that nobody has sent.
         request: What was sent.
 
     Thread safety: one thread at a time.
     """
-
-    @property
-    def connection(self) -> HTTPAdapter:
-        """What the request was sent by: its `send` sends another one over the same pool, redirects and cookies apart.
-
-        Authentication schemes that answer a challenge from a hook use it. Adapters of the program's own may set it.
-
-        Raises:
-            AttributeError: The answer was unpickled, or made by hand.
-        """
-        from keeppool.client.transports.adapter import HTTPAdapter
-
-        if self._connection is None:
-            if self._pool is None:
-                raise AttributeError("an answer that was unpickled or made by hand has no connection")
-            self._connection = HTTPAdapter.over(self._pool)
-        made: HTTPAdapter = self._connection
-        return made
-
-    @connection.setter
-    def connection(self, connection: Any) -> None:
-        self._connection = connection
 
     @property
     def content(self) -> bytes:
@@ -102,9 +76,7 @@ class Response(Answer):
             TypeError: `chunk_size` is no whole number.
             ExchangeError: As for `content`, while iterating.
         """
-        if chunk_size is not None and not isinstance(chunk_size, int):
-            raise TypeError(f"chunk_size must be a whole number or None, not {chunk_size!r}")
-        pieces = self._pieces(chunk_size if chunk_size is not None and chunk_size > 0 else None)
+        pieces = self._pieces(piece_size(chunk_size))
         encoding = self.encoding if decode_unicode else None
         return pieces if encoding is None else decoded_pieces(pieces, encoding)
 
@@ -155,8 +127,8 @@ class Response(Answer):
 
     def _read(self) -> bytes:
         if self._spent:
-            raise StreamConsumedError("the body was streamed or closed; its content was not kept", response=self)
-        # Spent until it is whole: after an error nobody shall take the missing part for the end.
+            raise self._is_gone()
+        # Spent until it is whole: after an error nobody may take the missing part for the end.
         self._spent = True
         content: bytes = _all_of(self.raw)
         self._spent = False
@@ -166,7 +138,7 @@ class Response(Answer):
         if not self._streams or self._content is not None:
             return slices(self.content, size)
         if self._spent and getattr(self.raw, "closed", True):
-            raise StreamConsumedError("the body was already streamed to its end, or closed", response=self)
+            raise self._has_ended()
         return self._stream(size or PIECE)
 
     def _stream(self, size: int) -> Iterator[bytes]:
@@ -174,13 +146,13 @@ class Response(Answer):
         if hasattr(self.raw, "stream"):
             yield from self.raw.stream(size)
         else:
-            # Any file: an answer filled by hand.
+            # Any file: a response filled by hand.
             while piece := self.raw.read(size):
                 yield piece
 
 
 def _all_of(raw: Any) -> bytes:
-    """Read the whole body from a pool's response or any file; an answer that nobody has sent has none."""
+    """Read the whole body from a pool's response or any file; a response that nobody has sent has none."""
     if raw is None:
         return None  # type: ignore[return-value]  # as in requests
     content: bytes = raw.data if hasattr(raw, "data") else raw.read()

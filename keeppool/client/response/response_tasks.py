@@ -1,4 +1,4 @@
-"""`AsyncResponse`: an answer whose body is awaited.
+"""`AsyncResponse`: a response whose body is awaited.
 
 Decides: what may still be done with the body: looked at again and again, or streamed once. `Response` decides the same.
 Awaits: the rest of the body, through the pool's response (`raw`).
@@ -8,23 +8,20 @@ Does not know: the session.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from keeppool.client.response.answer import PIECE, Answer, slices
+from keeppool.client.response.base import PIECE, BaseResponse, piece_size, slices
 from keeppool.client.response.text import LineCutter, PieceDecoder
 from keeppool.errors import StreamConsumedError
 
-if TYPE_CHECKING:
-    from keeppool.client.transports.adapter_tasks import AsyncHTTPAdapter
 
-
-class AsyncResponse(Answer):
-    """An answer to a request.
+class AsyncResponse(BaseResponse):
+    """A response to a request.
 
     True if it is `ok`. Iterating gives the body in pieces. Leaving its `with` block, or `aclose`, gives up a body that
     was not read; reading it to its end gives the connection back by itself.
 
-    Without arguments it is an answer that nobody has sent, to be filled by hand: tests of programs make such ones.
+    Without arguments it is a response that nobody has sent, to be filled by hand: tests of programs make such ones.
 
     Args:
         raw: The pool's response.
@@ -34,33 +31,11 @@ class AsyncResponse(Answer):
 
     Attributes:
         raw: The pool's response; `None` after unpickling.
-        status_code: 200 to 999, or 101; 0 for an answer that nobody has sent.
+        status_code: 200 to 999, or 101; 0 for a response that nobody has sent.
         request: What was sent.
 
     Thread safety: one task at a time.
     """
-
-    @property
-    def connection(self) -> AsyncHTTPAdapter:
-        """What the request was sent by: its `send` sends another one over the same pool, redirects and cookies apart.
-
-        Authentication schemes that answer a challenge from a hook use it. Adapters of the program's own may set it.
-
-        Raises:
-            AttributeError: The answer was unpickled, or made by hand.
-        """
-        from keeppool.client.transports.adapter_tasks import AsyncHTTPAdapter
-
-        if self._connection is None:
-            if self._pool is None:
-                raise AttributeError("an answer that was unpickled or made by hand has no connection")
-            self._connection = AsyncHTTPAdapter.over(self._pool)
-        made: AsyncHTTPAdapter = self._connection
-        return made
-
-    @connection.setter
-    def connection(self, connection: Any) -> None:
-        self._connection = connection
 
     @property
     def content(self) -> bytes:
@@ -76,7 +51,7 @@ class AsyncResponse(Answer):
             if self._spent:
                 raise self._is_gone()
             raise StreamConsumedError("the body is still on its way: await read() first", response=self)
-        return self._content  # type: ignore[return-value]  # an answer made by hand may have none, as in requests
+        return self._content  # type: ignore[return-value]  # a response made by hand may have none, as in requests
 
     async def read(self) -> bytes:
         """Read the whole body; afterwards `content`, `text` and `json` have it.
@@ -88,7 +63,7 @@ class AsyncResponse(Answer):
         if self._content is None and self._streams and self.raw is not None:
             if self._spent:
                 raise self._is_gone()
-            # Spent until it is whole: after an error nobody shall take the missing part for the end.
+            # Spent until it is whole: after an error nobody may take the missing part for the end.
             self._spent = True
             await self.raw.preload()
             self._content = self.raw.data
@@ -109,9 +84,7 @@ class AsyncResponse(Answer):
             TypeError: `chunk_size` is no whole number.
             ExchangeError: As for `content`, while iterating.
         """
-        if chunk_size is not None and not isinstance(chunk_size, int):
-            raise TypeError(f"chunk_size must be a whole number or None, not {chunk_size!r}")
-        pieces = self._pieces(chunk_size if chunk_size is not None and chunk_size > 0 else None)
+        pieces = self._pieces(piece_size(chunk_size))
         encoding = self.encoding if decode_unicode else None
         return pieces if encoding is None else _decoded(pieces, PieceDecoder(encoding))
 
@@ -156,14 +129,11 @@ class AsyncResponse(Answer):
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._pieces(PIECE)
 
-    def _is_gone(self) -> StreamConsumedError:
-        return StreamConsumedError("the body was streamed or closed; its content was not kept", response=self)
-
     def _pieces(self, size: int | None) -> AsyncIterator[bytes]:
         if not self._streams or self._content is not None:
             return _one_by_one(self.content, size)
         if self._spent and getattr(self.raw, "closed", True):
-            raise StreamConsumedError("the body was already streamed to its end, or closed", response=self)
+            raise self._has_ended()
         return self._stream(size or PIECE)
 
     async def _stream(self, size: int) -> AsyncIterator[bytes]:

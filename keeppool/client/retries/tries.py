@@ -18,6 +18,7 @@ from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, MaxRetryError
 from urllib3.exceptions import HTTPError as RetryRefusal
 from urllib3.util import Retry
 
+from keeppool.client.request.headers import single_value
 from keeppool.core.resend import IDEMPOTENT
 from keeppool.errors import (
     BodyLengthError,
@@ -186,7 +187,7 @@ def _retry_after(retry: Retry, headers: Mapping[str, str]) -> float | None:
     """Read the seconds a server asks to wait; `None` if it does not, or in no way that can be read."""
     if not retry.respect_retry_after_header:
         return None
-    value = headers.get("retry-after")
+    value = single_value(headers, "retry-after")
     try:
         return None if value is None else retry.parse_retry_after(value)
     except (InvalidHeader, ValueError, OverflowError):

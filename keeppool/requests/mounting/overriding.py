@@ -15,7 +15,10 @@ from typing import Any, Final
 from keeppool.config import INHERIT
 
 #: What each call would go through. `_adapter_kind.send` is the adapter's, which tests and tracers patch.
-_AT_CALLS: Final = ("request", "prepare_request", "send", "get_adapter", "merge_environment_settings")
+_AT_CALLS: Final = (
+    *("request", "prepare_request", "send", "get_adapter"),
+    *("merge_environment_settings", "get_redirect_target"),
+)
 #: What following a redirect would go through; nobody else has to look for these.
 AT_REDIRECTS: Final = ("send", "resolve_redirects", "rebuild_proxies")
 #: All of them.
@@ -26,7 +29,7 @@ NAMES: Final = frozenset((*_AT_CALLS, *AT_REDIRECTS))
 ways_of: Final = attrgetter(*_AT_CALLS, "_adapter_kind.send")
 
 #: What the arguments of a call are that nobody has given.
-_UNSAID: Final[Mapping[str, object]] = {
+_DEFAULTS: Final[Mapping[str, object]] = {
     **dict.fromkeys(("params", "data", "json", "headers", "cookies", "files", "auth", "proxies", "hooks")),
     **dict.fromkeys(("stream", "verify", "cert")),
     "timeout": INHERIT,
@@ -37,15 +40,15 @@ _UNSAID: Final[Mapping[str, object]] = {
 OF_REQUESTS: Final = ("headers", "files", "data", "params", "auth", "cookies", "hooks", "json")
 
 
-def said_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Take from the arguments of a call those that say something; a method of the program's own is told no others."""
-    return {name: arguments[name] for name, unsaid in _UNSAID.items() if arguments[name] is not unsaid}
+def given_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Take from the arguments of a call those that say something; a method of the program's own is given no others."""
+    return {name: value for name, value in arguments.items() if name not in _DEFAULTS or value is not _DEFAULTS[name]}
 
 
 def changed(own: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
     """Take from the settings a program has made those that are not what the session would have made of it.
 
-    The others are left unsaid, so that what is configured for a host goes on to count. Proxies that were taken out are
+    The others are left out, so that what is configured for a host goes on to count. Proxies that were taken out are
     not to be used: `None` goes direct.
     """
     found = {name: value for name, value in own.items() if name not in plain or value != plain[name]}

@@ -1,7 +1,7 @@
 """Which adapter sends the requests to a URL, and how the session gets on with one that is not its own.
 
-Decides: that the longest prefix wins; what an adapter written for requests is told of a timeout, and what its answer
-    still lacks.
+Decides: that the longest prefix wins; how a timeout is written for an adapter of requests', and what its response still
+    lacks.
 Does not know: what an adapter does.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from datetime import timedelta
+from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any, Final
 
+from keeppool.client.cookies import jar_of, keep_lines
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.config import INHERIT, Inherit, Timeout
 from keeppool.errors import InvalidSchema
@@ -56,10 +58,10 @@ def plain_timeout(timeout: Any) -> Any:
 
 
 class Checked:
-    """While an adapter sends: whether somebody has said `verify=True`.
+    """While an adapter sends: whether `verify=True` was given.
 
-    An adapter is told True in any case, which says nothing (requests' default). The request remembers it, because
-    between the session and `HTTPAdapter.send` there may be a `send` of the program's own.
+    An adapter gets True in any case, which says nothing (requests' default). The request remembers it, because between
+    the session and `HTTPAdapter.send` there may be a `send` of the program's own.
     """
 
     __slots__ = ("_request",)
@@ -78,20 +80,32 @@ class Checked:
 
     @classmethod
     def verify_for(cls, request: PreparedRequest, verify: bool | str) -> bool | str | Inherit:
-        """Read what an adapter is told, where True may mean that nothing was said."""
+        """Read what an adapter is given, where True may mean that nothing was said."""
         return INHERIT if verify is True and not vars(request).get(cls._NAME) else verify
 
 
-def adopted(answer: Any, request: PreparedRequest, seconds: float) -> Any:
-    """Add to an adapter's answer what its author leaves to the session, as requests' session does.
+def complete(response: Any, request: PreparedRequest, seconds: float) -> None:
+    """Add to an adapter's response what its author leaves to the session, as requests' session does.
 
     Args:
-        answer: What the adapter returned.
+        response: What the adapter returned.
         request: What it was given.
         seconds: How long it took.
     """
-    if not isinstance(getattr(answer, "request", None), PreparedRequest):
-        answer.request = request
-    if not getattr(answer, "elapsed", None):
-        answer.elapsed = timedelta(seconds=seconds)
-    return answer
+    if not isinstance(getattr(response, "request", None), PreparedRequest):
+        response.request = request
+    if not getattr(response, "elapsed", None):
+        response.elapsed = timedelta(seconds=seconds)
+
+
+def keep_foreign_cookies(jar: CookieJar, response: Any) -> None:
+    """Put into `jar` the cookies of a response that somebody else's adapter has made.
+
+    Those it has read itself, and what its raw response's Set-Cookie fields say: one that is to be deleted shows only
+    there.
+    """
+    for cookie in jar_of(getattr(response, "cookies", None) or {}):
+        jar.set_cookie(cookie)
+    fields: Any = getattr(getattr(response, "raw", None), "headers", None)
+    if hasattr(fields, "getlist"):
+        keep_lines(jar, response.request, fields.getlist("set-cookie"))

@@ -27,7 +27,7 @@ _REFUSED: Final = {
     "get_connection": _POOLS,
     "proxy_manager_for": _PROXIES,
     "proxy_headers": _PROXIES,
-    "build_response": "change the answer that `send` returns, or use a hook of the session",
+    "build_response": "change the response that `send` returns, or use a hook of the session",
     "request_url": "change the request's `url` in `send`",
 }
 

@@ -1,9 +1,9 @@
-"""`Answer`: what an answer says, and its body once it is there. Nothing is decoded or parsed before somebody looks.
+"""`BaseResponse`: what a response says, and its body once it is there. Nothing is decoded before somebody looks.
 
-Decides: what is kept of an answer, and what a pickle of it holds.
+Decides: what is kept of a response, and what a pickle of it holds.
 Knows: the pool's response (`raw`), the request it answers.
 Does not know: how a body arrives; `Response` and `AsyncResponse` do. Redirects and cookies were dealt with before a
-    caller sees this.
+    caller sees this; which request would follow one, a session knows better.
 
 Source: RFC 9110 §15 (status codes), §8.3 (Content-Type).
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from keeppool.client.request.headers import ResponseHeaders
 from keeppool.client.request.prepared import Parts, PreparedRequest, request_of
@@ -21,42 +21,47 @@ from keeppool.client.request.urls import text_of_field
 from keeppool.client.response import redirect
 from keeppool.client.response.links import parse_links
 from keeppool.client.response.text import apparent_encoding, decoded, stated_encoding
-from keeppool.errors import HTTPError, JSONDecodeError
+from keeppool.errors import HTTPError, JSONDecodeError, StreamConsumedError
 from keeppool.urls.address import is_same_origin
 from keeppool.wire.head import ResponseHead
 
 if TYPE_CHECKING:
     from keeppool.client.cookies import CookieJar
-    from keeppool.client.settings import SessionSettings
 
 #: Most bytes of one piece where the caller names no size: what the pool reads at a time.
 PIECE: Final = 65536
 
-#: The head of an answer that nobody has sent.
+#: The head of a response that nobody has sent.
 _BLANK: Final = ResponseHead((11, 0, ""), [], 0)
 
 #: The encoding was neither asked for nor set.
 _UNSET: Final = "?"
 
 
-class Answer:
-    """An answer to a request, but for the ways to read its body.
+class Following(Protocol):
+    """What knows more of the request that follows a redirect than the redirect does: a session."""
+
+    def next_request(self, response: BaseResponse, location: str) -> PreparedRequest:
+        """Make the request that follows a redirect; its body is at its start, if that can be had again."""
+
+
+class BaseResponse:
+    """A response to a request, but for the ways to read its body.
 
     True if it is `ok`.
 
     Thread safety: one thread or task at a time.
     """
 
-    # What nobody has looked at or set yet. As attributes of the class these cost an answer nothing: a session makes one
-    # for each call, and most are asked for status and body alone.
-    _connection: Any = None
+    # What nobody has looked at or set yet. As attributes of the class these cost a response nothing: a session makes
+    # one for each call, and most are asked for status and body alone.
     _cookies: CookieJar | None = None
     _elapsed: timedelta | None = None
     _encoding: str | None = _UNSET
-    _headers: Any = None
-    _history: list[Any] | None = None
+    _headers: ResponseHeaders | None = None
+    _history: list[Self] | None = None
     _reason: str | None = None
-    _session: SessionSettings | None = None
+    _session: Following | None = None
     _spent = False
     _url: str | None = None
 
@@ -65,10 +70,10 @@ class Answer:
         raw: Any = None,
         request: PreparedRequest | Parts | None = None,
         stream: bool = False,
-        pool: Any = None,
+        pool: object = None,
     ) -> None:
         self.raw = raw
-        self._asked = request
+        self._request = request
         self._pool = pool
         self._head: ResponseHead = _BLANK if raw is None else raw.head
         self.status_code: int = self._head.status
@@ -77,26 +82,26 @@ class Answer:
 
     @property
     def request(self) -> PreparedRequest:
-        """What was sent; an answer filled by hand has `None` until somebody sets it."""
-        if isinstance(self._asked, tuple):
-            self._asked = request_of(self._asked)
-        return self._asked  # type: ignore[return-value]
+        """What was sent; a response filled by hand has `None` until somebody sets it."""
+        if isinstance(self._request, tuple):
+            self._request = request_of(self._request)
+        return self._request  # type: ignore[return-value]
 
     @request.setter
     def request(self, request: PreparedRequest) -> None:
-        self._asked = request
+        self._request = request
 
     # What the head says
 
     @property
-    def history(self) -> list[Any]:
+    def history(self) -> list[Self]:
         """The redirects and challenges that led here, oldest first."""
         if self._history is None:
             self._history = []
         return self._history
 
     @history.setter
-    def history(self, history: list[Any]) -> None:
+    def history(self, history: list[Self]) -> None:
         self._history = history
 
     @property
@@ -104,16 +109,15 @@ class Answer:
         """The header fields, found in any case; a repeated field's values are joined by commas."""
         if self._headers is None:
             self._headers = self._made_headers()
-        fields: ResponseHeaders = self._headers
-        return fields
+        return self._headers
 
     @headers.setter
-    def headers(self, headers: Any) -> None:
+    def headers(self, headers: ResponseHeaders) -> None:
         self._headers = headers
 
     def _made_headers(self) -> ResponseHeaders:
         if self._head is _BLANK:
-            # Filled by hand, perhaps with a raw answer of somebody else's.
+            # Filled by hand, perhaps with a raw response of somebody else's.
             return ResponseHeaders(getattr(self.raw, "headers", {}).items())
         pairs = zip(self._head.names, self._head.values, strict=True)
         return ResponseHeaders([(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs])
@@ -132,7 +136,7 @@ class Answer:
         """The URL that answered, after redirects; with the fragment, without credentials."""
         if self._url is None and self.request is not None:
             return self.request.address.url
-        return self._url  # None for an answer made by hand, as in requests.
+        return self._url  # None for a response made by hand, as in requests.
 
     @url.setter
     def url(self, url: str) -> None:
@@ -145,8 +149,8 @@ class Answer:
 
     @property
     def is_redirect(self) -> bool:
-        """True if this answer says where to go instead, in a way that is followed."""
-        return redirect.target_of(self) is not None
+        """True if this response says where to go instead, in a way that is followed."""
+        return redirect.is_redirect(self)
 
     @property
     def is_permanent_redirect(self) -> bool:
@@ -172,7 +176,7 @@ class Answer:
             following.payload.rewind()
         return following
 
-    def belongs_to(self, session: SessionSettings) -> None:
+    def belongs_to(self, session: Following) -> None:
         """Learn who has more to say about the next request than this one's own fields."""
         self._session = session
 
@@ -183,7 +187,7 @@ class Answer:
 
     @property
     def elapsed(self) -> timedelta:
-        """Time from the request's start, waiting for a connection included, to the end of the answer's head."""
+        """Time from the request's start, waiting for a connection included, to the end of the response's head."""
         if self._elapsed is None:
             sent = self.raw is not None and hasattr(self.raw, "answered_at")
             self._elapsed = timedelta(seconds=self.raw.answered_at - self.raw.started_at if sent else 0)
@@ -195,7 +199,7 @@ class Answer:
 
     @property
     def cookies(self) -> CookieJar:
-        """The cookies this answer sets; the session has its own jar."""
+        """The cookies this response sets; the session has its own jar."""
         if self._cookies is None:
             from keeppool.client.cookies import CookieJar, keep_cookies
 
@@ -224,8 +228,8 @@ class Answer:
         side = "client" if self.status_code < 500 else "server"
         reason = text_of_field(self.reason) if isinstance(self.reason, bytes) else self.reason
         what = f"{self.status_code} {reason}".rstrip()
-        asked = self.url if self.request is None else f"{self.request.method} {self.url}"
-        raise HTTPError(f"{what} ({side} error) for {asked}", response=self, request=self.request)
+        sent = self.url if self.request is None else f"{self.request.method} {self.url}"
+        raise HTTPError(f"{what} ({side} error) for {sent}", response=self, request=self.request)
 
     # The body
 
@@ -278,9 +282,15 @@ class Answer:
                 return self._json_of_bytes(options)
             return json_module.loads(self.text, **options)
         except json_module.JSONDecodeError as error:
-            told = JSONDecodeError(error.msg, error.doc, error.pos)
-            told.response, told.request = self, self.request
-            raise told from error
+            ours = JSONDecodeError(error.msg, error.doc, error.pos)
+            ours.response, ours.request = self, self.request
+            raise ours from error
+
+    def _is_gone(self) -> StreamConsumedError:
+        return StreamConsumedError("the body was streamed or closed; its content was not kept", response=self)
+
+    def _has_ended(self) -> StreamConsumedError:
+        return StreamConsumedError("the body was already streamed to its end, or closed", response=self)
 
     def __bool__(self) -> bool:
         return self.ok
@@ -289,7 +299,7 @@ class Answer:
         return f"<{type(self).__name__} [{self.status_code}]>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Read the rest, so that the pickle holds a whole answer; a body that was streamed away stays away."""
+        """Read the rest, so that the pickle holds a whole response; a body that was streamed away stays away."""
         content = None if self._spent else self.content
         return {
             "_head": self._head,
@@ -318,6 +328,17 @@ class Answer:
             return json_module.loads(self.content, **options)
         except UnicodeDecodeError:
             return json_module.loads(self.text, **options)
+
+
+def piece_size(chunk_size: int | None) -> int | None:
+    """Read the `chunk_size` of `iter_content`; `None` takes pieces as they come.
+
+    Raises:
+        TypeError: It is no whole number.
+    """
+    if chunk_size is not None and not isinstance(chunk_size, int):
+        raise TypeError(f"chunk_size must be a whole number or None, not {chunk_size!r}")
+    return chunk_size if chunk_size is not None and chunk_size > 0 else None
 
 
 def slices(content: bytes, size: int | None) -> Iterator[bytes]:

@@ -1,0 +1,129 @@
+"""Adapters: what sends the requests of a session, and the responses they give.
+
+Knows: a prepared request goes in, a response comes out, redirects and cookies apart.
+Does not know: sessions, beyond the one that has mounted it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, cast
+
+from keeppool.client.arguments import CertArgument, ProxiesArgument
+from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.response.response import Response as OwnResponse
+from keeppool.client.session import send_over
+from keeppool.config import TimeoutArgument
+from keeppool.pools.manager_threads import PoolManager
+from keeppool.requests.mounting.pooled import PooledAdapter
+
+
+class BaseAdapter(ABC):
+    """What a session can mount: an object with these two methods. Those written for requests fit too."""
+
+    @abstractmethod
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send one request and return its response; redirects, cookies and hooks are the session's."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up what the adapter holds."""
+
+
+class HTTPAdapter(PooledAdapter, BaseAdapter):
+    """A pool of its own for the URLs of one prefix: other limits, other retries, nothing shared with the session's.
+
+    Args:
+        pool_connections: Accepted as in requests, where it bounds a table that this pool does not need.
+        pool_maxsize: Most connections per host; `limits` says it better. In requests it bounds only what is kept, and
+            any number may be open beside; here a cap is a cap, and a request waits for its turn.
+        max_retries: How often each request is tried again: a number or a `urllib3.util.Retry`; `None` is 3, as in
+            requests.
+        pool_block: Accepted as in requests; callers always wait.
+        limits: As for `PoolManager`.
+        timeout: As for `PoolManager`, where a call says none.
+        hosts: As for `PoolManager`.
+        defaults: As for `PoolManager`.
+        resolver: As for `PoolManager`.
+        config: As for `PoolManager`.
+        on_event: As for `PoolManager`.
+
+    Attributes:
+        pool: Its `PoolManager`.
+        max_retries: As given; 0 for none.
+        retrying: The same, read.
+
+    For subclasses: `send`, `add_headers` and `close` are called. The hooks of requests' adapters that are about
+    urllib3's pools (`init_poolmanager`, `cert_verify` and their like) are refused with a `TypeError` when such a class
+    is made, or one of them is set later, because what they say of TLS would not hold.
+
+    Thread safety: any thread.
+    """
+
+    pool: PoolManager
+    _pool_kind = PoolManager
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: TimeoutArgument = None,
+        verify: bool | str = True,
+        cert: CertArgument = None,
+        proxies: ProxiesArgument = None,
+    ) -> Response:
+        """Send one request over this adapter's pool.
+
+        Args:
+            request: What to send.
+            stream: True leaves the body on its way.
+            timeout: As for `Session.request`, but `None` for what is configured; `(None, None)` for no limit.
+            verify: As for `Session.request`; True for what is configured.
+            cert: As for `Session.request`; `None` for what is configured.
+            proxies: By scheme, or by scheme and host; what is configured where they say nothing.
+
+        Raises:
+            KeepPoolError: As `PoolManager.request`.
+        """
+        step = self._step(request, stream, timeout, verify, cert, proxies)
+        return send_over(self.pool, step, stream, Response)
+
+    def close(self) -> None:
+        """Close the pool: idle connections now, busy ones when they are done."""
+        self.pool.close()
+
+
+class Response(OwnResponse):
+    """A response to a request, which knows what sent it; all else is `keeppool.Response`."""
+
+    #: Set by who has it; else made for who asks.
+    _connection: Any = None
+
+    @property
+    def connection(self) -> HTTPAdapter:
+        """What the request was sent by: its `send` sends another one over the same pool, redirects and cookies apart.
+
+        Authentication schemes that answer a challenge from a hook use it. Adapters of the program's own may set it.
+
+        Raises:
+            AttributeError: The response was unpickled, or made by hand.
+        """
+        if self._connection is None:
+            if self._pool is None:
+                raise AttributeError("a response that was unpickled or made by hand has no connection")
+            self._connection = HTTPAdapter.over(cast("PoolManager", self._pool))
+        made: HTTPAdapter = self._connection
+        return made
+
+    @connection.setter
+    def connection(self, connection: Any) -> None:
+        self._connection = connection

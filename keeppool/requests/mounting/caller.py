@@ -1,0 +1,408 @@
+"""`Mounting`: a session in which programs mount adapters and override methods, but for the waiting.
+
+Decides: when a call goes through what a program has put in the place of ours, and what that is given.
+Knows: how requests' own session calls its methods, and which of them programs override.
+Does not know: waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from keeppool.client.arguments import (
+    AuthArgument,
+    CertArgument,
+    CookiesArgument,
+    DataArgument,
+    FilesArgument,
+    HeadersArgument,
+    Hook,
+    HooksArgument,
+    ParamsArgument,
+    ProxiesArgument,
+)
+from keeppool.client.call import Call
+from keeppool.client.caller import Caller
+from keeppool.client.request.hooks import default_hooks, hooks_of
+from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.request.request import Request
+from keeppool.client.response import redirect
+from keeppool.client.response.base import BaseResponse
+from keeppool.client.settings import rewind_for
+from keeppool.client.verbs import ResponseT
+from keeppool.config import HostConfig, Inherit, Timeout
+from keeppool.requests.mounting.flow import MountedFlow, SendBy
+from keeppool.requests.mounting.mounts import Mounts, keep_foreign_cookies, plain_timeout
+from keeppool.requests.mounting.overriding import (
+    AT_REDIRECTS,
+    NAMES,
+    OF_REQUESTS,
+    ThroughRequest,
+    changed,
+    given_of,
+    ways_of,
+)
+from keeppool.requests.mounting.pooled import PooledAdapter
+from keeppool.urls.address import Address, addressed, is_same_origin
+
+if TYPE_CHECKING:
+    from keeppool.pools.manager import Manager
+
+#: Under this name a session's class notes what its adapters' `send` was.
+_SENDING = "adapter's send"
+
+#: The waits of a pool that was given none.
+_DEFAULT_WAITS = Timeout()
+
+
+class Mounting(Caller[ResponseT]):
+    """A session, but for the waiting.
+
+    Where a program overrides `request`, `prepare_request`, `send`, `get_adapter`, `merge_environment_settings`,
+    `resolve_redirects` or `rebuild_proxies`, in a subclass, by a mixin, on a session of its own or by patching the
+    class, calls go through them, as in requests. Redirects are followed below `send`, unless one of `send`,
+    `resolve_redirects` and `rebuild_proxies` is overridden: then each request of a chain goes through all three.
+    """
+
+    _may_override = True
+    _flow_kind = MountedFlow
+    #: What sends for such a session where a program has mounted nothing else.
+    _adapter_kind: ClassVar[type[PooledAdapter]]
+    #: The methods of a session whose program has none of its own, by name; `_plain_ways` is what a call compares.
+    _plain: ClassVar[Mapping[str, object]]
+    _plain_ways: tuple[object, ...] | None
+
+    _mounts: Mounts | None = None
+    _hooks: dict[str, list[Hook]] | None = None
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "_adapter_kind" in vars(cls):
+            cls._plain = {name: getattr(cls, name) for name in NAMES} | {_SENDING: cls._adapter_kind.send}
+            cls._plain_ways = ways_of(cls)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name in NAMES:
+            # No class has these ways, so every call looks for its own.
+            self._plain_ways = None
+
+    @property
+    def hooks(self) -> dict[str, list[Hook]]:
+        """Functions that see every response, by event; see `keeppool.client.request.hooks`."""
+        if self._hooks is None:
+            self._hooks = default_hooks()
+        return self._hooks
+
+    @hooks.setter
+    def hooks(self, hooks: dict[str, list[Hook]]) -> None:
+        self._hooks = hooks
+
+    # What sends
+
+    @property
+    def adapters(self) -> Mounts:
+        """What sends the requests, by prefix; the session's own pool is one of them."""
+        if self._mounts is None:
+            mounts = Mounts()
+            for prefix in ("https://", "http://"):
+                mounts.mount(prefix, self._adapter_kind.over(self.pool))
+            self._mounts = mounts
+        return self._mounts
+
+    @adapters.setter
+    def adapters(self, adapters: Mapping[str, Any]) -> None:
+        self._mounts = Mounts()
+        for prefix, adapter in adapters.items():
+            self._mounts.mount(prefix, adapter)
+
+    def mount(self, prefix: str, adapter: Any) -> None:
+        """Let an adapter send the requests to URLs that begin with `prefix`; the longest prefix wins.
+
+        Args:
+            prefix: Such as "https://api.example.com/".
+            adapter: An `HTTPAdapter`, which has limits of its own, or any object with `send` and `close` as
+                `BaseAdapter` has them, those for requests included.
+        """
+        self.adapters.mount(prefix, adapter)
+        self._note_tls()  # What holds for a URL may be another pool's configuration from now on.
+
+    def get_adapter(self, url: str) -> Any:
+        """Find what sends the requests to a URL.
+
+        Raises:
+            InvalidSchema: Nothing does.
+        """
+        return self.adapters.find(url)
+
+    def pool_for(self, address: Address) -> Manager | None:
+        """Find the pool that sends the requests to a URL, whose configuration holds; `None` for none of ours."""
+        if self._mounts is None:
+            return self.pool
+        pool: Manager | None = getattr(self._mounts.find(address), "pool", None)
+        return pool if hasattr(pool, "config_for") else None
+
+    def _config_for(self, address: Address) -> HostConfig:
+        """Give what is configured for where a request goes; what is not said is `INHERIT`."""
+        pool = self.pool_for(address)
+        return HostConfig() if pool is None else pool.config_for(address)
+
+    def timeout_for(self, address: Address, override: HostConfig | None) -> Timeout:
+        """Tell which waits hold for a request that brings none of its own."""
+        pool = self.pool_for(address)
+        return self.pool.config.timeout if pool is None else self.waits_of(pool, address, override)
+
+    @property
+    def has_own_waits(self) -> bool:
+        """True if this session was given a timeout."""
+        return self.pool.config.timeout != _DEFAULT_WAITS
+
+    def waits_of(self, pool: Manager, address: Address, override: HostConfig | None) -> Timeout:
+        """Tell which waits hold where a call gives none: those a pool was made with, if any, else the session's."""
+        waits = pool.timeout_for(address, override)
+        return self.pool.config.timeout if waits == _DEFAULT_WAITS else waits
+
+    def adapter_for(self, url: str) -> Any:
+        """Find what sends one request; `None` for the session's own pool, as it is."""
+        if self._is_own("get_adapter"):
+            return self.get_adapter(url=url)
+        is_patched = self._adapter_kind.send is not self._plain[_SENDING]
+        return None if self._mounts is None and not is_patched else self.adapters.find(url)
+
+    def _over_pool(self, step: SendBy) -> Manager | None:
+        """Find the pool that sends a request; `None` where something of a program's stands in between."""
+        adapter, kind = step.adapter, self._adapter_kind
+        if adapter is None:
+            return self.pool
+        is_pool_alone = type(adapter) is kind and kind.send is self._plain[_SENDING] and "send" not in vars(adapter)
+        if not is_pool_alone:
+            return None
+        pool: Manager = adapter.pool
+        if step.limit is None and pool is not self.pool:
+            step.limit = self.waits_of(pool, step.request.address, step.override)
+        return pool
+
+    def _settings_for(self, step: SendBy, call: Call) -> dict[str, Any]:
+        """List what an adapter of the program's own is given for a request's sending."""
+        adapter, address, override = step.adapter, step.request.address, step.override
+        given = self._settings_of(address, call)
+        is_ours = isinstance(adapter, self._adapter_kind)
+        if step.limit is not None and step.limit is not call.limit:
+            given["timeout"] = step.limit  # What is left of a total.
+        elif step.limit is None and self.has_own_waits:
+            own = self.pool.config.timeout
+            counts = not is_ours or self.waits_of(adapter.pool, address, override) is own
+            given["timeout"] = own if counts else None
+        if not is_ours:
+            given["timeout"] = plain_timeout(given["timeout"])
+        return given
+
+    # From arguments to a request
+
+    def _prepared(
+        self,
+        method: bytes,
+        address: Address,
+        params: ParamsArgument,
+        data: DataArgument,
+        json: object,
+        headers: HeadersArgument | None,
+        cookies: CookiesArgument | None,
+        files: FilesArgument,
+        auth: AuthArgument,
+        hooks: HooksArgument,
+    ) -> PreparedRequest:
+        # As in requests a call's own hooks stand in place of the session's.
+        given: HooksArgument = {"response": hooks_of(hooks) or hooks_of(self._hooks)}
+        return super()._prepared(method, address, params, data, json, headers, cookies, files, auth, given)
+
+    def keep_cookies(self, response: BaseResponse) -> None:
+        """Put the cookies a response sets into the jar, whoever has made the response."""
+        if hasattr(getattr(response, "raw", None), "head"):
+            super().keep_cookies(response)
+            return
+        if isinstance(response, BaseResponse):
+            response.belongs_to(self)
+        keep_foreign_cookies(self._jar_for(response), response)
+
+    # What a redirect changes. Programs override these, as in requests.
+
+    def get_redirect_target(self, resp: Any) -> str | None:
+        """Tell where a response leads; `None` if it leads nowhere."""
+        return redirect.target_of(resp)
+
+    def should_strip_auth(self, old_url: str, new_url: str) -> bool:
+        """Tell whether what authenticates a request to one URL must not be sent to another."""
+        return not is_same_origin(addressed(old_url), addressed(new_url))
+
+    def rebuild_method(self, prepared_request: PreparedRequest, response: Any) -> None:
+        """Set the method with which a redirect is followed.
+
+        Args:
+            prepared_request: A copy of the request that was redirected.
+            response: The redirect.
+        """
+        prepared_request.verb = redirect.method_after(response.status_code, prepared_request.verb)
+
+    def rebuild_auth(self, prepared_request: PreparedRequest, response: Any) -> None:
+        """Take off credentials that are not for where a redirect leads, and put on those that are.
+
+        A scheme that signs what it is given, such as Digest, signs anew; the netrc file may know the new host.
+
+        Args:
+            prepared_request: The request that follows, with the redirected one's Authorization field.
+            response: The redirect.
+        """
+        stays = not self.should_strip_auth(response.request.url, prepared_request.url or "")
+        self._sign_again(prepared_request, stays)
+
+    def rebuild_proxies(self, prepared_request: PreparedRequest, proxies: ProxiesArgument) -> dict[str, str]:
+        """Tell which proxies hold for a request, those of the environment included.
+
+        Args:
+            prepared_request: Its URL counts.
+            proxies: The call's own.
+        """
+        merged = self.merge_environment_settings(prepared_request.url or "", proxies, None, None, None)
+        found: dict[str, str] = merged["proxies"]
+        return found
+
+    def merge_environment_settings(
+        self,
+        url: str,
+        proxies: ProxiesArgument,
+        stream: bool | None,
+        verify: bool | str | None,
+        cert: CertArgument,
+    ) -> dict[str, Any]:
+        """Tell what holds for a request to `url`, as arguments for `send`; for programs that prepare and send apart.
+
+        Args:
+            url: Where the request goes.
+            proxies: The call's own.
+            stream: The call's own; `None` for nothing.
+            verify: The call's own; `None` for nothing.
+            cert: The call's own; `None` for nothing.
+        """
+        merged = self._merged(addressed(url), proxies, stream, verify, cert)
+        # As in requests. `_settings_of` leaves them in: what is to go direct must not come to a configured proxy.
+        merged["proxies"] = {name: proxy for name, proxy in merged["proxies"].items() if proxy is not None}
+        return merged
+
+    def next_request(self, response: BaseResponse, location: str, *, is_sent: bool = False) -> PreparedRequest:
+        """Make the request that follows a redirect. Its body is at its start, if that can be had again.
+
+        Args:
+            response: The redirect.
+            location: Where it leads.
+            is_sent: It is sent now, so a body that cannot be had again is an error.
+
+        Raises:
+            InvalidURL: It leads to nothing that can be requested.
+            UnrewindableBodyError: See `is_sent`.
+        """
+        first, base = response.request, response.request.copy()
+        self.rebuild_method(base, response)
+        # What else has been changed about the copy is kept; what to do with the body depends on what was redirected.
+        method, base.verb, base.address = base.verb, first.verb, first.address
+        request = redirect.next_request(base, response.status_code, location, method)
+        rewind_for(request, is_sent)
+        self.rebuild_auth(request, response)
+        return self.with_cookies(request)
+
+    # In ways of a program's own
+
+    def follows_in_own_way(self) -> bool:
+        """Tell whether redirects are to be followed by `resolve_redirects`, each request through `send`."""
+        return any(map(self._is_own, AT_REDIRECTS))
+
+    def _is_own(self, name: str) -> bool:
+        """Tell whether this session's method of that name is not the one it was written with."""
+        return name in self.__dict__ or getattr(type(self), name) is not self._plain[name]
+
+    def _is_ours_alone(self) -> bool:
+        """Tell whether a call can go the way of a session that nobody has changed."""
+        return (
+            ways_of(type(self)) == self._plain_ways
+            and self._mounts is None
+            and not (self._hooks and self._hooks.get("response"))
+        )
+
+    def _call(  # type: ignore[override]  # `Verbs` calls it so; nobody else does
+        self, method: bytes, url: str | bytes, params: ParamsArgument = None, **options: Any
+    ) -> ResponseT:
+        if self._is_ours_alone():
+            return super()._call(method, url, params, **options)
+        return self._call_in_own_way(method, url, given_of({"params": params, **options}))
+
+    def _call_verb(  # type: ignore[override]
+        self, method: bytes, url: str | bytes, params: ParamsArgument = None, **options: Any
+    ) -> ResponseT:
+        if self._is_ours_alone():
+            return super()._call(method, url, params, **options)
+        given = given_of({"params": params, **options})
+        if self._is_own("request"):
+            response: ResponseT = getattr(ThroughRequest, method.decode().lower())(self, url, **given)
+            return response
+        return self._call_in_own_way(method, url, given)
+
+    def _call_in_own_way(self, method: bytes, url: str | bytes, given: dict[str, Any]) -> ResponseT:
+        """Prepare and send apart, each by the method that a program may have overridden.
+
+        Args:
+            method: As for `_call`.
+            url: As for `_call`.
+            given: The arguments that say something.
+        """
+        parts = {name: given.pop(name) for name in OF_REQUESTS if name in given}
+        request = self.prepare_request(Request(method.decode(), url, **parts))
+        if self._is_own("merge_environment_settings"):
+            given |= self._settings_in_own_way(request, given)
+        return self.send(request, **given)
+
+    def _settings_in_own_way(self, request: PreparedRequest, given: Mapping[str, Any]) -> dict[str, Any]:
+        more = {name: given.get(name) for name in ("stream", "verify", "cert")}
+        proxies = given.get("proxies") or {}
+        plain = Mounting.merge_environment_settings(self, request.url or "", {**proxies}, **more)
+        return changed(self.merge_environment_settings(request.url or "", {**proxies}, **more), plain)
+
+    def _proxies_in_own_way(self, request: PreparedRequest, proxies: ProxiesArgument) -> ProxiesArgument:
+        """Tell which proxies hold for a request that a redirect has asked for, and for those after it."""
+        if not self._is_own("rebuild_proxies"):
+            return proxies
+        plain = Mounting.rebuild_proxies(self, request, proxies)
+        found = changed({"proxies": self.rebuild_proxies(request, proxies)}, {"proxies": plain})
+        rebuilt: ProxiesArgument = found.get("proxies", proxies)
+        return rebuilt
+
+    def _hop(self, flow: MountedFlow, response: BaseResponse, location: str) -> tuple[PreparedRequest, dict[str, Any]]:
+        """Make the request that follows a redirect, and the arguments with which `send` sends it.
+
+        Args:
+            flow: What `resolve_redirects` was given.
+            response: The redirect.
+            location: Where it leads.
+        """
+        request, limit = flow.following(response, location, flow.followed)
+        flow.followed += 1
+        call = flow.call = replace(flow.call, proxies=self._proxies_in_own_way(request, flow.call.proxies))
+        return request, self._arguments_of(limit, call)
+
+    def _arguments_of(self, limit: Timeout | None, call: Call) -> dict[str, Any]:
+        """List what a call has given, as arguments for `resolve_redirects`.
+
+        Args:
+            limit: The waits that hold by now.
+            call: What the call says.
+        """
+        given: dict[str, Any] = {"stream": call.stream}
+        if limit is not None and limit is not call.limit:
+            given["timeout"] = limit
+        elif not isinstance(call.timeout, Inherit):
+            given["timeout"] = call.timeout
+        if call.retrying is not self._retrying:
+            given["retries"] = call.retrying
+        more = {"verify": call.verify, "cert": call.cert, "proxies": call.proxies}
+        return given | {name: value for name, value in more.items() if value is not None}

@@ -1,0 +1,105 @@
+"""`MountedFlow`: the steps of a call whose requests are sent by adapters, and whose redirects a program may follow.
+
+Decides: which adapter sends a request: asked once for it, whatever its tries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from keeppool.client.call import Call, Send, Step, Steps
+from keeppool.client.flow import Flow, Settings
+from keeppool.errors import KeepPoolError
+
+if TYPE_CHECKING:
+    from keeppool.client.request.prepared import PreparedRequest
+    from keeppool.client.response.base import BaseResponse
+    from keeppool.client.retries.retrying import Retrying
+    from keeppool.config import Timeout
+
+
+_ResponseT = TypeVar("_ResponseT", bound="BaseResponse")
+
+
+@dataclass(slots=True)
+class SendBy(Send):
+    """Step: send this request by this adapter; `None` for the session's own pool, as it is."""
+
+    adapter: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Follow(Step):
+    """Step: follow a redirect in the program's own way, and bring the last response."""
+
+    response: BaseResponse
+    limit: Timeout | None
+
+
+class MountedSettings(Settings, Protocol):
+    """What is asked of a session besides."""
+
+    def adapter_for(self, url: str) -> Any:
+        """Find what sends one request; `None` for the session's own pool, as it is."""
+
+    def follows_in_own_way(self) -> bool:
+        """Tell whether redirects are to be followed by `resolve_redirects`."""
+
+    def get_redirect_target(self, resp: Any) -> str | None:
+        """Tell where a response leads; `None` if it leads nowhere."""
+
+
+class MountedFlow(Flow):
+    """One call, from its first request to its last response; see `Flow`.
+
+    Attributes:
+        followed: Redirects followed so far, where the program follows them.
+    """
+
+    __slots__ = ("followed",)
+
+    _session: MountedSettings
+
+    def __init__(self, session: MountedSettings, call: Call, began: float) -> None:
+        super().__init__(session, call, began)
+        self.followed = 0
+
+    def _step(self, request: PreparedRequest, limit: Timeout | None) -> SendBy:
+        # Asked once for each request, as in requests: a `get_adapter` of the program's own may take turns.
+        override = self._session.override_for(request.address, self.call)
+        return SendBy(request, limit, override, self._session.adapter_for(request.address))
+
+    def _retrying(self, step: Send) -> Retrying | None:
+        # What an adapter of somebody else tries again is its own business.
+        return self.call.retrying or getattr(cast("SendBy", step).adapter, "retrying", None)
+
+    def _location(self, response: BaseResponse) -> str | None:
+        return self._session.get_redirect_target(response)
+
+    def _followed(self, response: BaseResponse) -> Steps:
+        if self.call.follow and self._session.follows_in_own_way() and self._location(response) is not None:
+            return cast("BaseResponse", (yield Follow(response, self._left_after(response))))
+        return (yield from Flow._followed(self, response))
+
+    def _left_after(self, response: BaseResponse) -> Timeout | None:
+        """Tell how long following a redirect may take, all requests together."""
+        self._count_total(response)
+        try:
+            return self._left_for(response.request)
+        except KeepPoolError as error:
+            error.request, error.response = response.request, response
+            raise
+
+
+def with_history(response: _ResponseT, challenged: list[_ResponseT], followed: list[_ResponseT]) -> _ResponseT:
+    """Let the last response of a chain tell which others led to it.
+
+    Args:
+        response: The last; whoever brought it may have told already.
+        challenged: What came before the chain.
+        followed: The redirects.
+    """
+    if followed:
+        response.history = [*challenged, *(response.history or followed)]
+    return response

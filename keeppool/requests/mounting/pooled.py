@@ -1,0 +1,95 @@
+"""`PooledAdapter`: what adapters for threads and for tasks have in common: a pool, and how requests' arguments read.
+
+Decides: what requests' constructor arguments, and those of `send`, mean for a pool.
+Does not know: waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from keeppool.client.arguments import CertArgument, ProxiesArgument
+from keeppool.client.call import Send
+from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.retries.retrying import RetriesArgument
+from keeppool.client.routing import chosen_proxy, override_of
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, LookUp, Timeout, TimeoutArgument
+from keeppool.requests.mounting.mounts import Checked
+from keeppool.requests.mounting.refused_hooks import Hookless, retrying_of_adapter
+
+if TYPE_CHECKING:
+    from keeppool.events import Event
+    from keeppool.pools.manager import Manager
+
+
+class PooledAdapter(Hookless):
+    """An adapter with a pool of its own."""
+
+    pool: Manager
+    #: Sends one request; a program may override it.
+    send: Callable[..., object]
+    #: What makes the pool.
+    _pool_kind: ClassVar[type[Manager]]
+
+    def __init__(
+        self,
+        pool_connections: int | None = None,
+        pool_maxsize: int | None = None,
+        max_retries: RetriesArgument = 0,
+        pool_block: bool = True,
+        *,
+        limits: Limits | None = None,
+        timeout: TimeoutArgument | Inherit = INHERIT,
+        hosts: Mapping[str, HostConfig] | None = None,
+        defaults: HostConfig | None = None,
+        resolver: LookUp | None = None,
+        config: Config | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        limits = limits_of(pool_maxsize, limits, config)
+        self.pool = self._pool_kind(
+            limits, timeout=timeout, hosts=hosts, defaults=defaults, resolver=resolver, config=config, on_event=on_event
+        )
+        self.max_retries = max_retries
+        self.retrying = retrying_of_adapter(max_retries)
+
+    @classmethod
+    def over(cls, pool: Manager) -> Self:
+        """Make an adapter that sends over a pool there is already."""
+        made = cls.__new__(cls)
+        made.pool, made.max_retries, made.retrying = pool, 0, None
+        return made
+
+    def add_headers(self, request: PreparedRequest, **settings: Any) -> None:
+        """Change a request before it is sent; for subclasses. It gets what `send` gets."""
+
+    def _step(
+        self,
+        request: PreparedRequest,
+        stream: bool,
+        timeout: TimeoutArgument,
+        verify: bool | str,
+        cert: CertArgument,
+        proxies: ProxiesArgument,
+    ) -> Send:
+        """Read the arguments of `send`, where `None` means that nothing was said."""
+        self.add_headers(request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
+        override = override_of(
+            Checked.verify_for(request, verify),
+            INHERIT if cert is None else cert,
+            chosen_proxy(request.address, proxies),
+        )
+        limit = None if timeout is None else Timeout.of(timeout, self.pool.config.timeout)
+        return Send(request, limit, override)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.pool!r}>"
+
+
+def limits_of(pool_maxsize: int | None, limits: Limits | None, config: Config | None) -> Limits | None:
+    """Read requests' word for how many connections a host may have; it wins over the same in `limits`."""
+    if pool_maxsize is None:
+        return limits
+    return replace(limits or (config or Config()).limits, per_host=pool_maxsize)

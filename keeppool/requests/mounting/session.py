@@ -1,0 +1,124 @@
+"""`Session`: our session for threads, changed by programs from inside as requests' can be.
+
+Waits: for the network, in the caller's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from keeppool.client.arguments import CertArgument, ProxiesArgument
+from keeppool.client.call import Call, Send, Step
+from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.response.response import Response as OwnResponse
+from keeppool.client.retries.retrying import RetriesArgument
+from keeppool.client.session import Session as OwnSession
+from keeppool.client.session import send_over
+from keeppool.clock import clock
+from keeppool.config import INHERIT, Inherit, TimeoutArgument
+from keeppool.pools.manager_threads import PoolManager
+from keeppool.requests.mounting.adapter import HTTPAdapter, Response
+from keeppool.requests.mounting.caller import Mounting
+from keeppool.requests.mounting.flow import Follow, MountedFlow, SendBy, with_history
+from keeppool.requests.mounting.mounts import Checked, complete
+
+
+class Session(Mounting[OwnResponse], OwnSession):
+    """A `keeppool.Session` in which adapters can be mounted and methods overridden, with hooks, as in requests.
+
+    Its arguments, and what else it does, are that session's.
+
+    Attributes:
+        hooks: Functions that see every response, by event; a call's own stand in their place.
+
+    Methods to override, in a subclass, by a mixin, on one session or by patching the class: `request`,
+    `prepare_request`, `send`, `get_adapter`, `merge_environment_settings`, `resolve_redirects`,
+    `get_redirect_target`, `rebuild_method`, `rebuild_auth`, `rebuild_proxies`, `should_strip_auth`.
+
+    Thread safety:
+        Any number of threads may use one session, also while its headers and cookies are changed.
+    """
+
+    _adapter_kind = HTTPAdapter
+    _response_kind = Response
+
+    def close(self) -> None:
+        """Close the pool, idle connections now and busy ones when they are done, and the mounted adapters."""
+        super().close()
+        for adapter in (self._mounts or {}).values():
+            adapter.close()
+
+    def resolve_redirects(
+        self,
+        resp: OwnResponse,
+        req: PreparedRequest,
+        stream: bool | None = None,
+        timeout: TimeoutArgument | Inherit = INHERIT,
+        verify: bool | str | None = None,
+        cert: CertArgument = None,
+        proxies: ProxiesArgument = None,
+        yield_requests: bool = False,
+        retries: RetriesArgument | Inherit = INHERIT,
+    ) -> Iterator[Any]:
+        """Follow a redirect step by step, each response given before the next request is sent.
+
+        Args:
+            resp: The redirect.
+            req: The request it answers.
+            stream: As for `request`.
+            timeout: As for `request`.
+            verify: As for `request`.
+            cert: As for `request`.
+            proxies: As for `request`.
+            yield_requests: Give the next request, and send nothing.
+            retries: As for `request`.
+
+        Raises:
+            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: When the next response is asked for.
+        """
+        flow = cast("MountedFlow", self._flow(timeout, stream, verify, cert, proxies, False, retries))
+        history: list[OwnResponse] = []
+        resp.request = req
+        while (location := self.get_redirect_target(resp)) is not None:
+            self._give_up(resp)
+            request, given = self._hop(flow, resp, location)
+            if yield_requests:
+                yield request
+                return
+            history.append(resp)
+            resp = self.send(request, allow_redirects=False, **given)
+            history += resp.history
+            resp.history = history.copy()
+            yield resp
+
+    def _take(self, step: Step, call: Call) -> OwnResponse | None:
+        return self._follow(step, call) if isinstance(step, Follow) else super()._take(step, call)
+
+    def _follow(self, step: Follow, call: Call) -> OwnResponse:
+        """Follow a redirect by `resolve_redirects`, whoever has written it."""
+        response = first = cast("OwnResponse", step.response)
+        followed = []
+        try:
+            for hop in self.resolve_redirects(first, first.request, **self._arguments_of(step.limit, call)):
+                followed.append(response)
+                response = hop
+        except BaseException:
+            response.close()
+            raise
+        return with_history(response, first.history, followed)
+
+    def _send(self, step: Send, call: Call) -> OwnResponse:
+        """Send one request by what is mounted for it."""
+        by = cast("SendBy", step)
+        pool = self._over_pool(by)
+        if pool is not None:
+            return send_over(cast("PoolManager", pool), step, call.stream, Response)
+        given = self._settings_for(by, call)
+        began = clock()
+        with Checked(step):
+            response = by.adapter.send(step.request, **given)
+        complete(response, step.request, clock() - began)
+        if not call.stream:
+            response.content  # noqa: B018  # read, which such an adapter leaves to the session
+        return cast("OwnResponse", response)
