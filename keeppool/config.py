@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from keeppool.errors import ConfigError
+from keeppool.errors import MOST_QUOTED, ConfigError, quoted
 
 
 class Inherit(enum.Enum):
@@ -28,6 +29,17 @@ class Inherit(enum.Enum):
     def __repr__(self) -> str:
         return "INHERIT"
 
+
+#: What stands where a value may be a secret.
+HIDDEN: Final = "***"
+#: Names of header fields whose values may be secrets, in lower case.
+PRIVATE_NAME: Final = re.compile("auth|cookie|token|secret|session|csrf|key|password")
+_HEADERS: Final = ("headers", "proxy_headers")
+_SECRETS: Final = ("proxy", "ssl_context", *_HEADERS)
+# The user and password of a URL, or of what somebody has written instead of one.
+_USER: Final = re.compile(r"(?<=//)[^/?#]*@|^[^/?#]*@")
+#: Bits of the largest number a float can hold.
+_MOST_BITS: Final = 1023
 
 #: In a `HostConfig`: this entry does not decide; a less specific one, or the pool's `Limits` and `Timeout`, do.
 INHERIT: Final = Inherit.INHERIT
@@ -261,6 +273,15 @@ class HostConfig:
 #: What an entry may say, in the order it is documented.
 HOST_FIELDS: Final = tuple(entry.name for entry in fields(HostConfig) if entry.init)
 
+#: Fields and arguments of which it is known what they are for; a key of a file that is none may be anything misspelt.
+_KNOWN: Final = frozenset(
+    (
+        *HOST_FIELDS,
+        *(entry.name for entry in fields(Limits)),
+        *("config", "connect", "hosts", "path", "pool", "preset", "read", "stall", "total", "users"),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -289,9 +310,13 @@ class Config:
         for name, kind in (("limits", Limits), ("timeout", Timeout), ("defaults", HostConfig)):
             if not isinstance(getattr(self, name), kind):
                 raise bad(name, getattr(self, name), f"must be a {kind.__name__}")
+        if not isinstance(self.hosts, Mapping):
+            raise bad("hosts", self.hosts, "must map patterns (str) to HostConfigs")
         for pattern, entry in self.hosts.items():
             if not isinstance(pattern, str) or not isinstance(entry, HostConfig):
-                raise bad("hosts", {pattern: entry}, "maps a pattern (str) to a HostConfig")
+                raise bad(
+                    "hosts", pattern, f"must be a pattern (str) for a HostConfig, not for a {type(entry).__name__}"
+                )
         object.__setattr__(self, "hosts", MappingProxyType(dict(self.hosts)))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -300,10 +325,34 @@ class Config:
         return partial(type(self), **values), ()
 
 
-def bad(name: str, value: object, rule: str, file: str = "") -> ConfigError:
-    """Build the error that names field, value and rule (and the file, if there is one)."""
-    place = f"{file}: " if file else ""
-    return ConfigError(f"{place}{name}={value!r}: {rule}", field=name, value=value, rule=rule, file=file)
+def bad(name: str, value: object, rule: str, file: str = "", kind: str = "") -> ConfigError:
+    """Build the error that names field, value and rule (and the file, if there is one).
+
+    Args:
+        name: The field; in a file with its place.
+        value: As given. What may be a secret in it is neither shown nor kept.
+        rule: What holds for the field.
+        file: Where it came from.
+        kind: The field whose value it is, if `name` does not end with that.
+    """
+    place = f"{quoted(file)[1:-1]}: " if file else ""
+    kept = presentable(kind or name.rpartition(".")[2], value)
+    if len(name) > MOST_QUOTED:
+        name = f"{name[:MOST_QUOTED]}…"
+    return ConfigError(f"{place}{name}={_written(kept)}: {rule}", field=name, value=kept, rule=rule, file=file)
+
+
+def check_config(config: object) -> Config:
+    """Give what an argument `config` means: itself, or an empty configuration for `None`.
+
+    Raises:
+        ConfigError: It is no `Config`.
+    """
+    if config is None:
+        return Config()
+    if not isinstance(config, Config):
+        raise bad("config", config, "must be a Config, such as load_config(path) returns")
+    return config
 
 
 def check_count(name: str, value: object, *, least: int) -> None:
@@ -322,6 +371,8 @@ def check_seconds(name: str, value: object, *, zero: bool = True) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise bad(name, value, "must be seconds as a number, or None for no limit")
+    if not isinstance(value, float) and value.bit_length() > _MOST_BITS:
+        raise bad(name, value, "must be seconds that a clock can count, or None for no limit")
     if math.isnan(value) or value < 0 or (value == 0 and not zero):
         raise bad(name, value, f"must be {'0 or more' if zero else 'more than 0'} seconds, or None for no limit")
 
@@ -330,14 +381,14 @@ def _header_pairs(field: str, value: Any) -> tuple[tuple[str, str], ...]:
     """Freeze headers given as a mapping or as pairs; the order given is the order sent."""
     try:
         pairs = tuple((n, v) for n, v in (value.items() if isinstance(value, Mapping) else value))
-    except (TypeError, ValueError) as error:
-        raise bad(field, presentable(field, value), "must be a mapping or a list of (name, value) pairs") from error
+    except (TypeError, ValueError):
+        raise bad(field, value, "must be a mapping or a list of (name, value) pairs") from None
     for pair in pairs:
         if not all(isinstance(part, str) for part in pair):
-            raise bad(field, presentable(field, pair), "names and values must be text")
+            raise bad(field, pair, "names and values must be text")
         if pair[0].lower() in ("content-length", "transfer-encoding", "expect", "trailer"):
             rule = "says how one request's body is sent, so it cannot be said for all of a host's"
-            raise bad(field, presentable(field, pair), rule)
+            raise bad(field, pair, rule)
     return pairs
 
 
@@ -348,14 +399,34 @@ def _merged(below: Any, above: tuple[tuple[str, str], ...]) -> tuple[tuple[str, 
 
 
 def presentable(field: str, value: object) -> object:
-    """Give a wrong value as an error may show it: not at all where it may hold a proxy's password."""
-    return "***" if field in ("proxy", "proxy_headers") else value
+    """Give a wrong value as an error may show and keep it: nothing that may be a secret, and not much.
+
+    Numbers are no secrets; text is none where the field says what it is for, but for a user and password in it. What
+    else there may be is told by its type.
+    """
+    if value is None or value is INHERIT or isinstance(value, (bool, int, float)):
+        return quoted(value) if isinstance(value, int) and value.bit_length() > _MOST_BITS else value
+    if isinstance(value, tuple) and field == "timeout":
+        return tuple([presentable(field, part) for part in value[:3]])
+    if field in _HEADERS and isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
+        return value[0][:MOST_QUOTED], HIDDEN
+    if not isinstance(value, str):
+        return f"<{type(value).__name__}>"
+    if field in _SECRETS or field not in _KNOWN:
+        return HIDDEN
+    return _USER.sub("***@", value) if "@" in value else value
+
+
+def _written(value: object) -> str:
+    return f"({', '.join(map(_written, value))})" if isinstance(value, tuple) else quoted(value)
 
 
 def _shown(field: str, value: Any) -> str:
     """Write a value for `repr`, without credentials."""
     if field == "proxy_headers":
-        return repr(tuple((name, "***") for name, _ in value))
+        return repr(tuple((name, HIDDEN) for name, _ in value))
+    if field == "headers":
+        return repr(tuple((name, HIDDEN if PRIVATE_NAME.search(name.lower()) else text) for name, text in value))
     if field == "proxy" and value is not None and "@" in value:
         scheme, mark, _ = value.partition("://")
         return repr(f"{scheme + mark if mark else ''}***@{value.rpartition('@')[2]}")
@@ -364,7 +435,7 @@ def _shown(field: str, value: Any) -> str:
 
 def _check_text(name: str, value: object) -> None:
     if value is not None and (not isinstance(value, str) or not value):
-        raise bad(name, presentable(name, value), "must be non-empty text, or None")
+        raise bad(name, value, "must be non-empty text, or None")
 
 
 def _check_bool(name: str, value: object) -> None:

@@ -21,6 +21,7 @@ Source: TOML 1.0.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import tomllib
@@ -30,8 +31,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 import keeppool.presets as presets
-from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument, bad, presentable
-from keeppool.errors import ConfigError
+from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument, bad
+from keeppool.errors import MOST_QUOTED, ConfigError, quoted
 from keeppool.hosts import HostTable
 
 _TOP: Final = ("preset", "limits", "timeout", "default", "host")
@@ -41,6 +42,11 @@ _IN_CODE_ONLY: Final = frozenset({"ssl_context"})
 
 #: The rules are worded for Python; these are the same values as the file's author writes them.
 _TOML_WORDS: Final = {"None": '"none"', "True": "true", "False": "false"}
+
+#: Bytes of a file that are read: ten thousand hosts' tables are one million, and /dev/zero has no end.
+MOST_BYTES: Final = 16 << 20
+#: Characters of a wrong key that are compared with the right ones. None of these has half as many.
+_LONGEST_KEY: Final = 64
 
 _Settings = TypeVar("_Settings", Limits, Timeout)
 
@@ -55,12 +61,20 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         The configuration, checked as a whole: every pattern can be used.
 
     Raises:
-        ConfigError: The file is missing or no TOML, or it holds a wrong key, type, value or pattern. `file` is the
-            path, `field` the dotted place such as `host."a.example".per_host`, `value` and `rule` say the rest.
+        ConfigError: The file is missing, too large or no TOML, or it holds a wrong key, type, value or pattern. `file`
+            is the path, `field` the dotted place such as `host."a.example".per_host`, `value` and `rule` say the rest.
     """
-    file = os.fspath(path)
-    top = _Place(file)
-    table = _read(file)
+    try:
+        file = os.fsdecode(path)
+    except TypeError:
+        raise bad("path", path, "must be the path of a file") from None
+    try:
+        return _config(_Place(file), _read(file))
+    except RecursionError:
+        raise _unusable(file, "nested too deeply") from None
+
+
+def _config(top: _Place, table: dict[str, Any]) -> Config:
     _check_keys(top, table, _TOP)
     timeout = _timeout(top.at("timeout"), table.get("timeout", {}), Timeout())
     return Config(
@@ -79,25 +93,31 @@ class _Place:
     field: str = ""
 
     def at(self, key: str) -> _Place:
+        # Cut: an error tells where, and a key may be a megabyte.
+        key = key if len(key) <= MOST_QUOTED else f"{key[:MOST_QUOTED]}…"
         return _Place(self.file, f"{self.field}.{key}" if self.field else key)
 
-    def fault(self, value: object, rule: str) -> ConfigError:
+    def fault(self, value: object, rule: str, kind: str = "") -> ConfigError:
         words = re.sub(r"\b(None|True|False)\b", lambda word: _TOML_WORDS[word[0]], rule)
-        return bad(self.field, value, words, self.file)
+        return bad(self.field, value, words, self.file, kind)
 
 
 def _read(file: str) -> dict[str, Any]:
     try:
         with Path(file).open("rb") as stream:
-            return tomllib.load(stream)
-    except OSError as error:
-        raise _unusable(file, f"cannot be read: {error.strerror or error}") from error
+            data = stream.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise _unusable(file, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(data) > MOST_BYTES:
+        raise _unusable(file, f"larger than {MOST_BYTES} bytes")
+    try:
+        return tomllib.loads(data.decode())
     except ValueError as error:  # TOMLDecodeError says line and column; UnicodeDecodeError is a ValueError as well
         raise _unusable(file, f"not TOML: {error}") from error
 
 
 def _unusable(file: str, rule: str) -> ConfigError:
-    return ConfigError(f"{file}: {rule}", field="path", value=file, rule=rule, file=file)
+    return ConfigError(f"{quoted(file)[1:-1]}: {rule}", field="path", value=file, rule=rule, file=file)
 
 
 def _limits(top: _Place, table: Mapping[str, Any]) -> Limits:
@@ -114,7 +134,7 @@ def _timeout(place: _Place, value: Any, base: Timeout) -> Timeout:
     try:
         return Timeout.of(_in_python(value, TimeoutArgument), base)
     except ConfigError as error:
-        raise place.fault(value, error.rule) from error
+        raise place.fault(error.value, error.rule, "timeout") from error
 
 
 def _hosts(place: _Place, table: Any, timeout: Timeout) -> dict[str, HostConfig]:
@@ -123,7 +143,7 @@ def _hosts(place: _Place, table: Any, timeout: Timeout) -> dict[str, HostConfig]
     try:
         HostTable(hosts)
     except ConfigError as error:
-        raise place.at(f'"{error.value}"').fault(error.value, error.rule) from error
+        raise place.at(f'"{error.value}"').fault(error.value, error.rule, "hosts") from error
     return hosts
 
 
@@ -133,7 +153,7 @@ def _host_config(place: _Place, table: Any, timeout: Timeout) -> HostConfig:
         values["timeout"] = _timeout(place.at("timeout"), table["timeout"], timeout)
     for name in ("headers", "proxy_headers"):
         if name in values and not isinstance(values[name], dict):
-            raise place.at(name).fault(presentable(name, values[name]), "must be a table")
+            raise place.at(name).fault(values[name], "must be a table")
     try:
         return HostConfig(**values)
     except ConfigError as error:
@@ -152,9 +172,16 @@ def _laid_over(base: _Settings, place: _Place, table: Any) -> _Settings:
 def _values(kind: type[Limits | Timeout | HostConfig], place: _Place, table: Any) -> dict[str, Any]:
     """Read a table into arguments for `kind`: its keys checked, "none" and arrays in Python's form."""
     _check_table(place, table)
-    _check_keys(place, table, [f.name for f in fields(kind) if f.init and f.name not in _IN_CODE_ONLY])
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # mypy takes a class for unhashable
+    _check_keys(place, table, hints)
     return {key: _in_python(value, hints[key]) for key, value in table.items()}
+
+
+@functools.cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """Give the types of the fields that a file may set, by their names."""
+    hints = get_type_hints(kind)
+    return {f.name: hints[f.name] for f in fields(kind) if f.init and f.name not in _IN_CODE_ONLY}
 
 
 def _in_python(value: Any, hint: Any) -> Any:
@@ -180,7 +207,7 @@ def _why_no_key(place: _Place, key: str, value: object, allowed: Collection[str]
 
     if key in _IN_CODE_ONLY:
         return "an object that cannot come from a file; give it in code"
-    near = get_close_matches(key.lower(), allowed, n=1)
+    near = get_close_matches(key[:_LONGEST_KEY].lower(), allowed, n=1)
     if near:
         return f"no such key; the nearest is {near[0]}"
     if isinstance(value, dict) and place.field.startswith("host."):

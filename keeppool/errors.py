@@ -41,7 +41,54 @@ from __future__ import annotations
 
 import builtins
 import json
-from typing import Any
+from typing import Any, Final
+
+#: Characters of what came from outside that a text quotes: a URL, a field, a value.
+MOST_QUOTED: Final = 200
+#: Characters of a whole text. Ours have under 400; what is longer has a server's or an operating system's words in it.
+MOST_TEXT: Final = 1000
+
+
+def quoted(thing: object, most: int = MOST_QUOTED) -> str:
+    """Quote what came from outside, so that it can stand in a text: in quotation marks, escaped, and cut.
+
+    Args:
+        thing: Text or bytes; a number, `True`, `False` or `None` is written as it is. Of anything else the type is
+            told, and nothing that is in it.
+        most: Characters or bytes that are shown.
+    """
+    if isinstance(thing, (str, bytes)):
+        return repr(thing[:most]) + ("…" if len(thing) > most else "")
+    if isinstance(thing, int) and thing.bit_length() > 64:
+        # Python writes no more than 4300 digits, and nobody reads forty.
+        return f"a number of {thing.bit_length()} bits"
+    if thing is None or isinstance(thing, (bool, int, float)):
+        return repr(thing)
+    return f"<{type(thing).__name__}>"
+
+
+def quoted_url(url: str) -> str:
+    """Quote a URL as `quoted` does, without the user and password in it."""
+    before, mark, rest = url.partition("://")
+    if not mark:
+        before, rest = "", url
+    # Behind the last @ of what comes before the path: there may be more in a password that is not encoded.
+    place = rest[: min([at for at in map(rest.find, "/?#") if at >= 0], default=len(rest))]
+    user, sign, _ = place.rpartition("@")
+    return quoted(f"{before}{mark}***@{rest[len(user) + 1 :]}" if sign else url)
+
+
+def readable(text: str, most: int = MOST_TEXT) -> str:
+    """Bring a text that may hold what came from outside into a form for terminals and logs.
+
+    It is one line, without control characters, and of limited length: if it is too long it is cut in the middle,
+    because it begins with what was done and ends with why it failed.
+    """
+    if len(text) > most:
+        text = f"{text[: most * 2 // 3]}…{text[-most // 3 :]}"
+    if text.isprintable():
+        return text
+    return "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in text])
 
 
 class KeepPoolError(OSError):
@@ -59,6 +106,8 @@ class KeepPoolError(OSError):
     response: Any = None
 
     def __init__(self, message: Any = "", *more: Any, **facts: Any) -> None:
+        if isinstance(message, str):
+            message = readable(message)
         super().__init__(message, *more)
         self.message = OSError.__str__(self) if more else str(message)
         for name, value in facts.items():
@@ -67,7 +116,10 @@ class KeepPoolError(OSError):
             setattr(self, name, value)
 
     def __str__(self) -> str:
-        return self.message
+        return readable(self.message)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), dict(self.__dict__), self.args)
@@ -87,7 +139,8 @@ RequestException = KeepPoolError
 class ConfigError(KeepPoolError, ValueError):
     """A limit, timeout, preset or host entry that cannot be meant.
 
-    The message names the field, the value and the rule; nothing was changed.
+    The message names the field, the value and the rule; nothing was changed. A value that may be a secret is neither
+    in the message nor in `value`: "***" stands there.
     """
 
     field: str = ""
@@ -126,9 +179,16 @@ class InvalidMethod(InvalidRequest):
 
 
 class InvalidHeader(InvalidRequest):
-    """A header name or value holds what a header must not hold (RFC 9110 §5.5)."""
+    """A header name or value holds what a header must not hold (RFC 9110 §5.5).
+
+    The value itself, which may be a password, is neither in the message nor here.
+    """
 
     name: Any = None
+    #: What the value must not hold, and its place in the value, counted from 0.
+    character: str = ""
+    position: int | None = None
+    #: Only of fields that frame a message, such as Content-Length.
     value: Any = None
 
 

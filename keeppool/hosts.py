@@ -77,7 +77,7 @@ class HostTable:
         for text, entry in hosts.items():
             pattern = _parsed(text)
             if not isinstance(entry, HostConfig):
-                raise bad("hosts", {text: entry}, "maps a pattern to a HostConfig")
+                raise bad("hosts", text, f"must be a pattern of a HostConfig, not of a {type(entry).__name__}")
             around = self._by_host.setdefault(pattern.host, {})
             if (pattern.scheme, pattern.port) in around:
                 raise bad("hosts", text, "means the same as a pattern before it")

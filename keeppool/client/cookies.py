@@ -19,7 +19,11 @@ from http.cookiejar import Cookie
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from keeppool.client.arguments import CookiesArgument
-from keeppool.errors import InvalidHeader, InvalidRequest
+from keeppool.errors import (
+    InvalidHeader,
+    InvalidRequest,
+    quoted,
+)
 from keeppool.urls.address import Address
 from keeppool.wire.fields import FieldBlock, field_block
 from keeppool.wire.head import ResponseHead
@@ -243,7 +247,7 @@ class CookieJar(http.cookiejar.CookieJar):
 def made_cookie(name: str, value: str, **attributes: Any) -> Cookie:
     """Make a cookie from what is given; without a domain it is sent everywhere, without `expires` it lasts for now."""
     if not isinstance(name, str) or not isinstance(value, str):
-        raise InvalidHeader(f"cookie {name!r}: name and value must be text, not {value!r}", name=name, value=value)
+        raise InvalidHeader(f"cookie {quoted(name)}: name and value must be text", name=name)
     facts: dict[str, Any] = {"version": 0, "port": None, "domain": "", "path": "/", "secure": False, "expires": None}
     facts |= {"discard": True, "comment": None, "comment_url": None, "rest": {}, "rfc2109": False} | attributes
     return Cookie(

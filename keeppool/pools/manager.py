@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, LookUp, Timeout, TimeoutArgument, bad
+from keeppool.config import (
+    INHERIT,
+    Config,
+    HostConfig,
+    Inherit,
+    Limits,
+    LookUp,
+    Timeout,
+    TimeoutArgument,
+    bad,
+    check_config,
+)
 from keeppool.errors import ExchangeError, InvalidURL
 from keeppool.events import Event
 from keeppool.net.streams import AnyStream
@@ -56,7 +67,7 @@ class Manager:
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        base = config or Config()
+        base = check_config(config)
         self.config = Config(
             limits=base.limits if limits is None else limits,
             timeout=base.timeout if timeout is INHERIT else Timeout.of(timeout, base.timeout),
@@ -113,7 +124,7 @@ class Manager:
         """Check a request's arguments, and render what can be rendered without knowing where it goes."""
         checked = check_method(method)
         if not isinstance(url, str):
-            raise InvalidURL(f"a URL must be text, not {type(url).__name__}: {url!r}", url=repr(url))
+            raise InvalidURL(f"a URL must be text, not {type(url).__name__}", url=repr(url))
         if host is not None and not isinstance(host, HostConfig):
             raise bad("host", host, "must be a HostConfig")
         fields = prepare_fields(headers)

@@ -16,7 +16,11 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from keeppool.core.origin import Proxy
-from keeppool.errors import InvalidProxyURL, InvalidURL
+from keeppool.errors import (
+    InvalidProxyURL,
+    InvalidURL,
+    quoted,
+)
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.urls.address import checked_host
 
@@ -108,4 +112,4 @@ def _credentials(shown: str, scheme: str, secret: str) -> tuple[bytes, bytes] | 
 
 
 def _unusable(shown: str, reason: str) -> InvalidProxyURL:
-    return InvalidProxyURL(f"the proxy's URL {shown!r} cannot be used: {reason}", url=shown)
+    return InvalidProxyURL(f"the proxy's URL {quoted(shown)} cannot be used: {reason}", url=shown)

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from keeppool._version import __version__
-from keeppool.errors import InvalidHeader
+from keeppool.errors import InvalidHeader, quoted
 from keeppool.wire.body import RequestBody, request_body
 from keeppool.wire.decode import accept_encoding
 from keeppool.wire.fields import FieldBlock, field_block
@@ -29,8 +29,9 @@ def prepare_fields(headers: HeadersArgument) -> FieldBlock:
         return default_fields()
     try:
         pairs = [(name, value) for name, value in (headers.items() if isinstance(headers, Mapping) else headers)]
-    except (TypeError, ValueError) as error:
-        raise InvalidHeader(f"headers must be a mapping or (name, value) pairs: {headers!r}", value=headers) from error
+    except (TypeError, ValueError):
+        # Not its own words: they may show what was given.
+        raise InvalidHeader(f"headers must be a mapping or (name, value) pairs, not {quoted(headers)}") from None
     given = field_block(pairs)
     missing = [pair for pair in default_fields().pairs if pair[0].lower() not in given.names]
     return field_block([*missing, *given.pairs])
@@ -120,5 +121,5 @@ def _stated_framing(fields: FieldBlock) -> tuple[int | None, bool]:
 
 def _contradiction(rule: str, fields: FieldBlock) -> InvalidHeader:
     named = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in fields.pairs if n.lower() in FRAMING]
-    shown = ", ".join(f"{name}: {value[:80]}" for name, value in named)
+    shown = ", ".join(f"{name}: {quoted(value, 80)}" for name, value in named)
     return InvalidHeader(f"{rule}: {shown} (RFC 9112 §6)", name=named[0][0], value=named[0][1])

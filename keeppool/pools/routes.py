@@ -20,7 +20,11 @@ from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeou
 from keeppool.core.keepalive import connection_options
 from keeppool.core.origin import Origin, Proxy, TlsIdentity
 from keeppool.core.records import Policy
-from keeppool.errors import InvalidSchema
+from keeppool.errors import (
+    InvalidSchema,
+    quoted,
+    quoted_url,
+)
 from keeppool.hosts import DEFAULT_PORTS, HostTable
 from keeppool.pools.proxies import proxy_at
 from keeppool.pools.request import default_fields
@@ -229,7 +233,9 @@ def _address_of(url: str) -> Address:
     if not isinstance(url, Address):
         return parse_as_given(url)
     if url.scheme not in DEFAULT_PORTS:
-        raise InvalidSchema(f"the URL's scheme {url.scheme!r} is neither http nor https: {url.url!r}", url=url.url)
+        raise InvalidSchema(
+            f"the URL's scheme {quoted(url.scheme)} is neither http nor https: {quoted_url(url.url)}", url=url.url
+        )
     return url
 
 

@@ -16,7 +16,13 @@ from collections.abc import Callable
 from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
-from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
+from keeppool.errors import (
+    InvalidSchema,
+    InvalidURL,
+    MissingSchema,
+    quoted,
+    quoted_url,
+)
 from keeppool.hosts import DEFAULT_PORTS, is_name, normal_ipv6
 from keeppool.urls.cache import remembered
 from keeppool.urls.reference import without_dot_segments
@@ -156,7 +162,7 @@ def parse_as_given(url: str) -> Address:
         MissingSchema, InvalidSchema, InvalidURL: As `parse`; and `InvalidURL` for what is not text.
     """
     if not isinstance(url, str):
-        raise InvalidURL(f"a URL must be text, not {type(url).__name__}: {url!r}", url=repr(url))
+        raise InvalidURL(f"a URL must be text, not {type(url).__name__}", url=repr(url))
     return _plain(url) or _parse_careful(url, str)
 
 
@@ -208,10 +214,10 @@ def checked_host(url: str, host: str) -> str:
         try:
             return f"[{normal_ipv6(host[1:-1])}]"
         except ValueError as error:
-            raise InvalidURL(f"URL {url!r}: {error}", url=url) from error
+            raise InvalidURL(f"URL {quoted_url(url)}: {error}", url=url) from error
     host = host.lower()
     if not is_name(host):
-        raise InvalidURL(f"URL {url!r} has a host that no name can be", url=url)
+        raise InvalidURL(f"URL {quoted_url(url)} has a host that no name can be", url=url)
     return _normal_ipv4(host)
 
 
@@ -243,7 +249,7 @@ def _parse_careful(url: str, unquoted: Callable[[str], str]) -> Address:
 
 def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     if _CONTROL.search(url):
-        raise InvalidURL(f"URL {url!r} holds a control character or a lone surrogate", url=url)
+        raise InvalidURL(f"URL {quoted_url(url)} holds a control character or a lone surrogate", url=url)
     # Deferred: importing any part of urllib3 imports most of it.
     from urllib3.exceptions import LocationParseError
     from urllib3.util.url import parse_url
@@ -253,9 +259,9 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     try:
         scheme, userinfo, host, port, *_ = parse_url(place)
     except LocationParseError as error:
-        raise InvalidURL(f"URL {url!r} is malformed: {error}", url=url) from error
+        raise InvalidURL(f"URL {quoted_url(url)} is malformed: {error}", url=url) from error
     if scheme is None or not host:
-        raise InvalidURL(f"URL {url!r} has no host", url=url)
+        raise InvalidURL(f"URL {quoted_url(url)} has no host", url=url)
     if scheme in DEFAULT_PORTS:
         host = checked_host(url, host)
         # Unquoted first: an escaped dot is a dot (RFC 3986 §6.2.2), and `/%2e%2e/` would go out as `/../`.
@@ -264,7 +270,7 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     else:
         path = unquoted(path or "/")
     if port == 0:
-        raise InvalidURL(f"URL {url!r}: port 0 cannot be dialled", url=url)
+        raise InvalidURL(f"URL {quoted_url(url)}: port 0 cannot be dialled", url=url)
     target = path + (unquoted(f"?{query}") if query else "")
     sent = f"{scheme}://{host if port is None else f'{host}:{port}'}{target}"
     return Address(
@@ -322,13 +328,14 @@ def _number(text: str) -> int | None:
 def _check_scheme(url: str) -> None:
     if _HOST_AND_PORT.match(url):
         # requests reads what stands before the colon as a scheme; its callers expect that error.
-        raise InvalidSchema(f"URL {url!r} has a host and a port, but no scheme; https://{url} perhaps", url=url)
+        text = f"URL {quoted_url(url)} has a host and a port, but no scheme; {quoted_url('https://' + url)} perhaps"
+        raise InvalidSchema(text, url=url)
     match = _SCHEME.fullmatch(url)
     if match is None:
         hint = f"; https://{url.lstrip('/')} perhaps" if url else ""
-        raise MissingSchema(f"URL {url!r} has no scheme{hint}", url=url)
+        raise MissingSchema(f"URL {quoted_url(url)} has no scheme{hint}", url=url)
     if match[1].lower() not in DEFAULT_PORTS:
-        raise InvalidSchema(f"URL {url!r}: keeppool speaks http and https, not {match[1].lower()}", url=url)
+        raise InvalidSchema(f"URL {quoted_url(url)}: keeppool speaks http and https, not {match[1].lower()}", url=url)
 
 
 def _with_ascii_host(url: str) -> str:
@@ -339,10 +346,14 @@ def _with_ascii_host(url: str) -> str:
     try:
         encoded = _idna(match[2]).lower()
     except UnicodeError as error:
-        raise InvalidURL(f"URL {url!r}: {match[2]!r} cannot be a host's name: {error}", url=url) from error
+        raise InvalidURL(
+            f"URL {quoted_url(url)}: {quoted(match[2])} cannot be a host's name: {error}", url=url
+        ) from error
     if not is_name(encoded):
         # A codec may make a delimiter of a character that is none, and the URL would be split anew at that place.
-        raise InvalidURL(f"URL {url!r}: {match[2]!r} is {encoded!r}, which cannot be a host's name", url=url)
+        raise InvalidURL(
+            f"URL {quoted_url(url)}: {quoted(match[2])} is {quoted(encoded)}, which cannot be a host's name", url=url
+        )
     return match[1] + encoded + match[3]
 
 

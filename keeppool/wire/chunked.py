@@ -16,7 +16,7 @@ import enum
 import re
 from typing import Final
 
-from keeppool.errors import IncompleteBody, InvalidChunk, InvalidHead
+from keeppool.errors import IncompleteBody, InvalidChunk, InvalidHead, quoted
 from keeppool.wire.fields import CONTROL_CHARS
 from keeppool.wire.head import MAX_HEAD_BYTES, MAX_HEAD_FIELDS, parse_field_lines
 
@@ -216,5 +216,4 @@ _SIZE, _END, _TRAILER = _Next
 
 
 def _invalid(what: str, line: bytes) -> InvalidChunk:
-    shown = line[:_SHOWN]
-    return InvalidChunk(f"invalid chunked body: {what}: {shown!r}", line=shown)
+    return InvalidChunk(f"invalid chunked body: {what}: {quoted(line, _SHOWN)}", line=line[:_SHOWN])

@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable
 from typing import Final
 
-from keeppool.errors import ContentDecodingError
+from keeppool.errors import ContentDecodingError, quoted
 from keeppool.wire.codings.br import Brotli, brotli_module
 from keeppool.wire.codings.inflate import Deflate, Gzip
 from keeppool.wire.codings.stage import STEP, Stage
@@ -103,7 +103,7 @@ def content_decoder(content_encoding: bytes) -> Decoder | None:
     named = [coding for coding in codings if coding not in (b"", b"identity")]
     if len(named) > MAX_CODINGS:
         raise ContentDecodingError(
-            f"more than {MAX_CODINGS} content codings: {content_encoding[:80]!r}",
+            f"more than {MAX_CODINGS} content codings: {quoted(content_encoding, 80)}",
             coding=content_encoding[:80].decode("latin-1"),
         )
     stages = [_STAGES.get(coding) for coding in reversed(named)]

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from keeppool.errors import InvalidHeader
+from keeppool.errors import InvalidHeader, quoted
 
 #: RFC 9110 §5.6.2, as the inside of a character class.
 TOKEN_CHARS: Final = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
@@ -75,9 +75,10 @@ def field_block(pairs: Iterable[tuple[str | bytes, str | bytes]]) -> FieldBlock:
 
     Raises:
         InvalidHeader: A name is no token, a value holds CR, LF, NUL or another control character, or one of them
-            is neither text nor bytes. `name` and `value` are as given. Nothing was rendered.
+            is neither text nor bytes. `name` is as given; `character` and `position` tell what is wrong with a value.
+            Nothing was rendered.
     """
-    checked = tuple([(_checked_name(name, value), _checked_value(name, value)) for name, value in pairs])
+    checked = tuple([(_checked_name(name), _checked_value(name, value)) for name, value in pairs])
     if not checked:
         return EMPTY
     lines = b"".join([b"%b: %b\r\n" % pair for pair in checked])
@@ -89,42 +90,43 @@ def is_token(text: bytes) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-def _checked_name(name: str | bytes, value: str | bytes) -> bytes:
-    raw = _encoded(name, name, value)
+def _checked_name(name: str | bytes) -> bytes:
+    raw = _encoded(name, name, "its name")
     if not is_token(raw):
-        raise InvalidHeader(f"header name {name!r} is not a token (RFC 9110 §5.1)", name=name, value=value)
+        raise InvalidHeader(f"header name {quoted(name)} is not a token (RFC 9110 §5.1)", name=name)
     return raw
 
 
 def _checked_value(name: str | bytes, value: str | bytes) -> bytes:
-    raw = _encoded(value, name, value)
+    raw = _encoded(value, name, "its value")
     # Looked for before stripping: bytes.strip() would swallow a line end that must be refused.
-    if _CONTROL.search(raw):
-        raise InvalidHeader(
-            f"header {name!r} has a value with a line end or control character: {value!r} (RFC 9110 §5.5)",
-            name=name,
-            value=value,
-        )
+    found = _CONTROL.search(raw)
+    if found is not None:
+        raise _holds("a line end or control character", found[0].decode("latin-1"), found.start(), name, "its value")
     return raw.strip(b" \t")
 
 
-def _encoded(part: str | bytes, name: str | bytes, value: str | bytes) -> bytes:
+def _encoded(part: str | bytes, name: str | bytes, which: str) -> bytes:
     if isinstance(part, bytes):
         return part
     if not isinstance(part, str):
         raise InvalidHeader(
-            f"header {name!r}: {value!r} must be text or bytes, not {type(part).__name__}", name=name, value=value
+            f"header {quoted(name)}: {which} must be text or bytes, not {type(part).__name__}", name=name
         )
     try:
         return part.encode("latin-1")
     except UnicodeEncodeError:
-        return _utf8(part, name, value)
+        return _utf8(part, name, which)
 
 
-def _utf8(part: str, name: str | bytes, value: str | bytes) -> bytes:
+def _utf8(part: str, name: str | bytes, which: str) -> bytes:
     try:
         return part.encode()
     except UnicodeEncodeError as error:
-        raise InvalidHeader(
-            f"header {name!r}: {value!r} holds a lone surrogate, which no encoding can write", name=name, value=value
-        ) from error
+        raise _holds("a lone surrogate", part[error.start], error.start, name, which) from None
+
+
+def _holds(what: str, character: str, position: int, name: str | bytes, which: str) -> InvalidHeader:
+    """Build the error that says where the fault is, without the value: it may be a password."""
+    text = f"header {quoted(name)} has {what} in {which}: {quoted(character)} at position {position} (RFC 9110 §5.5)"
+    return InvalidHeader(text, name=name, character=character, position=position)

@@ -17,7 +17,7 @@ import functools
 import re
 from typing import Final, NamedTuple
 
-from keeppool.errors import InvalidHead, InvalidLength
+from keeppool.errors import InvalidHead, InvalidLength, quoted
 from keeppool.events import Why
 from keeppool.wire.fields import TOKEN_CHARS
 from keeppool.wire.head import ResponseHead
@@ -145,7 +145,7 @@ def _by_transfer_encoding(head: ResponseHead) -> Framing:
         return _CHUNKED_DOUBTFUL if doubtful else _CHUNKED
     if named:
         line = b"Transfer-Encoding: " + value[:80]
-        raise InvalidHead(f"transfer coding {value[:80]!r}: only chunked was offered, once, and last", line=line)
+        raise InvalidHead(f"transfer coding {quoted(value, 80)}: only chunked was offered, once, and last", line=line)
     if b"content-length" in head.index:
         length = _content_length(head.get(b"content-length") or b"")
         return Framing(_LENGTH, length, Why.AMBIGUOUS_FRAMING)
@@ -165,7 +165,7 @@ def _content_length(value: bytes) -> int:
         same = {part.strip(b" \t") for part in value.split(b",")}
         value = same.pop() if len(same) == 1 else value
     if not value.isdigit() or len(value) > _DIGITS or (length := int(value)) > MAX_LENGTH:
-        raise InvalidLength(f"Content-Length {value[:80]!r} is not one length in bytes", value=value[:80])
+        raise InvalidLength(f"Content-Length {quoted(value, 80)} is not one length in bytes", value=value[:80])
     return length
 
 

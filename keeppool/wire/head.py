@@ -17,7 +17,7 @@ import functools
 import re
 from typing import Final
 
-from keeppool.errors import HeadTooLarge, InvalidHead
+from keeppool.errors import HeadTooLarge, InvalidHead, quoted
 from keeppool.wire.fields import TOKEN_CHARS
 
 #: Bytes one head may have, if nothing else is configured. Chrome takes 256 KiB, the most of the browsers; Node takes
@@ -220,8 +220,7 @@ def _what_is_wrong(line: bytes) -> str:
 
 
 def _invalid(what: str, line: bytes) -> InvalidHead:
-    shown = line[:_SHOWN]
-    return InvalidHead(f"invalid response head: {what}: {shown!r}", line=shown)
+    return InvalidHead(f"invalid response head: {what}: {quoted(line, _SHOWN)}", line=line[:_SHOWN])
 
 
 # A connection sees the same two or three lines over and over. 64 of them, each shorter than a head, cannot fill memory.

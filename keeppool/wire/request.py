@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from keeppool.errors import InvalidMethod, InvalidURL
+from keeppool.errors import InvalidMethod, InvalidURL, quoted
 from keeppool.wire.fields import FieldBlock, is_token
 
 # RFC 9110 §9.3 and RFC 5789. Written in any case they are meant; other methods are case-sensitive (RFC 9110 §9.1).
@@ -39,7 +39,7 @@ def check_method(method: str | bytes) -> bytes:
 def _unusual_method(method: str | bytes) -> bytes:
     text = method.decode("latin-1") if isinstance(method, bytes) else method
     if not isinstance(text, str) or not text.isascii() or not is_token(text.encode()):
-        raise InvalidMethod(f"method {method!r} is not a token (RFC 9110 §9.1)", method=method)
+        raise InvalidMethod(f"method {quoted(method)} is not a token (RFC 9110 §9.1)", method=method)
     return _STANDARD.get(text.upper()) or text.encode()
 
 
@@ -53,7 +53,9 @@ def check_target(target: str) -> bytes:
         InvalidURL: It is empty, or holds a space, a control character or a character beyond ASCII.
     """
     if not _TARGET.fullmatch(target):
-        raise InvalidURL(f"request target {target!r} must be visible ASCII without spaces (RFC 9112 §3.2)", url=target)
+        raise InvalidURL(
+            f"request target {quoted(target)} must be visible ASCII without spaces (RFC 9112 §3.2)", url=target
+        )
     return target.encode()
 
 

@@ -65,7 +65,7 @@ def test_a_user_without_a_password_has_an_empty_one():
         ("example.com/x", MissingSchema, "https://example.com/x perhaps"),
         ("//example.com/x", MissingSchema, "https://example.com/x perhaps"),
         ("/just/a/path", MissingSchema, "no scheme"),
-        ("localhost:8080/x", InvalidSchema, "https://localhost:8080/x perhaps"),
+        ("localhost:8080/x", InvalidSchema, "'https://localhost:8080/x' perhaps"),
         ("localhost:8080", InvalidSchema, "no scheme"),
         ("ftp://example.com/", InvalidSchema, "not ftp"),
         ("file:///etc/passwd", InvalidSchema, "not file"),

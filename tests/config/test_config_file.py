@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -148,32 +149,32 @@ WRONG = [
     ("[limits]\nper_host = true", "limits.per_host", True, "whole number"),
     ("[limits]\nper_host = 2.0", "limits.per_host", 2.0, "whole number"),
     ('[limits]\nper_host = "None"', "limits.per_host", "None", 'or "none" for no limit'),
-    ("[limits]\nper_host = { a = 1 }", "limits.per_host", {"a": 1}, "whole number"),
+    ("[limits]\nper_host = { a = 1 }", "limits.per_host", "<dict>", "whole number"),
     ("[limits]\nidle_timeout = nan", "limits.idle_timeout", None, "0 or more"),
     ("[limits]\nidle_timeout = 2020-01-01", "limits.idle_timeout", None, "seconds"),
     ("limits = 5", "limits", 5, "must be a table"),
-    ("[[limits]]\ntotal = 1", "limits", [{"total": 1}], "must be a table"),
+    ("[[limits]]\ntotal = 1", "limits", "<list>", "must be a table"),
     ("[timeout]\nconect = 2", "timeout.conect", 2, "nearest is connect"),
     ("[timeout]\nconnect = 0", "timeout.connect", 0, "more than 0"),
     ("[timeout]\nread = -1", "timeout.read", -1, "more than 0"),
-    ("[defaults]\nper_host = 2", "defaults", {"per_host": 2}, "nearest is default"),
+    ("[defaults]\nper_host = 2", "defaults", "<dict>", "nearest is default"),
     ("[default]\nper_host = 0", "default.per_host", 0, "1 or more"),
     ('[default]\nverify = ""', "default.verify", "", "must be true, false"),
     ("[default]\nssl_context = 1", "default.ssl_context", 1, "cannot come from a file"),
     ("[default]\nheaders = 5", "default.headers", 5, "must be a table"),
-    ('[default]\nheaders = ["ab"]', "default.headers", ("ab",), "must be a table"),
-    ("[default]\nheaders = { A = 5 }", "default.headers", ("A", 5), "must be text"),
+    ('[default]\nheaders = ["ab"]', "default.headers", "<tuple>", "must be a table"),
+    ("[default]\nheaders = { A = 5 }", "default.headers", ("A", "***"), "must be text"),
     ('[default]\nkeep_alive = "none"', "default.keep_alive", "none", "true or false"),
     ('[host."x.example"]\nper_host = 0', 'host."x.example".per_host', 0, "1 or more"),
     ('[host."x.example"]\nperhost = 1', 'host."x.example".perhost', 1, "nearest is per_host"),
     ('[host."x"]\ntimeout = 0', 'host."x".timeout', 0, "more than 0"),
     ('[host."x"]\ntimeout = true', 'host."x".timeout', True, "seconds"),
     ('[host."x"]\ntimeout = "5"', 'host."x".timeout', "5", "seconds"),
-    ('[host."x"]\ntimeout = [1, 2, 3]', 'host."x".timeout', [1, 2, 3], "(connect, read)"),
+    ('[host."x"]\ntimeout = [1, 2, 3]', 'host."x".timeout', (1, 2, 3), "(connect, read)"),
     ('[host."x"]\ntimeout = { raed = 1 }', 'host."x".timeout.raed', 1, "nearest is read"),
     ('[host."x"]\ntimeout = { read = 0 }', 'host."x".timeout.read', 0, "more than 0"),
-    ('[host."x"]\ncert = ["a", "b", "c"]', 'host."x".cert', ("a", "b", "c"), "pair of paths"),
-    ("[host.api.example]\nper_host = 1", 'host."api".example', {"per_host": 1}, "stands in quotes"),
+    ('[host."x"]\ncert = ["a", "b", "c"]', 'host."x".cert', "<tuple>", "pair of paths"),
+    ("[host.api.example]\nper_host = 1", 'host."api".example', "<dict>", "stands in quotes"),
     ("[host]\nx = 5", 'host."x"', 5, "must be a table"),
     ("host = 5", "host", 5, "must be a table"),
     ('[host."a/b"]', 'host."a/b"', "a/b", "no path"),
@@ -232,3 +233,101 @@ def test_a_missing_file_and_a_folder_are_named_with_the_systems_reason(tmp_path:
             load_config(path)
         assert (caught.value.file, caught.value.field) == (str(path), "path")
         assert isinstance(caught.value.__cause__, cause)
+
+
+SECRETS = [
+    'proxys = "http://u:SECRET@h:1"',
+    '[default]\nproxys = "http://u:SECRET@h:1"',
+    '[host.x]\nheader = { Authorization = "Bearer SECRET" }',
+    '[default]\nheaders = "Bearer SECRET"',
+    '[default]\nheaders = { Authorization = ["Bearer SECRET"] }',
+    '[default]\nproxy = ["http://u:SECRET@h:1"]',
+    '[default]\nproxy_headers = "SECRET"',
+    'limits = "SECRET"',
+    'host = "SECRET"',
+    '[host."https://u:SECRET@a.example"]\nper_host = 1',
+    '[host."u:SECRET@a.example"]\nper_host = 1',
+    '[host.x]\nssl_context = "SECRET"',
+    '[timeout]\npassword = "SECRET"',
+    'preset = ["SECRET"]',
+]
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_what_may_be_a_secret_is_neither_shown_nor_kept(tmp_path: Path, text: str) -> None:
+    """Row X1: a misspelt or misplaced key says nothing about its value."""
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, text)
+    error: BaseException | None = caught.value
+    while error is not None:
+        kept = f"{error} {error!r} {error.args} {error.__dict__}"
+        assert "SECRET" not in kept.replace('host."https://u:SECRET@a.example"', "")
+        error = error.__cause__ or error.__context__
+
+
+def deep(count: int) -> str:
+    return "a = " + "[" * count
+
+
+HOSTILE = {
+    "arrays": deep(100_000),
+    "closed arrays": deep(400) + "]" * 400,
+    "inline tables": "a = " + "{ a = " * 50_000,
+    "a dotted key": ".".join(["a"] * 2000) + " = 1",
+    "a dotted key of limits": "limits." + ".".join(["a"] * 2000) + " = 1",
+    "a large number": "[limits]\nidle_timeout = 1" + "0" * 400,
+    "a larger number": "[limits]\nidle_timeout = 1" + "0" * 5000,
+    "a long value": '[default]\nfingerprint = "' + "x" * 1_000_000 + '"',
+    "a long value with escapes": '[default]\nunsafe = "' + "\\u001b[31m\\u009b" * 100_000 + '"',
+    "a long key": "[limits]\n" + "x" * 1_000_000 + " = 1",
+    "a long pattern": '[host."' + "x" * 1_000_000 + '"]\nper_host = 1',
+    "a key with escapes": '[limits]\n"\\u001b[31m" = 1',
+    "not UTF-8": None,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_file_ends_in_a_bounded_error(tmp_path: Path, name: str) -> None:
+    """Row E6: of the tree, on one line, and short."""
+    path = tmp_path / "pool.toml"
+    text = HOSTILE[name]
+    path.write_bytes(b"a = '\xff'" if text is None else text.encode())
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    text = str(caught.value)
+    assert len(text) <= 1000
+    assert text.isprintable()
+    assert len(caught.value.field) < 1000
+
+
+@pytest.mark.parametrize("path", [None, 5, ["a"], b"/no/such/file", "a\0b", "/dev/zero", "/", "x" * 5000])
+def test_any_path_ends_in_a_bounded_error(path: object) -> None:
+    """Row E6: also where it names no file, or one without an end."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert caught.value.field == "path"
+    assert len(str(caught.value)) <= 1000
+
+
+def test_a_table_costs_the_same_however_many_there_are(tmp_path: Path) -> None:
+    """Row E6: counted in calls of Python functions."""
+
+    def calls(count: int) -> int:
+        path = written(tmp_path, "".join(f"[host.a{number}]\nper_host = 2\n" for number in range(count)))
+        total = 0
+
+        def count_call(frame: object, event: str, argument: object) -> None:
+            nonlocal total
+            total += event == "call"
+
+        load_config(path)  # What is made once is made here.
+        sys.setprofile(count_call)
+        try:
+            load_config(path)
+        finally:
+            sys.setprofile(None)
+        return total
+
+    few, many = calls(50), calls(400)
+    assert many <= 8.2 * few
+    assert many / 400 < 500

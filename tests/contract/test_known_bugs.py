@@ -25,12 +25,14 @@ ROWS = rows_of(r"\d+")
 OURS = rows_of(r"[A-Z]\d+")
 #: Rows that must be there. Whoever mends a case adds its row to the list, and its name here.
 REQUIRED = (
+    *("E6", "E7"),
     *("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9"),
     *("K6", "K7", "K8"),
     *("L2", "L3", "L4"),
     *("N1", "N2", "N3", "N4", "N5", "N6"),
     *("R1", "R2", "R3"),
     *("W1", "W2", "W3", "W4", "W7"),
+    *("X1", "X2"),
 )
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 

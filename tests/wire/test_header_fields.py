@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import traceback
 
 import pytest
 
@@ -65,7 +66,7 @@ def test_a_control_character_in_a_value_is_refused(control, template):
     for value in (template % control, (template % control).decode("latin-1")):
         with pytest.raises(InvalidHeader) as caught:
             field_block([("X", value)])
-        assert (caught.value.name, caught.value.value) == ("X", value)
+        assert (caught.value.name, caught.value.value) == ("X", None)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,23 @@ def test_a_name_that_is_no_token_is_refused(name):
     with pytest.raises(InvalidHeader) as caught:
         field_block([("Fine", "a"), (name, "b")])
     assert caught.value.name == name
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "X-Api-Key", "Accept"])
+@pytest.mark.parametrize(
+    ("value", "character", "position"),
+    [("Bearer SECRET\n", "\n", 13), (b"SECRET\x00", "\x00", 6), ("SECRET\ud800", "\ud800", 6)],
+)
+def test_a_value_that_cannot_be_sent_is_not_shown(name, value, character, position):
+    """Row X2: a token read from a file ends with a line end; the error tells where, and not the token."""
+    with pytest.raises(InvalidHeader) as caught:
+        field_block([("Fine", "a"), (name, value)])
+    error = caught.value
+    assert (error.name, error.character, error.position, error.value) == (name, character, position, None)
+    shown = "".join(traceback.format_exception(error)).partition("keeppool.errors.InvalidHeader")[2]
+    assert "SECRET" not in shown + repr(error) + repr(error.__dict__)
+    assert name in str(error)
+    assert f"position {position}" in str(error)
 
 
 @pytest.mark.parametrize("value", [None, 5, 1.5, ["a"], bytearray(b"a")])

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Final
 
 from keeppool.client.arguments import HeadersArgument, HeaderValue
-from keeppool.errors import InvalidHeader
+from keeppool.errors import InvalidHeader, quoted
 from keeppool.wire.fields import EMPTY, FieldBlock, field_block
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Headers(MutableMapping[str, HeaderValue]):
         """Return the fields ready to be sent; made again only after a change.
 
         Raises:
-            InvalidHeader: A name or value that cannot be sent; `name` and `value` tell which.
+            InvalidHeader: A name or value that cannot be sent; `name` tells which.
         """
         revision, block = self._made
         if revision is not self._revision:
@@ -237,10 +237,9 @@ def pairs_of(fields: HeadersArgument) -> list[tuple[str | bytes, HeaderValue]]:
     """
     try:
         return [(name, value) for name, value in (fields.items() if isinstance(fields, Mapping) else fields)]
-    except (TypeError, ValueError) as error:
-        raise InvalidHeader(
-            f"headers must be a mapping or (name, value) pairs, not {fields!r}", value=fields
-        ) from error
+    except (TypeError, ValueError):
+        # Not its own words: they may show what was given.
+        raise InvalidHeader(f"headers must be a mapping or (name, value) pairs, not {quoted(fields)}") from None
 
 
 def text_name(name: str | bytes) -> str:
@@ -252,5 +251,5 @@ def text_name(name: str | bytes) -> str:
     if isinstance(name, bytes):
         return name.decode("latin-1")
     if not isinstance(name, str):
-        raise InvalidHeader(f"header name {name!r} must be text", name=name)
+        raise InvalidHeader(f"header name {quoted(name)} must be text", name=name)
     return name

@@ -18,7 +18,11 @@ from itertools import accumulate
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-from keeppool.errors import InvalidBody, InvalidHeader
+from keeppool.errors import (
+    InvalidBody,
+    InvalidHeader,
+    quoted,
+)
 
 if TYPE_CHECKING:
     from urllib3.fields import RequestField
@@ -219,7 +223,7 @@ def _check(field: RequestField) -> None:
     """Refuse what would end a part's header, or its head, early: urllib3 escapes names, and takes the rest as it is."""
     for name, value in field.headers.items():
         if not _LINE_BREAKERS.isdisjoint(f"{name}{value}"):
-            raise InvalidHeader(f"a part's header {name!r} holds a line break: {value!r}", name=name, value=value)
+            raise InvalidHeader(f"a part's header {quoted(name)} holds a line break", name=name)
 
 
 def _content(name: str, file: Any) -> bytes | FileSection:

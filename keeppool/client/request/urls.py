@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from keeppool.errors import InvalidURL
+from keeppool.errors import InvalidURL, quoted_url
 from keeppool.urls.address import Address, parse
 from keeppool.urls.reference import resolve
 
@@ -32,7 +32,7 @@ def text_of(url: object) -> str:
     try:
         return url.decode()
     except UnicodeDecodeError as error:
-        raise InvalidURL(f"URL {url!r} is not UTF-8") from error
+        raise InvalidURL(f"URL {quoted_url(url.decode('utf-8', 'replace'))} is not UTF-8") from error
 
 
 def quoted_query(query: str | bytes) -> str:

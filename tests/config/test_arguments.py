@@ -1,0 +1,113 @@
+"""Arguments that cannot be meant: which one, its value, and the rule; of the tree, and bounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from keeppool import AsyncPoolManager, AsyncSession, Config, HostConfig, Limits, PoolManager, Session, Timeout
+from keeppool.errors import ConfigError, KeepPoolError, quoted, quoted_url, readable
+
+MAKERS = [PoolManager, AsyncPoolManager, Session, AsyncSession]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize(
+    ("arguments", "field", "shown"),
+    [
+        ({"config": "keeppool.toml"}, "config", "'keeppool.toml'"),
+        ({"config": Limits()}, "config", "<Limits>"),
+        ({"config": {}}, "config", "<dict>"),
+        ({"hosts": ["a.example"]}, "hosts", "<list>"),
+        ({"hosts": {"a.example": {"proxy": "http://u:SECRET@h"}}}, "hosts", "'a.example'"),
+        ({"timeout": 10**400}, "connect", "a number of 1329 bits"),
+        ({"timeout": (5, 10**400)}, "read", "a number of 1329 bits"),
+        ({"timeout": Limits()}, "connect", "<Limits>"),
+        ({"limits": 5}, "limits", "5"),
+        ({"limits": Timeout()}, "limits", "<Timeout>"),
+    ],
+    ids="abcdefghij",
+)
+def test_an_argument_of_the_wrong_kind_is_named(make: Any, arguments: dict[str, Any], field: str, shown: str) -> None:
+    """Row E3."""
+    with pytest.raises(ConfigError) as caught:
+        make(**arguments)
+    assert caught.value.field == field
+    assert f"{field}=" in str(caught.value)
+    assert shown in str(caught.value)
+    assert caught.value.rule in str(caught.value)
+    assert "SECRET" not in f"{caught.value!r} {caught.value.__dict__}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"headers": [("Authorization", b"Bearer SECRET")]},
+        {"headers": "Bearer SECRET"},
+        {"headers": {"Content-Length": "SECRET"}},
+        {"proxy": ["http://u:SECRET@h"]},
+        {"proxy_headers": {"Proxy-Authorization": ["SECRET"]}},
+        {"tag": {"SECRET": 1}},
+    ],
+)
+def test_a_wrong_entry_shows_no_secret(arguments: dict[str, Any]) -> None:
+    """Row X1, in code."""
+    with pytest.raises(ConfigError) as caught:
+        HostConfig(**arguments)
+    assert "SECRET" not in f"{caught.value!r} {caught.value.__dict__} {caught.value.__cause__!r}"
+
+
+def test_an_entry_shows_no_secret() -> None:
+    entry = HostConfig(headers={"Authorization": "SECRET", "X-Api-Key": "SECRET", "Accept": "text/html"})
+    assert "SECRET" not in repr(entry)
+    assert "text/html" in repr(Config(defaults=entry))
+
+
+# Row E7: the one place where a text becomes fit for a terminal
+
+
+@pytest.mark.parametrize(
+    ("thing", "shown"),
+    [
+        ("a\x1b[31m\x9b\n", r"'a\x1b[31m\x9b\n'"),
+        (b"a\x9b", r"b'a\x9b'"),
+        ("x" * 300, f"'{'x' * 200}'…"),
+        (10**5000, "a number of 16610 bits"),
+        (12, "12"),
+        (None, "None"),
+        (True, "True"),
+        (["SECRET"], "<list>"),
+    ],
+    ids=["controls", "bytes", "long", "large", "number", "none", "true", "list"],
+)
+def test_what_came_from_outside_is_quoted(thing: object, shown: str) -> None:
+    assert quoted(thing) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://u:p@h/a@b", "'http://***@h/a@b'"),
+        ("http://u:p@q@h?x=@", "'http://***@h?x=@'"),
+        ("u:p@h", "'***@h'"),
+        ("http://h/", "'http://h/'"),
+        ("http://" + "h" * 70_000, f"'http://{'h' * 193}'…"),
+    ],
+)
+def test_a_url_is_quoted_without_who_is_in_it(url: str, shown: str) -> None:
+    assert quoted_url(url) == shown
+
+
+def test_a_text_is_one_line_and_keeps_both_ends() -> None:
+    text = readable("GET https://a: " + "\x1b\n\x9b\u2028" * 1000 + " refused")
+    assert text.isprintable()
+    assert text.startswith("GET https://a: ")
+    assert text.endswith(" refused")
+    assert len(text) < 8000
+    error = KeepPoolError("a" * 5000 + "\n")
+    assert len(str(error)) <= 1010
+    error.message = "b" * 5000 + "\x9b"
+    assert len(str(error)) <= 1010
+    assert str(error).isprintable()
+    assert len(repr(error)) < 1100
