@@ -7,12 +7,14 @@ as opposed to those of requests that are sent again).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
+from lifecycle import Move
 from pool_machine import PoolMachine, anyone, caps, core_of, servers, sites
 from pool_model import Model
+from watched import Watched
 
 from keeppool.errors import PoolClosed, QueueFull
 from keeppool.events import Why
@@ -84,6 +86,7 @@ class LateMachine(PoolMachine):
     """Callers, servers, a clock and the pool's dials around one pool, all played by Hypothesis."""
 
     core = core_of("keeppool.core")
+    seen: ClassVar[set[Move]] = set()
 
     @initialize(
         sites=sites,
@@ -93,7 +96,7 @@ class LateMachine(PoolMachine):
     )
     def begin(self, sites: list[Any], total: int | None, per_proxy: int, waiting: int | None) -> None:
         super().begin(sites, total, per_proxy, waiting)
-        self.pool = self.core.late.LatePoolState(self.limits)
+        self.pool = Watched(self.core.late.LatePoolState(self.limits), self.seen)
         old = self.model
         self.model = LateModel(total, per_proxy, old.most_overtakes, old.policy, old.servers)
         self.model.begin()
@@ -261,8 +264,8 @@ class LateMachine(PoolMachine):
     def spare_dials_grow_old(self, seconds: float) -> None:
         """Time passes, and the pool is told."""
         self.time_passes(seconds, ticks=True)
-        ages = [self.now - self.model.spare_since[dial] for dial in self.model.spare()]
-        assert all(age < self.core.late.LONGEST_SPARE for age in ages), "a dial nobody counts on has no end"
+        ends = [self.model.spare_since[dial] + self.core.late.LONGEST_SPARE for dial in self.model.spare()]
+        assert all(self.now < end for end in ends), "a dial nobody counts on has no end"
 
     @precondition(lambda self: self.steps > 25)
     @rule()
@@ -354,7 +357,7 @@ class LateMachine(PoolMachine):
         origin, age = model.facts[dial].origin, self.now - model.begun_at[dial]
         is_full = model.proxy_full(origin.proxy) or model.total_full()
         is_hung = age >= late.YOUNG and model.host_full(origin)
-        is_over = self.now - model.spare_since.get(dial, self.now) >= late.LONGEST_SPARE
+        is_over = self.now >= model.spare_since.get(dial, self.now) + late.LONGEST_SPARE
         assert model.is_closed or is_full or is_hung or is_over, "a dial was cancelled although there was room"
         assert dial not in [ticket.dial for ticket in model.bound], "a dial was cancelled that somebody counts on"
         model.cancelled(dial)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from lifecycle import Move
 from pool_model import EXPIRED, NEVER, Model, Server
+from watched import Watched
 
 from keeppool.config import Limits
 from keeppool.errors import PoolClosed, QueueFull
@@ -59,6 +61,8 @@ class PoolMachine(RuleBasedStateMachine):
     """Callers, servers and a clock around one pool, all played by Hypothesis."""
 
     core = core_of("keeppool.core")
+    #: The moves of connections and tickets that any run of this machine has seen.
+    seen: ClassVar[set[Move]] = set()
 
     @initialize(
         sites=sites,
@@ -70,7 +74,7 @@ class PoolMachine(RuleBasedStateMachine):
         origin, most = self.core.origin, self.core.pool.MOST_OVERTAKES
         # What silent closes teach has tests of its own (test_lifetime.py); here it would hide the rules below it.
         self.limits = Limits(total=total, per_proxy=per_proxy, waiting=waiting, learn=False)
-        self.pool = self.core.pool.PoolState(self.limits)
+        self.pool = Watched(self.core.pool.PoolState(self.limits), self.seen)
         self.model = Model(total, per_proxy, most)
         self.now = 1000.0
         self.steps = 0

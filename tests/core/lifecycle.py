@@ -1,0 +1,73 @@
+"""The states of a connection and of a ticket, and which fact moves them from where to where.
+
+The table is written by hand and held against the core from both sides: the state machines assert at every step that
+what they see stands here, and `test_states.py` that all of this was seen. `draw_states.py` draws it for the docs. The
+core knows nothing of it: its states follow from its rules, and a look at a table would cost each request a step.
+
+Facts are the methods by which a front end reports to `core/pool.py`; those of `core/late.py` alone are `dialled`,
+`dial_failed` and `found_stale`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+CONNECTION: Final = "connection"
+TICKET: Final = "ticket"
+
+#: Where everything comes from, and where a ticket goes whose caller gives up: no state of a record.
+NEW: Final = "new"
+ABANDONED: Final = "abandoned"
+
+
+class Move(NamedTuple):
+    """One step of a life."""
+
+    kind: str
+    before: str
+    after: str
+    fact: str
+
+
+#: By kind, before and after: the facts that do it.
+TABLE: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
+    CONNECTION: {
+        # For whoever reports it, or for a caller whose turn it is because the fact has left room.
+        (NEW, "connecting"): "requested found_dead found_stale redialled released abandoned connect_failed dial_failed",
+        ("connecting", "busy"): "connected dialled",
+        # Nobody waits any more.
+        ("connecting", "idle"): "dialled",
+        # The dial failed, its caller gave up, the pool is closed, or it was spare and had to give way or was too old.
+        ("connecting", "closed"): "connect_failed dial_failed abandoned requested released connected dialled ticked "
+        "closed_by_user",
+        # Handed on to the next caller: the same state, another generation.
+        ("busy", "busy"): "released abandoned",
+        ("busy", "idle"): "released abandoned",
+        ("busy", "closed"): "released abandoned found_dead found_stale redialled",
+        ("idle", "busy"): "requested found_dead found_stale",
+        # Expired, evicted, closed by the server, as old as one that was dead, or the pool is closed.
+        ("idle", "closed"): "requested redialled peer_closed ticked closed_by_user",
+    },
+    TICKET: {
+        (NEW, "waiting for room"): "requested",
+        (NEW, "waiting for a dial"): "requested found_stale",
+        ("waiting for room", "waiting for a dial"): "requested released abandoned connect_failed dial_failed",
+        ("waiting for room", "served"): "requested released abandoned connect_failed",
+        ("waiting for room", "failed"): "closed_by_user",
+        ("waiting for room", ABANDONED): "abandoned",
+        ("waiting for a dial", "served"): "dialled released abandoned",
+        ("waiting for a dial", "failed"): "dial_failed closed_by_user",
+        ("waiting for a dial", ABANDONED): "abandoned",
+        # What it was given goes on to the next.
+        ("served", ABANDONED): "abandoned",
+    },
+}
+
+MOVES: Final = frozenset(
+    Move(kind, before, after, fact)
+    for kind, moves in TABLE.items()
+    for (before, after), facts in moves.items()
+    for fact in facts.split()
+)
+FACTS: Final = frozenset(move.fact for move in MOVES)

@@ -1,0 +1,165 @@
+"""The table of states is the core's: every move in it is seen, and the pictures in the docs are drawn from it.
+
+That no other move is seen, the state machines assert at every step; see `watched.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from desk import POLICY, A, B
+from draw_states import DOCS, PICTURES, picture
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from late_machine import LateMachine
+from lifecycle import CONNECTION, MOVES, Move
+from pool_machine import PoolMachine
+from watched import Watched
+
+from keeppool.config import Limits
+from keeppool.core.late import LONGEST_SPARE, LatePoolState
+from keeppool.core.pool import PoolState
+from keeppool.core.records import Policy
+from keeppool.events import Why
+
+#: Short-lived enough for a test to outlive it.
+BRIEF = Policy(per_host=2, idle_timeout=5.0)
+
+
+# What chance brings about seldom, brought about on purpose.
+
+
+def idle(pool: Any, how_many: int, policy: Policy = POLICY) -> None:
+    connections = [pool.requested(A, policy, 0.0) for _ in range(how_many)]
+    for connection in connections:
+        pool.connected(connection, 0.0)
+    for connection in connections:
+        connection.served += 1
+        pool.released(connection, None, 0.0)
+
+
+def an_assignment_is_abandoned(pool: Any) -> None:
+    """With somebody behind, with nobody behind, and where the connection cannot be used any more."""
+    one = Policy(per_host=1)
+    first, *others = [pool.requested(A, one, 0.0) for _ in range(4)]
+    pool.connected(first, 0.0)
+    pool.released(first, None, 0.0)
+    for ticket in others:
+        pool.abandoned(ticket, 0.0)
+    taken = pool.requested(A, one, 1.0)
+    last = pool.requested(A, one, 1.0)
+    pool.released(taken, None, 1.0)
+    pool.closed_by_user()
+    pool.abandoned(last, 1.0)
+
+
+def a_dead_one_is_found_beside_others(pool: Any) -> None:
+    idle(pool, 3)
+    other = pool.found_dead(pool.requested(A, POLICY, 1.0), Why.PEER_CLOSED, 1.0)
+    pool.redialled(other, Why.PEER_CLOSED, 1.0)
+
+
+def time_passes_on_the_shelf(pool: Any) -> None:
+    idle(pool, 2, BRIEF)
+    pool.ticked(100.0)
+
+
+def bound(pool: Any, where: Any = A, now: float = 0.0) -> tuple[Any, Any]:
+    """Let a caller count on a dial; give its ticket and the dial."""
+    ticket = pool.requested(where, POLICY, now)
+    return ticket, ticket.dial
+
+
+def a_spare_dial_gives_way_or_grows_old(pool: Any) -> None:
+    tickets = [bound(pool, where)[0] for where in (A, A, B, B)]
+    for ticket in tickets:
+        pool.abandoned(ticket, 0.0)
+    bound(pool, B, 1.0)
+    pool.ticked(2.0 + LONGEST_SPARE)
+
+
+def a_spare_dial_ends_where_nothing_is_kept(pool: Any) -> None:
+    ticket = pool.requested(A, Policy(idle_timeout=0), 0.0)
+    dial = ticket.dial
+    pool.abandoned(ticket, 0.0)
+    pool.dialled(dial, 0.0)
+
+
+def a_stale_one_is_found_beside_others(pool: Any) -> None:
+    for _, dial in [bound(pool) for _ in range(4)]:
+        pool.dialled(dial, 0.0)
+    for connection in pool.everything():
+        connection.served += 1
+        pool.released(connection, None, 0.0)
+    other = pool.found_stale(pool.requested(A, POLICY, 1.0), Why.PEER_CLOSED, 1.0)
+    again = pool.redialled(other, Why.PEER_CLOSED, 1.0)
+    pool.closed_by_user()
+    pool.connected(again, 1.0)
+
+
+def what_comes_back_serves_who_counts_on_a_dial(pool: Any) -> None:
+    """The dial's slot goes to another host's caller; and an assignment that is abandoned serves the next."""
+    _, dial = bound(pool)
+    pool.dialled(dial, 0.0)
+    (connection,) = pool.everything()
+    second, _ = bound(pool)
+    bound(pool)
+    bound(pool)
+    pool.requested(B, POLICY, 0.0)
+    pool.released(connection, None, 0.0)
+    pool.abandoned(second, 0.0)
+
+
+def a_second_dial_fails_while_somebody_waits(pool: Any) -> None:
+    one = Policy(per_host=1)
+    pool.dialled(pool.requested(A, one, 0.0).dial, 0.0)
+    (connection,) = pool.everything()
+    pool.requested(A, one, 0.0)
+    pool.connect_failed(pool.redialled(connection, Why.PEER_CLOSED, 0.0), 0.0)
+
+
+TOURS: dict[Callable[[Any], None], type[PoolState]] = {
+    an_assignment_is_abandoned: PoolState,
+    a_dead_one_is_found_beside_others: PoolState,
+    time_passes_on_the_shelf: PoolState,
+    a_spare_dial_gives_way_or_grows_old: LatePoolState,
+    a_spare_dial_ends_where_nothing_is_kept: LatePoolState,
+    a_stale_one_is_found_beside_others: LatePoolState,
+    what_comes_back_serves_who_counts_on_a_dial: LatePoolState,
+    a_second_dial_fails_while_somebody_waits: LatePoolState,
+}
+
+
+def test_every_move_in_the_table_is_seen() -> None:
+    seen: set[Move] = set()
+    for tour, kind in TOURS.items():
+        tour(Watched(kind(Limits(total=4)), seen))
+    for machine in (PoolMachine, LateMachine):
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=100,
+                stateful_step_count=50,
+                derandomize=True,
+                deadline=None,
+                database=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        seen |= machine.seen
+    assert seen == MOVES, f"never seen: {sorted(MOVES - seen)}"
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_pictures_are_drawn_from_the_table(name: str) -> None:
+    drawn = (DOCS / name).read_text(encoding="utf-8")
+    assert drawn == picture(PICTURES[name]), "python tests/core/draw_states.py draws it again"
+
+
+def test_a_move_that_is_not_in_the_table_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lifecycle.MOVES", MOVES - {Move(CONNECTION, "connecting", "busy", "connected")})
+    with pytest.raises(AssertionError, match="no connection may go from connecting to busy by 'connected'"):
+        idle(Watched(PoolState(Limits()), set()), 1)
