@@ -1,4 +1,4 @@
-"""`CookieJar`: the standard library's jar with a dictionary's manners, and its view of our requests and answers.
+"""`CookieJar`: the standard library's jar that behaves like a dictionary, and its view of our requests and responses.
 
 Decides: which of several settings a cookie made by hand gets, what a look-up by name means.
 Knows: http.cookiejar's interfaces. Whether a cookie is taken or sent is that module's policy's to decide.
@@ -34,7 +34,7 @@ _Jar = TypeVar("_Jar", bound="CookieJar")
 
 
 class CookieRequest(Protocol):
-    """What is asked of a request."""
+    """What is needed of a request."""
 
     jar: CookieJar | None
 
@@ -81,7 +81,7 @@ class CookieJar(http.cookiejar.CookieJar):
             return next(super().__iter__(), None) is not None
 
     def __iter__(self) -> Iterator[Cookie]:
-        # The inherited one looks while others write; this one gives what was there when it was asked.
+        # The inherited one looks while others write; this one gives what was there when it was called.
         with self._cookies_lock:
             return iter(list(super().__iter__()))
 
@@ -285,15 +285,15 @@ def with_cookies(request: _Request, jar: http.cookiejar.CookieJar | None) -> _Re
         jar = both
     if jar is None:
         return request
-    asked = _Asked(request)
-    jar.add_cookie_header(cast("Any", asked))
-    if asked.cookie is None:
+    view = _RequestView(request)
+    jar.add_cookie_header(cast("Any", view))
+    if view.cookie is None:
         return request
-    return request.with_fields(request.fields.joined(field_block([("Cookie", asked.cookie)])))
+    return request.with_fields(request.fields.joined(field_block([("Cookie", view.cookie)])))
 
 
 def keep_cookies(jar: http.cookiejar.CookieJar, request: CookieRequest, head: ResponseHead) -> None:
-    """Put into `jar` what an answer's Set-Cookie fields say, as far as the jar's policy takes it.
+    """Put into `jar` what a response's Set-Cookie fields say, as far as the jar's policy takes it.
 
     Source: RFC 6265 §5.2, §5.3.
     """
@@ -304,7 +304,7 @@ def keep_lines(jar: http.cookiejar.CookieJar, request: CookieRequest, lines: lis
     """Put into `jar` what Set-Cookie fields in response to a request say."""
     # One with a control character could not be sent back (RFC 6265bis §5.6: ignored as a whole).
     lines = [line for line in lines if not _CONTROL.search(line)]
-    jar.extract_cookies(cast("Any", _Answered(lines)), cast("Any", _Asked(request)))
+    jar.extract_cookies(cast("Any", _ResponseView(lines)), cast("Any", _RequestView(request)))
 
 
 def without_strays(jar: http.cookiejar.CookieJar) -> CookieJar:
@@ -320,7 +320,7 @@ def without_strays(jar: http.cookiejar.CookieJar) -> CookieJar:
 MutableMapping.register(CookieJar)
 
 
-class _Asked:
+class _RequestView:
     """A request as http.cookiejar wants to see it (the part of urllib.request.Request that it uses)."""
 
     def __init__(self, request: CookieRequest) -> None:
@@ -348,8 +348,8 @@ class _Asked:
             self.cookie = value
 
 
-class _Answered:
-    """An answer as http.cookiejar wants to see it: `info().get_all(name)`."""
+class _ResponseView:
+    """A response as http.cookiejar wants to see it: `info().get_all(name)`."""
 
     def __init__(self, lines: list[str]) -> None:
         self._lines = lines

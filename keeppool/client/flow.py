@@ -30,7 +30,7 @@ MOST_CHALLENGES = 2
 
 
 class Settings(Protocol):
-    """What is asked of a session."""
+    """What a flow needs of a session."""
 
     max_redirects: int
 
@@ -220,7 +220,7 @@ def _credentials(response: BaseResponse) -> PreparedRequest | None:
 
 
 def _rewind(request: PreparedRequest, response: BaseResponse) -> None:
-    """Put the body back to its start; an error tells which response asked for it."""
+    """Put the body back to its start; an error says which response made it necessary."""
     if request.payload is None:
         return
     try:

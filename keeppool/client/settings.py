@@ -227,7 +227,7 @@ class SessionSettings(Routing):
     def _sign_again(self, request: PreparedRequest, stays: bool) -> None:
         """Take off credentials that are not for where a redirect leads, and put on those that are.
 
-        A scheme that signs what it is asked for, such as Digest, signs anew; the netrc file may know the new host.
+        A scheme that signs each request by itself, such as Digest, signs anew; the netrc file may know the new host.
 
         Args:
             request: The request that follows, with the redirected one's Authorization field.

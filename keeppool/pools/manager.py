@@ -27,7 +27,7 @@ from keeppool.net.streams import AnyStream
 from keeppool.pools import reports
 from keeppool.pools.body import AnyResponse
 from keeppool.pools.lease import Lease
-from keeppool.pools.request import HeadersArgument, prepare_body, prepare_fields
+from keeppool.pools.request import FieldsArgument, prepare_body, prepare_fields
 from keeppool.pools.routes import Locator
 from keeppool.pools.send import BodyFailed
 from keeppool.wire.body import RequestBody
@@ -116,7 +116,7 @@ class Manager:
         self,
         method: str,
         url: str,
-        headers: HeadersArgument,
+        headers: FieldsArgument,
         body: Any,
         timeout: TimeoutArgument | Inherit,
         host: HostConfig | None,

@@ -19,7 +19,7 @@ from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease_tasks import TaskLease
 from keeppool.pools.manager import Manager
 from keeppool.pools.pool_tasks import LoopPool
-from keeppool.pools.request import HeadersArgument
+from keeppool.pools.request import FieldsArgument
 from keeppool.pools.response_tasks import AsyncResponse
 from keeppool.pools.send_tasks import send
 
@@ -70,7 +70,7 @@ class AsyncPoolManager(Manager):
         method: str,
         url: str,
         *,
-        headers: HeadersArgument = None,
+        headers: FieldsArgument = None,
         body: Any = None,
         timeout: TimeoutArgument | Inherit = INHERIT,  # noqa: ASYNC109 - as PoolManager's, and in four parts
         host: HostConfig | None = None,

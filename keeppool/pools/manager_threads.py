@@ -20,7 +20,7 @@ from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease import ThreadLease
 from keeppool.pools.manager import Manager
 from keeppool.pools.pool_threads import BlockingPool
-from keeppool.pools.request import HeadersArgument
+from keeppool.pools.request import FieldsArgument
 from keeppool.pools.response import Response
 from keeppool.pools.send import send
 
@@ -72,7 +72,7 @@ class PoolManager(Manager):
         method: str,
         url: str,
         *,
-        headers: HeadersArgument = None,
+        headers: FieldsArgument = None,
         body: Any = None,
         timeout: TimeoutArgument | Inherit = INHERIT,
         host: HostConfig | None = None,

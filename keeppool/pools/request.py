@@ -16,10 +16,10 @@ from keeppool.wire.body import RequestBody, request_body
 from keeppool.wire.decode import accept_encoding
 from keeppool.wire.fields import FieldBlock, field_block
 
-HeadersArgument = Mapping[str, str] | Iterable[tuple[str, str]] | None
+FieldsArgument = Mapping[str, str] | Iterable[tuple[str, str]] | None
 
 
-def prepare_fields(headers: HeadersArgument) -> FieldBlock:
+def prepare_fields(headers: FieldsArgument) -> FieldBlock:
     """Check a request's headers and add the two every request has unless it brings its own.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The names of `requests.hooks`: functions that see answers."""
+"""The names of `requests.hooks`: functions that see responses."""
 
 from __future__ import annotations
 

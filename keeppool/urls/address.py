@@ -1,4 +1,4 @@
-"""`Address`: a URL, read once. Scheme, host, port and target are asked of it, and of nothing else.
+"""`Address`: a URL, read once. Scheme, host, port and target are taken from it, and from nothing else.
 
 Decides: what is quoted, what stays quoted, which URLs are refused and as what.
 Knows: the generic URL syntax (of the authority, urllib3's grammar), internationalised host names.
@@ -183,7 +183,7 @@ def addressed(url: str) -> Address:
 
 
 def is_same_origin(old: Address, new: Address) -> bool:
-    """Tell whether what was meant for `old` may be told to `new`: same scheme, host and port.
+    """Tell whether what was meant for `old` may be sent to `new`: same scheme, host and port.
 
     The upgrade from http to https on their default ports counts as the same, as it does in requests.
 

@@ -1,1 +1,1 @@
-"""Who asks: authentication schemes, the challenges they answer, and the netrc file."""
+"""Authentication schemes, the challenges they answer, and the netrc file."""

@@ -3,7 +3,7 @@
 Knows: requests' protocol for it: an object that is called with the prepared request and returns it. What is ours is
     `answered`, which replaces the response hooks requests' Digest needs: it does no I/O, so threads and asyncio can
     run it alike.
-Does not know: when it is asked, and to which origins the credentials may go (`flow.py`, `redirect.py`).
+Does not know: when it is called, and to which origins the credentials may go (`flow.py`, `redirect.py`).
 
 Source: RFC 9110 §11 (authentication).
 """
@@ -34,15 +34,15 @@ class AuthBase:
         raise NotImplementedError(f"{type(self).__name__} does not say how a request is signed")
 
     def answered(self, response: Any) -> PreparedRequest | None:
-        """Look at the answer to a request this scheme has signed.
+        """Look at the response to a request this scheme has signed.
 
         Must not do I/O: on asyncio it runs in the event loop.
 
         Args:
-            response: The answer; status and headers can be read, the body need not be there.
+            response: Its status and headers can be read, its body need not be there.
 
         Returns:
             The request to send in the place of the one that was answered, made by `response.request.copy()`; `None` if
-            the answer is to be kept. Whoever sends it rewinds the body.
+            the response is to be kept. The body is rewound before it is sent.
         """
         return None

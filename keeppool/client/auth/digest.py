@@ -1,7 +1,7 @@
 """Digest authentication: the password is proved, never sent.
 
 Decides: which challenge is answered, with which nonce and count, and how often.
-Knows: the hashes; what each origin has asked for last, so that later requests are signed before they are asked.
+Knows: the hashes; the last challenge of each origin, so that later requests are signed before they are challenged.
 Does not know: how anything is sent. What it has to know of a request on its way stands in that request's own
     Authorization field.
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 _HASHES: Final = {"MD5": "md5", "SHA": "sha1", "SHA-256": "sha256", "SHA-512": "sha512", "SHA-512-256": "sha512_256"}
 _STRENGTH: Final = {name: strength for strength, name in enumerate(_HASHES)}
 
-#: Why a request was signed: before it was asked, in answer to a challenge, in answer to "that nonce is stale". Written
+#: Why a request was signed: in advance, in answer to a challenge, in answer to "that nonce is stale". Written
 #: as the first character of the client's nonce, where it survives whatever is done with the request in between.
 _AHEAD, _ANSWER, _AGAIN = "0", "1", "2"
 #: Random bytes of the client's nonce: RFC 7616 §5.9 leaves the size open; 128 bits never repeat.
 _RANDOM: Final = 16
-#: Origins remembered, the least recently used one is forgotten: it is asked for its nonce again.
+#: Origins remembered, the least recently used one is forgotten: it will challenge again.
 _REMEMBERED: Final = 1024
 
 _Origin = tuple[str, str, int]
@@ -116,7 +116,7 @@ class Terms:
 
 
 class _Space:
-    """What an origin has asked for last, and how many requests its nonce has signed."""
+    """The last challenge of an origin, and how many requests its nonce has signed."""
 
     __slots__ = ("count", "terms")
 
@@ -149,12 +149,12 @@ class HTTPDigestAuth(AuthBase):
         self.password = password
         #: Guards `_spaces` and the counts in it: a server refuses a count that comes twice.
         self._lock = threading.Lock()
-        #: By origin, least recently used first; `None` for one that has not asked yet. Only requests to these origins
-        #: are answered for: no other was ever meant to get the credentials.
+        #: By origin, least recently used first; `None` for one that has not challenged yet. Only challenges of these
+        #: origins are answered: no other was ever meant to get the credentials.
         self._spaces: dict[_Origin, _Space | None] = {}
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Sign a request in advance, if its origin has asked before."""
+        """Sign a request in advance, if its origin has challenged before."""
         origin = request.address.origin
         with self._lock:
             space = self._spaces.pop(origin, None)

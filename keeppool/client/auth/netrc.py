@@ -4,7 +4,7 @@ Decides: which file is read, and when it is looked at again.
 Knows: the standard library's `netrc`, which reads the format.
 Does not know: environment variables (`environment.py` hands `NETRC` in), and what the credentials are used for.
 
-A file that cannot be read, or is malformed, counts as none: it was written for other programs, and no request shall
+A file that cannot be read, or is malformed, counts as none: it was written for other programs, and no request may
 fail because of it. requests does the same.
 
 Source: the inetutils manual, "The .netrc file"; there is no standard.

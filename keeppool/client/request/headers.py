@@ -141,7 +141,7 @@ def single_value(headers: Mapping[str, str], name: str) -> str | None:
 
 
 class ResponseHeaders(MutableMapping[str, str]):
-    """The fields of an answer, by name in any case. A repeated field has one value: its values, joined by commas.
+    """The fields of a response, by name in any case. A repeated field has one value: its values, joined by commas.
 
     One that is no list (`SINGLE`) is not joined: of several values the last one counts, as in browsers.
 
@@ -227,6 +227,15 @@ def merged(base: Headers, extra: HeadersArgument | None) -> list[tuple[str | byt
         said.setdefault(text_name(name).lower(), []).append((name, value))
     fields.update(said)
     return [(name, value) for group in fields.values() for name, value in group if value is not None]
+
+
+def shown_fields(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Write fields for people: a repeated one's values stand behind each other."""
+    shown = Headers()
+    for name, value in pairs:
+        text = name.decode("latin-1")
+        shown[text] = f"{shown[text]!s}, {value.decode('latin-1')}" if text in shown else value.decode("latin-1")
+    return shown
 
 
 def pairs_of(fields: HeadersArgument) -> list[tuple[str | bytes, HeaderValue]]:

@@ -1,6 +1,6 @@
-"""Hooks: the caller's functions that see each answer before he does.
+"""Hooks: the caller's functions that see each response first.
 
-Decides: in which order they run, and that one may put another answer in the place of what it was given.
+Decides: in which order they run, and that one may put another response in the place of what it was given.
 Knows: the one event there is, `response`, and requests' ways of writing hooks down.
 Does not know: who calls them; the flow does, after authentication and before redirects.
 """
@@ -54,8 +54,8 @@ class Hooked:
     """What a request and a request to be have in common: a table of hooks.
 
     Attributes:
-        hooks: By event; today `response` alone. Each function is called with the answer and the settings of its
-            sending (`timeout`, `verify`, `cert`, `proxies`, `stream`); what it returns replaces the answer, unless it
+        hooks: By event; today `response` alone. Each function is called with the response and the settings of its
+            sending (`timeout`, `verify`, `cert`, `proxies`, `stream`); what it returns replaces the response, unless it
             is `None`.
     """
 

@@ -57,8 +57,8 @@ def prepare(
     body, content_type = encoded_body(data, json, files)
     if content_type is not None and b"content-type" not in block.names:
         block = _typed(block, content_type)
-    asked = address.with_query(encoded_query(session_params, params))
-    return PreparedRequest(method, asked, block, prepare_body(body, block, method), body)
+    place = address.with_query(encoded_query(session_params, params))
+    return PreparedRequest(method, place, block, prepare_body(body, block, method), body)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)

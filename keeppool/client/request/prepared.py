@@ -1,9 +1,8 @@
 """`PreparedRequest`: what is sent, byte for byte; afterwards the record of it in `response.request`.
 
 Decides: what its parts become when one of them is changed: a new body has a new length.
-Knows: the parts as the wire takes them, and how to show them as text. Nothing is shown, and so nothing built, before
-    somebody looks: a session makes one of these for every call.
-Does not know: where the parts come from (`prepare.py`), and when it is sent (`flow.py`).
+Knows: the parts as the wire takes them, and how to show them. Nothing is built to be shown before somebody looks.
+Does not know: where the parts come from, and when it is sent.
 
 Source: RFC 9110 §9 (methods), §8.6 (Content-Length); RFC 9112 §3 (request line).
 """
@@ -23,7 +22,7 @@ from keeppool.client.arguments import (
     ParamsArgument,
 )
 from keeppool.client.request.encode import basic_of_any, encoded_body, encoded_query
-from keeppool.client.request.headers import Headers, merged
+from keeppool.client.request.headers import Headers, merged, shown_fields
 from keeppool.client.request.hooks import Hooked, default_hooks, hooks_of
 from keeppool.client.request.urls import text_of
 from keeppool.errors import InvalidRequest, UnrewindableBodyError
@@ -36,8 +35,7 @@ from keeppool.wire.request import check_method
 if TYPE_CHECKING:
     from keeppool.client.cookies import CookieJar
 
-#: Method, place, fields and body: what is left of a request that nobody has looked at. A session's plain calls send
-#: this, and the request is made for whoever asks the answer for it.
+#: What a session's plain call sends. A request is made of it only for somebody who looks at `response.request`.
 Parts = tuple[bytes, Address, FieldBlock, RequestBody | None]
 
 #: Where a request goes of which nothing is said yet.
@@ -171,7 +169,7 @@ class PreparedRequest(Hooked):
         What is changed here is sent.
         """
         if self._headers is None:
-            self._headers = _shown_of(self._fields, self._payload)
+            self._headers = shown_fields(self._framed_fields())
             self._shown = self._headers.revision
         return self._headers
 
@@ -192,7 +190,7 @@ class PreparedRequest(Hooked):
 
     @property
     def hooks(self) -> dict[str, list[Hook]]:
-        """The functions that see the answer, by event."""
+        """The functions that see the response, by event."""
         if self._hooks is None:
             self._hooks = default_hooks()
         return self._hooks
@@ -203,7 +201,7 @@ class PreparedRequest(Hooked):
 
     @property
     def answer_hooks(self) -> list[Hook]:
-        """The functions that see the answer; no table is made for a request that has none."""
+        """The functions that see the response; no table is made for a request that has none."""
         return [] if self._hooks is None else self._hooks["response"]
 
     @property
@@ -334,7 +332,7 @@ class PreparedRequest(Hooked):
             self.headers["Cookie"] = made.decode("latin-1")
 
     def prepare_hooks(self, hooks: HooksArgument) -> None:
-        """Add functions that see the answer."""
+        """Add functions that see the response."""
         for hook in hooks_of(hooks):
             self.register_hook("response", hook)
 
@@ -361,6 +359,10 @@ class PreparedRequest(Hooked):
         """Tell what somebody would change who changes the body or how it is framed."""
         return self._payload, self.headers.get("Content-Length"), self.headers.get("Transfer-Encoding")
 
+    def _framed_fields(self) -> tuple[tuple[bytes, bytes], ...]:
+        """List the fields, those that frame the body included."""
+        return self._fields.pairs if self._payload is None else (*self._fields.pairs, *self._payload.framing.pairs)
+
     def _frame_anew(self) -> None:
         """Frame the body as it is by itself, and let the fields say nothing else."""
         if self._payload is not None:
@@ -377,7 +379,7 @@ class PreparedRequest(Hooked):
                 self._headers[name.decode()] = value.decode()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = _shown_of(self._fields, self._payload).block() if self._headers is None else self._headers.block()
+        fields = shown_fields(self._framed_fields()).block() if self._headers is None else self._headers.block()
         body = self._body if isinstance(self._body, (bytes, str)) else None
         return _rebuilt, (self.verb, self.address, fields, body)
 
@@ -385,9 +387,9 @@ class PreparedRequest(Hooked):
         return f"<PreparedRequest [{self.method}]>"
 
 
-def request_of(asked: PreparedRequest | Parts) -> PreparedRequest:
+def request_of(request: PreparedRequest | Parts) -> PreparedRequest:
     """Make a request of its parts, for somebody who wants to look at it."""
-    return PreparedRequest(*asked) if isinstance(asked, tuple) else asked
+    return PreparedRequest(*request) if isinstance(request, tuple) else request
 
 
 def _rebuilt(verb: bytes, address: Address, fields: FieldBlock, body: Any) -> PreparedRequest:
@@ -396,12 +398,3 @@ def _rebuilt(verb: bytes, address: Address, fields: FieldBlock, body: Any) -> Pr
     if body is not None:
         made.payload = prepare_body(body, fields, verb)
     return made
-
-
-def _shown_of(fields: FieldBlock, payload: RequestBody | None) -> Headers:
-    """Write fields for people: a repeated one's values stand behind each other."""
-    shown = Headers()
-    for name, value in (*fields.pairs, *(EMPTY if payload is None else payload.framing).pairs):
-        text = name.decode("latin-1")
-        shown[text] = f"{shown[text]!s}, {value.decode('latin-1')}" if text in shown else value.decode("latin-1")
-    return shown

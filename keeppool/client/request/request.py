@@ -31,7 +31,7 @@ class Request(Hooked):
         params: For the query string.
         auth: A (user, password) pair, or a function from prepared request to prepared request.
         cookies: Sent besides those of the session.
-        hooks: Functions that see the answer; see `keeppool.client.request.hooks`.
+        hooks: Functions that see the response; see `keeppool.client.request.hooks`.
         json: Sent as JSON where there is neither `data` nor `files`.
 
     Raises:

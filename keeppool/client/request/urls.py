@@ -45,7 +45,7 @@ def resolved(base: Address, location: str | bytes) -> Address:
     """Find where a Location field leads, seen from `base`.
 
     Args:
-        base: The address that was asked.
+        base: The address that was redirected.
         location: The field's value. Relative ones are resolved, spaces and text beyond ASCII quoted.
 
     Returns:

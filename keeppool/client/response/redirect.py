@@ -43,7 +43,7 @@ _MADE_ANEW: Final = frozenset((b"cookie", b"proxy-authorization"))
 
 
 class Responded(Protocol):
-    """What is asked of a response."""
+    """What is needed of a response."""
 
     @property
     def status_code(self) -> int:

@@ -16,7 +16,7 @@ import importlib
 from collections.abc import Iterable, Iterator
 from typing import AnyStr, Final, Generic
 
-#: Encodings remembered as known or not; the web uses a few dozen, and a hostile server shall not fill the memory.
+#: Encodings remembered as known or not; the web uses a few dozen, and a hostile server must not fill the memory.
 _REMEMBERED: Final = 64
 
 # UTF-32's little-endian mark begins with UTF-16's, so it is looked for first.

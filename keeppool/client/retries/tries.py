@@ -41,7 +41,7 @@ _FINAL = (PoolClosed, TotalTimeout, BodyLengthError)
 
 
 class Responded(Protocol):
-    """What is asked of a response."""
+    """What is needed of a response."""
 
     @property
     def status_code(self) -> int:
@@ -198,7 +198,7 @@ def rewind(request: PreparedRequest, *, error: KeepPoolError | None = None, resp
     """Put a request's body back to its start for another try.
 
     Raises:
-        UnrewindableBodyError: It was consumed; the error or the response that asked for another try is with it.
+        UnrewindableBodyError: It was consumed; the error or the response that made another try necessary is with it.
     """
     if request.payload is None:
         return

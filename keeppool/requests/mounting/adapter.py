@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.request.prepared import PreparedRequest
@@ -16,7 +16,7 @@ from keeppool.client.response.response import Response as OwnResponse
 from keeppool.client.session import send_over
 from keeppool.config import TimeoutArgument
 from keeppool.pools.manager_threads import PoolManager
-from keeppool.requests.mounting.pooled import PooledAdapter
+from keeppool.requests.mounting.pooled import Connected, PooledAdapter
 
 
 class BaseAdapter(ABC):
@@ -102,28 +102,7 @@ class HTTPAdapter(PooledAdapter, BaseAdapter):
         self.pool.close()
 
 
-class Response(OwnResponse):
+class Response(Connected, OwnResponse):
     """A response to a request, which knows what sent it; all else is `keeppool.Response`."""
 
-    #: Set by who has it; else made for who asks.
-    _connection: Any = None
-
-    @property
-    def connection(self) -> HTTPAdapter:
-        """What the request was sent by: its `send` sends another one over the same pool, redirects and cookies apart.
-
-        Authentication schemes that answer a challenge from a hook use it. Adapters of the program's own may set it.
-
-        Raises:
-            AttributeError: The response was unpickled, or made by hand.
-        """
-        if self._connection is None:
-            if self._pool is None:
-                raise AttributeError("a response that was unpickled or made by hand has no connection")
-            self._connection = HTTPAdapter.over(cast("PoolManager", self._pool))
-        made: HTTPAdapter = self._connection
-        return made
-
-    @connection.setter
-    def connection(self, connection: Any) -> None:
-        self._connection = connection
+    _adapter_kind = HTTPAdapter

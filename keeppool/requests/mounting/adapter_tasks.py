@@ -6,15 +6,13 @@ Does not know: sessions, beyond the one that has mounted it.
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.response_tasks import AsyncResponse as OwnResponse
 from keeppool.client.session_tasks import send_over
 from keeppool.config import TimeoutArgument
 from keeppool.pools.manager_tasks import AsyncPoolManager
-from keeppool.requests.mounting.pooled import PooledAdapter
+from keeppool.requests.mounting.pooled import Connected, PooledAdapter
 
 
 class AsyncHTTPAdapter(PooledAdapter):
@@ -80,28 +78,7 @@ class AsyncHTTPAdapter(PooledAdapter):
         await self.pool.aclose()
 
 
-class AsyncResponse(OwnResponse):
+class AsyncResponse(Connected, OwnResponse):
     """A response to a request, which knows what sent it; all else is `keeppool.AsyncResponse`."""
 
-    #: Set by who has it; else made for who asks.
-    _connection: Any = None
-
-    @property
-    def connection(self) -> AsyncHTTPAdapter:
-        """What the request was sent by: its `send` sends another one over the same pool, redirects and cookies apart.
-
-        Authentication schemes that answer a challenge from a hook use it. Adapters of the program's own may set it.
-
-        Raises:
-            AttributeError: The response was unpickled, or made by hand.
-        """
-        if self._connection is None:
-            if self._pool is None:
-                raise AttributeError("a response that was unpickled or made by hand has no connection")
-            self._connection = AsyncHTTPAdapter.over(cast("AsyncPoolManager", self._pool))
-        made: AsyncHTTPAdapter = self._connection
-        return made
-
-    @connection.setter
-    def connection(self, connection: Any) -> None:
-        self._connection = connection
+    _adapter_kind = AsyncHTTPAdapter

@@ -1,6 +1,6 @@
 """`MountedFlow`: the steps of a call whose requests are sent by adapters, and whose redirects a program may follow.
 
-Decides: which adapter sends a request: asked once for it, whatever its tries.
+Decides: which adapter sends a request: looked up once for it, whatever its tries.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Follow(Step):
 
 
 class MountedSettings(Settings, Protocol):
-    """What is asked of a session besides."""
+    """What such a flow needs of a session."""
 
     def adapter_for(self, url: str) -> Any:
         """Find what sends one request; `None` for the session's own pool, as it is."""
@@ -93,10 +93,10 @@ class MountedFlow(Flow):
 
 
 def with_history(response: _ResponseT, challenged: list[_ResponseT], followed: list[_ResponseT]) -> _ResponseT:
-    """Let the last response of a chain tell which others led to it.
+    """Put into the last response of a chain which others led to it.
 
     Args:
-        response: The last; whoever brought it may have told already.
+        response: The last; its own history counts, if it has one.
         challenged: What came before the chain.
         followed: The redirects.
     """

@@ -49,7 +49,7 @@ def plain_timeout(timeout: Any) -> Any:
     """Write a timeout as adapters of other people's know it: seconds, a (connect, read) pair, or `None` for none."""
     if isinstance(timeout, Timeout):
         total = timeout.total
-        # The most they could be asked to keep of a total; what they know ends no later than it for a silent server.
+        # As much of a total as they can keep: their waits end no later than it where a server stays silent.
         timeout = tuple(
             total if wait is None or (total is not None and total < wait) else wait
             for wait in (timeout.connect, timeout.read)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.call import Send
@@ -86,6 +86,34 @@ class PooledAdapter(Hookless):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.pool!r}>"
+
+
+class Connected:
+    """What a response knows of the adapter that brought it."""
+
+    #: What stands for a pool.
+    _adapter_kind: ClassVar[type[PooledAdapter]]
+    _connection: Any = None
+    _pool: object
+
+    @property
+    def connection(self) -> Any:
+        """What the request was sent by: its `send` sends another one over the same pool, redirects and cookies apart.
+
+        Authentication schemes that answer a challenge from a hook use it. Adapters of the program's own may set it.
+
+        Raises:
+            AttributeError: The response was unpickled, or made by hand.
+        """
+        if self._connection is None:
+            if self._pool is None:
+                raise AttributeError("a response that was unpickled or made by hand has no connection")
+            self._connection = self._adapter_kind.over(cast("Manager", self._pool))
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: Any) -> None:
+        self._connection = connection
 
 
 def limits_of(pool_maxsize: int | None, limits: Limits | None, config: Config | None) -> Limits | None:

@@ -65,7 +65,7 @@ class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse]], OwnSession):
 
         Args:
             resp: The redirect.
-            req: The request it answers.
+            req: Its request.
             stream: As for `request`.
             timeout: As for `request`.
             verify: As for `request`.
@@ -75,7 +75,7 @@ class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse]], OwnSession):
             retries: As for `request`.
 
         Raises:
-            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: When the next response is asked for.
+            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: While iterating.
         """
         flow = cast("MountedFlow", self._flow(timeout, stream, verify, cert, proxies, False, retries))
         history: list[OwnResponse] = []
