@@ -13,6 +13,9 @@ a failed page is an error its user would see. What servers say comes from the se
 most one host had open, the most all of them had open at once. A handler that is not there is left out, and a line says
 so.
 
+`--broad` is another crawl: 4 pages of each of 600 hosts, over TLS, in turn. With fewer connections in total than hosts
+every request dials, as the one closed to make room is the one that is needed next; it is shown beside the default.
+
 Linux answers on all of 127.0.0.0/8; elsewhere the addresses have to be set up first.
 """
 
@@ -24,6 +27,7 @@ import importlib.util
 import json
 import random
 import resource
+import ssl
 import subprocess
 import sys
 import time
@@ -42,6 +46,7 @@ HANDLERS = {
 }
 PAGES, HOSTS = 2000, 40
 QUICK_PAGES, QUICK_HOSTS = 16, 4
+BROAD_HOSTS, BROAD_ROUNDS, QUICK_BROAD_HOSTS = 600, 4, 12
 #: Bytes of a page.
 PAGE = 10_000
 #: Seconds between two requests to one host (Scrapy makes that half to one and a half of it), and seconds after which
@@ -57,6 +62,7 @@ class Crawl(NamedTuple):
     idle_s: float
     #: The close meets the next request half-way.
     in_flight: bool = False
+    tls: bool = False
 
 
 CRAWLS = (
@@ -64,6 +70,9 @@ CRAWLS = (
     Crawl("in flight", {"DOWNLOAD_DELAY": DELAY, "CONCURRENT_REQUESTS": 64}, DELAY, in_flight=True),
     Crawl("flat out", {"CONCURRENT_REQUESTS": 32}, 5.0),
 )
+
+#: One that goes round its hosts: no server closes, so each new connection is one that was closed to make room.
+BROAD = Crawl("broad", {"CONCURRENT_REQUESTS": 64}, 60.0, tls=True)
 
 
 class Seen(NamedTuple):
@@ -87,11 +96,14 @@ class Seen(NamedTuple):
 # The servers' process
 
 
-def serve(hosts: int, idle_s: float, *, in_flight: bool) -> None:
+def serve(hosts: int, idle_s: float, *, in_flight: bool, tls: bool) -> None:
     """Serve until standard input ends; print the URLs first, and what was seen at the end."""
     from keeppool.testing import Answer, Behaviour, Request, Site, Sites
 
     most = 0
+    # What is measured is how the crawler manages with its own descriptors.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     page = Answer(body=bytes(PAGE), headers=(("Content-Type", "text/plain"),))
     heard: dict[tuple[str, int], float] = {}
 
@@ -106,8 +118,9 @@ def serve(hosts: int, idle_s: float, *, in_flight: bool) -> None:
     with Sites() as several:
         behaviour = Behaviour(drop_idle_s=None if in_flight else idle_s)
         sites: list[Site] = []
-        addresses = [f"127.0.0.{number}" for number in range(2, 2 + hosts)]
-        sites.extend(several.add(behaviour, host=address, handler=answer) for address in addresses)
+        addresses = [f"127.0.{number // 250}.{number % 250 + 2}" for number in range(hosts)]
+        context = server_context(addresses) if tls else None
+        sites.extend(several.add(behaviour, host=address, handler=answer, tls=context) for address in addresses)
         print(json.dumps([site.url for site in sites]), flush=True)
         sys.stdin.read()
         seen = {
@@ -118,10 +131,27 @@ def serve(hosts: int, idle_s: float, *, in_flight: bool) -> None:
     print(json.dumps(seen), flush=True)
 
 
+def server_context(addresses: list[str]) -> ssl.SSLContext:
+    """Make the TLS settings of all servers; needs trustme, of the extra `test`."""
+    import trustme
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert(*addresses).configure_cert(context)
+    return context
+
+
 @contextlib.contextmanager
 def servers(hosts: int, one: Crawl) -> Iterator[tuple[list[str], dict[str, int]]]:
     """Start the servers; give their URLs, and a dict that holds what they saw once they have ended."""
-    command = [sys.executable, __file__, "--serve", str(hosts), str(one.idle_s), str(int(one.in_flight))]
+    command = [
+        sys.executable,
+        __file__,
+        "--serve",
+        str(hosts),
+        str(one.idle_s),
+        str(int(one.in_flight)),
+        str(int(one.tls)),
+    ]
     seen: dict[str, int] = {}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -186,7 +216,8 @@ def measured(one: Crawl, handler: str, pages: int, hosts: int) -> Seen:
     """Let one handler crawl over servers of its own."""
     with servers(hosts, one) as (sites, seen):
         urls = [f"{sites[number % hosts]}/page/{number}" for number in range(pages)]
-        random.Random(1).shuffle(urls)
+        if one.name != BROAD.name:
+            random.Random(1).shuffle(urls)
         found = crawled(HANDLERS[handler], urls, one.settings)
     return Seen(pages=pages, **found, **seen)
 
@@ -205,15 +236,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few pages, to see that it runs")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--broad", action="store_true", help="600 hosts in turn, over TLS")
+    parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--crawl", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.serve:
-        hosts, idle_s, in_flight = chosen.serve
-        serve(int(hosts), float(idle_s), in_flight=in_flight == "1")
+        hosts, idle_s, in_flight, tls = chosen.serve
+        serve(int(hosts), float(idle_s), in_flight=in_flight == "1", tls=tls == "1")
     elif chosen.crawl:
         order = json.loads(sys.stdin.read())
         print(json.dumps(crawl(**order)))
+    elif chosen.broad:
+        report_broad(QUICK_BROAD_HOSTS if chosen.quick else BROAD_HOSTS)
     else:
         report(*((QUICK_PAGES, QUICK_HOSTS) if chosen.quick else (PAGES, HOSTS)), as_json=chosen.json)
 
@@ -231,6 +265,20 @@ def report(pages: int, hosts: int, *, as_json: bool) -> None:
     print(table(head, [seen.row(*place) for place, seen in results.items()]))
     for name in HANDLERS.keys() - found.keys():
         print(f"\n{name} is not installed.")
+
+
+def report_broad(hosts: int) -> None:
+    """Let every handler go round many hosts, keeppool's also with fewer connections than hosts, and print it."""
+    pages = hosts * BROAD_ROUNDS
+    few = {"KEEPPOOL_LIMITS": {"total": hosts * 256 // BROAD_HOSTS}}
+    crawls = {name: BROAD for name, path in HANDLERS.items() if is_there(path)}
+    rows = [measured(one, name, pages, hosts).row(one.name, name) for name, one in crawls.items()]
+    capped = BROAD._replace(settings={**BROAD.settings, **few})
+    label = f"keeppool, {few['KEEPPOOL_LIMITS']}"
+    rows.insert(1, measured(capped, "keeppool", pages, hosts).row(capped.name, label))
+    head = ["crawl", "failed", "opened", "most at one host", "most at once", "pages/s", "CPU ms a page"]
+    print(f"{pages} pages on {hosts} hosts, {BROAD_ROUNDS} times in turn. {machine('Scrapy', 'Twisted', 'aiohttp')}\n")
+    print(table(head, rows))
 
 
 if __name__ == "__main__":

@@ -192,16 +192,42 @@ def test_a_body_that_breaks_off_is_an_error_or_a_flag(bench, answer, caplog):
         assert lenient.download(server.url).flags == ["dataloss"]
 
 
-def test_a_reset_in_the_middle_of_a_body_is_a_failure_whatever_is_said_of_data_loss(bench):
+BROKEN_OFF = {
+    "length": (b"Content-Length: 8\r\n\r\nbody", "dataloss"),
+    "chunked": (b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n", "dataloss"),
+    "close": (b"\r\nbody", "partial"),
+}
+
+
+@pytest.mark.parametrize(("rest", "flag"), BROKEN_OFF.values(), ids=BROKEN_OFF)
+def test_a_reset_in_the_middle_of_a_body_leaves_what_came(bench, rest, flag):
     came = threading.Event()
     bench.crawler.signals.connect(lambda data: came.set(), signals.bytes_received, weak=False)
-    steps = (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nbody",
-        lambda connection: connection.wait(came),
-        RawConnection.reset,
-    )
-    with answering(*steps) as server, pytest.raises(DownloadFailedError):
-        bench.download(server.url, download_fail_on_dataloss=False)
+    steps = (b"HTTP/1.1 200 OK\r\n" + rest, lambda connection: connection.wait(came), RawConnection.reset)
+    with answering(*steps) as server:
+        response = bench.download(server.url, download_fail_on_dataloss=False)
+    assert (response.body, response.flags) == (b"body", [flag])
+    came.clear()
+    with answering(*steps) as server, pytest.raises((DownloadFailedError, ResponseDataLossError)):
+        bench.download(server.url)
+
+
+@pytest.mark.parametrize(
+    "rest", [b"zz\r\n", b"4\r\nbodyX\r\n", b"0\r\nno colon\r\n\r\n"], ids=["size", "end of a chunk", "trailer"]
+)
+@pytest.mark.parametrize("is_at_once", [True, False], ids=["at once", "later"])
+def test_a_chunk_or_trailer_that_is_none_leaves_what_came(bench, rest, is_at_once):
+    came = threading.Event()
+    bench.crawler.signals.connect(lambda data: came.set(), signals.bytes_received, weak=False)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    steps = (head + rest,) if is_at_once else (head, lambda connection: connection.wait(came), rest)
+    with answering(*steps) as server:
+        response = bench.download(server.url, download_fail_on_dataloss=False)
+    assert response.body.startswith(b"hello")
+    assert (response.status, response.flags) == (200, ["dataloss"])
+    came.clear()
+    with answering(*steps) as server, pytest.raises(ResponseDataLossError):
+        bench.download(server.url)
 
 
 # Time

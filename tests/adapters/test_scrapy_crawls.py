@@ -42,6 +42,14 @@ def test_a_crawl_over_servers_that_drop_idle_connections_fails_nowhere_and_keeps
 
 
 @pytest.mark.parametrize("reactor", REACTORS)
+def test_a_crawl_over_names_that_nobody_answers_for_ends_when_its_pages_have(reactor):
+    """The look-ups hang for ever, so this process would, too, if the crawl waited for one of them."""
+    done = run("from scrapy_dead_names import main; main(sys.argv[1])", reactor)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"came": 1, "failed": 12}
+
+
+@pytest.mark.parametrize("reactor", REACTORS)
 def test_the_example_project_crawls_and_logs_the_pools_figures(reactor):
     settings = ["-s", f"TWISTED_REACTOR_ENABLED={reactor == 'asyncio'}"]
     folder = ROOT / "examples" / "scrapy_project"

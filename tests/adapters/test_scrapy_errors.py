@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import traceback
 
 import pytest
 import trustme
@@ -9,8 +10,9 @@ from scrapy_bench import Bench, Request, crawler_with
 
 from keeppool import errors
 from keeppool.adapters.scrapy import errors as scrapy_errors
+from keeppool.adapters.scrapy import names
 from keeppool.adapters.scrapy.errors import TABLE, translated
-from keeppool.testing import RawConnection, ScriptedServer, Site
+from keeppool.testing import FakeClock, RawConnection, ScriptedServer, Site
 
 REQUEST = RawConnection.read_request
 
@@ -44,7 +46,7 @@ def test_an_error_that_is_not_in_the_table_is_what_its_parent_is():
     class Later(errors.RefusedError):
         pass
 
-    assert isinstance(translated(Later("no"), "http://a.example/"), scrapy_errors.TABLE[errors.RefusedError])
+    assert isinstance(translated(Later("no")), scrapy_errors.TABLE[errors.RefusedError])
 
 
 @pytest.fixture
@@ -57,7 +59,8 @@ def fails(bench, url, ours, theirs, **meta):
     with pytest.raises(getattr(scrapy_errors, theirs)) as failed:
         bench.download(Request(url, meta=meta))
     assert isinstance(failed.value.__cause__, ours)
-    assert url in str(failed.value)
+    assert str(failed.value) == str(failed.value.__cause__)
+    return failed.value
 
 
 def test_a_port_nobody_listens_on(bench):
@@ -66,8 +69,75 @@ def test_a_port_nobody_listens_on(bench):
     fails(bench, f"http://127.0.0.1:{port}/", errors.RefusedError, "DownloadConnectionRefusedError")
 
 
-def test_a_name_that_leads_nowhere(bench):
-    fails(bench, "http://nowhere.invalid./", errors.ResolveError, "CannotResolveHostError")
+def test_what_is_logged_of_a_host_that_is_down_is_short(bench):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    error = fails(bench, f"http://127.0.0.1:{port}/", errors.RefusedError, "DownloadConnectionRefusedError")
+    logged = "".join(traceback.format_exception(error))
+    # The frames of who called the handler, and no others of ours.
+    assert logged.count("Traceback") == 1
+    assert logged.count("keeppool/pools") == logged.count("keeppool/net") == 0
+    assert str(error).count(str(port)) == 1
+    assert isinstance(error.__cause__.__cause__, ConnectionRefusedError)
+
+
+@pytest.fixture
+def look_ups(monkeypatch):
+    """Names that were looked up. No name exists but those of addresses; the system's own function is not asked."""
+    asked = []
+    real = socket.getaddrinfo
+
+    def look_up(host, *arguments, **options):
+        if host.startswith("127.") or options.get("flags", 0) & socket.AI_NUMERICHOST:
+            return real(host, *arguments, **options)
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return asked
+
+
+def test_a_name_that_leads_nowhere_is_looked_up_once_for_robots_page_and_retries(bench, look_ups):
+    for path in ("robots.txt", "", "page", ""):
+        error = fails(bench, f"http://nowhere.example/{path}", errors.ResolveError, "CannotResolveHostError")
+        assert isinstance(error.__cause__.__cause__, socket.gaierror)
+    assert look_ups == ["nowhere.example"]
+    fails(bench, "http://elsewhere.example/", errors.ResolveError, "CannotResolveHostError")
+    assert look_ups == ["nowhere.example", "elsewhere.example"]
+
+
+def test_a_name_may_exist_five_seconds_later(bench, look_ups, monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr(names, "clock", clock)
+    fails(bench, "http://nowhere.example/", errors.ResolveError, "CannotResolveHostError")
+    clock.advance(4.9)
+    fails(bench, "http://nowhere.example/", errors.ResolveError, "CannotResolveHostError")
+    assert len(look_ups) == 1
+    clock.advance(0.2)
+    fails(bench, "http://nowhere.example/", errors.ResolveError, "CannotResolveHostError")
+    assert len(look_ups) == 2
+
+
+def test_a_resolver_that_is_down_says_nothing_about_a_name(bench, look_ups, monkeypatch):
+    monkeypatch.setattr(names, "_NO_SUCH_NAME", set())
+    for _ in range(2):
+        fails(bench, "http://nowhere.example/", errors.ResolveError, "CannotResolveHostError")
+    assert len(look_ups) == 2
+
+
+def test_what_a_proxy_looks_up_is_asked_of_the_proxy(bench, look_ups, site):
+    fails(bench, "http://nowhere.example/", errors.ResolveError, "CannotResolveHostError")
+    response = bench.download("http://nowhere.example/echo", proxy=site.url)
+    assert response.status == 200
+
+
+def test_no_more_names_are_remembered_than_stated():
+    unknown = names.UnknownNames()
+    error = errors.ResolveError("no address")
+    error.__cause__ = socket.gaierror(socket.EAI_NONAME, "no name")
+    for number in range(3 * names.MOST_NAMES):
+        unknown.note(f"host{number}", error)
+        assert len(unknown._until) <= names.MOST_NAMES
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import http.server
+import resource
 import ssl
 import subprocess
 import sys
@@ -48,10 +49,29 @@ def secure(authority):
 
 
 def test_scrapys_own_settings_are_the_caps():
-    assert limits_with() == Limits(per_host=8)
+    assert limits_with() == Limits(per_host=8, total=768)
     assert limits_with(CONCURRENT_REQUESTS_PER_DOMAIN=2).per_host == 2
     assert limits_with(CONCURRENT_REQUESTS_PER_DOMAIN=0).per_host is None
     assert limits_with(DOWNLOAD_SLOTS={"a.example": {"concurrency": 20}, "b.example": {"delay": 1}}).per_host == 20
+
+
+@pytest.fixture(autouse=True)
+def descriptors(monkeypatch):
+    """Let the process have 1024 descriptors, whatever the machine gives; the result sets another number."""
+
+    def allow(soft):
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, resource.RLIM_INFINITY))
+
+    allow(1024)
+    return allow
+
+
+@pytest.mark.parametrize(
+    ("soft", "total"), [(1024, 768), (256, 192), (100_000, 4096), (resource.RLIM_INFINITY, 4096), (1, 16)]
+)
+def test_the_total_is_what_the_process_has_descriptors_for(descriptors, soft, total):
+    descriptors(soft)
+    assert limits_with().total == total
 
 
 def test_no_other_cap_is_below_what_scrapy_may_ask_for_at_a_time():

@@ -108,12 +108,18 @@ TABLE: Final[Mapping[type[ours.KeepPoolError], type[Exception]]] = {
 }
 
 
-def translated(error: ours.KeepPoolError, url: str) -> Exception:
+def translated(error: ours.KeepPoolError) -> Exception:
     """Make the exception Scrapy's users and middlewares expect; to be raised `from` the error of ours.
+
+    Scrapy logs it with its causes and names the request before it. So the text says what happened once, and the causes
+    lose their tracebacks: eight frames of ours for each host that is down say nothing.
 
     Args:
         error: Of the pool.
-        url: What was to be downloaded.
     """
     kind = next(TABLE[ancestor] for ancestor in type(error).__mro__ if ancestor in TABLE)
-    return kind(f"{url}: {error}")
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
+    return kind(str(error))

@@ -24,7 +24,7 @@ from keeppool.adapters.scrapy import pool as scrapy_pool
 from keeppool.adapters.scrapy.errors import translated
 from keeppool.adapters.scrapy.reading import Reader
 from keeppool.adapters.scrapy.settings import override_for, waits
-from keeppool.errors import KeepPoolError, ServerDisconnected
+from keeppool.errors import KeepPoolError, ResolveError, ServerDisconnected
 from keeppool.pools.request import prepare_body
 from keeppool.pools.response_tasks import AsyncResponse
 from keeppool.wire.fields import FieldBlock, field_block
@@ -83,7 +83,7 @@ class KeepPoolDownloadHandler(BaseDownloadHandler):
         try:
             return await self._download(request)
         except KeepPoolError as error:
-            raise translated(error, request.url) from error
+            raise translated(error) from error
 
     async def close(self) -> None:
         """Give the pool up. The last handler of a crawler to do so closes idle connections. May be called again."""
@@ -115,7 +115,12 @@ class KeepPoolDownloadHandler(BaseDownloadHandler):
         timeout = waits(self._pool.timeout_for(request.url, override), seconds)
         method, fields = check_method(request.method), _fields_of(request.headers)
         body = prepare_body(request.body or None, fields, method)
-        return await self._pool.exchange(method, request.url, fields, body, timeout, True, override, False)
+        self._pool.check_name(request.url, override)
+        try:
+            return await self._pool.exchange(method, request.url, fields, body, timeout, True, override, False)
+        except ResolveError as error:
+            self._pool.note_name(request.url, override, error)
+            raise
 
 
 def _fields_of(headers: Headers) -> FieldBlock:

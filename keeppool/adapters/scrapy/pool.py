@@ -7,6 +7,7 @@ Does not know: requests and responses.
 
 from __future__ import annotations
 
+import logging
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -15,10 +16,12 @@ from weakref import WeakKeyDictionary, ref
 from scrapy import signals
 from scrapy.crawler import Crawler
 
+from keeppool.adapters.scrapy.names import UnknownNames
 from keeppool.adapters.scrapy.settings import configuration
 from keeppool.clock import clock
 from keeppool.config import HostConfig
-from keeppool.errors import InvalidURL
+from keeppool.errors import InvalidURL, ResolveError
+from keeppool.events import Why
 from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.pools.routes import Located
 from keeppool.wire.request import check_target
@@ -30,8 +33,15 @@ if TYPE_CHECKING:
 #: hosts, so this costs nothing to speak of.
 FIGURES_EVERY: Final = 5.0
 
+#: Evictions a request that are worth a word, and requests from which on they are: a quarter of all handshakes made anew
+#: is more than a change of hosts explains.
+HIGH_SHARE: Final = 0.25
+FEWEST_ASKED: Final = 200
+
 #: Scheme and authority, and what the request line says of the rest; the fragment stays here (RFC 9112 §3.2).
 _PARTS: Final = re.compile(r"([^:/?#]*://[^/?#\\]*)([^#]*)")
+
+logger = logging.getLogger(__name__)
 
 _pools: WeakKeyDictionary[Crawler, CrawlerPool] = WeakKeyDictionary()
 
@@ -53,8 +63,30 @@ class CrawlerPool(AsyncPoolManager):
         self._crawler = ref(crawler)
         self._due = clock() + FIGURES_EVERY
         self.users = 0
+        self._unknown = UnknownNames()
+        self._warned_of_evictions = False
+        self._asked = self._evicted = 0
         # With the last word on the spider Scrapy writes its stats to the log; handlers are closed after that.
         crawler.signals.connect(self.tell_figures, signals.spider_closed)
+
+    def check_name(self, url: str, override: HostConfig | None) -> None:
+        """Let pass a URL whose host may have an address.
+
+        Raises:
+            ResolveError: A moment ago the name did not exist.
+        """
+        if self._unknown and (host := self._dialled_name(url, override)):
+            self._unknown.check(host)
+
+    def note_name(self, url: str, override: HostConfig | None, error: ResolveError) -> None:
+        """Remember that a name was looked up in vain."""
+        if host := self._dialled_name(url, override):
+            self._unknown.note(host, error)
+
+    def _dialled_name(self, url: str, override: HostConfig | None) -> str:
+        """Give the host that is looked up here for a URL; empty if a proxy does that."""
+        origin = self._locate(url, override).route.origin
+        return "" if origin.proxy is not None else origin.host
 
     def tell_figures_if_due(self) -> None:
         """Bring the figures up to date, now and then."""
@@ -78,8 +110,29 @@ class CrawlerPool(AsyncPoolManager):
             "peak_open": now.peak_open,
         }
         figures |= {f"closed/{why.value}": count for why, count in now.closed_by.items() if count}
+        evicted, asked = now.closed_by[Why.EVICTED], now.opened + now.reused
+        if evicted:
+            figures["evicted_share"] = round(evicted / asked, 3)
+            self._warn_of_evictions(evicted - self._evicted, asked - self._asked)
+        self._evicted, self._asked = evicted, asked
         for name, value in figures.items():
             crawler.stats.set_value(f"keeppool/{name}", value)
+
+    def _warn_of_evictions(self, evicted: int, asked: int) -> None:
+        """Say once which setting cures it if many connections are closed to make room before they are needed again."""
+        if self._warned_of_evictions or asked < FEWEST_ASKED or evicted < HIGH_SHARE * asked:
+            return
+        self._warned_of_evictions = True
+        total = self.config.limits.total
+        logger.warning(
+            "%d of the last %d requests had another host's idle connection closed to make room: the crawl goes round"
+            " more hosts than the %s connections there may be."
+            ' Set KEEPPOOL_LIMITS = {"total": N} with N above the number of hosts; each takes a file descriptor'
+            " (ulimit -n). This is logged once.",
+            evicted,
+            asked,
+            total,
+        )
 
 
 def lend(crawler: Crawler) -> CrawlerPool:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from scrapy import Request, signals
 from scrapy.crawler import Crawler
@@ -22,11 +22,14 @@ from scrapy.utils.httpobj import urlparse_cached
 from twisted.python.failure import Failure
 
 from keeppool.adapters.scrapy.errors import DownloadCancelledError
-from keeppool.errors import ChunkedEncodingError
+from keeppool.errors import ChunkedEncodingError, ExchangeError, ReadError
 from keeppool.pools.response_tasks import AsyncResponse
-from keeppool.wire.framing import framing_of
+from keeppool.wire.framing import Kind, framing_of
 
 logger = logging.getLogger(__name__)
+
+#: What leaves a part of a body behind: an end or a chunk that is wrong, a connection that was reset.
+_LOSS: Final = (ChunkedEncodingError, ReadError)
 
 
 class Reader:
@@ -55,8 +58,7 @@ class Reader:
         Raises:
             StopDownload: A receiver of a signal asked for it; it holds the response.
             DownloadCancelledError: The body is larger than allowed.
-            ChunkedEncodingError: keeppool's: the body broke off, and a part of it is not enough.
-            ExchangeError: keeppool's: the connection failed or was too slow.
+            ExchangeError: keeppool's: the body broke off, and a part of it is not enough; or it was too slow.
         """
         headers = Headers(zip(answer.head.names, answer.head.values, strict=True))
         expected = _expected_size(request, answer)
@@ -82,10 +84,11 @@ class Reader:
                     if stop is not None:
                         return _stopped(stop, _response(request, answer, headers, b"".join(pieces)))
                     sizes.check(sizes.received, announced=False)
-        except ChunkedEncodingError:
-            if self._must_be_whole(request):
+        except ExchangeError as error:
+            if not isinstance(error, _LOSS) or self._must_be_whole(request):
                 raise
-            flags.append("dataloss")
+            # As Scrapy's own handler: where only the close tells the end, nobody knows whether something is lacking.
+            flags.append("partial" if _ends_with_close(request, answer) else "dataloss")
         return _response(request, answer, headers, b"".join(pieces), flags)
 
     def _ask(self, signal: object, request: Request, **facts: Any) -> StopDownload | None:
@@ -156,6 +159,10 @@ class Sizes:
 def _expected_size(request: Request, answer: AsyncResponse) -> int | None:
     """Give the size the body will have, as far as its framing tells; 0 where there is none, as after HEAD."""
     return framing_of(request.method.encode(), answer.head).length
+
+
+def _ends_with_close(request: Request, answer: AsyncResponse) -> bool:
+    return framing_of(request.method.encode(), answer.head).kind is Kind.CLOSE
 
 
 def _response(
