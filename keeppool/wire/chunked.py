@@ -36,24 +36,19 @@ _PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,%d})\r\n" % _MAX_DIGITS)
 _HEX_DIGITS = frozenset([b"%c" % digit for digit in b"0123456789abcdefABCDEF"])
 
 
-_PLAIN_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,%d})\r\n" % _MAX_DIGITS)
+def whole_chunks(data: bytes, at: int, pieces: list[bytes]) -> int:
+    """Take whole chunks as servers write them, as many as stand at `at`; return where the first other thing starts.
 
-
-def whole_chunks(data: bytes, at: int) -> tuple[list[bytes], int]:
-    """Cut the chunks out of `data`, from `at` on, that are whole and plain: without extension, and not the last one.
-
-    Returns:
-        What they carry, and where they end. What stands there is for a `ChunkedBody`.
+    Other things are chunks with an extension, the last one, and what is not whole: those are for `ChunkedBody`.
     """
-    pieces: list[bytes] = []
-    while (match := _PLAIN_SIZE_LINE.match(data, at)) is not None:
+    while (match := _PLAIN_SIZE.match(data, at)) is not None:
         start = match.end()
         end = start + int(match[1], 16)
         if end == start or data[end : end + 2] != b"\r\n":
             break
         pieces.append(data[start:end])
         at = end + 2
-    return pieces, at
+    return at
 
 
 class _Next(enum.Enum):
@@ -126,24 +121,12 @@ class ChunkedBody:
                 pieces.append(piece)
                 self._left -= len(piece)
                 at += len(piece)
-            elif self._next is not _SIZE or (after := self._feed_chunks(data, at, pieces)) == at:
+            elif self._next is not _SIZE or (after := whole_chunks(data, at, pieces)) == at:
                 at = self._feed_line(data, at)
             else:
                 at = after
         if self.complete:
             self.rest = data[at:]
-
-    @staticmethod
-    def _feed_chunks(data: bytes, at: int, pieces: list[bytes]) -> int:
-        """Take whole chunks as servers write them, as many as there are; return where the first other thing starts."""
-        while (match := _PLAIN_SIZE.match(data, at)) is not None:
-            start = match.end()
-            end = start + int(match[1], 16)
-            if end == start or data[end : end + 2] != b"\r\n":
-                break
-            pieces.append(data[start:end])
-            at = end + 2
-        return at
 
     def _feed_line(self, data: bytes, at: int) -> int:
         """Take the line that starts at `at` and return where it ends; hold a line that has no end yet."""

@@ -95,9 +95,10 @@ def test_what_breaks_before_the_answer_is_raised_as_requests_does_with_ours_as_i
     ("answer", "theirs", "ours"),
     [
         (HEAD + b"Content-Length: 9\r\n\r\nhalf", THEIRS.ChunkedEncodingError, errors.IncompleteBody),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", THEIRS.ChunkedEncodingError, errors.InvalidChunk),
         (HEAD + b"Content-Length: 4\r\nContent-Encoding: gzip\r\n\r\nhalf", THEIRS.ContentDecodingError, None),
     ],
-    ids=["broken off", "bad gzip"],
+    ids=["broken off", "bad chunk", "bad gzip"],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_what_breaks_in_the_body_is_raised_where_requests_raises_it(session, answer, theirs, ours, stream):
@@ -108,14 +109,6 @@ def test_what_breaks_in_the_body_is_raised_where_requests_raises_it(session, ans
     assert seen == [200]
     if ours is not None:
         assert type(raised.value.args[0].__cause__) is ours
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_a_bad_chunk_is_a_chunked_encoding_error(session, stream):
-    script = [REQUEST, HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n"]
-    with ScriptedServer(script) as server, pytest.raises(THEIRS.ChunkedEncodingError) as raised:
-        _ = session.get(server.url, stream=stream).content
-    assert type(raised.value.__cause__) is errors.InvalidChunk
 
 
 def test_silence_before_the_answer_is_a_read_timeout_and_within_the_body_a_connection_error(session):

@@ -349,7 +349,7 @@ class ResponseFile:
         if not self._chunks:
             if self._at >= len(self._raw):
                 self._receive_raw()
-            self._chunks, self._at = whole_chunks(self._raw, self._at)
+            self._at = whole_chunks(self._raw, self._at, self._chunks)
             self._chunks.reverse()
         return self._chunks
 
