@@ -249,3 +249,30 @@ def test_an_expectation_without_content_is_not_sent(on, data):
             on.wait(session.put(server.url, data=data, headers={"Expect": "100-continue"}))
         assert session.stats().opened == 1
         assert not any("expect" in request.headers for request in server.requests)
+
+
+# W3, W6: text and pieces
+
+
+def test_a_piece_of_any_size_costs_no_read_of_its_own(on):
+    """Row W3: what is handed out byte by byte is read in large pieces: so many waits, whatever the size."""
+    body = bytes(300_000)
+    with serving(*[b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + body] * 2) as server:
+        session = on.session()
+        answer = on.wait(session.get(server.url, stream=True))
+        read, reads = type(answer.raw)._fed, []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(answer.raw), "_fed", lambda self, data: (reads.append(len(data)), read(self, data))[1])
+            assert b"".join(on.all_of(answer.iter_content(1))) == body
+        assert len(reads) < 300_000 // 1000
+        answer = on.wait(session.get(server.url, stream=True))
+        assert on.all_of(answer.iter_lines(chunk_size=512)) == [body]
+
+
+def test_a_body_is_not_read_by_an_absurd_charset(on):
+    """Row W6."""
+    body = b"xn--" + b"a" * 400_000
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=punycode\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with serving(head + body) as server:
+        answer = on.wait(on.session().get(server.url))
+        assert (answer.encoding, answer.text) == ("ISO-8859-1", body.decode())

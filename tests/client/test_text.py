@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keeppool.client.response import charsets
 from keeppool.client.response.links import parse_links
 from keeppool.client.response.text import apparent_encoding, decoded, decoded_pieces, lines, stated_encoding
 
@@ -27,10 +28,38 @@ from keeppool.client.response.text import apparent_encoding, decoded, decoded_pi
         ("application/json; charset=latin-1", "latin-1"),
         ("application/octet-stream", None),
         ("image/png; charset", None),
+        ("text/html; charset=x-sjis", "cp932"),
+        ("text/html; charset=Windows-949", "cp949"),
+        ("text/html; charset=ISO-8859-8-I", "iso8859-8"),
+        ("text/html; charset=punycode; charset=utf-8", "utf-8"),
+        ("text/html; charset=nonsense", "nonsense"),
     ],
 )
 def test_the_content_type_names_or_implies_the_encoding(content_type, encoding):
     assert stated_encoding(content_type) == encoding
+
+
+ABSURD = [
+    *("punycode", "idna", "unicode_escape", "raw_unicode_escape", "rot13", "utf-7", "utf-32", "hex", "zlib", "bz2"),
+    *("base64", "quopri", "uu", "undefined", "cp037", "cp500", "hz", "iso2022_kr", "x" * 5000),
+]
+
+
+@pytest.mark.parametrize("charset", ABSURD)
+def test_a_charset_that_is_no_encoding_of_the_web_is_not_believed(charset):
+    """Row W6: as if there were none."""
+    assert stated_encoding(f"text/html; charset={charset}") == "ISO-8859-1"
+    assert stated_encoding(f"application/json; charset={charset}") == "utf-8"
+    assert stated_encoding(f"application/octet-stream; charset={charset}") is None
+
+
+def test_every_charset_that_is_believed_reads_any_bytes():
+    every = bytes(range(256)) * 4
+    for name in sorted(charsets._OF_THE_WEB) + sorted(charsets._BY_LABEL):
+        encoding = charsets.believed(name)
+        assert encoding is not None
+        assert decoded(every, encoding)
+        assert "".join(decoded_pieces([every[:7], every[7:]], encoding)) == decoded(every, encoding)
 
 
 @pytest.mark.parametrize(

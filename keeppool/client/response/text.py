@@ -13,8 +13,11 @@ from __future__ import annotations
 import codecs
 import functools
 import importlib
+import sys
 from collections.abc import Iterable, Iterator
 from typing import AnyStr, Final, Generic
+
+from keeppool.client.response.charsets import believed
 
 #: Encodings remembered as known or not; the web uses a few dozen, and a hostile server must not fill the memory.
 _REMEMBERED: Final = 64
@@ -33,15 +36,15 @@ def stated_encoding(content_type: str | None) -> str | None:
     """Read the encoding a Content-Type names or implies; `None` if it does neither.
 
     Args:
-        content_type: The field's value: its charset if it has one, ISO-8859-1 for text, UTF-8 for JSON.
+        content_type: The field's value: its charset if that is believed, else ISO-8859-1 for text, UTF-8 for JSON.
     """
     if not content_type:
         return None
     media_type, *parameters = content_type.split(";")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        if name.strip(" '\"").lower() == "charset" and value:
-            return value.strip(" '\"")
+        if name.strip(" '\"").lower() == "charset" and (encoding := believed(value.strip(" '\""))) is not None:
+            return encoding
     media_type = media_type.lower()
     if "text" in media_type:
         return "ISO-8859-1"
@@ -81,14 +84,22 @@ def decoded(content: bytes, encoding: str) -> str:
 class PieceDecoder:
     """Decodes piece by piece; a character cut in two comes with the second piece. Unknown encodings as in `decoded`."""
 
-    __slots__ = ("_decoder",)
+    __slots__ = ("_decoder", "_encoding")
 
     def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(_known(encoding))("replace")
 
     def feed(self, piece: bytes) -> str:
         """Take a piece, give the text that is whole."""
-        return self._decoder.decode(piece)
+        try:
+            return self._decoder.decode(piece)
+        except UnicodeError:
+            # UTF-16 and UTF-32 without a byte order mark: read as `str` reads them, in this machine's order.
+            name = f"{codecs.lookup(self._encoding).name}-{sys.byteorder[0]}e"
+            held, _ = self._decoder.getstate()
+            self._decoder = codecs.getincrementaldecoder(name)("replace")
+            return self._decoder.decode(held + piece)
 
     def finish(self) -> str:
         """Give what is left of a character that was not finished."""
