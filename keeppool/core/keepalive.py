@@ -74,7 +74,7 @@ def connection_options(value: bytes) -> frozenset[bytes]:
 
 @lru_cache(maxsize=64)
 def why_not_persistent(version: int, connection: bytes | None) -> Why | None:
-    """Tell whether an answer leaves its connection open; `None` if it does.
+    """Tell whether a response leaves its connection open; `None` if it does.
 
     Args:
         version: 10 or 11.

@@ -1,12 +1,13 @@
 """Late binding: the pool dials, and a new connection goes to whoever waits longest when it is there.
 
-For front ends whose dials belong to the pool. A caller for whom nothing is idle gets a ticket, and with it a dial (it
-is *bound*) if there is room for one. What comes free first serves it: its dial, another's, or a connection given back.
+For front ends whose dials belong to the pool. Where no connection is idle, a caller gets a ticket, and with it a dial
+(it is *bound*) if there is room for one. Whatever comes free first serves it: its dial, another's, or a connection that
+is given back.
 
 Invariants, beside those of `pool.py`:
     5. A dial is under way for at most one caller, and a bound caller counts on exactly one dial.
     6. Within a host everybody who is bound came before everybody who waits for room.
-    7. A dial nobody counts on, a *spare* one, is kept only as long as nobody waits whom its slot would serve.
+    7. A dial nobody counts on, a *spare* one, is kept only as long as its slot would serve no caller that waits.
 
 A spare dial is finished and its connection shelved, as in Chromium, Go and hyper: two requests that overlap for a
 moment would otherwise begin a handshake and throw it away each time, and never have a second connection. If its slot is
@@ -16,7 +17,7 @@ closed, because it has cost the least. It outlives neither the limits of the cal
 
 A dial that takes long may never end: a server that accepts and is silent, a packet filter that drops. Nobody begins to
 count on one whose caller has given up unless it is `YOUNG`; the newcomer gets a dial of its own, and the old one goes
-on beside it, or gives way where the host is full. Or else one such dial would hold up every caller who comes after.
+on beside it, or gives way where the host is full. Otherwise one such dial would hold up every later caller.
 
 A failed dial fails the caller who counts on it and nobody else, so a dead host sees one dial for each caller, never
 more at once than the cap. A request that is sent again dials for itself (`redialled`, `connected`, `connect_failed`):
@@ -38,7 +39,7 @@ from keeppool.events import Why
 #: Seconds from its beginning within which a dial whose caller gave up is as good as a new one. RFC 8305 §8 waits for
 #: an answer to a connection attempt as long ("Connection Attempt Delay", 250 ms) before it begins another beside it.
 YOUNG = 0.25
-#: Seconds after which a dial nobody counts on is broken off, whatever limit its caller had set, or if he had set none;
+#: Seconds after which a dial nobody counts on is broken off, whatever limit its caller had set, or without one;
 #: a dial older than that is passed on to nobody. It is what a dial may take where nobody sets a limit: the default of
 #: `Timeout.connect`.
 LONGEST_SPARE = 10.0
@@ -171,7 +172,7 @@ class LatePoolState(PoolState):
     # Deciding
 
     def _claim(self, host: Host, now: float) -> Ticket:
-        """Give a caller for whom nothing is idle a dial to count on, or a place in the queue."""
+        """Give a caller that found nothing idle a dial to count on, or a place in the queue."""
         young = _young(host, now) if host.spare else None
         if young is not None or self._may_open(host):
             return self._bound_ticket(host, young, now)
@@ -223,7 +224,7 @@ class LatePoolState(PoolState):
             dial: Whoever counted on it counts on it no longer.
             ticket: Of the dial's host or another.
             now: The time.
-            too_old: The age, in seconds, at which the dial is begun anew instead.
+            too_old: The age, in seconds, at which another dial is begun instead.
         """
         dial.ticket = None
         if ticket is None:
@@ -260,7 +261,7 @@ class LatePoolState(PoolState):
         self._queue.bound += 1
 
     def _bound_ticket(self, host: Host, spare: Connection | None, now: float) -> Ticket:
-        """Make a ticket that counts on a spare dial of the host's, or else on a new one; there is room for that."""
+        """Make a ticket that counts on a spare dial of the host's, or on a new one; there is room for that."""
         self._tickets += 1
         ticket = Ticket(self._tickets, host, now)
         host.bound[ticket] = None

@@ -34,7 +34,7 @@ class TlsIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """A proxy and what it is told about us. What is secret stays out of every text.
+    """A proxy, and what it is sent about us. What is secret stays out of every text.
 
     Attributes:
         scheme: "http" or "https"; "socks4" or "socks5", which are asked for addresses; "socks4a" or "socks5h", which

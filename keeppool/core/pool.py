@@ -140,7 +140,7 @@ class PoolState:
         if why is None:
             why = self._why_spent(connection, now)
         if why is not None:
-            if connection.served:  # Or else it has never sat idle.
+            if connection.served:  # One that has carried nothing has never been idle.
                 self._learn(connection, why, now)
             self._close(connection, why)
             self._grant(now)
@@ -270,7 +270,7 @@ class PoolState:
     # Deciding
 
     def _claim(self, host: Host, now: float) -> Connection | Ticket:
-        """Give a caller for whom nothing is idle a slot, or a place in the queue."""
+        """Give a caller that found nothing idle a slot, or a place in the queue."""
         if self._may_open(host):
             return self._open(host, now)
         return self._enqueue(host, now)

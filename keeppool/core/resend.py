@@ -50,10 +50,10 @@ def may_resend(outcome: Outcome) -> bool:
     # A server that hangs up on a fresh connection does it on purpose; trying again would loop.
     if not outcome.reused and outcome.idle < SAT_IDLE:
         return False
-    # A timeout or a malformed answer says nothing about what the server did.
+    # A timeout or a malformed response says nothing about what the server did.
     if not outcome.closed:
         return False
-    # An answer had begun: the server has acted.
+    # A response had begun: the server has acted.
     if outcome.received:
         return False
     # Half a body is worse than none.

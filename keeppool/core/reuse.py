@@ -20,7 +20,7 @@ def why_not_reusable(
     request_sent: bool,
     client_close: bool,
 ) -> Why | None:
-    """Give the reason why a connection must close after its answer's end, or `None` if it may stay.
+    """Give the reason why a connection must close after its response's end, or `None` if it may stay.
 
     Args:
         framing: What the message's framing forbids (until close, ambiguous, switched protocols), or `None`.
@@ -42,7 +42,7 @@ def why_not_reusable(
     # The server gave up waiting for a request; it closes whatever its header says (RFC 9110 §15.5.9).
     if status == 408:
         return Why.SERVER_CLOSE
-    # Nobody means a field of this length; `close` may stand at its end, and the answers below are remembered.
+    # Nobody means a field of this length; `close` may stand at its end, and the results below are remembered.
     if connection is not None and len(connection) > LONGEST_VALUE:
         return Why.SERVER_CLOSE
     return why_not_persistent(version, connection)

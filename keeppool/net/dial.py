@@ -103,7 +103,7 @@ def _reach(origin: Origin, resolver: BlockingResolver, deadline: Deadline) -> so
 
 
 def _address_for_proxy(origin: Origin, resolver: BlockingResolver, deadline: Deadline) -> str | None:
-    """Give the origin's address, if its proxy has to be told one."""
+    """Give the origin's address, if its proxy needs one."""
     question = to_be_told(origin)
     return None if question is None else for_socks(_look_up(origin, question, resolver, deadline))
 

@@ -119,7 +119,7 @@ async def _reach(
 
 
 async def _address_for_proxy(origin: Origin, resolver: LoopResolver, deadline: Deadline) -> str | None:
-    """Give the origin's address, if its proxy has to be told one."""
+    """Give the origin's address, if its proxy needs one."""
     question = to_be_told(origin)
     return None if question is None else for_socks(await _look_up(origin, question, resolver, deadline))
 

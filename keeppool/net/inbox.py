@@ -4,7 +4,7 @@ Decides: nothing.
 Knows: which bytes are plaintext and which only serve TLS, and how the end of each layer becomes the end of the next.
 Does not know: the event loop, who waits, how much is too much.
 
-Bytes are decrypted as soon as they come, so that a session ticket is told from data while a connection is idle.
+Bytes are decrypted as soon as they come, so that a session ticket is known from data while a connection is idle.
 
 Source: RFC 8446 §4.6.1 (tickets), §6.1 (closure alerts).
 """
@@ -30,7 +30,7 @@ class Inbox:
         chunks: What can be read, in the order it came. No chunk is empty.
         size: Bytes in `chunks`.
         end: What comes behind them: no bytes for the peer's end, an error for a failure, `None` if more may come. The
-            error is never raised itself, only copies are: its traceback would hold whoever reads, and us with him.
+            error is never raised itself, only copies are: its traceback would keep the reader alive, and us with it.
     """
 
     __slots__ = ("_layers", "chunks", "end", "size")
@@ -112,7 +112,7 @@ class Inbox:
 
     def _read_out(self, depth: int, *, ended: bool = False) -> None:
         layer = self._layers[depth]
-        # Not asked if nothing is there: to be told so takes an exception.
+        # Not asked if nothing is there: that answer would be an exception.
         while layer.pending or ended:
             plain = layer.read(TLS_RECORD)
             if plain is None:

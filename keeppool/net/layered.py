@@ -45,7 +45,7 @@ class LayeredSocket:
 
         Raises:
             TimeoutError: The deadline passed.
-            OSError: As `TlsLayer.handshake`, or the socket failed. The server was told why, if it still listens.
+            OSError: As `TlsLayer.handshake`, or the socket failed. The server was sent the reason, if it still listens.
         """
         try:
             drive(self.layer.handshake(), self.outer, deadline)

@@ -53,8 +53,8 @@ def connect_steps(origin: Origin) -> Steps[None]:
         shown = f"{head.status} {head.reason}".strip()
         raise _refused(origin, f"the proxy refused the tunnel: {shown}", head.status)
     if rest:
-        # Behind the tunnel's door the client speaks first (TLS). Who sends before that is not the origin, and what
-        # he sent must not be taken for the first bytes of its handshake.
+        # Inside the tunnel the client speaks first (TLS). What comes before that is not from the origin, and must not
+        # be taken for the first bytes of its handshake.
         raise _refused(origin, "the proxy sent more than its answer to CONNECT", head.status)
 
 

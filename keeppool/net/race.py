@@ -200,7 +200,7 @@ class Attempts:
 
     def _finish(self, sock: socket.socket, code: int) -> socket.socket | None:
         if code or _is_own_peer(sock):
-            # Who meets only himself would have been refused, had he come from another port.
+            # From any other port the connection would have been refused.
             code = code or errno.ECONNREFUSED
             self._drop(sock, OSError(code, os.strerror(code)))
             return None
@@ -228,5 +228,5 @@ def _is_own_peer(sock: socket.socket) -> bool:
         return False
     try:
         return bool(sock.getsockname() == sock.getpeername())
-    except OSError:  # Already reset by the peer; whoever uses the socket first will hear of it.
+    except OSError:  # Already reset by the peer; the first use of the socket will show it.
         return False

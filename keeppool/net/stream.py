@@ -167,7 +167,7 @@ class Stream:
 def gone(streams: Iterable[Stream]) -> list[tuple[Stream, Liveness]]:
     """Look at many idle streams at once, without waiting, and list those that are closed or have data.
 
-    Over TLS only a close is told: bytes may be session tickets, which the next `probe` reads.
+    Over TLS only a close is listed: bytes may be session tickets, which the next `probe` reads.
     """
     poll = select.poll()
     watched: dict[int, Stream] = {}

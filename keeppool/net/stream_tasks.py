@@ -252,9 +252,9 @@ class Channel(asyncio.BufferedProtocol):
         return Liveness.DATA if inbox.chunks else _IDLE
 
     def watch(self, callback: Callable[[], object] | None) -> None:
-        """Have the event loop call `callback` once, when the idle connection hears bytes, its end or a failure.
+        """Have the event loop call `callback` once, when bytes, the end or a failure come on the idle connection.
 
-        Called soon if it has heard already. `None` calls it off, also where the call was due.
+        Called soon if there is something already. `None` calls it off, also where the call was due.
         """
         self._watch = callback
         if callback is not None and self._inbox.has_news:
@@ -331,7 +331,7 @@ class Channel(asyncio.BufferedProtocol):
         return waiter.set_result(None)
 
     def eof_received(self) -> bool:
-        """See asyncio's protocols. The transport is not to close: there may be more to say than to hear."""
+        """See asyncio's protocols. The transport is not to close: there may still be something to send."""
         self._came(b"")
         return True
 

@@ -1,6 +1,6 @@
 """TLS for one connection: the context it needs, the session it may resume, the handshake.
 
-Decides: what is trusted for a `TlsIdentity`, and which session is offered to whom.
+Decides: what is trusted for a `TlsIdentity`, and which session is offered to which origin.
 Knows: urllib3's context defaults and fingerprint check; how Python's `ssl` hands out sessions.
 Does not know: dialling, the pool, which of keeppool's errors a failed handshake becomes.
 
@@ -98,13 +98,13 @@ class TlsStore:
             return session
 
     def remember(self, origin: Origin, source: object) -> None:
-        """Keep the session of a connection, to be called once its first answer was read.
+        """Keep the session of a connection, to be called once its first response was read.
 
         In TLS 1.3 the ticket comes after the handshake and is seen only by reading; before, there is nothing that
         could be resumed (measured, Python 3.11 to 3.13 with OpenSSL 3). Plain sockets have nothing to remember.
 
         Args:
-            origin: Whom the connection leads to.
+            origin: Where the connection leads.
             source: The connection's socket, still open, or its `TlsLayer`.
         """
         if isinstance(source, LayeredSocket):
@@ -270,7 +270,7 @@ def build_context(verify: bool | str, cert: _Certificate) -> ssl.SSLContext:
     # urllib3 refuses tickets, for servers that never change the key they encrypt them with. Without them TLS 1.2
     # cannot be resumed where the server keeps no state, and each connection costs a full handshake; browsers take them.
     context.options &= ~ssl.OP_NO_TICKET
-    # A server that speaks HTTP/2 too is told that we do not (RFC 7301).
+    # A server that speaks HTTP/2 too learns that we do not (RFC 7301).
     context.set_alpn_protocols(["http/1.1"])
     _trust(context, verify)
     _identify(context, cert)

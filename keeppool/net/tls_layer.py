@@ -2,7 +2,7 @@
 
 Decides: nothing; OpenSSL does.
 Knows: OpenSSL's memory buffers, and which of its signs means "more", "the end" and "broken off".
-Does not know: sockets, event loops, whom the context trusts.
+Does not know: sockets, event loops, which roots the context trusts.
 
 One layer serves TLS within TLS on threads (`net/layered.py`) and all TLS on asyncio.
 

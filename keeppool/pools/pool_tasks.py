@@ -7,7 +7,7 @@ of its answer. Dials are tasks of the pool, so a caller that is cancelled breaks
 (`core/late.py`). A cancelled dial is over before another begins in its place, so that the server too never sees more
 sockets than the caps allow.
 
-Idle connections are watched by the event loop itself: a server's close is heard at once. One timer, there while
+Idle connections are watched by the event loop itself: a server's close is noticed at once. One timer, there while
 something on the shelf will expire, is all that is left of the janitor.
 
 The file is long for this house: all that touches the state on an event loop stands here, so that one can see that
@@ -103,7 +103,7 @@ class LoopPool(Pool):
         """Give an idle connection that is alive, at once; `None` if the exchange has to wait, by `obtain`.
 
         Args:
-            exchange: Whom it is for; its `held` says what is to be given back, by `give_up`, if this raises.
+            exchange: What it is for; its `held` says what is to be given back, by `give_up`, if this raises.
             now: The time.
             fresh: Only a new connection, or one used so recently that it can hardly be stale.
 

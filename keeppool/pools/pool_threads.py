@@ -62,7 +62,7 @@ class BlockingPool(Pool):
         """Get a connection that is open and alive: idle, dialled, or after a wait.
 
         Args:
-            exchange: Whom it is for; its `held` says what is to be given back, by `give_up`, if this raises.
+            exchange: What it is for; its `held` says what is to be given back, by `give_up`, if this raises.
             now: The time.
             fresh: Only a new connection, or one used so recently that it can hardly be stale.
 

@@ -73,7 +73,7 @@ def idle(connection: Connection) -> Event | None:
 
 
 def answered(exchange: Exchange, head: ResponseHead, after: float) -> Event:
-    """Report the head of an answer."""
+    """Report the head of a response."""
     number, method = exchange.connection.number, exchange.method.decode()
     return ResponseStarted(exchange.route.name, number, method, head.status, after)
 

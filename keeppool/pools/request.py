@@ -1,6 +1,6 @@
 """From the arguments of `PoolManager.request` to a request that can be sent.
 
-Decides: which fields are added, and how a body's length is told.
+Decides: which fields are added, and how a body's length is announced.
 Does not know: sessions' comfort (forms, JSON, cookies); that is the client's.
 """
 
@@ -98,7 +98,7 @@ def check_framing(fields: FieldBlock, body: RequestBody | None) -> None:
         raise InvalidHeader("the fields do not tell, once and truly, where the body ends", name="Content-Length")
 
 
-#: The fields that say where a request ends, or whom it is for; each may stand once.
+#: The fields that say where a request ends, or which host it is for; each may stand once.
 FRAMING = frozenset((b"content-length", b"transfer-encoding", b"host"))
 FRAMES_BODY = FRAMING - {b"host"}
 

@@ -42,7 +42,7 @@ class AsyncResponse(AnyResponse):
 
     @property
     def peer(self) -> Peer:
-        """Who has answered: the address that was dialled and, over TLS, the certificate that was shown."""
+        """Who has responded: the address that was dialled and, over TLS, the certificate that was shown."""
         channel = self._exchange.connection.stream
         assert isinstance(channel, Channel), "bug: a response over no channel"
         return channel.peer

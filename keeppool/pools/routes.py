@@ -118,7 +118,7 @@ class Route:
         made_for, lines, closes = self._tail
         if made_for is not fields:
             lines, closes = self._make_tail(fields)
-            # One assignment of one tuple: another thread sees the old answer or the new one, never half of each.
+            # One assignment of one tuple: another thread sees the old result or the new one, never half of each.
             self._tail = (fields, lines, closes)
         return lines, closes
 

@@ -40,7 +40,7 @@ class TaskWaiter:
             place, the answer's first bytes.
         own: The dial that was begun for this caller. It has the caller's limit itself, so nothing watches it here, and
             its error says more than this could.
-        is_queued: Listeners were told that the caller waits for room, and are to be told that it has some.
+        is_queued: Listeners have seen that the caller waits for room, and are to see that it has some.
         let_in_at: When the caller stopped waiting for room; `None` as long as it does.
         watched_in: The line it stands in until its time is up, or a timer of its own; see `WaitEnds`.
     """

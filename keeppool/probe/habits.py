@@ -24,7 +24,7 @@ STEPS = 10
 
 
 class Hangup(enum.Enum):
-    """How a server ended a connection, as the operating system told it."""
+    """How a server ended a connection, as the operating system reports it."""
 
     #: In order: an end of file, over TLS with or without close_notify.
     FIN = "fin"
@@ -37,7 +37,7 @@ class Hangup(enum.Enum):
 class MaxMeans(enum.Enum):
     """What the number in `Keep-Alive: max=` turned out to be."""
 
-    #: It falls by one with each answer: requests that are left (Apache httpd).
+    #: It falls by one with each response: requests that are left (Apache httpd).
     LEFT = "left"
     #: It stays the same: requests the connection carries in all (Node).
     WHOLE = "whole"
@@ -47,7 +47,7 @@ class MaxMeans(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What one answer said about its connection.
+    """What one response said about its connection.
 
     Attributes:
         version: 10 or 11.
@@ -84,7 +84,7 @@ class Run:
 
     @property
     def why_close(self) -> Why | None:
-        """Why the last answer ended the connection, such as `SERVER_CLOSE`; `None` if it did not say so."""
+        """Why the last response ended the connection, such as `SERVER_CLOSE`; `None` if it did not say so."""
         return self.replies[-1].why_close if self.replies else None
 
 
@@ -107,7 +107,7 @@ class IdleEnd:
 
     @property
     def is_408(self) -> bool:
-        """True if the server announced the close with an answer of status 408 (RFC 9110 §15.5.9)."""
+        """True if the server announced the close with a response of status 408 (RFC 9110 §15.5.9)."""
         return self.said.startswith(b"HTTP/1.") and self.said[8:12] == b" 408"
 
 
@@ -178,7 +178,7 @@ class Survey:
 
 
 def what_max_means(values: list[int | None]) -> MaxMeans | None:
-    """Tell from the `max` of one connection's answers what it counts; `None` if fewer than two have one.
+    """Tell from the `max` of one connection's responses what it counts; `None` if fewer than two have one.
 
     Args:
         values: In the order of the answers; `None` where there was none.

@@ -84,7 +84,7 @@ class Line:
         self.said = b""
 
     def ask(self, deadline: float) -> Reply:
-        """Send a request and read the whole answer.
+        """Send a request and read the whole response.
 
         Args:
             deadline: When it must be done, on `clock`.
@@ -126,7 +126,7 @@ class Line:
             self._disturbed_at = max(at, self._read_at)
 
     def idle_s(self) -> float:
-        """Give the seconds since the last byte of the last answer."""
+        """Give the seconds since the last byte of the last response."""
         return clock() - self._read_at
 
     def idle_end(self) -> IdleEnd | None:
@@ -166,7 +166,7 @@ class Line:
         return self._reply(head, framing)
 
     def _read_head(self, deadline: float) -> tuple[ResponseHead, bytes]:
-        """Read the final answer's head, and what came with it (RFC 9110 §15.2: interim ones may precede it)."""
+        """Read the final response's head, and what came with it (RFC 9110 §15.2: interim ones may precede it)."""
         reader = HeadReader()
         head = None
         while head is None:
@@ -177,8 +177,8 @@ class Line:
 
     def _end_of_head(self) -> bytes:
         if self._received:
-            raise TruncatedHead("the server closed the connection in the middle of the answer's head")
-        raise ServerDisconnected("the server closed the connection without answering")
+            raise TruncatedHead("the server closed the connection in the middle of the response's head")
+        raise ServerDisconnected("the server closed the connection without a response")
 
     def _receive(self, deadline: float) -> bytes:
         """Read what comes next; no bytes mean that the server has closed."""
@@ -191,7 +191,7 @@ class Line:
             data = b""
         except OSError as error:
             kind = ReadError if self._received else ServerDisconnected
-            message = f"the connection failed while the answer was awaited: {error.strerror or error}"
+            message = f"the connection failed while the response was awaited: {error.strerror or error}"
             raise kind(message) from error
         if not data:
             self.hangup = Hangup.FIN

@@ -23,9 +23,9 @@ from keeppool.probe.habits import Hangup, Run, Survey
 from keeppool.probe.measure import Line, Watch
 from keeppool.urls.address import Address, parse_as_given
 
-#: Seconds to wait for an answer's bytes, and for a connection, unless the caller says otherwise.
+#: Seconds to wait for a response's bytes, and for a connection, unless the caller says otherwise.
 PATIENCE = 10.0
-#: Connections left idle after one answer each. Servers behind one address may differ: the first to hang up counts. No
+#: Connections left idle after one response each. Servers behind one address may differ: the first to hang up counts. No
 #: more than browsers open to one host, together with the one that requests are counted on.
 IDLE_LINES = 4
 #: Seconds within which a server that is done with a connection closes it; nginx, httpd and Node need milliseconds.
@@ -61,7 +61,7 @@ def survey(
 ) -> Survey:
     """Find out how a server keeps connections, with GET requests of one URL and by waiting.
 
-    A few connections are left idle after one answer each, to see when and how the server hangs up. Meanwhile another
+    A few connections are left idle after one response each, to see when and how the server hangs up. Meanwhile another
     one carries request after request, to see after how many it ends. An end nobody announced is tried once more.
 
     Args:
@@ -169,7 +169,7 @@ class _Work:
         return Run(replies=() if line is None else tuple(line.replies), limit=limit, hangup=hangup)
 
     def _carry(self, line: Line, most: float) -> bool:
-        """Send requests until `most` answers have come; tell whether the connection ended before.
+        """Send requests until `most` responses have come; tell whether the connection ended before.
 
         Raises:
             KeepPoolError: It failed in a way that is no end: a timeout, an answer that is no HTTP.
@@ -185,12 +185,12 @@ class _Work:
             if reply.why_close is not None:
                 return True
             if reply.status in _ENOUGH:
-                self._note(f"counting was stopped by answer {len(line.replies)}, a {reply.status}")
+                self._note(f"counting was stopped by response {len(line.replies)}, a {reply.status}")
                 return False
         return False
 
     def _confirm(self, count: int) -> tuple[int | None, Hangup | None]:
-        """Tell whether a server that closed silently after `count` answers does so again, and how.
+        """Tell whether a server that closed silently after `count` responses does so again, and how.
 
         One that had other reasons (a restart, a clock) does not. No request is sent into the close this time, so that
         the close is seen as it is.
@@ -200,7 +200,7 @@ class _Work:
             hangup = self._await_close(line)
             if hangup is not None or (self._carry(line, count + 1) and len(line.replies) == count):
                 return count, hangup
-        self._note(f"one connection was closed silently after {count} answers, which could not be seen again")
+        self._note(f"one connection was closed silently after {count} responses, which could not be seen again")
         return None, None
 
     def _await_close(self, line: Line) -> Hangup | None:

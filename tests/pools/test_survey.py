@@ -207,7 +207,7 @@ def test_silent_closes_after_different_counts_are_no_limit(second):
     with ScriptedServer(*[idle] * IDLE_LINES, five, [*other, lambda _: tried.set()]) as server:
         found = survey(server.url, max_wait=LONG)
     assert (found.run.limit, found.run.hangup, found.host_config.max_requests) == (None, None, INHERIT)
-    assert found.troubles == ("one connection was closed silently after 5 answers, which could not be seen again",)
+    assert found.troubles == ("one connection was closed silently after 5 responses, which could not be seen again",)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_server_that_has_had_enough_is_left_alone(sites):
     numbers = itertools.count(1)
     site = sites.add(handler=lambda request: Answer(status=429) if next(numbers) > IDLE_LINES + 2 else None)
     found = survey(site.url, max_wait=0.3)
-    assert found.troubles == ("counting was stopped by answer 3, a 429",)
+    assert found.troubles == ("counting was stopped by response 3, a 429",)
     assert (found.run.limit, len(found.run.replies)) == (None, 3)
     assert [request.number for request in site.log].count(3) == 1
 
