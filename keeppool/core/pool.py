@@ -170,12 +170,13 @@ class PoolState:
         """The exchange failed and goes on over a new connection, in the same slot.
 
         Idle connections of the host that were read from no later are at least as stale: they are closed too, so that
-        after a server's restart one request finds out for all.
+        after a server's restart one request finds out for all. Not where the server has answered: it has no more to do
+        with them than before.
 
         Raises:
             PoolClosed: The pool was closed meanwhile; the holder has nothing any more.
         """
-        for idle in list(connection.host.idle):
+        for idle in list(connection.host.idle) if why is not Why.REQUEST_UNSENT else ():
             if idle.read_at <= connection.read_at:
                 self._shelf.take(idle)
                 self._close(idle, Why.PEER_CLOSED)

@@ -44,6 +44,8 @@ HEAD_TIMES = 10
 #: Seconds after the request's first byte within which a close, or a 408, on a reused connection was meant for the
 #: silence before it, not for this request.
 LATE_CLOSE = 1.0
+#: Statuses with which a server may say that it has not read a request; see `Exchange.is_refused_unread`.
+ASKS_AGAIN = frozenset((408, 417))
 
 
 class Exchange:
@@ -64,6 +66,7 @@ class Exchange:
         answer: The final response's head, once it is there.
         rest: Bytes that came behind it.
         has_interim: An interim response has come; a waiting body may be sent.
+        why_again: Why the connection of an attempt that is repeated cannot be used again.
     """
 
     __slots__ = (
@@ -74,6 +77,7 @@ class Exchange:
         "_idempotent",
         "_idle",
         "_lent_as",
+        "_plain_head",
         "_reader",
         "_resent",
         "_reused",
@@ -95,6 +99,7 @@ class Exchange:
         "route",
         "sent",
         "timeout",
+        "why_again",
     )
 
     def __init__(
@@ -107,10 +112,6 @@ class Exchange:
         now: float,
     ) -> None:
         route, target, _ = located
-        if b"expect" in fields.names and (body is None or body.length == 0):
-            # No expectation without content (RFC 9110 §10.1.1): a server would answer it with the final response.
-            fields = fields.without(_EXPECT)
-        tail, self._closes = route.tail(fields)
         self.route = route
         self.method = method
         self.timeout = timeout or route.timeout
@@ -122,16 +123,35 @@ class Exchange:
         if body is not None and body.length is None and route.version == b"HTTP/1.0":
             raise InvalidBody("HTTP/1.0 has no chunked bodies: give the body a length, or set Content-Length")
         self._resent = False
+        self.why_again = Why.PEER_CLOSED
         self.expects_continue = False
         self._idempotent = True if b"idempotency-key" in fields.names else route.idempotent
+        if b"expect" in fields.names:
+            fields = self._expecting(located, fields, body)
+        tail, self._closes = route.tail(fields)
         if body is None:
             self.body = None
             self.head = b"%b %b%b\r\n" % (method, target, tail)
         else:
-            self.expects_continue = _expects_continue(fields, route.version)
             whole = None if self.expects_continue else body.whole
             self.body = None if whole is not None else body
             self.head = b"%b %b%b%b\r\n%b" % (method, target, tail, body.framing.lines, whole or b"")
+
+    def _expecting(self, located: Located, fields: FieldBlock, body: RequestBody | None) -> FieldBlock:
+        """Take note that the request asks for 100 Continue; give its fields without that where nothing would follow.
+
+        Source: RFC 9110 §10.1.1: no expectation without content, and none in HTTP/1.0.
+        """
+        if (fields.get(b"expect") or b"").lower() != b"100-continue":
+            return fields
+        plain = fields.without(_EXPECT)
+        if body is None or body.length == 0:
+            return plain
+        if located.route.version != b"HTTP/1.0":
+            self.expects_continue = True
+            tail = located.route.tail(plain)[0]
+            self._plain_head = b"%b %b%b%b\r\n" % (self.method, located.target, tail, body.framing.lines)
+        return fields
 
     def begin(self, connection: Connection, now: float) -> None:
         """Start an attempt on a connection."""
@@ -256,6 +276,26 @@ class Exchange:
         closes = why_not_persistent(head.version, head.get(b"connection")) is not None
         return closes and self.may_resend(408)
 
+    def is_refused_unread(self, now: float) -> bool:
+        """Tell whether a response with a status of `ASKS_AGAIN` says that the request is to be sent again."""
+        return self.is_late_408(now) or self._drops_expectation()
+
+    def _drops_expectation(self) -> bool:
+        """Tell whether the response refuses the expectation; if so, the request goes out again without it, once.
+
+        A server, or a proxy, that cannot do what `Expect` asks for says 417. It has not got the body, so this is safe
+        for every method.
+
+        Source: RFC 9110 §10.1.1, §15.5.18.
+        """
+        head = self.answer
+        if head is None or head.status != 417 or not self.expects_continue or self.sent > len(self.head):
+            return False
+        self.expects_continue = False
+        self.head = self._plain_head
+        self.why_again = Why.REQUEST_UNSENT
+        return True
+
     def may_resend(self, error: BaseException | int) -> bool:
         """Tell whether the request may go out once more, on a new connection.
 
@@ -350,10 +390,3 @@ class Exchange:
         error = kind(what, **facts)
         self.blame(error)
         return error
-
-
-def _expects_continue(fields: FieldBlock, version: bytes) -> bool:
-    """Tell whether the body waits for 100 Continue; HTTP/1.0 has none (RFC 9110 §10.1.1)."""
-    if b"expect" not in fields.names or version == b"HTTP/1.0":
-        return False
-    return (fields.get(b"expect") or b"").lower() == b"100-continue"

@@ -15,7 +15,7 @@ from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgume
 from keeppool.errors import ExchangeError
 from keeppool.events import Event
 from keeppool.net.stream_tasks import Channel
-from keeppool.pools.exchange import Exchange
+from keeppool.pools.exchange import ASKS_AGAIN, Exchange
 from keeppool.pools.lease_tasks import TaskLease
 from keeppool.pools.manager import Manager
 from keeppool.pools.pool_tasks import LoopPool
@@ -152,7 +152,7 @@ class AsyncPoolManager(Manager):
                     exchange.begin(connection, clock())
                 head = await send(exchange, stream)
                 connection.read_at = clock()
-                if head.status != 408 or not exchange.is_late_408(connection.read_at):
+                if head.status not in ASKS_AGAIN or not exchange.is_refused_unread(connection.read_at):
                     reader = exchange.open_body()
                     if connection.served == 1 and stream.is_tls:
                         # TLS 1.3 sends the ticket after the handshake: it is there once something was read.

@@ -16,7 +16,7 @@ from keeppool.errors import ExchangeError, InvalidBody
 from keeppool.events import Event
 from keeppool.net.stream import Stream
 from keeppool.pools import janitor
-from keeppool.pools.exchange import Exchange
+from keeppool.pools.exchange import ASKS_AGAIN, Exchange
 from keeppool.pools.lease import ThreadLease
 from keeppool.pools.manager import Manager
 from keeppool.pools.pool_threads import BlockingPool
@@ -151,7 +151,7 @@ class PoolManager(Manager):
                 exchange.begin(connection, clock())
                 head = send(exchange, stream)
                 connection.read_at = clock()
-                if head.status != 408 or not exchange.is_late_408(connection.read_at):
+                if head.status not in ASKS_AGAIN or not exchange.is_refused_unread(connection.read_at):
                     reader = exchange.open_body()
                     if connection.served == 1 and stream.is_tls:
                         # TLS 1.3 sends the ticket after the handshake: it is there once something was read.

@@ -168,7 +168,7 @@ class LoopPool(Pool):
         Raises:
             PoolClosed, ConnectError: As `obtain`.
         """
-        connection = exchange.held = self._state.redialled(exchange.connection, Why.PEER_CLOSED, clock())
+        connection = exchange.held = self._state.redialled(exchange.connection, exchange.why_again, clock())
         if self._tell is not None:
             self.report(reports.resent(exchange))
         self._perform()

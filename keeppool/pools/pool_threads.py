@@ -102,7 +102,7 @@ class BlockingPool(Pool):
             PoolClosed, ConnectError: As `acquire`.
         """
         with self._lock:
-            fresh = exchange.held = self._state.redialled(exchange.connection, Why.PEER_CLOSED, clock())
+            fresh = exchange.held = self._state.redialled(exchange.connection, exchange.why_again, clock())
         if self._tell is not None:
             self.report(reports.resent(exchange))
         return self._dial(exchange, fresh)

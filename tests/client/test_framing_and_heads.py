@@ -251,6 +251,41 @@ def test_an_expectation_without_content_is_not_sent(on, data):
         assert not any("expect" in request.headers for request in server.requests)
 
 
+@pytest.mark.parametrize("repeats", [True, False], ids=["bytes", "generator"])
+def test_a_refused_expectation_is_answered_by_one_try_without_it(on, repeats):
+    """The server has not got the body, so this is safe for a POST, and for a body that can be had once."""
+    refusal = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
+    unwanted = []
+
+    def refuse(connection: RawConnection) -> None:
+        connection.read_head()
+        connection.send(refusal)
+        unwanted.append(connection.read_until_closed())
+
+    with ScriptedServer(refuse, [RawConnection.read_request, OK, RawConnection.read_until_closed]) as server:
+        session = on.session()
+        body = b"please" if repeats else iter([b"please"])
+        assert on.wait(session.post(server.url, data=body, headers={"Expect": "100-continue"})).text == "ok"
+        (second,) = server.requests
+        assert (second.body, "expect" in second.headers) == (b"please", False)
+        assert session.stats().learned == {}
+    assert unwanted == [b""]
+
+
+def test_a_second_refusal_is_the_response(on):
+    refusal = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
+
+    def refuse(connection: RawConnection) -> None:
+        connection.read_head()
+        connection.send(refusal)
+        connection.read_until_closed()
+
+    with ScriptedServer(refuse, refuse) as server:
+        session = on.session()
+        answer = on.wait(session.post(server.url, data=b"please", headers={"Expect": "100-continue"}))
+        assert (answer.status_code, len(server.connections)) == (417, 2)
+
+
 # W3, W6: text and pieces
 
 

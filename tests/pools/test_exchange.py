@@ -298,8 +298,8 @@ def test_a_body_waits_for_100_continue(pool):
         assert pool.request("POST", server.url, body=b"please", headers={"Expect": "100-continue"}).data == b"ok"
 
 
-def test_a_refused_expectation_sends_no_body_and_no_other_request_on_that_connection(pool):
-    refusal = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
+def test_a_final_answer_sends_no_body_and_no_other_request_on_that_connection(pool):
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
     seen = []
 
     def refuse(connection):
@@ -308,7 +308,7 @@ def test_a_refused_expectation_sends_no_body_and_no_other_request_on_that_connec
         seen.append(connection.read_until_closed())
 
     with ScriptedServer(refuse, SERVE) as server:
-        assert pool.request("PUT", server.url, body=b"please", headers={"Expect": "100-continue"}).status == 417
+        assert pool.request("PUT", server.url, body=b"please", headers={"Expect": "100-continue"}).status == 403
         assert pool.request("GET", server.url).data == b"ok"
     assert seen == [b""]
 

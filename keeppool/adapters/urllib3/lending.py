@@ -120,6 +120,7 @@ class Borrowing(Exchange):
         self._lent_as = None
         self.deadline = None
         self._resent = False
+        self.why_again = Why.PEER_CLOSED
         self._closes = False
         self._idempotent = route.idempotent
 
