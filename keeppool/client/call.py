@@ -1,4 +1,4 @@
-"""`Call`: what one call says, and the steps it is made of.
+"""`Call`: the settings of one call, and the steps it is made of.
 
 Knows: what a driver needs to take each step: to send, to wait, to ask a hook.
 Does not know: in which order steps come (`flow.py`), and how one is taken (the sessions).
@@ -23,7 +23,7 @@ _ResponseT = TypeVar("_ResponseT")
 
 @dataclass(slots=True)
 class Call:
-    """What one call says about all the requests it leads to. Never changed; to have that enforced costs it 1 µs.
+    """What holds for all the requests that one call leads to. Never changed; to have that enforced costs it 1 µs.
 
     Attributes:
         timeout: As the caller wrote it.

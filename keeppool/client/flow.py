@@ -1,7 +1,7 @@
 """From a request to the response its caller gets: tries, authentication, hooks, cookies, redirects, in this order.
 
 Decides: what is sent next, and when it is enough.
-Knows: requests, responses, what a session has to say about them.
+Knows: requests, responses, what a session knows about them.
 Does not know: how anything is sent, and who waits. It yields steps; a driver takes each one, and brings its outcome
     back or throws the error in. Threads and asyncio run the same generators.
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MOST_CHALLENGES = 2
 
 
-class Settings(Protocol):
+class FlowSettings(Protocol):
     """What a flow needs of a session."""
 
     max_redirects: int
@@ -54,14 +54,14 @@ class Flow:
     """One call, from its first request to its last response.
 
     Args:
-        session: What the session says.
-        call: What the call says.
+        session: Whose settings hold.
+        call: Whose settings win.
         began: When the call began, on the pool's clock.
     """
 
     __slots__ = ("_began", "_session", "_total", "call")
 
-    def __init__(self, session: Settings, call: Call, began: float) -> None:
+    def __init__(self, session: FlowSettings, call: Call, began: float) -> None:
         self._session = session
         self.call = call
         self._began = began

@@ -26,14 +26,14 @@ _REMEMBERED = 1024
 
 
 class Routing:
-    """What a session says of proxies and TLS, and what follows from it for one address.
+    """A session's settings of proxies and TLS, and what follows from them for one address.
 
     Attributes:
         proxies: Proxies by scheme, or by scheme and host: `{"http": "http://proxy:3128", "https://a.example": None}`.
             `None` goes direct. They win over the configuration's and the environment's.
-        stream: Whether bodies are left on their way where a call does not say it.
+        stream: Whether bodies are left on their way where a call does not give it.
         trust_env: Whether proxies, trusted certificates and credentials are taken from the environment (`HTTP_PROXY`
-            and its like, `REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE`, netrc) where nothing else says them.
+            and its like, `REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE`, netrc) where nothing else gives them.
     """
 
     pool: Manager
@@ -68,18 +68,18 @@ class Routing:
         self._note_tls()
 
     def _note_tls(self) -> None:
-        """Note what the session itself says of TLS, and forget what followed from what it said before."""
+        """Note the session's own TLS settings, and forget what followed from the earlier ones."""
         self._override = override_of(self._verify, self._cert, INHERIT)
         self._standing: tuple[Settings | None, dict[tuple[str, str, int], HostConfig | None]] = (None, {})
 
     def standing_override(self, address: Address, settings: Settings | None) -> HostConfig | None:
-        """Tell what holds for a request whose call says nothing of TLS and proxies; remembered by origin.
+        """Tell what holds for a request whose call has no TLS settings and proxies; remembered by origin.
 
         An environment with trusted certificates in it is common, and must not cost each request a look at its URL.
 
         Args:
             address: Where the request goes.
-            settings: What the environment says; `None` for nothing, and if it is not to be trusted.
+            settings: The environment's; `None` for none, and if it is not to be trusted.
         """
         if settings is None:
             return self._override
@@ -102,7 +102,7 @@ class Routing:
 
         Args:
             address: Where the request goes.
-            call: What its call says.
+            call: Its call.
         """
         settings = self._settings()
         if call.verify is None and call.cert is None and not call.proxies and not self.proxies:
@@ -115,7 +115,7 @@ class Routing:
         return override_of(verify, cert, proxy)
 
     def _config_for(self, address: Address) -> HostConfig:
-        """Give what is configured for where a request goes; what is not said is `INHERIT`."""
+        """Give what is configured for where a request goes; what is not configured is `INHERIT`."""
         return self.pool.config_for(address)
 
     def _from_environment(
@@ -126,7 +126,7 @@ class Routing:
         verify: bool | str | Inherit,
         proxies: ProxiesArgument = None,
     ) -> tuple[str | None | Inherit, bool | str | Inherit]:
-        """Take from the environment what nobody else says; of http and https alone."""
+        """Take from the environment what is set nowhere else; for http and https alone."""
         if address.scheme not in DEFAULT_PORTS:
             return proxy, verify
         configured = self._config_for(address)
@@ -175,7 +175,7 @@ class Routing:
 
 
 def chosen_proxy(address: Address, *given: ProxiesArgument) -> str | None | Inherit:
-    """Find what proxies given by hand say of a URL: a proxy, `None` to go direct, INHERIT for nothing.
+    """Choose among proxies given by hand for a URL: a proxy, `None` to go direct, INHERIT for nothing.
 
     Args:
         address: Where the request goes.

@@ -1,7 +1,7 @@
 """`AsyncSession`: requests' comfort on a pool of its own, for tasks.
 
 Awaits: the network, in the caller's task, by driving the steps of `flow.py`.
-Does not know: which way a call takes (`caller.py`), what a session says (`settings.py`), how requests, redirects and
+Does not know: which way a call takes (`caller.py`), what the settings are (`settings.py`), how requests, redirects and
     cookies are made (the modules beside this one). How programs change a session from inside, by adapters and methods
     of their own, `keeppool.requests` knows: it stands on `_send`.
 """
@@ -32,14 +32,14 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
 
     Args:
         limits: How many connections, and for how long.
-        timeout: How long calls wait where they do not say it themselves; see `keeppool.Timeout`.
+        timeout: How long calls wait that have no `timeout` of their own; see `keeppool.Timeout`.
         hosts: What is different for some hosts, by pattern.
         defaults: What holds for all hosts unless an entry says otherwise.
         resolver: Asked for the addresses of names instead of the system's resolver; see `keeppool.Config`.
         config: All of the above in one; an argument given beside it wins.
         on_event: Called with each event of the pool.
-        retries: How calls that do not say it themselves are tried again: a number, a `urllib3.util.Retry`, or not at
-            all; see `request`. It has nothing to do with the pool's own resending.
+        retries: How calls are tried again that have no `retries` of their own: a number, a `urllib3.util.Retry`, or not
+            at all; see `request`. It has nothing to do with the pool's own resending.
 
     A session can be pickled: its settings and cookies travel, its connections do not.
 

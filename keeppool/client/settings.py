@@ -1,6 +1,6 @@
-"""What a session says about all its requests: headers, cookies, authentication, and what follows a redirect.
+"""The settings of a session for all its requests: headers, cookies, authentication, and what follows a redirect.
 
-Decides: what a request carries of what its session has said; by which way it goes, `routing.py` decides.
+Decides: what a request takes from its session; by which way it goes, `routing.py` decides.
 Knows: requests' attributes and their meaning.
 Does not know: how anything is sent. `Session` and `AsyncSession` are built on this.
 

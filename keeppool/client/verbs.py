@@ -1,7 +1,7 @@
 """The methods of a session, one for each verb: signatures and documentation, nothing else.
 
-Knows: requests' signatures. What a call may say is listed once, in `Options`; an empty dictionary of options costs less
-    to pass on than a dozen defaults (0.12 against 0.23 µs, Python 3.11).
+Knows: requests' signatures. The arguments of a call are listed once, in `Options`; an empty dictionary of options costs
+    less to pass on than a dozen defaults (0.12 against 0.23 µs, Python 3.11).
 Does not know: how a request is made; `Session` and `AsyncSession` do.
 
 Source: RFC 9110 §9.3 (methods), RFC 5789 (PATCH).
@@ -36,7 +36,7 @@ ResponseT = TypeVar("ResponseT")
 
 
 class Settled(TypedDict, total=False):
-    """How a request is sent, whatever it says. `Verbs.request` tells what each of these means."""
+    """How a request is sent, whatever is in it. `Verbs.request` tells what each of these means."""
 
     timeout: TimeoutArgument | Inherit
     allow_redirects: bool
@@ -123,15 +123,15 @@ class Verbs(Generic[ResponseT]):
                 or a tuple (file name, file[, media type[, headers]]).
             auth: (user, password) for Basic authentication, or a function from prepared request to prepared request,
                 such as `keeppool.auth.HTTPDigestAuth(user, password)`.
-            **options: What else may be said, all by name.
+            **options: More arguments, all by name.
                 json: Sent as JSON, where there is no `data` and there are no `files`.
                 timeout: Seconds for connecting and for each silence, a pair of them, a `Timeout`, or `None` for no
                 limit. Without it the session's, or the host's entry.
                 allow_redirects: Follow redirects, at most `max_redirects` of them.
                 proxies: As the session's `proxies`, which they win over.
                 hooks: Functions that see the response, such as `{"response": function}`.
-                stream: Return at the head; the body is read when it is looked at. `None`: as the session says.
-                verify: Check certificates: True, False, or where trusted ones are. `None`: as the session says.
+                stream: Return at the head; the body is read when it is looked at. `None`: as the session is set.
+                verify: Check certificates: True, False, or where trusted ones are. `None`: as the session is set.
                 cert: The client's certificate, or (certificate, key) paths.
                 retries: Try again what failed or was refused: how many more times, or a `urllib3.util.Retry` with
                 statuses, methods and pauses; `None` or 0 for not at all. Without it the session's. What did not reach

@@ -37,10 +37,11 @@ from keeppool.requests import (
 )
 from keeppool.requests.api import delete, get, head, options, patch, post, put, request
 from keeppool.requests.exceptions import URLRequired
-from keeppool.requests.models import Response
+from keeppool.requests.models import AsyncResponse, Response
 from keeppool.requests.sessions import AsyncSession, Session, session
 
 __all__ = [
+    "AsyncResponse",
     "AsyncSession",
     "ConnectTimeout",
     "ConnectionError",

@@ -4,7 +4,7 @@ from urllib3.util import Retry
 
 from keeppool.requests.mounting.adapter import BaseAdapter, HTTPAdapter
 
-#: requests' figures. Here they say nothing: a session's limits do.
+#: requests' figures. Here they have no effect: a session's limits do.
 DEFAULT_POOLSIZE = 10
 DEFAULT_RETRIES = 0
 

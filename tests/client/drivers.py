@@ -106,7 +106,7 @@ class RequestsTasks(Tasks):
     """Runs a test's calls on an event loop, on that session's twin."""
 
     Session = keeppool.requests.AsyncSession
-    Response = keeppool.requests.mounting.adapter_tasks.AsyncResponse
+    Response = keeppool.requests.AsyncResponse
 
 
 def name_of(driver: type[Threads]) -> str:

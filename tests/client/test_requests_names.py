@@ -78,8 +78,8 @@ def test_what_programs_use_of_requests_utils_is_there(name):
     assert callable(getattr(ours.utils, name))
 
 
-#: What requests has not: the session for tasks.
-BEYOND = {"AsyncSession"}
+#: What requests has not: what is for tasks.
+BEYOND = {"AsyncResponse", "AsyncSession"}
 
 
 @pytest.mark.parametrize("name", sorted(set(ours.__all__) - BEYOND - {"__version__"}))
@@ -95,7 +95,7 @@ def test_it_is_keeppools_own_object(name):
     assert getattr(ours, name) is getattr(keeppool, name)
 
 
-@pytest.mark.parametrize("name", ["Session", "AsyncSession", "Response"])
+@pytest.mark.parametrize("name", ["Session", "AsyncSession", "Response", "AsyncResponse"])
 def test_it_is_keeppools_own_class_with_what_is_requests_on_top(name):
     assert issubclass(getattr(ours, name), getattr(keeppool, name))
 

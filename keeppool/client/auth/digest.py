@@ -52,7 +52,7 @@ class Terms:
         algorithm: The hash as the server writes it, `-sess` included; empty if it names none.
         qop: "auth", "auth-int", or empty for servers from before 1999.
         is_utf8: True if the server says that it reads UTF-8.
-        hides_user: True if the server can find the user by a hash of his name.
+        hides_user: True if the server can find the user by a hash of the name.
         is_stale: True if the proof was right and only the nonce too old.
     """
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from netrc import netrc
 
-#: Where the file is if nobody says so; the second is the name Windows can have.
+#: Where the file is by default; the second is the name Windows can have.
 _USUAL: Final = ("~/.netrc", "~/_netrc")
 #: Seconds in which a file is not looked at again: a token that another program renews is seen soon enough. Without it
 #: each request would pay 5 µs for looking into the home folder.

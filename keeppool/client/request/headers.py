@@ -222,10 +222,10 @@ def merged(base: Headers, extra: HeadersArgument | None) -> list[tuple[str | byt
     fields: dict[str, list[tuple[str | bytes, HeaderValue]]] = {
         name.lower(): [(name, value)] for name, value in base.pairs()
     }
-    said: dict[str, list[tuple[str | bytes, HeaderValue]]] = {}
+    given: dict[str, list[tuple[str | bytes, HeaderValue]]] = {}
     for name, value in pairs_of(extra or ()):
-        said.setdefault(text_name(name).lower(), []).append((name, value))
-    fields.update(said)
+        given.setdefault(text_name(name).lower(), []).append((name, value))
+    fields.update(given)
     return [(name, value) for group in fields.values() for name, value in group if value is not None]
 
 

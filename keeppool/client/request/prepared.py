@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 #: What a session's plain call sends. A request is made of it only for somebody who looks at `response.request`.
 Parts = tuple[bytes, Address, FieldBlock, RequestBody | None]
 
-#: Where a request goes of which nothing is said yet.
+#: Where a request goes that has no URL yet.
 _NOWHERE = Address("")
 
 
@@ -255,7 +255,7 @@ class PreparedRequest(Hooked):
         self.address = addressed(text_of(url)).with_query(encoded_query(None, params))
 
     def prepare_headers(self, headers: HeadersArgument | None) -> None:
-        """Set the header fields; what tells where the body there is ends stays, unless they say so themselves.
+        """Set the header fields; those that frame the body stay, unless they are among the new ones.
 
         Raises:
             InvalidHeader: One of them cannot be sent.
@@ -343,7 +343,7 @@ class PreparedRequest(Hooked):
         return made
 
     def become(self, other: PreparedRequest) -> None:
-        """Take over all that another request says."""
+        """Take over everything from another request."""
         if other is self:
             return
         self.verb, self.address, self.auth = other.verb, other.address, other.auth

@@ -1,7 +1,7 @@
 """`Request`: what somebody wants to send, before anything is decided about it.
 
 Knows: the arguments of a call, by requests' names.
-Does not know: HTTP; `prepare` makes a `PreparedRequest` of it, and a session's `prepare_request` adds what it says.
+Does not know: HTTP; `prepare` makes a `PreparedRequest` of it, and a session adds its settings.
 """
 
 from __future__ import annotations

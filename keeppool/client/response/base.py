@@ -177,7 +177,7 @@ class BaseResponse:
         return following
 
     def belongs_to(self, session: Following) -> None:
-        """Learn who has more to say about the next request than this one's own fields."""
+        """Learn who makes the request that follows a redirect."""
         self._session = session
 
     def _following(self, location: str) -> PreparedRequest:

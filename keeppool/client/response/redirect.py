@@ -42,8 +42,8 @@ _AUTHORIZATION: Final = frozenset((b"authorization",))
 _MADE_ANEW: Final = frozenset((b"cookie", b"proxy-authorization"))
 
 
-class Responded(Protocol):
-    """What is needed of a response."""
+class Leading(Protocol):
+    """A response that may lead elsewhere."""
 
     @property
     def status_code(self) -> int:
@@ -54,12 +54,12 @@ class Responded(Protocol):
         """Its fields, found in any case."""
 
 
-def is_redirect(response: Responded) -> bool:
+def is_redirect(response: Leading) -> bool:
     """Tell whether a response is one that is followed. An empty Location leads nowhere."""
     return response.status_code in STATUSES and bool(response.headers.get("location"))
 
 
-def target_of(response: Responded) -> str | None:
+def target_of(response: Leading) -> str | None:
     """Return where a response leads if it is one that is followed, else `None`.
 
     Raises:

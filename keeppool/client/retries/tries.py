@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 _FINAL = (PoolClosed, TotalTimeout, BodyLengthError)
 
 
-class Responded(Protocol):
-    """What is needed of a response."""
+class Tried(Protocol):
+    """A response to a try."""
 
     @property
     def status_code(self) -> int:
@@ -89,7 +89,7 @@ class Tries:
         pause = self._retry.get_backoff_time()
         return pause if self._has_time(pause, total) else None
 
-    def after_response(self, response: Responded, total: float | None) -> float | None:
+    def after_response(self, response: Tried, total: float | None) -> float | None:
         """Decide after a try that was answered.
 
         Args:
@@ -136,7 +136,7 @@ class Tries:
     def _has_time(self, pause: float, total: float | None) -> bool:
         return total is None or self._used() + pause < total
 
-    def _complain(self, response: Responded, why: str, cause: Exception | None = None) -> None:
+    def _complain(self, response: Tried, why: str, cause: Exception | None = None) -> None:
         """Raise, if the caller wants to hear of a listed status as an error; else the last response is the call's."""
         if not self._retry.raise_on_status or response.status_code not in self._retry.status_forcelist:
             return
@@ -161,7 +161,7 @@ def reason_of(error: KeepPoolError, verb: bytes) -> Exception | None:
     if isinstance(error, (PoolError, ConnectError)) or (isinstance(error, ExchangeError) and not error.sent):
         reason = ConnectTimeoutError(str(error))
     # Of a method that is idempotent by itself only `HostConfig(idempotent=False)` says that it is not safe: a retry
-    # policy for all hosts must not overrule what was said of this one.
+    # policy for all hosts must not overrule what is configured for this one.
     elif isinstance(error, ExchangeError) and (error.retry_safe or verb not in IDEMPOTENT):
         reason = ProtocolError(str(error))
     else:
@@ -194,7 +194,7 @@ def _retry_after(retry: Retry, headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def rewind(request: PreparedRequest, *, error: KeepPoolError | None = None, response: Responded | None = None) -> None:
+def rewind(request: PreparedRequest, *, error: KeepPoolError | None = None, response: Tried | None = None) -> None:
     """Put a request's body back to its start for another try.
 
     Raises:

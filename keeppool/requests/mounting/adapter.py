@@ -44,13 +44,13 @@ class HTTPAdapter(PooledAdapter, BaseAdapter):
 
     Args:
         pool_connections: Accepted as in requests, where it bounds a table that this pool does not need.
-        pool_maxsize: Most connections per host; `limits` says it better. In requests it bounds only what is kept, and
-            any number may be open beside; here a cap is a cap, and a request waits for its turn.
+        pool_maxsize: Most connections per host; `limits` is the better way. In requests it bounds only what is kept,
+            and any number may be open beside; here a cap is a cap, and a request waits for its turn.
         max_retries: How often each request is tried again: a number or a `urllib3.util.Retry`; `None` is 3, as in
             requests.
         pool_block: Accepted as in requests; callers always wait.
         limits: As for `PoolManager`.
-        timeout: As for `PoolManager`, where a call says none.
+        timeout: As for `PoolManager`, where a call gives none.
         hosts: As for `PoolManager`.
         defaults: As for `PoolManager`.
         resolver: As for `PoolManager`.
@@ -64,7 +64,7 @@ class HTTPAdapter(PooledAdapter, BaseAdapter):
 
     For subclasses: `send`, `add_headers` and `close` are called. The hooks of requests' adapters that are about
     urllib3's pools (`init_poolmanager`, `cert_verify` and their like) are refused with a `TypeError` when such a class
-    is made, or one of them is set later, because what they say of TLS would not hold.
+    is made, or one of them is set later, because their TLS settings would not hold.
 
     Thread safety: any thread.
     """
@@ -89,7 +89,7 @@ class HTTPAdapter(PooledAdapter, BaseAdapter):
             timeout: As for `Session.request`, but `None` for what is configured; `(None, None)` for no limit.
             verify: As for `Session.request`; True for what is configured.
             cert: As for `Session.request`; `None` for what is configured.
-            proxies: By scheme, or by scheme and host; what is configured where they say nothing.
+            proxies: By scheme, or by scheme and host; what is configured where they have no entry.
 
         Raises:
             KeepPoolError: As `PoolManager.request`.

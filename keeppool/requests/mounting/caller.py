@@ -143,7 +143,7 @@ class Mounting(Caller[ResponseT], Redirecting):
         return pool if hasattr(pool, "config_for") else None
 
     def _config_for(self, address: Address) -> HostConfig:
-        """Give what is configured for where a request goes; what is not said is `INHERIT`."""
+        """Give what is configured for where a request goes; what is not configured is `INHERIT`."""
         pool = self.pool_for(address)
         return HostConfig() if pool is None else pool.config_for(address)
 
@@ -267,7 +267,7 @@ class Mounting(Caller[ResponseT], Redirecting):
         Args:
             method: As for `_call`.
             url: As for `_call`.
-            given: The arguments that say something.
+            given: The arguments that are not at their defaults.
         """
         parts = {name: given.pop(name) for name in OF_REQUESTS if name in given}
         request = self.prepare_request(Request(method.decode(), url, **parts))
@@ -308,7 +308,7 @@ class Mounting(Caller[ResponseT], Redirecting):
 
         Args:
             limit: The waits that hold by now.
-            call: What the call says.
+            call: Its settings.
         """
         given: dict[str, Any] = {"stream": call.stream}
         if limit is not None and limit is not call.limit:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from keeppool.client.call import Call, Send, Step, Steps
-from keeppool.client.flow import Flow, Settings
+from keeppool.client.flow import Flow, FlowSettings
 from keeppool.errors import KeepPoolError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Follow(Step):
     limit: Timeout | None
 
 
-class MountedSettings(Settings, Protocol):
+class MountedSettings(FlowSettings, Protocol):
     """What such a flow needs of a session."""
 
     def adapter_for(self, url: str) -> Any:

@@ -80,7 +80,7 @@ class Checked:
 
     @classmethod
     def verify_for(cls, request: PreparedRequest, verify: bool | str) -> bool | str | Inherit:
-        """Read what an adapter is given, where True may mean that nothing was said."""
+        """Read what an adapter is given, where True may be the default."""
         return INHERIT if verify is True and not vars(request).get(cls._NAME) else verify
 
 

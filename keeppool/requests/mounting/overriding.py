@@ -41,7 +41,7 @@ OF_REQUESTS: Final = ("headers", "files", "data", "params", "auth", "cookies", "
 
 
 def given_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Take from the arguments of a call those that say something; a method of the program's own is given no others."""
+    """Take the arguments of a call that are not at their defaults; a method of the program's own gets no others."""
     return {name: value for name, value in arguments.items() if name not in _DEFAULTS or value is not _DEFAULTS[name]}
 
 

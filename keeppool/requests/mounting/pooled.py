@@ -74,7 +74,7 @@ class PooledAdapter(Hookless):
         cert: CertArgument,
         proxies: ProxiesArgument,
     ) -> Send:
-        """Read the arguments of `send`, where `None` means that nothing was said."""
+        """Read the arguments of `send`, where `None` means what is configured."""
         self.add_headers(request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
         override = override_of(
             Checked.verify_for(request, verify),
@@ -117,7 +117,7 @@ class Connected:
 
 
 def limits_of(pool_maxsize: int | None, limits: Limits | None, config: Config | None) -> Limits | None:
-    """Read requests' word for how many connections a host may have; it wins over the same in `limits`."""
+    """Read requests' argument for how many connections a host may have; it wins over the same in `limits`."""
     if pool_maxsize is None:
         return limits
     return replace(limits or (config or Config()).limits, per_host=pool_maxsize)
