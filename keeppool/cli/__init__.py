@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from keeppool.cli.arguments import parse
 from keeppool.cli.endings import Exit, UsageError, interruptible, silence
 from keeppool.errors import ConfigError
 
-_NEEDS_RICH = "keeppool's command needs rich: python -m pip install 'keeppool[cli]'"
+_NEEDS_RICH = (
+    "keeppool's command needs rich: python -m pip install 'keeppool[cli]', or '.[cli]' in the folder of its source"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: From argparse, for `--help`, `--version` and arguments it cannot read.
     """
+    if sys.stderr is None:  # closed by whoever started the process
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # for the rest of the process
     try:
         with interruptible():
             return _run(parse(argv))
@@ -49,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Namespace) -> int:
+    if sys.stdout is None:
+        raise UsageError("standard output is closed")
     try:
         importlib.import_module("rich")
     except ImportError as error:

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 
 from keeppool import __version__, presets
+from keeppool.config import INHERIT
 
 #: Enough to fill six sockets on each of five hosts.
 _FETCH_THREADS = 32
@@ -60,8 +61,10 @@ def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> ar
     fetch.add_argument("urls", nargs="*", metavar="URL", help="absolute, http or https")
     fetch.add_argument("-i", "--input", metavar="FILE", help="more URLs, one a line; # begins a comment; - is stdin")
     fetch.add_argument("-o", "--output", metavar="DIR", help="folder to write the bodies to; made if need be")
-    fetch.add_argument("--per-host", type=int, metavar="N", help="most connections to one host")
-    fetch.add_argument("--total", type=int, metavar="N", help="most connections in all")
+    fetch.add_argument(
+        "--per-host", type=_cap, default=INHERIT, metavar="N", help="most connections to one host, or none"
+    )
+    fetch.add_argument("--total", type=_cap, default=INHERIT, metavar="N", help="most connections in all, or none")
     _add_preset(fetch)
     fetch.add_argument("--config", metavar="FILE", help="keeppool.toml; --preset, --per-host and --total win over it")
     fetch.add_argument("--threads", type=_count, default=_FETCH_THREADS, metavar="N", help="threads (%(default)s)")
@@ -89,6 +92,11 @@ def _add_probe(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _add_preset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", metavar="NAME", help=f"a browser's limits: {', '.join(presets.NAMES)}")
+
+
+def _cap(text: str) -> int | None:
+    """Read a cap: a number, or `none` for no limit."""
+    return None if text.lower() == "none" else int(text)
 
 
 def _count(text: str) -> int:

@@ -14,6 +14,8 @@ from rich.console import Console
 
 #: Columns where there is no terminal to ask: the demo's table fits without folding.
 _FILE_WIDTH = 100
+#: Characters of a URL or an error that are shown; what errors themselves show of a URL is cut there too.
+LONGEST_TEXT = 200
 
 
 def standard_output() -> Console:
@@ -30,6 +32,11 @@ def write_json(console: Console, value: dict[str, Any]) -> None:
     """Write one object as one line, at once, for a reader while the command runs."""
     console.file.write(json.dumps(value) + "\n")
     console.file.flush()
+
+
+def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Make a text printable, and cut it if it would fill the screen."""
+    return printable(text if len(text) <= longest else f"{text[:longest]}…")
 
 
 def printable(text: str) -> str:

@@ -19,8 +19,8 @@ from rich.progress import Progress, TaskID
 from rich.text import Text
 
 from keeppool import Response, Session
-from keeppool.cli.console import printable, standard_error, standard_output, write_json
-from keeppool.cli.endings import Exit
+from keeppool.cli.console import shortened, standard_error, standard_output, write_json
+from keeppool.cli.endings import Exit, UsageError
 from keeppool.cli.names import Names
 from keeppool.cli.progress import Meter, progress_bar
 from keeppool.cli.report import fetch_totals, report_fetch
@@ -66,7 +66,8 @@ def run(arguments: Namespace) -> int:
     """Carry out the command.
 
     Raises:
-        ConfigError, UsageError: The arguments are invalid; nothing was fetched.
+        ConfigError: The arguments are invalid; nothing was fetched.
+        UsageError: The same, or there was no URL to fetch.
     """
     out = standard_output()
     meter = Meter()
@@ -75,13 +76,18 @@ def run(arguments: Namespace) -> int:
         session = stack.enter_context(Session(config=config_of(arguments)))
         folder = stack.enter_context(Folder(arguments.output)) if arguments.output is not None else None
         bar = progress_bar(standard_error(), session, meter, shown=not _is_terminal_taken(arguments, out))
-        score = Score(out if arguments.json else None, bar, bar.add_task("", total=source.count(), failed=0))
+        count = source.count()
+        if count == 0:
+            raise UsageError(f"no URLs in {arguments.input}")
+        score = Score(out if arguments.json else None, bar, bar.add_task("", total=count, failed=0))
         fetcher = Fetcher(session, folder, meter)
         workers = stack.enter_context(Workers(_jobs(source, folder), fetcher.fetch, arguments.threads))
         started = time.monotonic()
         try:
             with bar:
                 score.take(workers)
+            if not score.done:
+                raise UsageError(f"no URLs in {arguments.input}")
         finally:
             seconds = time.monotonic() - started
             session.close()
@@ -160,7 +166,7 @@ class Score:
         self.done += 1
         if fetched.error is not None:
             self.failed += 1
-            line = Text.assemble(("failed", "red"), f" {printable(fetched.url)}  {printable(fetched.error)}")
+            line = Text.assemble(("failed", "red"), f" {shortened(fetched.url)}  {shortened(fetched.error, 500)}")
             self._bar.console.print(line, soft_wrap=True)
         self._bar.update(self._task, advance=1, failed=self.failed)
         if self._out is not None:

@@ -8,19 +8,25 @@ Ctrl-C prints no result, in either form: half of a survey would be taken for the
 
 from __future__ import annotations
 
+import re
 import sys
 from argparse import Namespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
-from keeppool import Survey, survey
-from keeppool.cli.console import printable, standard_error, standard_output, write_json
+from keeppool import HostConfig, Survey, survey
+from keeppool.cli.console import shortened, standard_error, standard_output, write_json
 from keeppool.cli.endings import Exit, UsageError
 from keeppool.cli.probe_view import probe_entry, probe_report
 from keeppool.cli.progress import waiting_bar
+from keeppool.client.environment import Environment
 from keeppool.errors import ConfigError, InvalidRequest, KeepPoolError
 
 if TYPE_CHECKING:
     from keeppool.probe.survey import Progress
+
+#: User and password of a URL, which are nobody's to see.
+_USERINFO: Final = re.compile(r"//[^/@]*@")
 
 
 def run(arguments: Namespace) -> int:
@@ -30,23 +36,44 @@ def run(arguments: Namespace) -> int:
         ConfigError, UsageError: The arguments are invalid; nothing was sent.
     """
     out = standard_output()
+    way = _way(arguments.url)
+    proxy = way.proxy if isinstance(way.proxy, str) else None
+    through = None if proxy is None else _USERINFO.sub("//", proxy)
     try:
-        found = _survey(arguments)
+        found = _survey(arguments, way)
     except InvalidRequest as error:
-        raise UsageError(printable(str(error))) from error
+        raise UsageError(shortened(str(error), 500)) from error
     except ConfigError:
         raise
     except KeepPoolError as error:
-        sys.stderr.write(f"failed {printable(arguments.url)}  {type(error).__name__}: {printable(str(error))}\n")
+        sys.stderr.write(f"failed {shortened(arguments.url)}  {type(error).__name__}: {shortened(str(error), 500)}\n")
         return Exit.FAILED
     if arguments.json:
-        write_json(out, probe_entry(found))
+        write_json(out, probe_entry(found, through))
     else:
-        probe_report(out, found)
+        probe_report(out, found, through)
     return Exit.OK
 
 
-def _survey(arguments: Namespace) -> Survey:
+def _way(url: str) -> HostConfig:
+    """Take from the environment what `fetch` takes from it: the proxy, and where trusted certificates are."""
+    settings = Environment().read()
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+    except ValueError:
+        return HostConfig()  # the survey says what is wrong with the URL
+    if settings is None or not host:
+        return HostConfig()
+    given: dict[str, Any] = {}
+    if (proxy := settings.proxy_for(scheme, host, port)) is not None:
+        given["proxy"] = proxy if "://" in proxy else f"http://{proxy}"
+    if settings.ca_bundle is not None:
+        given["verify"] = settings.ca_bundle
+    return HostConfig(**given)
+
+
+def _survey(arguments: Namespace, way: HostConfig) -> Survey:
     bar = waiting_bar(standard_error())
     task = bar.add_task("connecting", total=None)
 
@@ -60,5 +87,6 @@ def _survey(arguments: Namespace) -> Survey:
             max_wait=arguments.max_wait,
             max_requests=arguments.max_requests,
             timeout=arguments.timeout,
+            host=way,
             on_progress=show,
         )

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from keeppool import INHERIT, HostConfig, Survey
-from keeppool.cli.console import printable
+from keeppool.cli.console import printable, shortened
 from keeppool.config import HOST_FIELDS
 
 #: Width of the labels' column: the longest label and two blanks.
@@ -25,13 +25,19 @@ _NOTHING_LOST = "\nNothing to set: nothing was seen that keeppool does not do by
 _NOTHING_KNOWN = "\nAn idle_timeout is needed, and was not found: try with a smaller --max-wait.\n"
 
 
-def probe_entry(found: Survey) -> dict[str, Any]:
-    """Everything that was found, for JSON."""
+def probe_entry(found: Survey, proxy: str | None) -> dict[str, Any]:
+    """Everything that was found, for JSON.
+
+    Args:
+        found: The survey.
+        proxy: What it went through; over plain http, the connections that were looked at are the proxy's.
+    """
     reply, run = found.reply, found.run
     settings = settings_of(found.host_config)
     return {
         "url": found.url,
         "host": found.pattern,
+        "proxy": proxy,
         "seconds": round(found.seconds, 3),
         "http_version": _version(found),
         "status": reply.status,
@@ -67,9 +73,11 @@ def probe_entry(found: Survey) -> dict[str, Any]:
     }
 
 
-def probe_report(console: Console, found: Survey) -> None:
-    """Write it for people: what was found, then what to paste."""
-    text = Text().append(f"{printable(found.url)}\n", "bold")
+def probe_report(console: Console, found: Survey, proxy: str | None) -> None:
+    """Write it for people: what was found, then what to paste. Arguments as for `probe_entry`."""
+    text = Text().append(f"{shortened(found.url)}\n", "bold")
+    if proxy is not None:
+        text.append(f"{'through':<{_LABELS}}", "dim").append(f"{printable(proxy)}\n")
     for label, sentence in _sentences(found):
         text.append(f"{label:<{_LABELS}}", "dim").append(f"{printable(sentence)}\n")
     settings = settings_of(found.host_config)

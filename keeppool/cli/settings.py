@@ -9,6 +9,7 @@ from argparse import Namespace
 from dataclasses import replace
 
 from keeppool import Config, Timeout, load_config, presets
+from keeppool.config import INHERIT
 
 
 def config_of(arguments: Namespace) -> Config:
@@ -19,10 +20,8 @@ def config_of(arguments: Namespace) -> Config:
     """
     config = load_config(arguments.config) if arguments.config is not None else Config()
     limits = presets.by_name(arguments.preset) if arguments.preset is not None else config.limits
-    if arguments.per_host is not None:
-        limits = replace(limits, per_host=arguments.per_host)
-    if arguments.total is not None:
-        limits = replace(limits, total=arguments.total)
+    caps = {name: getattr(arguments, name) for name in ("per_host", "total")}
+    limits = replace(limits, **{name: cap for name, cap in caps.items() if cap is not INHERIT})
     return replace(config, limits=limits, timeout=_timeout(config.timeout, arguments.timeout))
 
 

@@ -14,6 +14,9 @@ from typing import Self
 
 from keeppool.cli.endings import UsageError
 
+#: Bytes that are written to see whether there is space: what file systems hand out at the least.
+_BLOCK = 4096
+
 
 class Folder:
     """The folder files are written to. Leaving its `with` block removes what is unfinished, and allows no more.
@@ -22,7 +25,7 @@ class Folder:
         path: Made if it is not there.
 
     Raises:
-        UsageError: It is not there and cannot be made.
+        UsageError: It is not there and cannot be made, or nothing can be written there: no permission, no space.
 
     Thread safety: any thread may write, each its own sinks.
     """
@@ -35,6 +38,7 @@ class Folder:
         self.is_closed = False
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            _try_writing(self.path)
         except OSError as error:
             raise UsageError(f"cannot write to {path}: {error.strerror}") from error
 
@@ -50,6 +54,20 @@ class Folder:
     def sink(self, name: str) -> Sink:
         """Make a file that will be called `name`."""
         return Sink(self, self.path / name)
+
+
+def _try_writing(folder: Path) -> None:
+    """Write a block and remove it, before anything is fetched for nothing.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path = folder / f".{secrets.token_hex(8)}.part"
+    try:
+        with FileIO(path, "x") as file:
+            file.write(bytes(_BLOCK))
+    finally:
+        path.unlink(missing_ok=True)
 
 
 class Sink:
@@ -85,8 +103,11 @@ class Sink:
     def write(self, data: bytes) -> None:
         """Add bytes."""
         left = memoryview(data)
-        while left:
-            left = left[self._file.write(left) :]
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:  # says nothing about which file
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def finish(self) -> None:
         """Let the file appear under its name: it is whole."""

@@ -9,6 +9,7 @@ interpreter abort at its end.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import string
 import sys
@@ -21,6 +22,10 @@ from keeppool.cli.endings import UsageError
 
 #: One read of a pipe gives at most this on Linux.
 _READ = 65536
+#: Bytes of a line. The longest URLs servers take are a tenth of this.
+_LONGEST = 65536
+#: What no text file has: control characters but for tab, form feed and line ends.
+_BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
 class Source:
@@ -62,8 +67,14 @@ class Source:
 
 
 def urls_in(file: FileIO) -> Iterator[str]:
-    """Read the URLs of a file: one a line; blank lines and those that begin with # are none."""
-    for line in _lines(file):
+    """Read the URLs of a file: one a line; blank lines and those that begin with # are none.
+
+    Raises:
+        UsageError: It is no text.
+    """
+    for number, line in enumerate(_lines(file), 1):
+        if len(line) > _LONGEST or _BINARY.search(line):
+            raise UsageError(f"the file of URLs is no text: see line {number}")
         text = _text(line).lstrip("\ufeff").strip()
         if text and not text.startswith("#"):
             yield text
@@ -82,6 +93,8 @@ def _lines(file: FileIO) -> Iterator[bytes]:
     while piece := _read(file):
         *lines, rest = (rest + piece).split(b"\n")
         yield from lines
+        if len(rest) > _LONGEST:
+            break
     yield rest
 
 

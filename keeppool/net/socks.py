@@ -45,7 +45,9 @@ def socks_steps(origin: Origin, address: str | None = None) -> Steps[None]:
     try:
         from python_socks._protocols import socks4, socks5
     except ImportError as error:
-        message = f"{origin}: a SOCKS proxy needs python-socks: pip install 'keeppool[socks]'"
+        message = (
+            f"{origin}: a SOCKS proxy needs python-socks: pip install 'keeppool[socks]' ('.[socks]' in its source)"
+        )
         raise InvalidProxyURL(message, url=str(origin.proxy)) from error
     host = address or (origin.host.partition("%")[0] if ":" in origin.host else origin.host)
     user, password = (origin.proxy and origin.proxy.credentials) or (b"", b"")

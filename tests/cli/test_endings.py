@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -72,7 +73,8 @@ def test_standard_error_closed_too(start, sites: Sites):
 def test_without_rich_one_line_says_what_to_install(run, tmp_path):
     """Exit code 2; `--help` and `--version` work all the same."""
     (tmp_path / "rich.py").write_text("raise ImportError('no rich here')\n")
-    line = "keeppool: keeppool's command needs rich: python -m pip install 'keeppool[cli]'\n"
+    line = "keeppool: keeppool's command needs rich: python -m pip install 'keeppool[cli]'"
+    line += ", or '.[cli]' in the folder of its source\n"
     assert run("demo", path=tmp_path) == (2, "", line)
     assert run("fetch", "http://127.0.0.1/", path=tmp_path) == (2, "", line)
     code, out, err = run("fetch", "--help", path=tmp_path)
@@ -110,3 +112,26 @@ def test_a_ctrl_c_that_python_swallows_ends_the_command_all_the_same(capsys):
         signal.signal(signal.SIGINT, before)
         with interruptible():  # forgets it, for the tests that follow
             pass
+
+
+@pytest.mark.parametrize("verb", ["fetch", "probe", "demo"])
+def test_a_standard_output_that_is_closed_is_told_before_the_first_request(verb, sites: Sites):
+    """`keeppool fetch URL >&-`."""
+    site = sites.add()
+    arguments = [] if verb == "demo" else [site.url]
+    done = closed(1, verb, *arguments)
+    assert (done.returncode, done.stderr) == (2, "keeppool: standard output is closed\n")
+    assert site.opened == 0
+
+
+def test_a_standard_error_that_is_closed_changes_nothing(sites: Sites):
+    done = closed(2, "fetch", f"{sites.add().url}/status/404")
+    assert done.returncode == 1
+    assert done.stdout.startswith("0 arrived, 1 failed: ")
+
+
+def closed(descriptor, *arguments):
+    """Run the command with one of its standard streams closed, as a shell does."""
+    command = [sys.executable, "-m", "keeppool", *arguments]
+    line = shlex.join(command) + f" {descriptor}>&-"
+    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import threading
 
 import pytest
 from cli.conftest import lines_of
@@ -152,12 +153,48 @@ def test_results_of_a_pipe_come_before_its_end(start):
         assert lines_of(out)[-1]["requests"] == 3
 
 
-def test_no_urls_at_all(tmp_path, capsys):
-    """An empty file is done at once, with nothing missing."""
-    file = tmp_path / "empty"
-    file.touch()
-    assert main(["fetch", "-i", str(file)]) == 0
-    assert capsys.readouterr().out.startswith("0 arrived, 0 failed: ")
+@pytest.mark.parametrize("text", ["", "\n# none of these\n\n"], ids=["empty", "comments"])
+def test_no_urls_at_all_are_a_mistake(tmp_path, capsys, run, text):
+    """Who gives a list means something by it; an empty one is a wrong path or a pipe that broke."""
+    file = tmp_path / "list"
+    file.write_text(text)
+    assert main(["fetch", "-i", str(file)]) == 2
+    assert capsys.readouterr() == ("", f"keeppool: no URLs in {file}\n")
+    code, _, err = run("fetch", "-i", "-", text=text)
+    assert (code, err) == (2, "keeppool: no URLs in -\n")
+
+
+def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path, capsys, run):
+    """Nothing of it is asked for, nor are the lines before."""
+    file = tmp_path / "list"
+    with Site() as site:
+        for rest, line in ((bytes(25_000), 2), (b"\x89PNG\r\n\x1a\n", 3), (b"x" * 70_000, 2)):
+            file.write_bytes(f"{site.url}/\n".encode() + rest)
+            assert main(["fetch", "-i", str(file)]) == 2
+            assert capsys.readouterr() == ("", f"keeppool: the file of URLs is no text: see line {line}\n")
+        assert site.opened == 0
+    code, _, err = run("fetch", "-i", "-", text="\0")
+    assert (code, err) == (2, "keeppool: the file of URLs is no text: see line 1\n")
+
+
+def test_urls_are_cut_in_messages_and_whole_in_json(capsys):
+    url = "http://127.0.0.1:1/" + "x" * 5000
+    assert main(["fetch", url]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"failed {url[:200]}…  ")
+    assert len(err) < 1000
+    assert main(["fetch", url, "--json"]) == 1
+    assert lines_of(capsys.readouterr().out)[0]["url"] == url
+
+
+def test_a_cap_may_be_none(capsys):
+    """Nothing holds up eight requests that are answered when all of them have come."""
+    with Site() as site:
+        urls = [f"{site.url}/{number}" for number in range(8)]
+        site.pause()
+        threading.Thread(target=lambda: site.wait_for(lambda: site.requests == 8, 30) and site.resume()).start()
+        assert main(["fetch", *urls, "--per-host", "none", "--total", "None"]) == 0
+        assert site.peak_open == 8
 
 
 def test_configuration_file_and_preset_and_options_lie_over_each_other(tmp_path, capsys):

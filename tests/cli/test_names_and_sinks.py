@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+from io import FileIO
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keeppool.cli import main, sinks
 from keeppool.cli.endings import UsageError
 from keeppool.cli.names import Names, file_name, numbered
 from keeppool.cli.sinks import Folder
+from keeppool.testing import Site
 
 
 @pytest.mark.parametrize(
@@ -97,3 +102,32 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     file.touch()
     with pytest.raises(UsageError, match="cannot write to"):
         Folder(str(file / "below"))
+
+
+def test_a_folder_nothing_can_be_written_to_is_told_before_anything_is_fetched(tmp_path, monkeypatch, capsys):
+    """A full disk, no permission, a read-only file system: all show when a block is written."""
+
+    def full(file, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sinks, "FileIO", type("Full", (FileIO,), {"write": full}))
+    with Site() as site:
+        assert main(["fetch", f"{site.url}/", "-o", str(tmp_path)]) == 2
+        assert site.opened == 0
+    assert capsys.readouterr() == ("", f"keeppool: cannot write to {tmp_path}: No space left on device\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_later_is_told_by_file(tmp_path, monkeypatch, capsys):
+    class Filling(FileIO):
+        def write(self, data):
+            if len(data) > 5000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    monkeypatch.setattr(sinks, "FileIO", Filling)
+    with Site() as site:
+        assert main(["fetch", f"{site.url}/bytes/9000", "-o", str(tmp_path)]) == 1
+    expected = f"OSError: [Errno 28] No space left on device: '{tmp_path}/127.0.0.1_{site.port}_bytes_9000'\n"
+    assert capsys.readouterr().err.endswith(expected)
+    assert list(tmp_path.iterdir()) == []

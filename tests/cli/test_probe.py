@@ -163,3 +163,20 @@ def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(sites, monkeypatch,
     assert " connections idle and open · " in err
     assert err.endswith("\x1b[2K")
     assert len(lines_of(out)) == 1
+
+
+def test_it_goes_through_the_proxy_that_fetch_goes_through(sites, capsys, monkeypatch):
+    """And says so, without the credentials."""
+    proxy = sites.add(Behaviour(hint_timeout=1, hint_max=3))
+    monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//user:secret@"))
+    arguments = ["probe", "http://origin.example/", "--max-wait", "5"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"http://origin.example/\nthrough   {proxy.url}\nanswers   ")
+    assert main([*arguments, "--json"]) == 0
+    assert lines_of(capsys.readouterr().out)[0]["proxy"] == proxy.url
+    assert {request.target for request in proxy.log} == {"http://origin.example/"}
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    site = sites.add(Behaviour(hint_timeout=1, hint_max=3))
+    assert main(["probe", site.url, "--max-wait", "5", "--json"]) == 0
+    assert lines_of(capsys.readouterr().out)[0]["proxy"] is None
