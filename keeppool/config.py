@@ -177,12 +177,18 @@ class HostConfig:
         cert: Path of the client's certificate in PEM, or a `(certificate, key)` pair of paths.
         fingerprint: Hex digest (SHA-256, SHA-1 or MD5) the server's certificate must have.
         server_hostname: Name for SNI and for checking the certificate, if not the URL's host.
-        ssl_context: A ready `ssl.SSLContext`, instead of `verify` and `cert`.
+        ssl_context: A ready `ssl.SSLContext`, instead of `verify` and `cert`: it takes the place of those of a less
+            specific entry, and cannot be combined with them in one, nor below a more specific one. `None` beside those
+            takes away the context of a less specific entry.
         proxy: URL of the proxy to go through, credentials included; `None` goes direct. Its scheme is http, https,
             socks4, socks4a, socks5 or socks5h; http if it has none.
         proxy_headers: Header fields for an http or https proxy: sent with CONNECT, or with each request for an http
             URL unless that has its own of the name. A Proxy-Authorization here wins over credentials in the URL. An
             entry that names another proxy leaves those of the less specific one behind.
+        proxy_verify: How the certificate of an https proxy is checked: True for certifi's roots, a path (file or folder
+            of PEM) for those, False not at all. Where it is not said, the roots that `verify` names, if it names some;
+            `verify=False` is about the origin and does not turn this off. An entry that names another proxy leaves that
+            of the less specific one behind.
         http_version: "1.1", or "1.0" to speak HTTP/1.0 and ask for keep-alive as its extension did.
         keep_alive: False sends `Connection: close` and uses each connection once.
         keep_alive_header: The client's own `Keep-Alive` request header, such as "timeout=30, max=100".
@@ -216,6 +222,7 @@ class HostConfig:
     ssl_context: Any | Inherit = INHERIT
     proxy: str | None | Inherit = INHERIT
     proxy_headers: Mapping[str, str] | Iterable[tuple[str, str]] | Inherit = INHERIT
+    proxy_verify: bool | str | Inherit = INHERIT
     http_version: str | Inherit = INHERIT
     keep_alive: bool | Inherit = INHERIT
     keep_alive_header: str | None | Inherit = INHERIT
@@ -249,19 +256,36 @@ class HostConfig:
         if self.timeout is not INHERIT:
             # Only checked: what a number or a pair leaves open is the pool's to say, which is not known here.
             Timeout.of(self.timeout, Timeout())
+        if self.ssl_context is not INHERIT and self.ssl_context is not None:
+            self._check_context_alone()
 
     def over(self, base: HostConfig) -> HostConfig:
-        """Lay this entry over a less specific one: what is said here wins, headers are merged by name."""
+        """Lay this entry over a less specific one: what is said here wins, headers are merged by name.
+
+        Raises:
+            ConfigError: `verify` or `cert` is said here, and an `ssl_context` there: what is said here would not hold.
+        """
         said = self._said()
         below = {name: getattr(base, name) for name in HOST_FIELDS}
         if base.proxy is not INHERIT and said.get("proxy", base.proxy) != base.proxy:
-            # They may hold credentials, which are for the other proxy.
-            below["proxy_headers"] = INHERIT
+            # They may hold credentials, which are for the other proxy; and that one alone is trusted unseen.
+            below["proxy_headers"] = below["proxy_verify"] = INHERIT
+        if said.get("ssl_context") is not None:
+            if isinstance(base.verify, str) and below["proxy_verify"] is INHERIT:
+                below["proxy_verify"] = base.verify  # Roots for a proxy too, to which no context is shown.
+            below["verify"] = below["cert"] = INHERIT
         values = below | said
         for name in ("headers", "proxy_headers"):
             if name in said and below[name] is not INHERIT:
                 values[name] = _merged(below[name], said[name])
         return HostConfig(**values)
+
+    def _check_context_alone(self) -> None:
+        """Refuse a context beside what would not hold then: it is checked by the context, or not at all."""
+        for name in ("verify", "cert"):
+            if (value := getattr(self, name)) is not INHERIT and not (name == "cert" and value is None):
+                rule = "cannot be combined with an ssl_context, which says both; ssl_context=None beside it takes one "
+                raise bad(name, value, rule + "that is configured away")
 
     def __repr__(self) -> str:
         return f"HostConfig({', '.join(f'{name}={_shown(name, value)}' for name, value in self._said().items())})"
@@ -498,6 +522,7 @@ _HOST_CHECKS: Mapping[str, Callable[[str, object], None]] = {
     "fingerprint": _check_fingerprint,
     "server_hostname": _check_text,
     "proxy": _check_text,
+    "proxy_verify": _check_verify,
     "http_version": _check_http_version,
     "keep_alive": _check_bool,
     "keep_alive_header": _check_text,

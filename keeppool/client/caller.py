@@ -111,6 +111,9 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         """
         if not isinstance(request, PreparedRequest):
             raise ValueError(f"only a prepared request can be sent, not {request!r}: use prepare_request")
+        if verify is True and self._checks_by_context(request.address):
+            # The context does what is asked for. Programs that merge settings as requests does pass it unasked.
+            verify = None
         flow = self._flow(timeout, stream, verify, cert, proxies, allow_redirects, retries)
         return self._drive(flow.run(request), flow.call)
 

@@ -9,7 +9,8 @@ Does not know: requests; an address is all it needs.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from ssl import CERT_REQUIRED
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.environment import Environment, Settings, select_proxy
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 
 #: Origins whose way is remembered, and settings passed by hand: sets of proxies in rotation may be some hundreds.
 _REMEMBERED = 1024
+
+
+class Way(NamedTuple):
+    """The settings that the environment may add to; `INHERIT` where a setting is made nowhere."""
+
+    proxy: str | None | Inherit
+    verify: bool | str | Inherit
+    proxy_verify: bool | str | Inherit = INHERIT
 
 
 class Routing:
@@ -93,8 +102,8 @@ class Routing:
         except KeyError:
             if len(known) >= _REMEMBERED:
                 known.clear()
-            proxy, verify = self._from_environment(settings, address, INHERIT, self._verify)
-            known[origin] = override = override_of(verify, self._cert, proxy)
+            found = self._from_environment(settings, address, INHERIT, self._verify)
+            known[origin] = override = override_of(found.verify, self._cert, found.proxy, found.proxy_verify)
             return override
 
     def override_for(self, address: Address, call: Call) -> HostConfig | None:
@@ -109,10 +118,11 @@ class Routing:
             return self.standing_override(address, settings)
         verify = self._verify if call.verify is None else call.verify
         cert = self._cert if call.cert is None else call.cert
-        proxy: str | None | Inherit = chosen_proxy(address, self.proxies, call.proxies)
-        if settings is not None:
-            proxy, verify = self._from_environment(settings, address, proxy, verify, call.proxies)
-        return override_of(verify, cert, proxy)
+        proxy = chosen_proxy(address, self.proxies, call.proxies)
+        if settings is None:
+            return override_of(verify, cert, proxy)
+        found = self._from_environment(settings, address, proxy, verify, call.proxies)
+        return override_of(found.verify, cert, found.proxy, found.proxy_verify)
 
     def _config_for(self, address: Address) -> HostConfig:
         """Give what is configured for where a request goes; what is not configured is `INHERIT`."""
@@ -125,20 +135,33 @@ class Routing:
         proxy: str | None | Inherit,
         verify: bool | str | Inherit,
         proxies: ProxiesArgument = None,
-    ) -> tuple[str | None | Inherit, bool | str | Inherit]:
+    ) -> Way:
         """Take from the environment what is set nowhere else; for http and https alone."""
         if address.scheme not in DEFAULT_PORTS:
-            return proxy, verify
+            return Way(proxy, verify)
         configured = self._config_for(address)
         if proxy is INHERIT and configured.proxy is INHERIT:
             # As in requests: under this key a call names the hosts to reach without the environment's proxies.
             direct = (proxies or {}).get("no_proxy")
             proxy = settings.proxy_for(*address.origin, direct) or INHERIT
+        bundle, has_context = settings.ca_bundle, configured.ssl_context not in (INHERIT, None)
+        if bundle is None:
+            return Way(proxy, verify)
         # As in requests: True asks for a check, not for certain roots.
-        is_open = verify is INHERIT or verify is True
-        if settings.ca_bundle is not None and is_open and configured.verify is configured.ssl_context is INHERIT:
-            verify = settings.ca_bundle
-        return proxy, verify
+        if (verify is INHERIT or verify is True) and configured.verify is INHERIT and not has_context:
+            return Way(proxy, bundle)
+        # The proxy is checked although the origin is not, or by a context: by the roots that the environment names.
+        is_free = (
+            configured.proxy_verify is INHERIT
+            and not isinstance(verify, str)
+            and not isinstance(configured.verify, str)
+        )
+        return Way(proxy, verify, bundle if is_free else INHERIT)
+
+    def _checks_by_context(self, address: Address) -> bool:
+        """Tell whether a host's own context checks certificates, so that being asked for a check says no more."""
+        context = self._config_for(address).ssl_context if address.scheme == "https" else None
+        return getattr(context, "verify_mode", None) == CERT_REQUIRED
 
     def _settings_of(self, address: Address, call: Call) -> dict[str, Any]:
         """List what holds for a request's sending by requests' names, for hooks."""
@@ -159,10 +182,10 @@ class Routing:
         if settings is not None:
             mine = self._verify if verify is None else verify
             chosen = chosen_proxy(address, named)
-            proxy, trusted = self._from_environment(settings, address, chosen, mine, proxies)
-            if isinstance(proxy, str):
-                named.setdefault(address.scheme, proxy)
-            effective = effective if isinstance(trusted, Inherit) else trusted
+            found = self._from_environment(settings, address, chosen, mine, proxies)
+            if isinstance(found.proxy, str):
+                named.setdefault(address.scheme, found.proxy)
+            effective = effective if isinstance(found.verify, Inherit) else found.verify
         return {
             "proxies": named,
             "stream": self.stream if stream is None else stream,
@@ -189,9 +212,12 @@ def chosen_proxy(address: Address, *given: ProxiesArgument) -> str | None | Inhe
 
 @functools.lru_cache(maxsize=_REMEMBERED, typed=True)
 def override_of(
-    verify: bool | str | Inherit, cert: CertArgument | Inherit, proxy: str | None | Inherit
+    verify: bool | str | Inherit,
+    cert: CertArgument | Inherit,
+    proxy: str | None | Inherit,
+    proxy_verify: bool | str | Inherit = INHERIT,
 ) -> HostConfig | None:
     """Make the override once for each setting: the pool remembers routes by it."""
-    if verify is INHERIT and cert is INHERIT and proxy is INHERIT:
+    if verify is INHERIT and cert is INHERIT and proxy is INHERIT and proxy_verify is INHERIT:
         return None
-    return HostConfig(verify=verify, cert=cert, proxy=proxy)
+    return HostConfig(verify=verify, cert=cert, proxy=proxy, proxy_verify=proxy_verify)

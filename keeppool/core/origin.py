@@ -44,6 +44,7 @@ class Proxy:
         authorization: Value of Proxy-Authorization, unless `headers` have their own.
         headers: Fields for an http or https proxy, in the order they are sent.
         credentials: User and password for a SOCKS proxy.
+        verify: How an https proxy's certificate is checked, as in `TlsIdentity`; True for any other proxy.
     """
 
     scheme: str
@@ -52,6 +53,7 @@ class Proxy:
     authorization: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     credentials: tuple[bytes, bytes] | None = field(default=None, repr=False)
+    verify: bool | str = True
 
     def __str__(self) -> str:
         return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
@@ -131,6 +133,11 @@ class Origin:
         return self.proxy is not None and (self.scheme == "https" or self.proxy.is_socks)
 
     @property
+    def is_forwarded(self) -> bool:
+        """Whether a proxy reads each request and sends it on."""
+        return self.proxy is not None and not self.is_tunnelled
+
+    @property
     def identity(self) -> TlsIdentity | None:
         """How TLS is spoken with the origin itself; None if it is not."""
         return (self.tls or TlsIdentity()) if self.scheme == "https" else None
@@ -138,15 +145,14 @@ class Origin:
     def tls_hop(self) -> Origin | None:
         """Give the https proxy on the way, as the origin an http request through it has; None if there is none.
 
-        It is trusted for what this origin's server is trusted for, but by its own name; it is shown no certificate,
-        and no fingerprint or name meant for the server is asked of it. A caller's own context may hold all of these,
-        so it is not used either.
+        It is checked by its own name and by its own setting: whoever does not check an origin's certificate has still
+        given the proxy credentials. It is shown no certificate, and no fingerprint or name meant for the server is
+        asked of it. A caller's own context may hold all of these, so it is not used either.
         """
         proxy = self.proxy
         if proxy is None or proxy.scheme != "https":
             return None
-        tls = TlsIdentity(verify=True if self.tls is None else self.tls.verify)
-        return replace(self, scheme="http", host=proxy.host, port=proxy.port, tls=tls)
+        return replace(self, scheme="http", host=proxy.host, port=proxy.port, tls=TlsIdentity(verify=proxy.verify))
 
     def __str__(self) -> str:
         text = f"{self.scheme}://{_bracketed(self.host)}:{self.port}"

@@ -40,12 +40,13 @@ _SCHEMED: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)\Z")
 _SLIPPED: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
-def proxy_at(url: str | None, headers: tuple[tuple[str, str], ...] = ()) -> Proxy | None:
+def proxy_at(url: str | None, headers: tuple[tuple[str, str], ...] = (), verify: bool | str = True) -> Proxy | None:
     """Read a proxy's URL.
 
     Args:
         url: `[scheme://][user[:password]@]host[:port]`, credentials percent-encoded; `None` for no proxy.
         headers: What an http or https proxy is to be sent; their Proxy-Authorization wins over the URL's credentials.
+        verify: How an https proxy's certificate is checked.
 
     Raises:
         InvalidProxyURL: Malformed, or of a scheme that is not supported. The text shows no credentials.
@@ -68,7 +69,8 @@ def proxy_at(url: str | None, headers: tuple[tuple[str, str], ...] = ()) -> Prox
     port = port or PROXY_PORTS[scheme]
     if scheme.startswith("socks"):
         return Proxy(scheme=scheme, host=host, port=port, credentials=_credentials(shown, scheme, secret))
-    return Proxy(scheme=scheme, host=host, port=port, authorization=_basic(secret), headers=headers)
+    checked = verify if scheme == "https" else True
+    return Proxy(scheme=scheme, host=host, port=port, authorization=_basic(secret), headers=headers, verify=checked)
 
 
 def _host_and_port(shown: str, place: str) -> tuple[str, int | None]:

@@ -51,6 +51,9 @@ def _replace_lock() -> None:
 
 os.register_at_fork(after_in_child=_replace_lock)
 
+#: Fields that only a proxy may read, which is to use them up (RFC 9110 §11.7.2).
+FOR_PROXIES = frozenset((b"proxy-authorization",))
+
 T = TypeVar("T")
 
 
@@ -100,8 +103,8 @@ class Route:
         self.wants_fresh = False
         self.head_bytes, self.head_fields = MAX_HEAD_BYTES, MAX_HEAD_FIELDS
         self._host_line = host_line
-        # Inside a tunnel the origin reads the head; what is meant for the proxy went ahead of it.
-        self._private = frozenset((b"proxy-authorization",)) if origin.is_tunnelled else frozenset()
+        # Without a proxy, and inside a tunnel, the origin reads the head: what is meant for a proxy is not for it.
+        self._private = frozenset() if origin.is_forwarded else FOR_PROXIES
         self._defaults = defaults
         self._tail: tuple[FieldBlock | None, bytes, bool] = (None, b"", False)
 
@@ -128,7 +131,7 @@ class Route:
         weak = {name.lower() for name, value in fields.pairs if (name.lower(), value) in library_defaults()}
         dropped = (said & weak) | self._private
         own = [pair for pair in fields.pairs if pair[0].lower() not in dropped]
-        names = {name.lower() for name, _ in own}
+        names = {name.lower() for name, _ in own} | self._private
         block = field_block([*own, *(pair for pair in self._defaults.pairs if pair[0].lower() not in names)])
         host_line = b"" if b"host" in block.names else self._host_line
         lines = b" " + self.version + b"\r\n" + host_line + block.lines
@@ -201,12 +204,12 @@ class Locator:
         entry = self._configured(scheme, host, port)
         if override is not None:
             entry = override.over(entry)
-        proxy = proxy_at(_or(entry.proxy, None), _pairs(entry.proxy_headers))
+        proxy = proxy_at(_or(entry.proxy, None), _pairs(entry.proxy_headers), _proxy_verify(entry))
         limits = self._config.limits
         # Checked where it is written, in Host and for a proxy in the request line, whoever has read the URL.
         place = check_target(authority(scheme, host, port))
         origin = _origin(entry, scheme, host, port, proxy)
-        plain_through_proxy = proxy is not None and not origin.is_tunnelled
+        plain_through_proxy = origin.is_forwarded
         route = Route(
             origin,
             _policy(entry, limits, per_host=limits.per_proxy if plain_through_proxy else limits.per_host),
@@ -261,8 +264,8 @@ def _origin(entry: HostConfig, scheme: str, host: str, port: int, proxy: Proxy |
     tls = _tls(entry) if scheme == "https" else None
     if proxy is not None and scheme == "http" and not proxy.is_socks:
         host, port = proxy.host, proxy.port
-        # The rest of what is said about TLS is meant for the origin's server (see `Origin.tls_hop`).
-        tls = TlsIdentity(verify=_verify(entry)) if proxy.scheme == "https" else None
+        # What else is said about TLS is meant for the origin's server (see `Origin.tls_hop`).
+        tls = TlsIdentity(verify=proxy.verify) if proxy.scheme == "https" else None
     return Origin(
         scheme=scheme,
         host=host,
@@ -289,6 +292,13 @@ def _tls(entry: HostConfig) -> TlsIdentity:
 
 def _verify(entry: HostConfig) -> bool | str:
     return True if entry.verify is INHERIT else entry.verify
+
+
+def _proxy_verify(entry: HostConfig) -> bool | str:
+    """Tell how an https proxy is checked: always, unless that is turned off itself; by the roots that were given."""
+    if entry.proxy_verify is not INHERIT:
+        return entry.proxy_verify
+    return entry.verify if isinstance(entry.verify, str) else True
 
 
 def _default_fields(entry: HostConfig, proxy: Proxy | None) -> list[tuple[str, str]]:

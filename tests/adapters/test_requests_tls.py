@@ -113,8 +113,29 @@ def test_an_https_proxy_before_an_http_origin_is_checked_too(site, files, verify
         with pytest.raises(requests.exceptions.ProxyError):
             session.get("http://a.example/", proxies=proxies, verify=verify if verify is True else other)
         assert session.get("http://a.example/", proxies=proxies, verify=files["ca"]).content == b"secret"
-        assert session.get("http://a.example/", proxies=proxies, verify=False).content == b"secret"
+        with pytest.raises(requests.exceptions.ProxyError, match="certificate"):
+            session.get("http://a.example/", proxies=proxies, verify=False)
+        session.mount("http://", KeepPoolAdapter(defaults=HostConfig(proxy_verify=False)))
+        assert session.get("http://a.example/", proxies=proxies).content == b"secret"
     assert len({request.connection for request in site.log}) == 2
+
+
+def test_a_context_and_what_a_call_says_of_certificates_are_not_combined(site, files, authority, monkeypatch):
+    """Which of the two holds would be a guess. What the environment says is said of nobody in particular."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with requests.Session() as session:
+        session.mount("https://", KeepPoolAdapter(defaults=HostConfig(ssl_context=context)))
+        for said in ({"verify": False}, {"verify": files["ca"]}, {"cert": files["both"]}):
+            with pytest.raises(requests.exceptions.RequestException, match="ssl_context") as refused:
+                session.get(site.url, **said)
+            assert next(iter(said)) in str(refused.value)
+        assert site.opened == 0
+        assert session.get(site.url).content == b"secret"
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.setenv(name, files["cert"])
+            assert session.get(site.url).content == b"secret"
+            monkeypatch.delenv(name)
 
 
 @pytest.mark.parametrize("argument", ["verify", "cert"])

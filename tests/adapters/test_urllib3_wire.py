@@ -9,7 +9,7 @@ from adapters.urllib3s import OK, SERVE
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 from urllib3.util import SKIP_HEADER
 
-from keeppool.adapters.urllib3 import HTTPConnectionPool
+from keeppool.adapters.urllib3 import HTTPConnectionPool, PoolManager, ProxyManager
 from keeppool.adapters.urllib3.response import ResponseFile
 from keeppool.events import Why
 from keeppool.testing import RawConnection, ScriptedServer
@@ -301,3 +301,15 @@ def test_the_original_response_is_what_cookie_jars_and_wrappers_ask_of_it(http):
         assert (original.readinto(buffer), bytes(buffer)) == (3, b"hel")
         assert original.read() == b"lo"
         assert (original.closed, original.fp) == (True, None)
+
+
+def test_an_origin_does_not_read_what_is_meant_for_a_proxy():
+    said = {"Proxy-authorization": "Basic hush", "X-Kept": "1"}
+    with ScriptedServer(SERVE, SERVE, SERVE) as server, PoolManager() as pool, ProxyManager(server.url) as through:
+        pool.request("GET", server.url, headers=said)
+        pool.request("POST", server.url, headers=urllib3.HTTPHeaderDict(said), body=iter([b"in chunks"]))
+        pool.connection_from_url(server.url).request("GET", "/", headers=said)
+        through.request("GET", "http://a.example/", headers=said)
+        told = [request.headers.get("proxy-authorization") for request in server.requests]
+        assert told == [None, None, None, "Basic hush"]
+        assert {request.headers["x-kept"] for request in server.requests} == {"1"}

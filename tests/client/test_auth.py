@@ -139,7 +139,8 @@ def test_a_scheme_of_the_callers_own_may_answer_a_challenge(answering, session):
 def test_a_session_sends_what_its_scheme_signs(site, session):
     session.auth = HTTPBearerAuth("token")
     assert session.get(f"{site.url}/echo").json()["headers"]["authorization"] == "Bearer token"
-    seen = session.get(f"{site.url}/echo", auth=HTTPProxyAuth("a", "b")).json()["headers"]
+    way = {"http": site.url}
+    seen = session.get("http://a.example/echo", auth=HTTPProxyAuth("a", "b"), proxies=way).json()["headers"]
     assert seen["proxy-authorization"] == "Basic YTpi"
 
 

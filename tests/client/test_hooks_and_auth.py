@@ -255,7 +255,8 @@ def test_requests_basic_scheme_signs_our_requests(site, session, theirs):
         "user", "pass"
     )
     session.auth = theirs.HTTPProxyAuth("user", "pass")
-    assert sent_by(session, site.url)["proxy-authorization"] == basic("user", "pass")
+    session.proxies = {"http": site.url}
+    assert sent_by(session, "http://a.example")["proxy-authorization"] == basic("user", "pass")
 
 
 @of_requests

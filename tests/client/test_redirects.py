@@ -210,8 +210,9 @@ def test_within_an_origin_authorization_goes_along(answering, session):
 )
 def test_what_was_meant_for_a_proxy_does_not_go_along_even_within_an_origin(answering, session, said):
     site = answering({"/": elsewhere(302, "/echo")})
-    assert "proxy-authorization" in session.get(f"{site.url}/echo", **said).json()["headers"]
-    assert "proxy-authorization" not in session.get(site.url, **said).json()["headers"]
+    session.proxies = {"http": site.url}
+    assert "proxy-authorization" in session.get("http://a.example/echo", **said).json()["headers"]
+    assert "proxy-authorization" not in session.get("http://a.example/", **said).json()["headers"]
 
 
 def test_credentials_in_a_location_are_not_used(answering, session):

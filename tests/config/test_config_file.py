@@ -105,6 +105,7 @@ SAMPLES = {
     "server_hostname": '"sni.example"',
     "proxy": '"http://user:secret@proxy.example:3128"',
     "proxy_headers": '{ Proxy-Authorization = "Bearer secret" }',
+    "proxy_verify": '"proxy-ca.pem"',
     "http_version": '"1.0"',
     "keep_alive": "false",
     "keep_alive_header": '"timeout=30, max=100"',

@@ -10,7 +10,7 @@ import trustme
 from net.proxies import SocksProxy, TunnelProxy
 from pools.on_a_loop import PoolOnALoop
 
-from keeppool import HostConfig, PoolManager, errors
+from keeppool import INHERIT, HostConfig, PoolManager, errors, load_config
 from keeppool.events import ConnectionOpened
 from keeppool.testing import RawConnection, ScriptedServer, Site
 
@@ -355,3 +355,50 @@ def test_proxy_connection_close_is_believed_of_a_proxy_alone(kind, proxied):
         for _ in range(2):
             assert pool.request("GET", url, host=host).data == b"ok"
         assert pool.stats().opened == (2 if proxied else 1)
+
+
+class TestCheckingTheProxy:
+    """Whoever does not check an origin has still given the proxy credentials: two settings."""
+
+    @pytest.mark.parametrize("kind", [PoolManager, PoolOnALoop])
+    @pytest.mark.parametrize("url", ["https://a.example/", "http://a.example/"])
+    @pytest.mark.parametrize("said", [{"verify": False}, {"verify": False, "proxy_verify": True}])
+    def test_an_unchecked_origin_leaves_its_proxy_checked(self, kind, url, said, tls_site, proxy_tls):
+        with TunnelProxy(leads_to=leads_to(tls_site), tls=proxy_tls) as proxy, kind() as pool:
+            host = HostConfig(proxy=proxy.url_for(f"me:{SECRET}"), **said)
+            with pytest.raises(errors.ProxyError, match="the proxy's certificate is refused"):
+                pool.request("GET", url, host=host)
+            assert not proxy.requests
+
+    @pytest.mark.parametrize("kind", [PoolManager, PoolOnALoop])
+    def test_roots_or_no_check_can_be_said_of_the_proxy_itself(self, kind, roots, tls_site, proxy_tls, tmp_path):
+        file = tmp_path / "keeppool.toml"
+        file.write_text("[default]\nverify = false\nproxy_verify = false\n")
+        with TunnelProxy(leads_to=leads_to(tls_site), tls=proxy_tls) as proxy:
+            with kind(config=load_config(file)) as pool:
+                assert pool.request("GET", "https://a.example/", host=HostConfig(proxy=proxy.url)).status == 200
+            with kind(defaults=HostConfig(verify=False)) as pool:
+                for said in (False, roots):
+                    host = HostConfig(proxy=proxy.url, proxy_verify=said)
+                    assert pool.request("GET", "https://a.example/", host=host).status == 200
+                assert pool.stats().opened == 2, "connections checked differently are not shared"
+
+    def test_where_nothing_is_said_of_the_proxy_the_origins_roots_hold(self, pool, tls_site, proxy_tls):
+        with TunnelProxy(leads_to=leads_to(tls_site), tls=proxy_tls) as proxy:
+            assert pool.request("GET", "https://a.example/", host=HostConfig(proxy=proxy.url)).status == 200
+
+    def test_another_proxy_is_not_trusted_because_one_is(self):
+        base = HostConfig(proxy="https://one", proxy_verify=False)
+        assert HostConfig(proxy="https://two").over(base).proxy_verify is INHERIT
+        assert HostConfig(per_host=2).over(base).proxy_verify is False
+
+
+class TestWithoutAProxy:
+    """What says who we are to a proxy is not for an origin."""
+
+    @pytest.mark.parametrize("kind", [PoolManager, PoolOnALoop])
+    def test_an_origin_does_not_read_what_is_meant_for_a_proxy(self, kind, site):
+        with kind(defaults=HostConfig(headers={"Proxy-Authorization": SECRET})) as pool:
+            response = pool.request("GET", f"{site.url}/echo", headers={"proxy-authorization": SECRET})
+            assert SECRET not in seen_by_origin(response)
+            assert SECRET not in seen_by_origin(pool.request("GET", f"{site.url}/echo"))

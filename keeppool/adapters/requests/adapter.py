@@ -9,6 +9,7 @@ Source: RFC 9110 §7.6.1 and §11.7.2 (what is for the proxy alone).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -32,7 +33,7 @@ from keeppool.adapters.requests.settings import (
     proxy_url,
     waits,
 )
-from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument
+from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.events import Event
 from keeppool.pools.manager_threads import PoolManager
@@ -257,12 +258,19 @@ class KeepPoolAdapter(HTTPAdapter):
             if body is not None:
                 body.rewind()
 
+    def _has_context(self, url: str) -> bool:
+        """Tell whether a context is configured for a URL's host."""
+        context = self.poolmanager.config_for(url).ssl_context
+        return context is not INHERIT and context is not None
+
     def _override(
         self, request: PreparedRequest, verify: Any, cert: Any, proxies: dict[str, str] | None
     ) -> HostConfig | None:
         """Say what holds for this request only; `None` if nothing does."""
         url = request.url or ""
         proxy = select_proxy(url, proxies) if proxies else None
+        if isinstance(verify, str) and _is_environments(verify) and self._has_context(url):
+            verify = True  # The session has read it there; nobody has said it against the context.
         # Whom TLS is spoken to, if to anybody: the origin, or an https proxy before an http origin.
         peer = proxy if proxy is not None and not _is_https(url) else url
         if not self._own_hooks and ((verify is True and not cert) or not _is_https(peer)):
@@ -275,6 +283,11 @@ class KeepPoolAdapter(HTTPAdapter):
         wishes = PoolKeywords()
         self.cert_verify(wishes, peer, verify, cert)
         return self._settings(tuple((keywords | vars(wishes)).items()), proxy)
+
+
+def _is_environments(verify: str) -> bool:
+    """Tell whether it is the environment that names these roots, by the variables a session of requests reads."""
+    return verify in (os.environ.get("REQUESTS_CA_BUNDLE"), os.environ.get("CURL_CA_BUNDLE"))
 
 
 def _is_https(url: str) -> bool:

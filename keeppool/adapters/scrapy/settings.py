@@ -127,19 +127,21 @@ def _room_for_sockets() -> int:
 
 
 def _scrapys_defaults(settings: BaseSettings) -> HostConfig:
-    """Give what Scrapy says for all hosts. `verify` is for https proxies, to which no context of others is shown."""
+    """Give what Scrapy says for all hosts; of certificates it says one thing, for origins and https proxies alike."""
     source = settings.get("DOWNLOAD_BIND_ADDRESS")
     return HostConfig(
         ssl_context=tls_context(settings),
-        verify=settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES"),
+        proxy_verify=settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES"),
         source_address=None if source is None else _host_of(source, "DOWNLOAD_BIND_ADDRESS"),
     )
 
 
 def _with_own_tls(entry: HostConfig) -> HostConfig:
     """Let an entry's own word on trust or certificates stand above the context made from Scrapy's settings."""
-    speaks = entry.verify is not INHERIT or entry.cert is not INHERIT
-    return replace(entry, ssl_context=None) if speaks and entry.ssl_context is INHERIT else entry
+    if (entry.verify is INHERIT and entry.cert is INHERIT) or entry.ssl_context is not INHERIT:
+        return entry
+    checks_proxies = entry.verify is not False and entry.proxy_verify is INHERIT
+    return replace(entry, ssl_context=None, proxy_verify=entry.verify if checks_proxies else entry.proxy_verify)
 
 
 def _table(settings: BaseSettings, name: str) -> dict[str, Any]:

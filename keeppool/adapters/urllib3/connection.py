@@ -57,6 +57,9 @@ _VALUE = re.compile(f"[^{CONTROL_CHARS.decode('latin-1')}\u0100-\U0010ffff]*")
 _TARGET = re.compile(r"[!-~]+")
 #: A host that needs neither brackets nor IDNA.
 _PLAIN_HOST = re.compile(r"[0-9A-Za-z._-]+")
+#: What only a proxy may read. In the head of a request it is one's if the target is a whole URL (RFC 9112 §3.2.2).
+_PROXYS: Final = "proxy-authorization"
+_ABSOLUTE: Final = ("http://", "https://")
 #: Methods that urllib3 sends without `Content-Length: 0` when there is no body.
 _BODILESS: Final = frozenset(("GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"))
 #: RequestFields that may stand once; a second one is for urllib3 to deal with.
@@ -113,6 +116,9 @@ class LeanConnection(urllib3.connection.HTTPConnection):
         data = None
         if borrowing is not None and borrowing.has_begun:
             fields = self._note(borrowing, headers)
+            if headers and (fields is None or _PROXYS in fields.names) and not url.startswith(_ABSOLUTE):
+                headers = _for_origin(headers)
+                fields = self._note(borrowing, headers)
             if fields is not None and not chunked and self.is_lean:
                 data = self._render(borrowing, fields, method, url, body)
         if borrowing is None or data is None:
@@ -310,6 +316,16 @@ def facts_of(pairs: Iterable[tuple[Any, Any]]) -> dict[str, bool]:
     given = {str(name).lower(): str(value) for name, value in pairs}
     options = connection_options(given.get("connection", "").encode("latin-1", "replace"))
     return {"closes": b"close" in options, "has_key": "idempotency-key" in given}
+
+
+def _for_origin(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Leave out what a proxy is told about the caller: an origin, also at the end of a tunnel, must not read it."""
+    names: Iterable[str | bytes] = headers
+    if _PROXYS not in [(name.decode("latin-1") if isinstance(name, bytes) else str(name)).lower() for name in names]:
+        return headers
+    kept = urllib3.HTTPHeaderDict(headers)
+    kept.discard(_PROXYS)
+    return kept
 
 
 def _rendered(pairs: list[tuple[str, str]]) -> RequestFields | None:
