@@ -56,6 +56,8 @@ _FORMATS = {
     "resumed": ("handshakes resumed", ".0%"),
     "share": ("of the whole", ".0%"),
     "peak_mib": ("peak resident MiB", ".1f"),
+    "growth_mib": ("MiB taken", ",.1f"),
+    "held_ms": ("others held, ms", ",.1f"),
     "cpu_us": ("CPU µs", ",.2f"),
     "cpu_ms": ("CPU ms", ",.1f"),
 }

@@ -93,6 +93,18 @@ QUESTIONS = (
             Bar(SESSION, "peak_mib", most=45),
         ),
     ),
+    Question(
+        "bodies",
+        "256 MiB whole, one long line, small pieces",
+        (5, 1),
+        (
+            Bar(f"whole: {SESSION}", "rate_by_urllib3", least=1.0),
+            Bar(f"whole: {SESSION}", "growth_mib", most=294.4),
+            Bar(f"one line: {SESSION}", "rate_by_httpx", least=1.0),
+            Bar(f"pieces of 512: {SESSION}", "rate_by_urllib3", least=1.0),
+            Bar("packed five times: keeppool.AsyncSession", "held_ms", most=20),
+        ),
+    ),
     Question("upload", "256 MiB up, from a file", (5, 1)),
     Question("ring", "200 hosts in a ring, 64 connections in all", (3, 1)),
     Question("tls", "TLS: one connection kept, and a new one each time", (5, 60)),

@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-#: Bytes of room that are made at first for what is read straight into its place, and never less. What a server has
-#: announced is no reason to take memory for it: a body grows by this much, or by an eighth of what has come.
-LEAST_ROOM: Final = 1 << 20
+#: Bytes of room that are made at first for what is read straight into its place. They are zeros the kernel has not made
+#: yet: what a server has announced takes addresses, and memory only when it comes.
+FIRST_ROOM: Final = 64 << 20
+#: Beyond that a body grows by an eighth of what has come. This room is zeroed at once, which takes an eighth of the time
+#: that its bytes take to come over loopback (measured 2026-11, 256 MiB).
 _GROWTH_SHIFT: Final = 3
 
 
@@ -28,11 +30,12 @@ class Whole:
         size: Bytes gathered.
     """
 
-    __slots__ = ("_file", "_first", "size")
+    __slots__ = ("_end", "_file", "_first", "size")
 
     def __init__(self) -> None:
         self._first = b""
         self._file: io.BytesIO | None = None
+        self._end = 0  # up to where the file has room
         self.size = 0
 
     def add(self, piece: bytes) -> None:
@@ -40,9 +43,10 @@ class Whole:
         if not self.size:
             self._first = piece
         else:
-            file = self._opened()
+            file = self._opened(0)
             file.seek(self.size)  # Behind it may be room that was not filled.
             file.write(piece)
+            self._end = max(self._end, self.size + len(piece))
         self.size += len(piece)
 
     @contextmanager
@@ -52,10 +56,12 @@ class Whole:
         Args:
             most: Bytes that may come; at least 1.
         """
-        file, start = self._opened(), self.size
-        end = start + min(most, max(LEAST_ROOM, start >> _GROWTH_SHIFT))
-        file.seek(end - 1)
-        file.write(b"\0")
+        file, start = self._opened(min(most, FIRST_ROOM)), self.size
+        if start >= self._end:
+            self._end = start + min(most, max(FIRST_ROOM >> _GROWTH_SHIFT, start >> _GROWTH_SHIFT))
+            file.seek(self._end - 1)
+            file.write(b"\0")
+        end = min(self._end, start + most)
         # Both views have to be gone before the file can grow again.
         with file.getbuffer() as all_of_it, all_of_it[start:end] as free:
             yield free
@@ -71,9 +77,11 @@ class Whole:
         self._file.truncate(self.size)
         return self._file.getvalue()
 
-    def _opened(self) -> io.BytesIO:
+    def _opened(self, room: int) -> io.BytesIO:
+        """Open the file if it is not open yet, with room behind what is there."""
         if self._file is None:
-            self._file = io.BytesIO()
+            self._end = self.size + room
+            self._file = io.BytesIO(bytes(self._end))
             self._file.write(self._first)
             self._first = b""
         return self._file
