@@ -43,7 +43,7 @@ _IN_CODE_ONLY: Final = frozenset({"ssl_context"})
 #: The rules are worded for Python; these are the same values as the file's author writes them.
 _TOML_WORDS: Final = {"None": '"none"', "True": "true", "False": "false"}
 
-#: Bytes of a file that are read: ten thousand hosts' tables are one million, and /dev/zero has no end.
+#: Bytes of a file that are read: the tables of ten thousand hosts are one million, and /dev/zero has no end.
 MOST_BYTES: Final = 16 << 20
 #: Characters of a wrong key that are compared with the right ones. None of these has half as many.
 _LONGEST_KEY: Final = 64

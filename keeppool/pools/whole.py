@@ -18,8 +18,8 @@ from typing import Final
 #: Bytes of room that are made at first for what is read straight into its place. They are zeros the kernel has not made
 #: yet: what a server has announced takes addresses, and memory only when it comes.
 FIRST_ROOM: Final = 64 << 20
-#: Beyond that a body grows by an eighth of what has come. This room is zeroed at once, which takes an eighth of the time
-#: that its bytes take to come over loopback (measured 2026-11, 256 MiB).
+#: Beyond that a body grows by an eighth of what has come. This room is zeroed at once, which takes an eighth of the
+#: time that its bytes take to come over loopback (measured 2026-11, 256 MiB).
 _GROWTH_SHIFT: Final = 3
 
 
