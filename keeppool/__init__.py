@@ -17,6 +17,7 @@ from keeppool._version import __version__
 
 if TYPE_CHECKING:
     from keeppool import auth, errors, events, presets
+    from keeppool import errors as exceptions
     from keeppool.client.api import delete, get, head, options, patch, post, put, request
     from keeppool.client.request.prepared import PreparedRequest
     from keeppool.client.request.request import Request
@@ -27,6 +28,29 @@ if TYPE_CHECKING:
     from keeppool.client.session_tasks import AsyncSession
     from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
     from keeppool.config_file import load_config
+    from keeppool.errors import (
+        ChunkedEncodingError,
+        ConnectionError,
+        ConnectTimeout,
+        ContentDecodingError,
+        HTTPError,
+        InvalidHeader,
+        InvalidJSONError,
+        InvalidProxyURL,
+        InvalidSchema,
+        InvalidURL,
+        JSONDecodeError,
+        MissingSchema,
+        ProxyError,
+        ReadTimeout,
+        RequestException,
+        RetryError,
+        SSLError,
+        StreamConsumedError,
+        TooManyRedirects,
+        UnrewindableBodyError,
+        URLRequired,
+    )
     from keeppool.pools.manager_tasks import AsyncPoolManager
     from keeppool.pools.manager_threads import PoolManager
     from keeppool.probe.habits import Survey
@@ -35,6 +59,30 @@ if TYPE_CHECKING:
     from keeppool.requests.mounting.adapter_tasks import AsyncHTTPAdapter
     from keeppool.stats import HostLedger, Stats
 
+#: requests' exceptions, all but `Timeout`, which is the setting here, as in httpx and urllib3.
+_EXCEPTIONS = (
+    "ChunkedEncodingError",
+    "ConnectTimeout",
+    "ConnectionError",
+    "ContentDecodingError",
+    "HTTPError",
+    "InvalidHeader",
+    "InvalidJSONError",
+    "InvalidProxyURL",
+    "InvalidSchema",
+    "InvalidURL",
+    "JSONDecodeError",
+    "MissingSchema",
+    "ProxyError",
+    "ReadTimeout",
+    "RequestException",
+    "RetryError",
+    "SSLError",
+    "StreamConsumedError",
+    "TooManyRedirects",
+    "URLRequired",
+    "UnrewindableBodyError",
+)
 _HOMES = {
     "Session": "keeppool.client.session",
     "AsyncSession": "keeppool.client.session_tasks",
@@ -62,11 +110,13 @@ _HOMES = {
         ("delete", "get", "head", "options", "patch", "post", "put", "request"),
         "keeppool.client.api",
     ),
+    **dict.fromkeys(_EXCEPTIONS, "keeppool.errors"),
 }
 _MODULES = {
     "auth": "keeppool.auth",
     "errors": "keeppool.errors",
     "events": "keeppool.events",
+    "exceptions": "keeppool.errors",
     "presets": "keeppool.presets",
 }
 
@@ -77,25 +127,47 @@ __all__ = [
     "AsyncResponse",
     "AsyncSession",
     "BaseAdapter",
+    "ChunkedEncodingError",
     "Config",
+    "ConnectTimeout",
+    "ConnectionError",
+    "ContentDecodingError",
     "HTTPAdapter",
+    "HTTPError",
     "HostConfig",
     "HostLedger",
+    "InvalidHeader",
+    "InvalidJSONError",
+    "InvalidProxyURL",
+    "InvalidSchema",
+    "InvalidURL",
+    "JSONDecodeError",
     "Limits",
+    "MissingSchema",
     "PoolManager",
     "PreparedRequest",
+    "ProxyError",
+    "ReadTimeout",
     "Request",
+    "RequestException",
     "Response",
+    "RetryError",
+    "SSLError",
     "Session",
     "Stats",
+    "StreamConsumedError",
     "Survey",
     "Timeout",
+    "TooManyRedirects",
+    "URLRequired",
+    "UnrewindableBodyError",
     "__version__",
     "auth",
     "codes",
     "delete",
     "errors",
     "events",
+    "exceptions",
     "get",
     "head",
     "load_config",

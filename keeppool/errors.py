@@ -160,6 +160,10 @@ class InvalidURL(InvalidRequest):
     url: str = ""
 
 
+#: requests has a class of its own for a missing URL, which it never raises.
+URLRequired = InvalidURL
+
+
 class MissingSchema(InvalidURL):
     """The URL has no scheme such as `https://`."""
 

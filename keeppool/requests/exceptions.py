@@ -22,10 +22,8 @@ from keeppool.errors import (
     Timeout,
     TooManyRedirects,
     UnrewindableBodyError,
+    URLRequired,
 )
-
-#: requests has a class of its own for a missing URL, which it never raises.
-URLRequired = InvalidURL
 
 
 class RequestsWarning(Warning):

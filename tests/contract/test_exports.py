@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import subprocess
@@ -43,6 +44,27 @@ def test_the_list_of_names_is_what_dir_and_a_star_import_give():
 def test_a_name_that_is_not_public_is_missed_by_its_name():
     with pytest.raises(AttributeError, match="'keeppool' has no attribute 'AsyncSession_'"):
         keeppool.AsyncSession_  # noqa: B018  # looking it up is the test
+
+
+def test_every_exception_of_requests_is_a_name_of_the_package():
+    theirs = pytest.importorskip("requests").exceptions
+    names = {name for name, value in vars(theirs).items() if getattr(value, "__module__", "") == theirs.__name__}
+    names = {name for name in names if issubclass(getattr(theirs, name), theirs.RequestException)}
+    assert "Timeout" in names
+    assert len(names) > 15
+    for name in sorted(names - {"Timeout"}):
+        assert name in keeppool.__all__
+        assert getattr(keeppool, name) is getattr(keeppool.errors, name)
+        assert getattr(keeppool, name) is getattr(importlib.import_module("keeppool.requests").exceptions, name)
+
+
+def test_timeout_is_the_setting_and_requests_has_the_exception():
+    assert keeppool.Timeout(connect=1).connect == 1
+    assert importlib.import_module("keeppool.requests").Timeout is keeppool.errors.Timeout
+
+
+def test_exceptions_is_another_name_of_errors():
+    assert importlib.import_module("keeppool.exceptions") is keeppool.errors is keeppool.exceptions
 
 
 def test_importing_the_package_imports_nothing_heavy():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,3 +125,18 @@ def test_every_file_the_architecture_names_is_there():
     missing = [name for name in named if not (ROOT / name).exists() and not (ROOT / "keeppool" / name).exists()]
     assert named
     assert missing == []
+
+
+def test_the_page_has_a_command_that_finds_what_is_left_of_requests(tmp_path):
+    found = [block.text for block in blocks("sh") if block.place.startswith("docs/moving-from-requests.md")]
+    left = (
+        "from requests.exceptions import Timeout",
+        "import requests",
+        "    import requests as r",
+        "import requests.auth",
+    )
+    moved = ("import keeppool.requests as requests", "import requests_cache", "from keeppool.requests import get")
+    (tmp_path / "left.py").write_text("\n".join(left), encoding="utf-8")
+    (tmp_path / "moved.py").write_text("\n".join(moved), encoding="utf-8")
+    run = subprocess.run(found[0], shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert [line.partition(":")[0] for line in run.stdout.splitlines()] == ["./left.py"] * len(left)
