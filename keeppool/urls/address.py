@@ -64,7 +64,8 @@ class Address(str):
     It is text, because a pool remembers the way to each: text is hashed once, and compared in C.
 
     Attributes:
-        url: For people: with the fragment, without credentials (they would end up in logs and errors).
+        url: For people: with the fragment, without credentials (they would end up in logs and errors), an address as it
+            was written.
         scheme: Lower case.
         host: Lower case, as in the DNS; an IPv6 address without brackets. Empty where the scheme has none.
         port: The scheme's own where the URL names none; 0 for a scheme without.
@@ -115,10 +116,10 @@ class Address(str):
         """Append `query`, already encoded, to what the URL's own query holds; schemes unlike http have none."""
         if not query or not self.scheme.startswith("http"):
             return self
-        _, mark, fragment = self.url.partition("#")
+        url, mark, fragment = self.url.partition("#")
         more = f"{'&' if '?' in self else '?'}{query}"
         sent, target = self + more, self.target + more
-        return Address(sent, sent + mark + fragment, self.scheme, self.host, self.port, target, self.credentials)
+        return Address(sent, url + more + mark + fragment, self.scheme, self.host, self.port, target, self.credentials)
 
     def reached_from(self, address: Address, *, has_fragment: bool) -> Address:
         """Make this the place to which `address` leads: it inherits the fragment, unless it came with one of its own.
@@ -262,6 +263,7 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
         raise InvalidURL(f"URL {quoted_url(url)} is malformed: {error}", url=url) from error
     if scheme is None or not host:
         raise InvalidURL(f"URL {quoted_url(url)} has no host", url=url)
+    written = host
     if scheme in DEFAULT_PORTS:
         host = checked_host(url, host)
         # Unquoted first: an escaped dot is a dot (RFC 3986 §6.2.2), and `/%2e%2e/` would go out as `/../`.
@@ -272,10 +274,10 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     if port == 0:
         raise InvalidURL(f"URL {quoted_url(url)}: port 0 cannot be dialled", url=url)
     target = path + (unquoted(f"?{query}") if query else "")
-    sent = f"{scheme}://{host if port is None else f'{host}:{port}'}{target}"
+    behind = target if port is None else f":{port}{target}"
     return Address(
-        sent,
-        f"{sent}#{unquoted(fragment)}" if fragment else sent,
+        f"{scheme}://{host}{behind}",
+        f"{scheme}://{written}{behind}" + (f"#{unquoted(fragment)}" if fragment else ""),
         scheme,
         host.strip("[]"),
         port or DEFAULT_PORTS.get(scheme, 0),

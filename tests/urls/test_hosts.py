@@ -100,6 +100,12 @@ def test_one_host_has_one_spelling(written, host):
         assert address.origin == ("http", host, 8080)
 
 
+def test_people_see_an_address_as_it_was_written():
+    address = parse("http://[0:0::1]/x#y")
+    assert (address, address.url) == ("http://[::1]/x", "http://[0:0::1]/x#y")
+    assert address.with_query("a=b").url == "http://[0:0::1]/x?a=b#y"
+
+
 @pytest.mark.parametrize("host", ["256.0.0.1", "1.2.3.4.5", "127.0.0.256", "4294967296", "08.1", "1.a", "0x7g", "a.1b"])
 def test_what_no_resolver_reads_as_an_address_is_left_as_it_is(host):
     assert parse(f"http://{host}/").host == host
