@@ -4,7 +4,7 @@ Knows: which values are possible. Everything is frozen, keyword-only and checked
 Does not know: how hosts are matched (`hosts.py`), where files are (`config_file.py`), or what a pool does with it.
 
 One meaning everywhere: durations are float seconds, `None` is "no limit", 0 is "none at all". In a `HostConfig`,
-`INHERIT` is "not said here".
+`INHERIT` is "not set here".
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Timeout:
 
     Attributes:
         connect: For one connection to be open, TLS and proxy included.
-        read: Between two pieces of the answer; also for the server to take a piece of the request.
+        read: Between two pieces of the response; also for the server to take a piece of the request.
         pool: In the queue for a connection.
         total: For the whole request, from the call to the last byte of the body.
 
@@ -142,9 +142,9 @@ class Timeout:
 
 
 def _foreign_timeout(value: Any, base: Timeout) -> Timeout:
-    """Read a `urllib3.util.Timeout`: a wait that was not said is neither a number nor `None` there."""
-    said = {"connect": value.connect_timeout, "read": value.read_timeout, "total": value.total}
-    known = {name: wait for name, wait in said.items() if wait is None or isinstance(wait, (int, float))}
+    """Read a `urllib3.util.Timeout`: a wait that was not set is neither a number nor `None` there."""
+    given = {"connect": value.connect_timeout, "read": value.read_timeout, "total": value.total}
+    known = {name: wait for name, wait in given.items() if wait is None or isinstance(wait, (int, float))}
     if known["total"] is None:
         known["total"] = base.total
     return replace(base, **known)
@@ -186,7 +186,7 @@ class HostConfig:
             URL unless that has its own of the name. A Proxy-Authorization here wins over credentials in the URL. An
             entry that names another proxy leaves those of the less specific one behind.
         proxy_verify: How the certificate of an https proxy is checked: True for certifi's roots, a path (file or folder
-            of PEM) for those, False not at all. Where it is not said, the roots that `verify` names, if it names some;
+            of PEM) for those, False not at all. Where it is not set, the roots that `verify` names, if it names some;
             `verify=False` is about the origin and does not turn this off. An entry that names another proxy leaves that
             of the less specific one behind.
         http_version: "1.1", or "1.0" to speak HTTP/1.0 and ask for keep-alive as its extension did.
@@ -242,7 +242,7 @@ class HostConfig:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not the hash: another process hashes text in another way.
-        return partial(HostConfig, **self._said()), ()
+        return partial(HostConfig, **self._given()), ()
 
     def __post_init__(self) -> None:
         for name, check in _HOST_CHECKS.items():
@@ -260,24 +260,24 @@ class HostConfig:
             self._check_context_alone()
 
     def over(self, base: HostConfig) -> HostConfig:
-        """Lay this entry over a less specific one: what is said here wins, headers are merged by name.
+        """Lay this entry over a less specific one: what is set here wins, headers are merged by name.
 
         Raises:
-            ConfigError: `verify` or `cert` is said here, and an `ssl_context` there: what is said here would not hold.
+            ConfigError: `verify` or `cert` is set here, and an `ssl_context` there: what is set here would not hold.
         """
-        said = self._said()
+        given = self._given()
         below = {name: getattr(base, name) for name in HOST_FIELDS}
-        if base.proxy is not INHERIT and said.get("proxy", base.proxy) != base.proxy:
+        if base.proxy is not INHERIT and given.get("proxy", base.proxy) != base.proxy:
             # They may hold credentials, which are for the other proxy; and that one alone is trusted unseen.
             below["proxy_headers"] = below["proxy_verify"] = INHERIT
-        if said.get("ssl_context") is not None:
+        if given.get("ssl_context") is not None:
             if isinstance(base.verify, str) and below["proxy_verify"] is INHERIT:
                 below["proxy_verify"] = base.verify  # Roots for a proxy too, to which no context is shown.
             below["verify"] = below["cert"] = INHERIT
-        values = below | said
+        values = below | given
         for name in ("headers", "proxy_headers"):
-            if name in said and below[name] is not INHERIT:
-                values[name] = _merged(below[name], said[name])
+            if name in given and below[name] is not INHERIT:
+                values[name] = _merged(below[name], given[name])
         return HostConfig(**values)
 
     def _check_context_alone(self) -> None:
@@ -288,13 +288,13 @@ class HostConfig:
                 raise bad(name, value, rule + "that is configured away")
 
     def __repr__(self) -> str:
-        return f"HostConfig({', '.join(f'{name}={_shown(name, value)}' for name, value in self._said().items())})"
+        return f"HostConfig({', '.join(f'{name}={_shown(name, value)}' for name, value in self._given().items())})"
 
-    def _said(self) -> dict[str, Any]:
+    def _given(self) -> dict[str, Any]:
         return {name: value for name in HOST_FIELDS if (value := getattr(self, name)) is not INHERIT}
 
 
-#: What an entry may say, in the order it is documented.
+#: What an entry may set, in the order it is documented.
 HOST_FIELDS: Final = tuple(entry.name for entry in fields(HostConfig) if entry.init)
 
 #: Fields and arguments of which it is known what they are for; a key of a file that is none may be anything misspelt.
@@ -411,13 +411,13 @@ def _header_pairs(field: str, value: Any) -> tuple[tuple[str, str], ...]:
         if not all(isinstance(part, str) for part in pair):
             raise bad(field, pair, "names and values must be text")
         if pair[0].lower() in ("content-length", "transfer-encoding", "expect", "trailer"):
-            rule = "says how one request's body is sent, so it cannot be said for all of a host's"
+            rule = "tells how one request's body is sent, so it cannot be set for all of a host's"
             raise bad(field, pair, rule)
     return pairs
 
 
 def _merged(below: Any, above: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Lay headers over others: a name that is said above is not taken from below."""
+    """Lay headers over others: a name that is set above is not taken from below."""
     names = {name.lower() for name, _ in above}
     return tuple(pair for pair in below if pair[0].lower() not in names) + above
 
@@ -425,8 +425,8 @@ def _merged(below: Any, above: tuple[tuple[str, str], ...]) -> tuple[tuple[str, 
 def presentable(field: str, value: object) -> object:
     """Give a wrong value as an error may show and keep it: nothing that may be a secret, and not much.
 
-    Numbers are no secrets; text is none where the field says what it is for, but for a user and password in it. What
-    else there may be is told by its type.
+    Numbers are no secrets. Text is none where the field tells what it is for, except a user and password in it. Of
+    anything else only the type is shown.
     """
     if value is None or value is INHERIT or isinstance(value, (bool, int, float)):
         return quoted(value) if isinstance(value, int) and value.bit_length() > _MOST_BITS else value

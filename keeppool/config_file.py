@@ -13,7 +13,7 @@ it leaves out comes from [timeout]. Headers, for the host or for its proxy, are 
 cannot come from a file. Relative paths are relative to the working directory, as everywhere.
 
 Knows: the file's shape. The keys are those of the dataclasses; there is no second list.
-Does not know: which values are possible (`config.py`), which patterns (`hosts.py`); it only says where in the file
+Does not know: which values are possible (`config.py`), which patterns (`hosts.py`); it only tells where in the file
 the wrong one stands.
 
 Source: TOML 1.0.
@@ -87,7 +87,7 @@ def _config(top: _Place, table: dict[str, Any]) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where in which file something stands, so that an error can say it."""
+    """Where in which file something stands, so that an error can show it."""
 
     file: str
     field: str = ""
@@ -161,7 +161,7 @@ def _host_config(place: _Place, table: Any, timeout: Timeout) -> HostConfig:
 
 
 def _laid_over(base: _Settings, place: _Place, table: Any) -> _Settings:
-    """Give `base` what the table says."""
+    """Lay the table's values over `base`."""
     values = _values(type(base), place, table)
     try:
         return replace(base, **values)

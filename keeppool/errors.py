@@ -7,7 +7,7 @@
     │   │   ├── MissingSchema             ├── InvalidHeader
     │   │   ├── InvalidSchema             ├── InvalidBody
     │   │   └── InvalidProxyURL           └── InvalidJSONError
-    │   (InvalidJSONError has one child: JSONDecodeError, for an answer that is not JSON)
+    │   (InvalidJSONError has one child: JSONDecodeError, for a response that is not JSON)
     ├── Timeout (TimeoutError)            some wait was too long; the classes marked * are its children
     ├── ConnectionError (ConnectionError)
     │   ├── PoolError                     never left the pool: nothing was sent
@@ -18,7 +18,7 @@
     │   │   └── ProxyError
     │   └── (the classes marked + below)
     ├── ExchangeError                     a connection was used: see `sent`, `received`, `retry_safe`
-    │   ├── ServerDisconnected+           closed before one byte of an answer
+    │   ├── ServerDisconnected+           closed before one byte of a response
     │   ├── SendError+, ReadError+        the socket failed while writing, while reading
     │   ├── ReadTimeout*, WriteTimeout*, TotalTimeout*
     │   ├── BodyLengthError (ValueError)  the caller's body is not as long as its Content-Length
@@ -27,9 +27,9 @@
     │   ├── ChunkedEncodingError          the body broke off or is malformed (requests' name)
     │   │   └── InvalidChunk, IncompleteBody
     │   └── ContentDecodingError          gzip, deflate, br or zstd data is damaged
-    ├── HTTPError                         `raise_for_status`: a complete answer, 400 or above
+    ├── HTTPError                         `raise_for_status`: a complete response, 400 or above
     ├── TooManyRedirects
-    ├── RetryError                        no tries left, and the last answer's status is one to be tried again
+    ├── RetryError                        no tries left, and the last response's status is one to be tried again
     ├── StreamConsumedError (TypeError)   the body was already read as a stream
     └── UnrewindableBodyError             a redirect or a retry needs the body again and it cannot be rewound
 
@@ -53,8 +53,8 @@ def quoted(thing: object, most: int = MOST_QUOTED) -> str:
     """Quote what came from outside, so that it can stand in a text: in quotation marks, escaped, and cut.
 
     Args:
-        thing: Text or bytes; a number, `True`, `False` or `None` is written as it is. Of anything else the type is
-            told, and nothing that is in it.
+        thing: Text or bytes; a number, `True`, `False` or `None` is written as it is. Of anything else only the
+            type is shown.
         most: Characters or bytes that are shown.
     """
     if isinstance(thing, (str, bytes)):
@@ -205,7 +205,7 @@ class InvalidJSONError(InvalidRequest):
 
 
 class JSONDecodeError(InvalidJSONError, json.JSONDecodeError):
-    """The answer's body is not JSON. Carries `msg`, `doc`, `pos`, `lineno`, `colno` as the built-in one does."""
+    """The response's body is not JSON. Carries `msg`, `doc`, `pos`, `lineno`, `colno` as the built-in one does."""
 
     def __init__(self, msg: str, doc: str = "", pos: int = 0, **facts: Any) -> None:
         InvalidJSONError.__init__(self, msg, **facts)
@@ -261,7 +261,7 @@ class ResolveError(ConnectError):
 
 
 class RefusedError(ConnectError):
-    """The host answered that nobody listens there."""
+    """The host refused the connection: nothing listens on that port."""
 
 
 class ConnectTimeout(ConnectError, Timeout):
@@ -277,7 +277,7 @@ class CertificateError(SSLError):
 
 
 class ProxyError(ConnectError):
-    """The proxy could not be reached, or refused; `status` is its answer to CONNECT, or a SOCKS proxy's reply code."""
+    """The proxy could not be reached, or refused; `status` is its status for CONNECT, or a SOCKS reply code."""
 
     status: int | None = None
 
@@ -288,14 +288,14 @@ class ExchangeError(KeepPoolError):
     origin: str = ""
     #: Bytes of the request the operating system accepted. 0 is proof that the server saw nothing.
     sent: int = 0
-    #: Bytes of the answer that arrived, interim answers included.
+    #: Bytes of the response that arrived, interim responses included.
     received: int = 0
     #: True if sending the same request again cannot apply it twice.
     retry_safe: bool = False
 
 
 class ServerDisconnected(ExchangeError, ConnectionError):
-    """The server closed the connection before one byte of its answer."""
+    """The server closed the connection before one byte of its response."""
 
 
 class SendError(ExchangeError, ConnectionError):
@@ -303,7 +303,7 @@ class SendError(ExchangeError, ConnectionError):
 
 
 class ReadError(ExchangeError, ConnectionError):
-    """The socket failed while the answer was read."""
+    """The socket failed while the response was read."""
 
 
 class ReadTimeout(ExchangeError, Timeout):
@@ -330,23 +330,23 @@ class ProtocolError(ExchangeError, ConnectionError):
 
 
 class InvalidHead(ProtocolError):
-    """The answer's head is not HTTP; `line` is the offending line."""
+    """The response's head is not HTTP; `line` is the offending line."""
 
     line: bytes = b""
 
 
 class HeadTooLarge(ProtocolError):
-    """The answer's head has more bytes or fields than allowed; `limit` is the bound that was passed."""
+    """The response's head has more bytes or fields than allowed; `limit` is the bound that was passed."""
 
     limit: int = 0
 
 
 class TruncatedHead(ProtocolError):
-    """The connection closed in the middle of the answer's head."""
+    """The connection closed in the middle of the response's head."""
 
 
 class InvalidLength(ProtocolError):
-    """The answer's Content-Length is no number, or it states several different ones."""
+    """The response's Content-Length is no number, or it states several different ones."""
 
     value: bytes = b""
 
@@ -375,7 +375,7 @@ class ContentDecodingError(ExchangeError):
 
 
 class HTTPError(KeepPoolError):
-    """A complete answer with a status of 400 or above, raised by `raise_for_status`."""
+    """A complete response with a status of 400 or above, raised by `raise_for_status`."""
 
 
 class TooManyRedirects(KeepPoolError):
@@ -383,7 +383,7 @@ class TooManyRedirects(KeepPoolError):
 
 
 class RetryError(KeepPoolError):
-    """Tried as often as `retries=` allows, and answered with a status of its list each time; `response` is the last."""
+    """Tried as often as `retries=` allows, and each response had a status of its list; `response` is the last."""
 
     #: How often the request was sent on purpose; the pool's own resending does not count.
     tries: int = 0

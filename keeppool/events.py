@@ -1,8 +1,8 @@
 """One dataclass for each thing that can happen in a pool, and `Why`, the one list of reasons to close.
 
 Knows: names and units. Everything is plain data: text, numbers, `Why`.
-Does not know: who reports and who listens. A front end builds an event only when somebody listens, and delivers it
-after the lock is released.
+Does not know: what reports events and what listens. A front end builds an event only when somebody listens, and
+    delivers it after the lock is released.
 
 Durations end in `_s` and are seconds; `origin` reads like "https://example.com:443"; `connection` is the number of
 the connection in its pool, from 1.
@@ -35,15 +35,15 @@ class Why(enum.Enum):
     MAX_REQUESTS = "max_requests"
     #: Least recently used; closed to make room for another host.
     EVICTED = "evicted"
-    #: The server said `Connection: close`, or speaks HTTP/1.0 without keep-alive.
+    #: The server sent `Connection: close`, or speaks HTTP/1.0 without keep-alive.
     SERVER_CLOSE = "server_close"
-    #: We said `Connection: close` (`keep_alive=False`, or the request's own header).
+    #: The request had `Connection: close` (`keep_alive=False`, or the request's own header).
     CLIENT_CLOSE = "client_close"
-    #: Only the close tells where the answer's body ends (RFC 9112 §6.3).
+    #: Only the close tells where the response's body ends (RFC 9112 §6.3).
     CLOSE_DELIMITED = "close_delimited"
-    #: The answer's framing was ambiguous: Transfer-Encoding with Content-Length, or in HTTP/1.0.
+    #: The response's framing was ambiguous: Transfer-Encoding with Content-Length, or in HTTP/1.0.
     AMBIGUOUS_FRAMING = "ambiguous_framing"
-    #: The answer came before the request was fully sent.
+    #: The response came before the request was fully sent.
     REQUEST_UNSENT = "request_unsent"
     #: The body was not read to its end.
     BODY_UNREAD = "body_unread"
@@ -123,7 +123,7 @@ class ConnectionClosed:
 
 @dataclass(frozen=True, slots=True)
 class ResponseStarted:
-    """The head of an answer arrived `after_s` after the request was begun."""
+    """The head of a response arrived `after_s` after the request was begun."""
 
     origin: str
     connection: int

@@ -35,7 +35,7 @@ from keeppool.errors import ConfigError
 
 DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
-#: What `resolve` answers where nothing matches. Frozen, so one serves all.
+#: What `resolve` returns where nothing matches. Frozen, so one serves all.
 _SAYS_NOTHING: Final = HostConfig()
 
 # RFC 1035 §2.3.4: 63 octets a label, 253 characters a name. The underscore is no letter of a host name, but names with

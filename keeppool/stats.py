@@ -1,10 +1,10 @@
 """What a pool has done and holds: `Stats`, a snapshot a pool takes of itself, and `HostLedger`, a count per host.
 
 Knows: names, units and sums. A ledger learns all it knows from events.
-Does not know: the pool. Who wants a ledger hands it over as the pool's `on_event`; without one no event is built.
+Does not know: the pool. A ledger is handed over as the pool's `on_event`; without a listener no event is built.
 
 Units: durations are seconds and their names end in `_s`; everything else is a number of connections, callers or
-requests. Gauges say what is the case now, counters what has happened since the pool was made.
+requests. Gauges show what is the case now, counters what has happened since the pool was made.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class HostTally(_Turnover):
     """What a ledger has counted, for one origin or for all.
 
     Attributes:
-        requests: Answers whose head arrived.
+        requests: Responses whose head arrived.
         opened: Connections dialled with success.
         reused: Requests that took a connection which was already open.
         open: Connections open now: opened, less those closed again.
@@ -168,7 +168,7 @@ class HostTally(_Turnover):
 class HostLedger:
     """Counts events per origin; give it to a pool as `on_event`.
 
-    It remembers each origin it has heard of, so it grows with their number and not with that of requests or
+    It remembers each origin it has seen, so it grows with their number and not with that of requests or
     connections. Events of two threads may arrive in another order than they happened: `open` may then be off by one
     until the second has arrived, the counters never.
 
@@ -202,7 +202,7 @@ class HostLedger:
         self._by_origin, self._total = state
 
     def hosts(self) -> dict[str, HostTally]:
-        """What was counted for each origin, in the order they were first heard of."""
+        """What was counted for each origin, in the order they were first seen."""
         with self._lock:
             return {origin: counts.tally() for origin, counts in self._by_origin.items()}
 

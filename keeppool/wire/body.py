@@ -1,6 +1,6 @@
 """The body of a request: from what a caller may pass to the bytes that go out, once or again.
 
-Decides: how the body's length is told to the server, and whether the body can be sent a second time.
+Decides: how the server learns the body's length, and whether the body can be sent a second time.
 Knows: text, bytes, files, iterables (async ones too), and functions that make one of those.
 Does not know: forms, JSON and multipart (the client makes bytes of them), and where the bytes go.
 

@@ -1,10 +1,10 @@
-"""Where does the body of this response end? The one place that answers.
+"""Where does the body of this response end? The one place that decides.
 
 Decides: the kind of framing, its length, and whether the framing itself forbids to use the connection again.
 Knows: RFC 9112's rules in their order, and the one older rule still met (multipart/byteranges).
 Does not know: how a body is decoded (`message.py`), nor the other reasons to close (`core/reuse.py`).
 
-What the RFC leaves open is decided for safety: an answer whose framing two parsers could read differently is either
+What the RFC leaves open is decided for safety: a response whose framing two parsers could read differently is either
 refused, or read by the RFC's rule and the connection closed behind it.
 
 Source: RFC 9112 §6.1 (Transfer-Encoding), §6.2 (Content-Length), §6.3 (message body length).
@@ -41,7 +41,7 @@ class Kind(enum.Enum):
 
 
 class Framing(NamedTuple):
-    """The answer of `framing_of`.
+    """What `framing_of` finds.
 
     Attributes:
         kind: How the end is known.
@@ -124,7 +124,7 @@ def _bodiless(method: bytes, head: ResponseHead) -> Framing | None:
 
 
 def _announces_body(head: ResponseHead) -> bool:
-    """Tell whether an answer that has no body says that it has one: a server that means it will send it, late.
+    """Tell whether a response that has no body announces one: a server that means it will send it, late.
 
     RFC 9110 §8.6 and RFC 9112 §6.1 forbid both fields in a 204; a 304 may repeat the Content-Length of the 200.
     """
@@ -134,7 +134,7 @@ def _announces_body(head: ResponseHead) -> bool:
 
 
 def _by_transfer_encoding(head: ResponseHead) -> Framing:
-    """Apply rules 3 and 4. `identity` (removed in 2014, still met) says nothing, but its presence is doubtful."""
+    """Apply rules 3 and 4. `identity` (removed in 2014, still met) means nothing, but its presence is doubtful."""
     value = head.get(b"transfer-encoding") or b""
     codings = [coding.strip(b" \t").lower() for coding in value.split(b",")]
     named = [coding for coding in codings if coding not in (b"", b"identity")]
@@ -152,7 +152,7 @@ def _by_transfer_encoding(head: ResponseHead) -> Framing:
     return _by_close(head)
 
 
-# Answers of one kind have few lengths; only short values come here, so that hostile ones cannot fill memory.
+# Responses of one kind have few lengths; only short values come here, so that hostile ones cannot fill memory.
 @functools.lru_cache(maxsize=256)
 def _by_length(value: bytes) -> Framing:
     """Apply rule 6."""

@@ -1,4 +1,4 @@
-"""The head of a response: when is it whole, and what does it say.
+"""The head of a response: when it is whole, and what is in it.
 
 Decides: what is accepted as a status line and as a field. Forgiving where RFC 9112 allows it without doubt about the
     message's end (bare LF, folded lines), strict everywhere else.
@@ -41,7 +41,7 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 _MOST_LINES = 1024
 #: Bytes of the longest line that is remembered. Longer ones hardly come twice.
 _LONGEST_LINE = 128
-#: Names whose values may be secrets, which shall not outlive their answer.
+#: Names whose values may be secrets, which must not outlive their response.
 _PRIVATE = re.compile(rb"cookie|auth|token|secret|session|csrf|key|location|link")
 
 
@@ -50,11 +50,11 @@ class _NotPlainError(Exception):
 
 
 class _FieldLines(dict[bytes, tuple[bytes, bytes]]):
-    """What field lines say, by the line: its name in lower case, and its value.
+    """What field lines mean, by the line: its name in lower case, and its value.
 
-    A server says the same lines over and over; of a head's eight to twenty, a handful are new. To look one up costs a
-    sixth of parsing it (measured 2026-11, Python 3.11), so a head costs a third of what it would. What a line says
-    depends on nothing else, so it does not matter who said it first.
+    A server sends the same lines over and over; of a head's eight to twenty, a handful are new. To look one up costs a
+    sixth of parsing it (measured 2026-11, Python 3.11), so a head costs a third of what it would. What a line means
+    depends on nothing else, so it does not matter which server sent it first.
 
     Thread safety: any thread.
     """

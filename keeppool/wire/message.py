@@ -21,7 +21,7 @@ from keeppool.wire.chunked import ChunkedBody
 from keeppool.wire.framing import Framing, Kind, boundary_of
 from keeppool.wire.head import ResponseHead
 
-# Looked up for each answer; as a member of its class it would cost three times as much (Python 3.11).
+# Looked up for each response; as a member of its class it would cost three times as much (Python 3.11).
 _LENGTH = Kind.LENGTH
 
 
@@ -30,7 +30,7 @@ class BodyReader(Protocol):
 
     @property
     def complete(self) -> bool:
-        """True once the body's last byte was fed, or `eof` told so."""
+        """True once the body's last byte was fed, or `eof` was called."""
 
     @property
     def received(self) -> int:

@@ -100,6 +100,15 @@ def test_an_ipv6_origin_is_asked_for_in_brackets(answering) -> None:
     assert asked.startswith(b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n")
 
 
+def test_a_reason_of_any_length_is_cut_and_escaped(answering) -> None:
+    """Row E7: it is the proxy's, and may be a terminal's command."""
+    error, _ = answering(b"HTTP/1.1 403 \x1b[2J\x9b" + b"x" * 60_000 + b"\r\nContent-Length: 0\r\n\r\n")
+    assert error.status == 403
+    assert len(str(error)) <= 1010
+    assert str(error).isprintable()
+    assert "403" in str(error)
+
+
 @pytest.mark.parametrize(
     ("answer", "status"),
     [
