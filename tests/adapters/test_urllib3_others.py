@@ -1,6 +1,7 @@
 """Other people's classes, patched libraries, proxies and TLS: the caps hold, and their code has its say."""
 
 import gc
+import io
 import ssl
 import threading
 from http import client
@@ -301,3 +302,25 @@ def test_finalizers_may_run_at_any_moment(http, site):
     finally:
         gc.set_threshold(*threshold)
     assert http.stats().busy == 0
+
+
+@pytest.mark.parametrize("headers", [dict, urllib3.HTTPHeaderDict], ids=["dict", "header dictionary"])
+def test_credentials_for_a_proxy_never_reach_an_origin(site, tls, roots, headers):
+    given = headers({"proxy-authorization": "Basic secret", "X-One": "1"})
+    with PoolManager(headers=given) as http:
+        http.request("GET", site.url)
+        http.request("GET", site.url, headers=given, body=io.BytesIO(b"read by urllib3"))
+    with Site(tls=tls) as far, TunnelProxy(leads_to=(far.host, far.port)) as proxy:
+        with ProxyManager(proxy.url, ca_certs=roots, proxy_headers={"Proxy-Authorization": "Basic secret"}) as http:
+            http.request("GET", "https://a.example/", headers=given)
+        assert proxy.requests[0].get("proxy-authorization") == "Basic secret"
+        seen = [*site.log, *far.log]
+    assert [request.headers.get("proxy-authorization") for request in seen] == [None] * 3
+    assert [request.headers["x-one"] for request in seen] == ["1"] * 3
+    assert given["proxy-authorization"] == "Basic secret"
+
+
+def test_credentials_reach_the_proxy_that_reads_the_request(site):
+    with ProxyManager(site.url) as http:
+        http.request("GET", "http://origin.example/", headers={"Proxy-Authorization": "Basic secret"})
+    assert site.log[0].headers["proxy-authorization"] == "Basic secret"

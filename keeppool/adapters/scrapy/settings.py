@@ -74,7 +74,7 @@ def configuration(settings: BaseSettings) -> Config:
     try:
         HostTable(hosts)
     except ConfigError as error:
-        raise bad("KEEPPOOL_HOSTS", error.value, error.rule) from error
+        raise bad("KEEPPOOL_HOSTS", error.value, error.rule, kind=error.field) from error
     return Config(
         limits=_limits(config.limits, _table(settings, "KEEPPOOL_LIMITS")),
         timeout=config.timeout,
@@ -157,7 +157,7 @@ def _limits(base: Limits, given: Mapping[str, Any]) -> Limits:
     try:
         return replace(base, **given)
     except ConfigError as error:
-        raise bad(f'KEEPPOOL_LIMITS["{error.field}"]', error.value, error.rule) from error
+        raise bad(f'KEEPPOOL_LIMITS["{error.field}"]', error.value, error.rule, kind=error.field) from error
 
 
 def _host_config(place: str, entry: object) -> HostConfig:
@@ -170,7 +170,7 @@ def _host_config(place: str, entry: object) -> HostConfig:
     try:
         return HostConfig(**given)
     except ConfigError as error:
-        raise bad(f'{place}["{error.field}"]', error.value, error.rule) from error
+        raise bad(f'{place}["{error.field}"]', error.value, error.rule, kind=error.field) from error
 
 
 def _is_pair(name: str, value: object) -> bool:

@@ -24,15 +24,16 @@ class BoundedSocket:
 
     Args:
         sock: The socket.
+        patience: Seconds a single read may wait; `None` is no limit.
         deadline: When the head has to be there, on the pool's clock; `None` is no limit.
         seen: Bytes that were read from the socket already, to be read again first.
     """
 
-    def __init__(self, sock: socket.socket, deadline: float | None, seen: bytes = b"") -> None:
+    def __init__(self, sock: socket.socket, patience: float | None, deadline: float | None, seen: bytes = b"") -> None:
         self.sock = sock
         self.seen = seen
         self._deadline = deadline
-        self._patience = sock.gettimeout()
+        self._patience = patience
         self._left = MOST_BYTES
         self._is_bound = True
 

@@ -226,8 +226,8 @@ class LeanConnection(urllib3.connection.HTTPConnection):
         if borrowing is None:
             super()._tunnel()
             return
-        patience = sock.gettimeout()
-        bounded = BoundedSocket(sock, None if patience is None else clock() + patience)
+        patience = urllib3.Timeout.resolve_default_timeout(self.timeout)
+        bounded = BoundedSocket(sock, patience, None if patience is None else clock() + patience)
         self.sock = bounded  # duck-typed, for http.client
         try:
             super()._tunnel()
@@ -236,11 +236,10 @@ class LeanConnection(urllib3.connection.HTTPConnection):
                 self.sock = sock
             bounded.release()
 
-    @staticmethod
-    def _read_head(borrowing: Borrowing, sock: socket.socket) -> BodyReader | bytes:
+    def _read_head(self, borrowing: Borrowing, sock: socket.socket) -> BodyReader | bytes:
         """Read up to the end of the final head, and give the reader for its body; all bytes if the head is refused."""
         seen = b""
-        patience = None if borrowing.deadline is None else sock.gettimeout()
+        patience = None if borrowing.deadline is None else urllib3.Timeout.resolve_default_timeout(self.timeout)
         while True:
             if borrowing.deadline is not None:
                 wait_until(sock, borrowing.deadline, patience)
@@ -267,10 +266,10 @@ class LeanConnection(urllib3.connection.HTTPConnection):
         borrowing.why = Why.AMBIGUOUS_FRAMING
         borrowing.answer = None
         self._HTTPConnection__state = _REQUEST_SENT
-        patience = sock.gettimeout()
+        patience = urllib3.Timeout.resolve_default_timeout(self.timeout)
         deadlines = [] if patience is None else [clock() + patience]
         deadlines += [] if borrowing.deadline is None else [borrowing.deadline]
-        bounded = BoundedSocket(sock, min(deadlines, default=None), seen)
+        bounded = BoundedSocket(sock, patience, min(deadlines, default=None), seen)
         self.sock = bounded  # duck-typed, for http.client
         try:
             return super().getresponse()
