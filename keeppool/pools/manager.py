@@ -24,7 +24,7 @@ from keeppool.config import (
 from keeppool.errors import ExchangeError, InvalidURL
 from keeppool.events import Event
 from keeppool.net.streams import AnyStream
-from keeppool.pools import reports
+from keeppool.pools import log, reports
 from keeppool.pools.body import AnyResponse
 from keeppool.pools.lease import Lease
 from keeppool.pools.request import FieldsArgument, prepare_body, prepare_fields
@@ -154,8 +154,9 @@ class Manager:
         reader, stream = opened
         head, answered = exchange.answer, exchange.connection.read_at
         assert head is not None, "bug: no response yet"
-        if self._on_event is not None:
+        if self._pool.is_heard:
             self._pool.report(reports.answered(exchange, head, answered - started))
+            log.answered(exchange.method, url, head.status, answered - started)
         first = reader.feed(exchange.rest) if exchange.rest else b""
         if reader.complete:
             lease = None
@@ -164,9 +165,11 @@ class Manager:
             lease = make_lease(self._pool, exchange, stream)
         return make_response(head, reader, lease, exchange, url, decode, first, started, answered)
 
-    def _give_up(self, exchange: Exchange, error: BaseException) -> NoReturn:
+    def _give_up(self, exchange: Exchange, error: BaseException, url: str, started: float) -> NoReturn:
         """Take back what a broken-off exchange holds, and raise what its caller gets to see."""
         self._pool.give_up(exchange, error)
+        if self._pool.is_heard:
+            log.failed(exchange.method, url, error.error if isinstance(error, BodyFailed) else error, started)
         if isinstance(error, BodyFailed):
             raise error.error from error.error.__cause__
         if isinstance(error, ExchangeError):

@@ -124,7 +124,7 @@ class AsyncPoolManager(Manager):
             if not stream and not response.load_now():
                 await response.preload()
         except BaseException as error:
-            self._give_up(exchange, error)
+            self._give_up(exchange, error, url, started)
         return response
 
     async def aclose(self) -> None:

@@ -126,7 +126,7 @@ class PoolManager(Manager):
             if not stream:
                 response.preload()
         except BaseException as error:
-            self._give_up(exchange, error)
+            self._give_up(exchange, error, url, started)
         return response
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from keeppool.core.records import Close, Connection, Serve, State, Ticket
 from keeppool.errors import ExchangeError, PoolClosed, PoolTimeout
 from keeppool.events import Event, Why
 from keeppool.net.streams import Liveness
-from keeppool.pools import reports
+from keeppool.pools import log, reports
 from keeppool.pools.exchange import Exchange
 
 #: Every pool of the process, for `_forget_parents`.
@@ -36,6 +36,7 @@ class Pool:
         look_up: Asked for names instead of the system's resolver.
 
     Attributes:
+        is_heard: True if somebody listens, or reads the log; without either no event is built.
         dropped: Exchanges whose response was dropped unread, and where it was made. A finalizer may run on any thread
             and inside any lock, so all it does is append.
     """
@@ -46,6 +47,7 @@ class Pool:
         self.limits = limits
         self._look_up = look_up
         self._tell = None if tell is None else weakref.WeakMethod(tell)
+        self.look_at_log()
         self.dropped: deque[tuple[Exchange, str]] = deque()
         self._start_empty()
         _pools.add(self)
@@ -66,8 +68,13 @@ class Pool:
         """Start anew in a forked child: close the copies of the parent's sockets, and send the servers nothing."""
         raise NotImplementedError
 
+    def look_at_log(self) -> None:
+        """Notice that the log was turned on or off. For moments that cost more than this by themselves."""
+        self.is_heard = self._tell is not None or log.is_wanted()
+
     def report(self, event: Event) -> None:
         """Tell whoever listens. An error of theirs is theirs: it is logged, and changes nothing here."""
+        log.write(event)
         tell = None if self._tell is None else self._tell()
         if tell is not None:
             try:
@@ -86,7 +93,7 @@ class Pool:
         Raises:
             PoolClosed: It is not wanted any more.
         """
-        if self._tell is not None:
+        if self.is_heard:
             self.report(reports.opened(connection, began))
         if not is_wanted:
             name = str(connection.origin)

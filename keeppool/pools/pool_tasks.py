@@ -135,7 +135,7 @@ class LoopPool(Pool):
             assert isinstance(ticket, Ticket), "bug: nothing to wait for"
             waiter = ticket.waiter
             assert isinstance(waiter, TaskWaiter), "bug: nobody waits"
-            if ticket.dial is None and self._tell is not None:
+            if ticket.dial is None and self.is_heard:
                 waiter.is_queued = True
                 self.report(reports.queued(ticket))
             try:
@@ -157,7 +157,7 @@ class LoopPool(Pool):
     def _serve(self, ticket: Ticket, waiter: TaskWaiter) -> None:
         """Let a caller go on whose ticket has ended; its request may be on its way afterwards."""
         waiter.serve()
-        if waiter.exchange.is_asked and self._tell is not None and (connection := ticket.connection) is not None:
+        if waiter.exchange.is_asked and self.is_heard and (connection := ticket.connection) is not None:
             if waiter.is_queued:
                 self.report(waiter.served_at(connection.taken_at))
             self.report(reports.reused(connection))
@@ -169,7 +169,7 @@ class LoopPool(Pool):
             PoolClosed, ConnectError: As `obtain`.
         """
         connection = exchange.held = self._state.redialled(exchange.connection, exchange.why_again, clock())
-        if self._tell is not None:
+        if self.is_heard:
             self.report(reports.resent(exchange))
         self._perform()
         began = clock()
@@ -188,7 +188,7 @@ class LoopPool(Pool):
             liveness = channel.probe()
             if liveness is _ALIVE:
                 channel.watch(None)
-                if self._tell is not None:
+                if self.is_heard:
                     self.report(reports.reused(got))
                 return got
             got = exchange.held = self._state.found_stale(got, why_unusable(liveness), clock(), fresh)
@@ -231,13 +231,14 @@ class LoopPool(Pool):
         if not self._state.dialled(connection, clock()):
             channel.abort()
             return
-        if self._tell is not None:
+        if self.is_heard:
             self.report(reports.opened(connection, began))
         self._perform()
         self._watch_if_idle(connection)
 
     async def _connect(self, connection: Connection, seconds: float | None) -> Channel:
         """Open a connection's channel. It may take the place of a dial that is being broken off."""
+        self.look_at_log()
         while self._leaving:
             await asyncio.wait(self._leaving)
         try:
@@ -245,7 +246,7 @@ class LoopPool(Pool):
                 connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver, opened=self._sockets.add
             )
         except ConnectError as error:
-            if self._tell is not None:
+            if self.is_heard:
                 self.report(reports.connect_failed(connection, error))
             raise
 
@@ -331,7 +332,7 @@ class LoopPool(Pool):
         channel.watch(partial(self._found_news, connection, channel))
         if self._state.next_expiry() < self._timer_at:
             self._set_timer()
-        if self._tell is not None and (event := reports.idle(connection)) is not None:
+        if self.is_heard and (event := reports.idle(connection)) is not None:
             self.report(event)
 
     def _found_news(self, connection: Connection, channel: Channel) -> None:
@@ -352,6 +353,7 @@ class LoopPool(Pool):
 
     def tick(self) -> None:
         """Close what has expired."""
+        self.look_at_log()
         self._timer = None
         self._state.ticked(clock())
         self._perform()
@@ -402,7 +404,7 @@ class LoopPool(Pool):
             self._is_performing = False
         if self._state.next_expiry() < self._timer_at:
             self._set_timer()
-        if self._tell is not None and done:
+        if self.is_heard and done:
             self._report_performed(done, clock())
 
     def _carry_out(self, order: Order) -> None:

@@ -88,7 +88,7 @@ class BlockingPool(Pool):
             assert isinstance(stream, Stream), "bug: lent without a socket"
             liveness = stream.probe()
             if liveness is _ALIVE:
-                if self._tell is not None:
+                if self.is_heard:
                     self.report(reports.reused(connection))
                 return connection
             with self._lock:
@@ -103,7 +103,7 @@ class BlockingPool(Pool):
         """
         with self._lock:
             fresh = exchange.held = self._state.redialled(exchange.connection, exchange.why_again, clock())
-        if self._tell is not None:
+        if self.is_heard:
             self.report(reports.resent(exchange))
         return self._dial(exchange, fresh)
 
@@ -111,12 +111,13 @@ class BlockingPool(Pool):
         """Open the connection's socket."""
         # Orders may stand for the socket whose place this one takes: it has to be closed first.
         self._perform()
+        self.look_at_log()
         began = clock()
         try:
             seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
             connection.stream = stream = dial(connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver)
         except ConnectError as error:
-            if self._tell is not None:
+            if self.is_heard:
                 self.report(reports.connect_failed(connection, error))
             raise
         self._enter(connection, began)
@@ -133,7 +134,7 @@ class BlockingPool(Pool):
 
     def _wait(self, ticket: Ticket, waiter: ThreadWaiter, exchange: Exchange) -> Connection:
         """Wait in the queue."""
-        if self._tell is not None:
+        if self.is_heard:
             self.report(reports.queued(ticket))
         # While somebody waits, a response dropped unread must give its slot back although nobody else may come by.
         janitor.watch(self)
@@ -169,7 +170,7 @@ class BlockingPool(Pool):
         if not self._is_watched and connection.state is _IDLE:
             self._is_watched = True
             janitor.watch(self)
-        if self._tell is not None and (event := reports.idle(connection)) is not None:
+        if self.is_heard and (event := reports.idle(connection)) is not None:
             self.report(event)
 
     def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
@@ -199,6 +200,7 @@ class BlockingPool(Pool):
 
     def sweep(self) -> bool:
         """Close idle connections that expired or that the server closed; False when nothing is left to watch."""
+        self.look_at_log()
         self._collect_dropped()
         while self._close_expired():
             self._perform()
@@ -252,7 +254,7 @@ class BlockingPool(Pool):
             while orders:
                 done.append(_carried_out(orders[0]))
                 orders.popleft()
-        if self._tell is not None and done:
+        if self.is_heard and done:
             self._report_performed(done, clock())
 
 

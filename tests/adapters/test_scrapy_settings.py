@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import http.server
+import logging
 import resource
 import ssl
 import subprocess
@@ -357,3 +358,15 @@ def test_figures_are_brought_up_to_date_now_and_then(bench, site):
     bench.download(site.url)
     bench.download(site.url, keeppool={"fresh": True})
     assert bench.crawler.stats.get_value("keeppool/opened") == 1
+
+
+@pytest.mark.parametrize(("set_for", "is_on"), [(None, False), ("keeppool", True), ("keeppool.http", True)])
+def test_what_pools_log_is_not_in_scrapys_log(site, monkeypatch, caplog, set_for, is_on):
+    for name in ("keeppool", "keeppool.pool", "keeppool.http"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
+    caplog.set_level(logging.DEBUG)
+    if set_for is not None:
+        caplog.set_level(logging.DEBUG, set_for)
+    with Bench() as bench:
+        bench.download(site.url)
+    assert any(record.name == "keeppool.http" for record in caplog.records) == is_on

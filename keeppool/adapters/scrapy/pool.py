@@ -57,6 +57,7 @@ class CrawlerPool(AsyncPoolManager):
     """
 
     def __init__(self, crawler: Crawler) -> None:
+        _quieten()
         super().__init__(config=configuration(crawler.settings))
         self._locate = lru_cache(maxsize=0)(as_written(self._locate))
         # Weakly, or the registry, which forgets a crawler that is gone, would keep it by its own entry.
@@ -157,6 +158,17 @@ async def give_back(crawler: Crawler, pool: CrawlerPool) -> None:
         del _pools[crawler]
     await pool.aclose()
     pool.tell_figures()
+
+
+def _quieten() -> None:
+    """Keep what pools log at DEBUG, Scrapy's usual level, out of its log, unless the program has set a level for it.
+
+    Scrapy does the same with what it uses itself for downloads: each request is in its log already.
+    """
+    if logging.getLogger("keeppool").level == logging.NOTSET:
+        for name in ("keeppool.pool", "keeppool.http"):
+            if (one := logging.getLogger(name)).level == logging.NOTSET:
+                one.setLevel(logging.INFO)
 
 
 def as_written(

@@ -168,11 +168,6 @@ class SlotPool(BlockingPool):
         #: Counts the calls of `clear`.
         self.generation = 0
 
-    @property
-    def is_heard(self) -> bool:
-        """True if somebody listens to events."""
-        return self._tell is not None
-
     def lend(self, borrowing: Borrowing) -> Connection:
         """Get a connection that is alive, or one that the borrower has to dial (then its state is CONNECTING).
 
@@ -188,6 +183,7 @@ class SlotPool(BlockingPool):
     def _dial(self, exchange: Exchange, connection: Connection) -> Connection:
         """Leave it to the borrower. Orders may stand for the socket whose place this one takes: they come first."""
         self._perform()
+        self.look_at_log()
         return connection
 
     def dialled(self, borrowing: Borrowing, sock: Any, began: float, *, is_http1: bool) -> None:
