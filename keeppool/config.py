@@ -93,37 +93,67 @@ class Limits:
         check_seconds("dns_ttl", self.dns_ttl)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Timeout:
     """The longest a caller waits for each thing, in seconds. `None` waits without limit.
 
+    A number says what `connect`, `read` and `stall` are; a pair, what `connect` and `read` are; `None`, or a pair of
+    it, lifts every limit. Keywords set what they name: `Timeout(5, connect=1)` is 5 but for connecting.
+
+    Args:
+        seconds: A number, a `(connect, read)` pair, or `None`. Left out, the defaults hold.
+        connect: As the attribute; so are the others.
+        read: See there.
+        stall: See there.
+        pool: See there.
+        total: See there.
+
     Attributes:
-        connect: For one connection to be open, TLS and proxy included.
-        read: Between two pieces of the response; also for the server to take a piece of the request.
-        pool: In the queue for a connection.
-        total: For the whole request, from the call to the last byte of the body.
+        connect: For one connection to be open, TLS and proxy included. 10 by default.
+        read: Between two pieces of the response; also for the server to take a piece of the request. 60 by default.
+        stall: In the queue for a connection, while that does not move: no connection that could serve somebody in it
+            is given back, opened or closed. A queue that moves may be as long as it is. 60 by default.
+        pool: In the queue for a connection, whether it moves or not. No limit by default.
+        total: For the whole request, from the call to the last byte of the body. No limit by default.
 
     Raises:
-        ConfigError: A value is no number, or negative, or 0 (which could never be met).
+        ConfigError: A value is no number, or negative, or 0 (which could never be met, but by `pool` and `stall`).
     """
 
+    # 10 s are enough for a dial that a lost packet or two delay. A server that is silent for 60 s, or a queue that
+    # stands still for as long, is not going to come to life.
     connect: float | None = 10.0
     read: float | None = 60.0
-    pool: float | None = 60.0
+    stall: float | None = 60.0
+    pool: float | None = None
     total: float | None = None
 
-    def __post_init__(self) -> None:
-        for name in ("connect", "read", "pool", "total"):
-            check_seconds(name, getattr(self, name), zero=name == "pool")
+    def __init__(
+        self,
+        seconds: float | tuple[float | None, float | None] | None | Inherit = INHERIT,
+        *,
+        connect: float | None | Inherit = INHERIT,
+        read: float | None | Inherit = INHERIT,
+        stall: float | None | Inherit = INHERIT,
+        pool: float | None | Inherit = INHERIT,
+        total: float | None | Inherit = INHERIT,
+    ) -> None:
+        waits = dict(_DEFAULT_WAITS)
+        if seconds is not INHERIT:
+            waits.update(_waits(seconds))
+        given = {"connect": connect, "read": read, "stall": stall, "pool": pool, "total": total}
+        for name, value in given.items():
+            wait = waits[name] if value is INHERIT else value
+            check_seconds(name, wait, zero=name in ("pool", "stall"))
+            object.__setattr__(self, name, wait)
 
     @classmethod
     def of(cls, value: TimeoutArgument, base: Timeout) -> Timeout:
         """Read the forms requests allows: a number, a `(connect, read)` pair, `None`, or a `Timeout`.
 
         Args:
-            value: Seconds for both connecting and reading, or a pair of them, or `None` for no limit on either. A
-                `urllib3.util.Timeout` is taken too; what it leaves open comes from `base`.
-            base: Where `pool` and `total` come from.
+            value: As for `Timeout`. A `urllib3.util.Timeout` is taken too; what it leaves open comes from `base`.
+            base: Where what is not said comes from. Where nothing is to have a limit (`None`), that is nothing.
 
         Raises:
             ConfigError: None of these, or a value that cannot be meant.
@@ -132,13 +162,22 @@ class Timeout:
             return value
         if hasattr(value, "connect_timeout"):
             return _foreign_timeout(value, base)
-        if isinstance(value, tuple):
-            if len(value) != 2:
-                raise bad("timeout", value, "a tuple holds (connect, read)")
-            connect, read = value
-        else:
-            connect = read = value
-        return cls(connect=connect, read=read, pool=base.pool, total=base.total)
+        return replace(base, **_waits(value))
+
+
+#: What a `Timeout` is that was told nothing.
+_DEFAULT_WAITS: Final[Mapping[str, Any]] = {entry.name: entry.default for entry in fields(Timeout)}
+
+
+def _waits(value: Any) -> dict[str, float | None]:
+    """Read what a number, a pair or `None` says of each wait."""
+    if value is None or value == (None, None):
+        return dict.fromkeys(_DEFAULT_WAITS)
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise bad("timeout", value, "a tuple holds (connect, read)")
+        return {"connect": value[0], "read": value[1]}
+    return {"connect": value, "read": value, "stall": value}
 
 
 def _foreign_timeout(value: Any, base: Timeout) -> Timeout:
@@ -169,8 +208,8 @@ class HostConfig:
         max_requests: See `Limits`.
         head_bytes: See `Limits`.
         head_fields: See `Limits`.
-        timeout: A `Timeout`; or seconds for connecting and reading alike, or a pair of them, which leave the pool's
-            other waits as they are.
+        timeout: A `Timeout`; or seconds, a pair of them, or `None`, as for `Timeout`. What these leave open is as in
+            the pool's.
         headers: Header fields sent unless the request brings its own of that name. Not those that frame a body, which
             are a matter of each request.
         verify: True to trust certifi's roots, a path (file or folder of PEM) to trust those, False to trust anyone.

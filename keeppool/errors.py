@@ -238,6 +238,10 @@ class PoolTimeout(PoolError, Timeout):
     in_use: int = 0
     waiting: int = 0
     waited: float = 0.0
+    #: Connections held by responses whose body has not been read to its end, of those that were waited for.
+    unread: int = 0
+    #: The limit that has passed: "stall", "pool" or "total", as in `keeppool.Timeout`.
+    limited_by: str = ""
 
 
 class PoolClosed(PoolError):

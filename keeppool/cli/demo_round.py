@@ -94,7 +94,7 @@ class Round:
         self._ledger = HostLedger()
         self._session = Session(
             limits,
-            timeout=Timeout(pool=None),
+            timeout=Timeout(stall=None),
             defaults=HostConfig(keep_alive=keep_alive),
             hosts={host.site.url: host.config for host in hosts},
             on_event=self._ledger,

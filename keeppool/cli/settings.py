@@ -28,4 +28,4 @@ def config_of(arguments: Namespace) -> Config:
 def _timeout(base: Timeout, seconds: float | None) -> Timeout:
     timeout = base if seconds is None else Timeout.of(seconds, base)
     # The queue is of our own making: to wait in it for long is no failure, unless the file says so.
-    return replace(timeout, pool=None) if timeout.pool == Timeout().pool else timeout
+    return replace(timeout, stall=None if base.stall == Timeout().stall else base.stall)

@@ -257,6 +257,7 @@ class LatePoolState(PoolState):
         """Take a caller out of the line for room; it waits on, as one who is bound."""
         self._dequeue(ticket)
         self.counters.waited += now - ticket.since
+        self._moved(ticket.host, now)
         self._queue.length += 1
         self._queue.bound += 1
 
@@ -313,6 +314,7 @@ class LatePoolState(PoolState):
     def _serve(self, ticket: Ticket, connection: Connection, now: float) -> None:
         if ticket.dial is None:
             self.counters.waited += now - ticket.since
+        self._moved(ticket.host, now)
         self._dequeue(ticket)
         ticket.connection = connection
         self.orders.append(Serve(ticket))

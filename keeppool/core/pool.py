@@ -27,7 +27,19 @@ from keeppool.config import Limits
 from keeppool.core.idle import Shelf
 from keeppool.core.lifetime import LearnedLimits, is_fresh, settle
 from keeppool.core.origin import Origin, Proxy
-from keeppool.core.records import Close, Connection, Counters, Group, Host, Order, Policy, Serve, State, Ticket
+from keeppool.core.records import (
+    LONG_AGO,
+    Close,
+    Connection,
+    Counters,
+    Group,
+    Host,
+    Order,
+    Policy,
+    Serve,
+    State,
+    Ticket,
+)
 from keeppool.core.waiting import Queue
 from keeppool.errors import PoolClosed, QueueFull
 from keeppool.events import Why
@@ -64,6 +76,7 @@ class PoolState:
         "counters",
         "is_closed",
         "limits",
+        "moved_at",
         "open",
         "orders",
     )
@@ -76,6 +89,8 @@ class PoolState:
         self.is_closed = False
         #: Connections held: connecting, busy and idle.
         self.open = 0
+        #: When the queue of those who wait for the total last moved.
+        self.moved_at = LONG_AGO
         self._hosts: dict[Origin, Host] = {}
         self._groups: dict[Proxy | None, Group] = {}
         self._shelf = Shelf()
@@ -120,6 +135,8 @@ class PoolState:
             self._forget(connection.host)
             return False
         self._hold(connection, now)
+        if self._queue.length:
+            self._moved(connection.host, now)
         return True
 
     def connect_failed(self, connection: Connection, now: float) -> None:
@@ -251,6 +268,16 @@ class PoolState:
     def waiting(self) -> int:
         """Callers who wait for room."""
         return self._queue.length - self._queue.bound
+
+    def stalled(self, ticket: Ticket, now: float) -> float:
+        """Tell for how many seconds the queue has stood still that a caller stands in, or since the caller is in it.
+
+        A queue moves when somebody in it is served, and when a connection that its callers wait for has been opened.
+        A caller waits for its host's cap, else for its proxy's, else for the total.
+        """
+        host = ticket.host
+        held_by = host if host.is_full else host.group if host.group.is_full else self
+        return now - max(ticket.since, held_by.moved_at)
 
     def learned(self, now: float) -> dict[Origin, float]:
         """List the idle limits, in seconds, that servers' silent closes have taught."""
@@ -438,6 +465,10 @@ class PoolState:
         self.counters.closed_by[why] += 1
         self.orders.append(Close(connection, why))
 
+    def _moved(self, host: Host, now: float) -> None:
+        """Take note that the queues move in which a host's callers stand."""
+        host.moved_at = host.group.moved_at = self.moved_at = now
+
     def _close_for_another(self, connection: Connection, why: Why) -> Host:
         """Close a connection whose holder is to get another one in its place."""
         host = connection.host
@@ -482,4 +513,5 @@ class PoolState:
         self._dequeue(ticket)
         ticket.connection = connection
         self.counters.waited += now - ticket.since
+        self._moved(ticket.host, now)
         self.orders.append(Serve(ticket))

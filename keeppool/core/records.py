@@ -14,6 +14,8 @@ from keeppool.core.origin import Origin, Proxy
 from keeppool.events import Why
 
 NEVER = float("inf")
+#: Before every time there is.
+LONG_AGO = float("-inf")
 
 
 class Endpoint(Protocol):
@@ -67,6 +69,7 @@ class Connection:
         host: The record of its origin.
         state: Changed by the pool alone.
         generation: Counts its holders: another number at every hand-over, so that whoever kept the old one can tell.
+        unread: The generation of a holder that reads a response's body from it, and the line that asked for that.
         stream: The front end's socket, once it is dialled.
         ticket: While it is dialled by a pool that binds late: the caller who counts on it, if one does.
         born_at: When it was connected.
@@ -95,6 +98,7 @@ class Connection:
         "stream",
         "taken_at",
         "ticket",
+        "unread",
         "uses_left",
     )
 
@@ -105,6 +109,7 @@ class Connection:
         self.generation = 0
         self.stream: Endpoint | None = None
         self.ticket: Ticket | None = None
+        self.unread: tuple[int, str] | None = None
         self.born_at = self.read_at = self.taken_at = now
         self.served = 0
         self.hint = NO_HINT
@@ -162,13 +167,27 @@ class Ticket:
 class Host:
     """Everything about one origin. Made by its first request, gone with its last connection and waiter."""
 
-    __slots__ = ("bound", "busy", "group", "idle", "open", "origin", "policy", "queued_in", "spare", "waiters")
+    __slots__ = (
+        "bound",
+        "busy",
+        "group",
+        "idle",
+        "moved_at",
+        "open",
+        "origin",
+        "policy",
+        "queued_in",
+        "spare",
+        "waiters",
+    )
 
     def __init__(self, origin: Origin, policy: Policy, group: Group) -> None:
         self.origin = origin
         self.policy = policy
         self.group = group
         self.open = 0
+        #: When its queue last moved; see `PoolState.stalled`.
+        self.moved_at = LONG_AGO
         #: Connections in somebody's hands, the longest held first.
         self.busy: dict[Connection, None] = {}
         #: Idle connections, the newest last. A dict because any of them may have to leave at once.
@@ -196,12 +215,14 @@ class Host:
 class Group:
     """The hosts behind one proxy, or all that are reached directly (`proxy` None, no cap of its own)."""
 
-    __slots__ = ("cap", "hosts", "idle", "open", "parked", "proxy", "spare")
+    __slots__ = ("cap", "hosts", "idle", "moved_at", "open", "parked", "proxy", "spare")
 
     def __init__(self, proxy: Proxy | None, cap: int | None) -> None:
         self.proxy = proxy
         self.cap = cap
         self.open = 0
+        #: When the queue of those who wait for the cap last moved.
+        self.moved_at = LONG_AGO
         self.hosts = 0
         #: Its idle connections, least recently used first; kept only where there is a cap to make room under.
         self.idle: OrderedDict[Connection, None] = OrderedDict()

@@ -39,6 +39,7 @@ class Lease:
         #: When reading must be over: with the exchange, or earlier.
         self._deadline = exchange.deadline
         self._place = _callers_place()
+        exchange.connection.unread = exchange.connection.generation, self._place
         self._exchange = exchange  # Last: where an interrupt comes before, there is nothing to be left behind.
 
     def receive_now(self, size: int) -> bytes | None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from keeppool.clock import clock
 from keeppool.config import Limits, LookUp
 from keeppool.core.pool import PoolState
-from keeppool.core.records import Close, Connection, Serve, State, Ticket
+from keeppool.core.records import Close, Connection, Host, Serve, State, Ticket
 from keeppool.errors import ExchangeError, PoolClosed, PoolTimeout
 from keeppool.events import Event, Why
 from keeppool.net.streams import Liveness
@@ -145,21 +145,41 @@ def why_unusable(liveness: Liveness) -> Why:
     return Why.PEER_CLOSED if liveness is Liveness.CLOSED else Why.UNASKED_DATA
 
 
-def pool_timeout(ticket: Ticket, state: PoolState, name: str, seconds: float, now: float) -> PoolTimeout:
+def pool_timeout(ticket: Ticket, state: PoolState, exchange: Exchange, by: str, now: float) -> PoolTimeout:
     """Say what the pool looked like to a caller that waited in vain.
 
     Args:
         ticket: The caller's place in the queue.
         state: The tables.
-        name: The origin as text.
-        seconds: How long the caller was ready to wait.
+        exchange: The caller's.
+        by: Name of the timeout that has passed.
         now: The time.
     """
-    host = ticket.host
-    cap, total, waited = host.policy.per_host, state.limits.total, now - ticket.since
+    host, name = ticket.host, exchange.route.name
+    limit, waited = getattr(exchange.timeout, by, None), now - ticket.since
+    cap, total = host.policy.per_host, state.limits.total
+    why = f", the last {state.stalled(ticket, now):.1f} s of them in a queue that did not move" if by == "stall" else ""
     held = f", oldest held {now - next(iter(host.busy)).taken_at:.1f} s" if host.busy else ""
+    unread = [where for one in _in_the_way(host, state) if (where := _unread_at(one)) is not None]
+    if unread:
+        held += f", {len(unread)} held by unread responses, the oldest made at {unread[0]}"
     text = (
-        f"waited {waited:.1f} s for {name}: {host.open}/{'∞' if cap is None else cap} in use, "
+        f"waited {waited:.1f} s for {name}{why} ({by}={limit}): {host.open}/{'∞' if cap is None else cap} in use, "
         f"{len(host.waiters)} waiting{held}; {state.open}/{'∞' if total is None else total} in the whole pool"
     )
-    return PoolTimeout(text, origin=name, in_use=host.open, waiting=len(host.waiters), waited=waited, limit=seconds)
+    facts = {"in_use": host.open, "waiting": len(host.waiters), "waited": waited, "unread": len(unread)}
+    return PoolTimeout(text, origin=name, limit=limit, limited_by=by, **facts)
+
+
+def _in_the_way(host: Host, state: PoolState) -> list[Connection]:
+    """List the connections in somebody's hands for which the callers of a host wait, the longest held first."""
+    if host.is_full:
+        return list(host.busy)
+    busy = [one for other in state.hosts() for one in other.busy if not host.group.is_full or other.group is host.group]
+    return sorted(busy, key=lambda one: one.taken_at)
+
+
+def _unread_at(connection: Connection) -> str | None:
+    """Name the line that asked for the response whose body is still to be read from a connection, if there is one."""
+    unread = connection.unread
+    return unread[1] if unread is not None and unread[0] == connection.generation else None

@@ -94,7 +94,7 @@ class LoopPool(Pool):
 
     def _make_wait_ends(self) -> WaitEnds:
         if self._wait_ends is None:
-            self._wait_ends = WaitEnds(self.bind())
+            self._wait_ends = WaitEnds(self.bind(), self._state.stalled)
         return self._wait_ends
 
     # Getting a connection. What the pool has given is in `exchange.held` from the moment its tables say so.

@@ -24,10 +24,9 @@ from keeppool.net.tls import TlsStore
 from keeppool.pools import janitor, reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import Pool, pool_timeout, why_unusable
-from keeppool.pools.routes import Route
 from keeppool.pools.snapshot import snapshot
 from keeppool.pools.waiter import ThreadWaiter
-from keeppool.pools.waits import shorter
+from keeppool.pools.waits import CLOCK_SLACK, queue_wait, shorter
 from keeppool.stats import Stats
 
 #: Idle connections looked at by one pass of the janitor between two takings of the lock.
@@ -133,26 +132,26 @@ class BlockingPool(Pool):
         self._report_opened(connection, began, is_wanted=is_wanted)
 
     def _wait(self, ticket: Ticket, waiter: ThreadWaiter, exchange: Exchange) -> Connection:
-        """Wait in the queue."""
+        """Wait in the queue. A time limit of a queue that moves is looked at again when it is up."""
         if self.is_heard:
             self.report(reports.queued(ticket))
         # While somebody waits, a response dropped unread must give its slot back although nobody else may come by.
         janitor.watch(self)
-        seconds = shorter(exchange.timeout.pool, exchange.deadline, clock())
-        if not waiter.wait(seconds):
-            self._leave_queue(ticket, exchange.route, seconds or 0.0)
+        seconds, _ = queue_wait(exchange, 0.0, 0.0, ticket.since)
+        while not waiter.wait(None if seconds is None else max(seconds, 0.0)):
+            with self._lock:
+                if ticket.connection is not None or ticket.failure is not None:
+                    break
+                now = clock()
+                seconds, by = queue_wait(exchange, now - ticket.since, self._state.stalled(ticket, now), now)
+                if seconds is None or seconds <= CLOCK_SLACK:
+                    raise pool_timeout(ticket, self._state, exchange, by, now)
         if ticket.failure is not None:
             raise ticket.failure
         with self._lock:
             connection = exchange.held = ticket.connection
         assert connection is not None, "bug: woken without a connection"
         return connection
-
-    def _leave_queue(self, ticket: Ticket, route: Route, seconds: float) -> None:
-        """Give up with PoolTimeout, unless the connection came in the last moment."""
-        with self._lock:
-            if ticket.connection is None and ticket.failure is None:
-                raise pool_timeout(ticket, self._state, route.name, seconds, clock())
 
     # Giving it back
 

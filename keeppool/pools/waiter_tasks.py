@@ -1,7 +1,7 @@
 """One caller's wait for a connection, on an event loop, and when the waits of all callers end.
 
-Decides: how long it may take: the pool timeout as long as the caller waits for room, the connect timeout from when it
-counts on a dial. And whether the request goes out in the caller's place as soon as it has a connection.
+Decides: how long it may take: the stall and pool timeouts as long as the caller waits for room, the connect timeout
+from when it counts on a dial. And whether the request goes out in the caller's place as soon as it has a connection.
 Waits on one future. Timers are shared: one for each wait would cost half as much as an exchange's own work.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 
 from keeppool.clock import clock
 from keeppool.core.pool import PoolState
@@ -20,7 +21,7 @@ from keeppool.net.streams import Liveness
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import pool_timeout
 from keeppool.pools.send_tasks import ask
-from keeppool.pools.waits import SHORTEST, shorter
+from keeppool.pools.waits import CLOCK_SLACK, SHORTEST, queue_wait, shorter
 
 # Looked up on the way of every request; as a member of its class it would cost three times as much.
 _ALIVE = Liveness.IDLE
@@ -134,19 +135,35 @@ class TaskWaiter:
 
     def bound(self, now: float) -> None:
         """Bound what the caller waits for now: room, its own dial, or one begun for another."""
-        dial, pool = self._ticket.dial, self.exchange.timeout.pool
+        dial = self._ticket.dial
         if self.watched_in is not None:
             self._ends.forget(self)
-        if dial is None and self.exchange.deadline is None:
-            if pool is not None:
-                self._ends.watch(self, now, pool)
+        if dial is None:
+            seconds, by = queue_wait(self.exchange, 0.0, 0.0, now)
+            if seconds is None:
+                return
+            if by == "total":
+                self._ends.watch_alone(self, seconds)
+            else:
+                self._ends.watch(self, now, seconds)
             return
-        seconds = shorter(pool, self.exchange.deadline, now) if dial is None else self.dial_seconds(now)
-        if dial is not None and self.let_in_at is None:
+        seconds = self.dial_seconds(now)
+        if self.let_in_at is None:
             self.let_in_at = now
             self._until = None if seconds is None else now + seconds
-        if seconds is not None and (dial is None or dial is not self.own):
+        if seconds is not None and dial is not self.own:
             self._ends.watch_alone(self, seconds)
+
+    def ring(self) -> None:
+        """See whether the caller's time is up: in a queue that has moved it may not be."""
+        ticket = self._ticket
+        if ticket.dial is None and ticket.connection is None and ticket.failure is None:
+            now = clock()
+            seconds, _ = queue_wait(self.exchange, now - ticket.since, self._ends.stalled(ticket, now), now)
+            if seconds is not None and seconds > CLOCK_SLACK:
+                self._ends.watch_alone(self, seconds)
+                return
+        self.wake()
 
     def unbound(self) -> None:
         """Stop watching the time: what the caller waits for now has a limit of its own."""
@@ -173,8 +190,9 @@ class TaskWaiter:
             raise ticket.failure
         name, timeout = self.exchange.route.name, self.exchange.timeout
         if ticket.dial is None:
-            seconds = shorter(timeout.pool, self.exchange.deadline, ticket.since)
-            raise pool_timeout(ticket, state, name, seconds or 0.0, clock())
+            now = clock()
+            _, by = queue_wait(self.exchange, now - ticket.since, state.stalled(ticket, now), now)
+            raise pool_timeout(ticket, state, self.exchange, by, now)
         within = "" if timeout.connect is None else f" within {timeout.connect:g} s"
         raise ConnectTimeout(f"{name}: no connection{within}", origin=name, limit=timeout.connect)
 
@@ -187,22 +205,24 @@ class WaitEnds:
 
     Args:
         loop: Whose timer it is.
+        stalled: `PoolState.stalled`.
     """
 
-    __slots__ = ("_at", "_lines", "_timer", "loop")
+    __slots__ = ("_at", "_lines", "_timer", "loop", "stalled")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, stalled: Callable[[Ticket, float], float]) -> None:
         self.loop = loop
+        self.stalled = stalled
         self._lines: dict[float, OrderedDict[TaskWaiter, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._at = NEVER
 
     def watch_alone(self, waiter: TaskWaiter, seconds: float) -> None:
         """As `watch`, for what is left of something else: a different number each time, and not worth a line."""
-        waiter.watched_in = self.loop.call_later(seconds, waiter.wake)
+        waiter.watched_in = self.loop.call_later(max(seconds, 0.0), waiter.ring)
 
     def watch(self, waiter: TaskWaiter, now: float, seconds: float) -> None:
-        """Wake a caller after so many seconds, unless it is forgotten before.
+        """Have a caller look at the time after so many seconds, unless it is forgotten before.
 
         Args:
             waiter: The caller; not watched yet.
@@ -238,13 +258,13 @@ class WaitEnds:
         self._timer = self.loop.call_later(max(at - now, 0.0), self._ring)
 
     def _ring(self) -> None:
-        """Wake those whose time is up, and see when it is for the next."""
+        """Ask those whose time is up whether it really is, and see when it is for the next."""
         self._timer, self._at = None, NEVER
         now, following = clock(), NEVER
         for seconds, line in list(self._lines.items()):
             while line and (first := next(iter(line.items())))[1] <= now:
                 self.forget(first[0])
-                first[0].wake()
+                first[0].ring()
             if line:
                 following = min(following, first[1])
             else:

@@ -56,6 +56,30 @@ def shorter(seconds: float | None, deadline: float | None, now: float) -> float 
     return left if seconds is None else min(seconds, left)
 
 
+def queue_wait(exchange: Exchange, waited: float, stalled: float, now: float) -> tuple[float | None, str]:
+    """Give the seconds a caller may still wait in the queue, and the limit that ends the wait then.
+
+    Args:
+        exchange: Whose timeouts hold.
+        waited: Seconds it has waited.
+        stalled: Seconds for which the queue has not moved.
+        now: The time.
+
+    Returns:
+        Seconds, not above 0 where the time is up, and the name of one of the timeouts; `None` for no limit.
+    """
+    timeout, deadline = exchange.timeout, exchange.deadline
+    seconds: float | None = None
+    by = ""
+    if timeout.stall is not None:
+        seconds, by = timeout.stall - stalled, "stall"
+    if timeout.pool is not None and (seconds is None or timeout.pool - waited < seconds):
+        seconds, by = timeout.pool - waited, "pool"
+    if deadline is not None and (seconds is None or deadline - now < seconds):
+        seconds, by = deadline - now, "total"
+    return seconds, by
+
+
 def has_passed(deadline: float | None) -> bool:
     """Tell whether it is the deadline that has ended a wait."""
     return deadline is not None and clock() >= deadline - CLOCK_SLACK

@@ -333,7 +333,7 @@ def test_every_form_of_timeout_is_read_as_requests_reads_it(timeout, connect, re
 
 def test_without_any_timeout_there_is_no_limit_but_the_queues():
     held = KeepPoolAdapter().poolmanager.timeout_for("http://a.example/")
-    assert (held.connect, held.read, held.pool) == (None, None, 60)
+    assert (held.connect, held.read, held.pool, held.stall) == (None, None, None, 60)
     assert KeepPoolAdapter(timeout=(1, 2)).poolmanager.timeout_for("http://a.example/").read == 2
 
 

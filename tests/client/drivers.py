@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -45,6 +46,11 @@ class Threads:
         found = iter(pieces)
         return [next(found) for _ in range(number)]
 
+    def at_once(self, call: Callable[[], Any], times: int) -> list[Any]:
+        """Make a call that often at the same time, and list what it gave."""
+        with ThreadPoolExecutor(times) as threads:
+            return [made.result(PATIENCE) for made in [threads.submit(call) for _ in range(times)]]
+
     def give_up(self, closable: Any) -> None:
         """Close an answer or a session."""
         closable.close()
@@ -76,6 +82,9 @@ class Tasks(Threads):
         found = pieces.__aiter__()
         return [self.wait(anext(found)) for _ in range(number)]
 
+    def at_once(self, call: Callable[[], Any], times: int) -> list[Any]:
+        return self.wait(_all_at_once(call, times))
+
     def give_up(self, closable: Any) -> None:
         self.wait(closable.aclose())
 
@@ -89,6 +98,10 @@ class Tasks(Threads):
 async def _bounded(outcome: Any) -> Any:
     async with asyncio.timeout(PATIENCE):
         return await outcome
+
+
+async def _all_at_once(call: Callable[[], Any], times: int) -> list[Any]:
+    return await asyncio.gather(*(call() for _ in range(times)))
 
 
 async def _all_of(pieces: AsyncIterator[Any]) -> list[Any]:

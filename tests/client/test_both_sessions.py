@@ -11,6 +11,7 @@ import io
 import json
 import pickle
 import socket
+import threading
 
 import pytest
 from answers import page
@@ -31,7 +32,7 @@ from keeppool.errors import (
     ReadTimeout,
     RefusedError,
 )
-from keeppool.testing import Answer
+from keeppool.testing import Answer, ScriptedServer
 
 
 @pytest.fixture
@@ -146,6 +147,48 @@ def test_a_full_pool_is_told(on, site):
         on.wait(session.get(site.url))
     assert (caught.value.in_use, caught.value.request.url) == (1, site.url + "/")
     on.give_up(held)
+
+
+def test_a_queue_that_stands_still_is_left_when_its_time_is_up(on, site):
+    """Row K4: unread responses hold every connection; the error names them."""
+    session = on.session()
+    held = [on.wait(session.get(f"{site.url}/bytes/10000000", stream=True)) for _ in range(6)]
+    with pytest.raises(
+        PoolTimeout, match=r"did not move \(stall=0.2\): 6/6 in use.*6 held by unread responses"
+    ) as caught:
+        on.wait(session.get(site.url, timeout=0.2))
+    error = caught.value
+    assert (error.limited_by, error.limit, error.unread) == ("stall", 0.2, 6)
+    assert "the oldest made at /" in str(error)
+    for answer in held:
+        on.give_up(answer)
+
+
+def test_a_queue_that_moves_may_be_longer_than_a_plain_timeout(on):
+    """Row K4: all together wait for twice the timeout, and the queue never stands still for as long."""
+
+    def serve(connection):
+        while True:
+            connection.read_request()
+            threading.Event().wait(0.02)  # what the server has to do
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    with ScriptedServer(serve) as server:
+        session = on.session(Limits(per_host=1))
+        answers = on.at_once(lambda: session.get(server.url, timeout=0.5), 50)
+        assert [answer.text for answer in answers] == ["ok"] * 50
+        assert session.stats().opened == 1
+
+
+def test_none_in_a_call_lifts_every_limit_of_the_session(on, site):
+    """Row K5: also the total one, and those of the host's entry."""
+    waits = keeppool.Timeout(read=0.1, stall=0.1, pool=0.1, total=0.1)
+    session = on.session(Limits(per_host=1), timeout=waits, hosts={site.host: keeppool.HostConfig(timeout=waits)})
+    site.pause()
+    resumed = threading.Timer(0.4, site.resume)
+    resumed.start()
+    assert on.wait(session.get(f"{site.url}/echo", timeout=None)).json()["target"] == "/echo"
+    resumed.join()
 
 
 def test_a_port_where_nobody_listens(on, session):

@@ -56,7 +56,7 @@ def test_every_table_is_read(tmp_path: Path) -> None:
     assert config.defaults == HostConfig(headers={"User-Agent": "crawler", "Accept": "*/*"})
     assert list(config.hosts) == ["*.example.com", "https://api.example.com:8443"]
     assert config.hosts["*.example.com"] == HostConfig(
-        per_host=2, timeout=Timeout(connect=5, read=5), cert=("client.pem", "client.key"), proxy=None
+        per_host=2, timeout=Timeout(5), cert=("client.pem", "client.key"), proxy=None
     )
     assert config.hosts["https://api.example.com:8443"].timeout == Timeout(connect=2, read=7, pool=None)
 
@@ -69,11 +69,11 @@ def test_a_text_path_does_as_well_as_a_path_object(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
-        ("5", Timeout(connect=5, read=5, pool=3)),
-        ("2.5", Timeout(connect=2.5, read=2.5, pool=3)),
+        ("5", Timeout(5, pool=3)),
+        ("2.5", Timeout(2.5, pool=3)),
         ("[1, 9]", Timeout(connect=1, read=9, pool=3)),
         ('[1, "none"]', Timeout(connect=1, read=None, pool=3)),
-        ('"none"', Timeout(connect=None, read=None, pool=3)),
+        ('"none"', Timeout(None)),
         ("{ read = 8 }", Timeout(read=8, pool=3)),
         ("{}", Timeout(pool=3)),
     ],

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from keeppool import presets
 from keeppool.config import HOST_FIELDS, HostConfig, Limits, Timeout
@@ -21,6 +22,20 @@ def rows(heading: str) -> list[list[str]]:
     section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_each_way_to_write_a_timeout_means_what_the_page_says() -> None:
+    """Rows K4 and K5."""
+    base = Timeout(connect=91, read=92, stall=93, pool=94, total=95)
+    names = [f.name for f in fields(Timeout)]
+    ways = rows("Ways to write a timeout")
+    assert len(ways) == 13
+    for written, *cells in ways:
+        value = eval(written.strip("`"), {"Timeout": Timeout, "urllib3": urllib3})
+        found = Timeout.of(value, base)
+        said = {"no limit": None} | {str(x): float(x) for x in range(91)}
+        meant = [getattr(base, name) if cell == "kept" else said[cell] for name, cell in zip(names, cells, strict=True)]
+        assert [getattr(found, name) for name in names] == meant, written
 
 
 @pytest.mark.parametrize("kind", [Limits, Timeout])

@@ -351,3 +351,53 @@ def test_a_proxy_gives_up_its_connection_for_an_older_caller_that_goes_another_w
     desk.release(through)
     assert oldest.connection is not None
     assert aside.connection is None
+
+
+# How long a queue stands still
+
+
+def test_a_queue_moves_when_somebody_in_it_is_served() -> None:
+    desk = Desk()
+    connection = desk.open(A, policy=Policy(per_host=1))
+    tickets = [desk.ask(A, at, Policy(per_host=1)) for at in (1, 2, 3)]
+    assert [desk.pool.stalled(ticket, 10) for ticket in tickets] == [9, 8, 7]
+    desk.release(connection, 12)
+    assert [desk.pool.stalled(ticket, 15) for ticket in tickets[1:]] == [3, 3]
+
+
+def test_what_moves_elsewhere_does_not_move_a_full_hosts_queue() -> None:
+    desk = Desk()
+    desk.open(A, policy=Policy(per_host=1))
+    waiting = desk.ask(A, 1, Policy(per_host=1))
+    other = desk.open(B, policy=Policy(per_host=1))
+    desk.ask(B, 2, Policy(per_host=1))
+    desk.release(other, 5)
+    assert desk.pool.stalled(waiting, 10) == 9
+
+
+def test_what_moves_anywhere_moves_the_queue_for_the_total() -> None:
+    desk = Desk(total=1)
+    held = desk.open(A)
+    waiting = [desk.wait(where, at) for at, where in enumerate((B, C))]
+    desk.release(held, 5)
+    assert waiting[0].connection is not None
+    assert desk.pool.stalled(waiting[1], 8) == 3
+
+
+def test_a_proxys_queue_moves_by_itself() -> None:
+    desk = Desk(per_proxy=1)
+    held = desk.open(PA)
+    first, second = desk.wait(PB, 1), desk.wait(PC, 2)
+    desk.visit(A, 4)
+    assert desk.pool.stalled(second, 5) == 3
+    desk.release(held, 6)
+    assert first.connection is not None
+    assert desk.pool.stalled(second, 9) == 3
+
+
+def test_a_dial_that_ends_moves_the_queue() -> None:
+    desk = Desk()
+    dialling = desk.dial(A, policy=Policy(per_host=1))
+    waiting = desk.ask(A, 1, Policy(per_host=1))
+    desk.pool.connected(dialling, 7)
+    assert desk.pool.stalled(waiting, 10) == 3

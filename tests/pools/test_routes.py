@@ -187,9 +187,9 @@ def test_a_host_entry_may_name_the_host_field():
     assert b"Host: virtual\r\n" in lines
 
 
-def test_a_number_as_a_hosts_timeout_leaves_the_pools_other_waits():
+def test_a_number_as_a_hosts_timeout_leaves_the_pools_waits_for_the_whole():
     config = {"timeout": Timeout(pool=1, total=9), "hosts": {"a": HostConfig(timeout=3)}}
-    assert route("http://a/", **config).route.timeout == Timeout(connect=3, read=3, pool=1, total=9)
+    assert route("http://a/", **config).route.timeout == Timeout(3, pool=1, total=9)
 
 
 def test_credentials_for_a_proxy_do_not_go_into_the_tunnel():

@@ -37,7 +37,7 @@ except ImportError:  # Windows
 logger = logging.getLogger(__name__)
 
 #: Only `download_timeout` bounds a request, unless something of keeppool's own says more.
-_NO_LIMIT: Final = Timeout(connect=None, read=None, pool=None)
+_NO_LIMIT: Final = Timeout(None)
 #: Connections a crawl holds at the most unless a setting says otherwise. Over TLS one takes 100 KiB (measured: 380 of
 #: them, CPython 3.11, OpenSSL 3), so these are 0.4 GB, if so many hosts are visited within an idle timeout.
 MOST_SOCKETS: Final = 4096

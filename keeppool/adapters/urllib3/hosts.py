@@ -383,6 +383,7 @@ def _let_go(response: Any, original: Any, borrowing: Borrowing) -> None:
         response.release_conn()
     else:
         borrowing.place = callers_place()
+        borrowing.connection.unread = borrowing.connection.generation, borrowing.place
 
 
 def _is_close(error: BaseException) -> bool:

@@ -104,8 +104,8 @@ class Lender:
     def wait(self, is_blocking: bool, pool_timeout: float | None) -> Timeout:
         """Tell how long a borrower waits in the queue: as urllib3 says, or as long as our configuration does."""
         if pool_timeout is None:
-            return replace(self._timeout, pool=None) if is_blocking else self._timeout
-        return Timeout(pool=pool_timeout)
+            return Timeout(None) if is_blocking else self._timeout
+        return Timeout(None, pool=pool_timeout)
 
     def stats(self) -> Stats:
         """Take a snapshot of all gauges and counters, at one moment."""
