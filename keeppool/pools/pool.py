@@ -41,6 +41,8 @@ class Pool:
             and inside any lock, so all it does is append.
     """
 
+    #: False where another library logs the same connections and requests.
+    is_logged = True
     _state: PoolState
 
     def __init__(self, limits: Limits, tell: Callable[[Event], None] | None, look_up: LookUp | None = None) -> None:
@@ -70,11 +72,12 @@ class Pool:
 
     def look_at_log(self) -> None:
         """Notice that the log was turned on or off. For moments that cost more than this by themselves."""
-        self.is_heard = self._tell is not None or log.is_wanted()
+        self.is_heard = self._tell is not None or (self.is_logged and log.is_wanted())
 
     def report(self, event: Event) -> None:
         """Tell whoever listens. An error of theirs is theirs: it is logged, and changes nothing here."""
-        log.write(event)
+        if self.is_logged:
+            log.write(event)
         tell = None if self._tell is None else self._tell()
         if tell is not None:
             try:

@@ -324,3 +324,19 @@ def test_credentials_reach_the_proxy_that_reads_the_request(site):
     with ProxyManager(site.url) as http:
         http.request("GET", "http://origin.example/", headers={"Proxy-Authorization": "Basic secret"})
     assert site.log[0].headers["proxy-authorization"] == "Basic secret"
+
+
+def test_credentials_stay_where_the_caller_says_that_no_header_is_to_be_removed(site):
+    given = {"Proxy-Authorization": "Basic secret"}
+    with PoolManager() as http:
+        http.request("GET", site.url, headers=given, retries=urllib3.Retry(remove_headers_on_redirect=[]))
+        http.request("GET", site.url, headers=given, retries=urllib3.Retry(2))
+    assert [request.headers.get("proxy-authorization") for request in site.log] == ["Basic secret", None]
+
+
+def test_the_log_is_urllib3s_own(site, caplog):
+    caplog.set_level("DEBUG")
+    with PoolManager() as http:
+        for _ in range(2):
+            http.request("GET", site.url)
+    assert {record.name for record in caplog.records} == {"urllib3.connectionpool"}

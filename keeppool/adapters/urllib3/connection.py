@@ -116,7 +116,12 @@ class LeanConnection(urllib3.connection.HTTPConnection):
         data = None
         if borrowing is not None and borrowing.has_begun:
             fields = self._note(borrowing, headers)
-            if headers and (fields is None or _PROXYS in fields.names) and not url.startswith(_ABSOLUTE):
+            if (
+                headers
+                and (fields is None or _PROXYS in fields.names)
+                and borrowing.hides_credentials
+                and not url.startswith(_ABSOLUTE)
+            ):
                 headers = _for_origin(headers)
                 fields = self._note(borrowing, headers)
             if fields is not None and not chunked and self.is_lean:

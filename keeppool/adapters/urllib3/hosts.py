@@ -277,6 +277,8 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
             return super()._make_request(conn, method, url, *args, **options)
         _here.unused = None
         borrowing.asks(method, args[0] if args else options.get("body"))
+        removed = getattr(options.get("retries"), "remove_headers_on_redirect", None)
+        borrowing.hides_credentials = removed is None or "proxy-authorization" in removed
         total = getattr(options.get("timeout"), "total", None)
         borrowing.deadline = clock() + total if isinstance(total, (int, float)) else None
         borrowing.is_urlopens = options.get("response_conn") is None

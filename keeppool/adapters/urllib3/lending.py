@@ -85,12 +85,15 @@ class Borrowing(Exchange):
         place: Line of the program that got a response it has still to read; empty while there is none.
         why: Why the connection cannot be used again whatever else is found, `None` so far.
         is_replayable: The body can be sent a second time.
+        hides_credentials: Credentials for a proxy are left out where an origin reads the request; False where the
+            caller's `Retry` says that no redirect is to remove them.
     """
 
     __slots__ = (
         "__weakref__",
         "file",
         "generation",
+        "hides_credentials",
         "is_replayable",
         "is_urlopens",
         "place",
@@ -117,6 +120,7 @@ class Borrowing(Exchange):
         self.place = ""
         self.why: Why | None = None
         self.is_replayable = True
+        self.hides_credentials = True
         self._lent_as = None
         self.deadline = None
         self._resent = False
@@ -161,7 +165,9 @@ class Borrowing(Exchange):
 
 
 class SlotPool(BlockingPool):
-    """A blocking pool whose borrowers dial by themselves."""
+    """A blocking pool whose borrowers dial by themselves. urllib3 logs connections and requests."""
+
+    is_logged = False
 
     def __init__(self, limits: Limits, tell: Callable[[Event], None] | None) -> None:
         super().__init__(limits, tell)
