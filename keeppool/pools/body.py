@@ -9,7 +9,6 @@ what `_wants` says and brings it to `_fed`. Nor the pool: a `Lease` gives the co
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from keeppool.pools.whole import Whole
 from keeppool.wire.codings.stage import STEP
 from keeppool.wire.decode import Decoder, content_decoder
 from keeppool.wire.head import ResponseHead
+from keeppool.wire.json_text import parse_json
 from keeppool.wire.message import BodyReader, LengthBody
 
 if TYPE_CHECKING:
@@ -174,8 +174,13 @@ class AnyResponse:
         raise NotImplementedError
 
     def json(self) -> Any:
-        """Parse the body as JSON in UTF-8, UTF-16 or UTF-32."""
-        return json.loads(self.data)
+        """Parse the body as JSON in UTF-8, UTF-16 or UTF-32.
+
+        Raises:
+            JSONDecodeError: It is no JSON, or beyond what can be parsed; `doc` and `pos` say where.
+            StreamConsumedError, ExchangeError: As for `data`.
+        """
+        return parse_json(self.data)
 
     def _load_data_into_buffer(self) -> None:
         """Let a body that was read whole be read again piece by piece, once."""

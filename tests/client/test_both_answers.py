@@ -67,6 +67,15 @@ def test_what_is_no_json_is_told_with_its_place(on, session, answering):
     assert (caught.value.doc, caught.value.pos, caught.value.response) == ("{", 1, answer)
 
 
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"7" * 5000], ids=["nested", "digits"])
+@pytest.mark.parametrize("media", ["application/json", "application/json; charset=latin1"])
+def test_json_beyond_what_can_be_parsed_is_the_same_error(on, session, answering, body, media):
+    answer = on.wait(session.get(f"{answering({'/a': page(body, media)}).url}/a"))
+    with pytest.raises(JSONDecodeError) as caught:
+        answer.json()
+    assert caught.value.response is answer
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_pickled_answer_is_whole_and_has_no_connection(on, session, answering, stream):
     site = answering({"/a": elsewhere(302, "/b"), "/b": page(b'{"x": 1}', "application/json", ("Set-Cookie", "a=1"))})

@@ -152,6 +152,27 @@ def test_a_wrong_password_is_refused_once_and_the_answer_given_to_the_caller(gua
     assert server.refused[2:] == ["wrong", "wrong"]
 
 
+def test_a_stale_nonce_is_replaced_also_without_qop(on, answering):
+    """RFC 2069 has no client's nonce, in which to write that a request was signed before."""
+    server = DigestServer(qop="")
+    site = answering({"/": server})
+    server.uses, fresh = 0, server.fresh
+
+    def second_is_good():
+        server.uses = len(server.counts)
+        return fresh()
+
+    server.fresh = second_is_good
+    session = on.session()
+    scheme = HTTPDigestAuth(b"Mufasa", b"Circle of Life")
+    answer = on.wait(session.get(site.url, auth=scheme))
+    assert (answer.status_code, server.refused) == (200, ["no proof", "stale"])
+    assert len(answer.history) == 2
+    server.uses, server.fresh, server.refused[:] = 0, fresh, []
+    assert on.wait(session.get(site.url, auth=scheme)).status_code == 401
+    assert server.refused == ["no proof", "stale", "stale"]
+
+
 def test_a_server_that_calls_each_nonce_stale_is_tried_once_more_and_no_further(guarded, session):
     server, site = guarded(uses=0)
     assert session.get(site.url).status_code == 401

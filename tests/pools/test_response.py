@@ -6,6 +6,7 @@ import json
 import threading
 
 import pytest
+from pools.on_a_loop import PoolOnALoop
 
 from keeppool import PoolManager, errors
 from keeppool.events import Why
@@ -133,6 +134,17 @@ def test_trailers_are_there_when_the_body_is(pool):
 def test_json_is_parsed(pool, sites):
     site = sites.add(Behaviour(body=json.dumps({"ä": 1}).encode()))
     assert pool.request("GET", site.url).json() == {"ä": 1}
+
+
+NO_JSON = {"rubbish": b"<html>", "nested": b"[" * 100_000, "digits": b"7" * 5000, "no encoding": b'"\xff"'}
+
+
+@pytest.mark.parametrize("kind", [PoolManager, PoolOnALoop])
+@pytest.mark.parametrize("body", NO_JSON.values(), ids=NO_JSON)
+def test_what_is_no_json_is_an_error_of_ours(kind, sites, body):
+    site = sites.add(Behaviour(body=body))
+    with kind(timeout=5) as pool, pytest.raises(errors.JSONDecodeError):
+        pool.request("GET", site.url).json()
 
 
 def test_a_byteranges_body_without_a_length_ends_at_its_last_delimiter(pool):

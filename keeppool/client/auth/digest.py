@@ -35,6 +35,8 @@ _STRENGTH: Final = {name: strength for strength, name in enumerate(_HASHES)}
 _AHEAD, _ANSWER, _AGAIN = "0", "1", "2"
 #: Random bytes of the client's nonce: RFC 7616 §5.9 leaves the size open; 128 bits never repeat.
 _RANDOM: Final = 16
+#: What a scheme has learned from servers, and what guards it; a pickle leaves it behind.
+_LEARNED: Final = ("_lock", "_spaces", "_last_tries")
 #: Origins remembered, the least recently used one is forgotten: it will challenge again.
 _REMEMBERED: Final = 1024
 
@@ -152,6 +154,8 @@ class HTTPDigestAuth(AuthBase):
         #: By origin, least recently used first; `None` for one that has not challenged yet. Only challenges of these
         #: origins are answered: no other was ever meant to get the credentials.
         self._spaces: dict[_Origin, _Space | None] = {}
+        #: Nonces, oldest first, with which a request was signed again without a client's nonce, which would say so.
+        self._last_tries: dict[tuple[_Origin, bytes], None] = {}
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Sign a request in advance, if its origin has challenged before."""
@@ -183,11 +187,13 @@ class HTTPDigestAuth(AuthBase):
         terms = _strongest(response.headers.get("WWW-Authenticate"), request.body)
         if terms is None:
             return None
-        reason = _reason_to_answer(self._proof_in(request), terms)
+        reason = self._reason_to_answer(request, terms)
         count = None if reason is None else self._counted(request.address.origin, terms)
         if reason is None or count is None:
             return None
         again = request.copy()
+        if reason == _AGAIN and not terms.qop and not terms.is_session:
+            self._note_last_try(request.address.origin, terms.nonce)
         self._sign(again, terms, count, reason)
         return again
 
@@ -197,10 +203,26 @@ class HTTPDigestAuth(AuthBase):
     __hash__ = None  # type: ignore[assignment]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_spaces")}
+        return {name: value for name, value in self.__dict__.items() if name not in _LEARNED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock(), _spaces={})
+        self.__dict__.update(state, _lock=threading.Lock(), _spaces={}, _last_tries={})
+
+    def _reason_to_answer(self, request: PreparedRequest, terms: Terms) -> str | None:
+        """Tell why a request is worth sending again with another proof; `None` if its proof was refused for good."""
+        sent = self._proof_in(request)
+        if sent is None or "cnonce" in sent:
+            return _reason_to_answer(sent, terms)
+        # A proof without a client's nonce (RFC 2069) is always the answer to a challenge, first or last.
+        with self._lock:
+            was_last = (request.address.origin, _raw(sent["nonce"])) in self._last_tries
+        return _AGAIN if terms.is_stale and not was_last else None
+
+    def _note_last_try(self, origin: _Origin, nonce: bytes) -> None:
+        with self._lock:
+            self._last_tries[origin, nonce] = None
+            if len(self._last_tries) > _REMEMBERED:
+                del self._last_tries[next(iter(self._last_tries))]
 
     def _counted(self, origin: _Origin, terms: Terms) -> int | None:
         """Remember what an origin asks for, and count its nonce; `None` if nothing was ever meant for the origin."""

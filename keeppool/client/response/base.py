@@ -10,7 +10,6 @@ Source: RFC 9110 §15 (status codes), §8.3 (Content-Type).
 
 from __future__ import annotations
 
-import json as json_module
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -24,6 +23,7 @@ from keeppool.client.response.text import apparent_encoding, decoded, stated_enc
 from keeppool.errors import HTTPError, JSONDecodeError, StreamConsumedError
 from keeppool.urls.address import is_same_origin
 from keeppool.wire.head import ResponseHead
+from keeppool.wire.json_text import parse_json
 
 if TYPE_CHECKING:
     from keeppool.client.cookies import CookieJar
@@ -271,7 +271,7 @@ class BaseResponse:
             **options: For `json.loads`.
 
         Raises:
-            JSONDecodeError: It is no JSON; `doc` and `pos` say where, `response` is this.
+            JSONDecodeError: It is no JSON, or beyond what can be parsed; `doc` and `pos` say where, `response` is this.
             StreamConsumedError, ExchangeError: As for `content`.
 
         Source: RFC 8259 §8.1.
@@ -280,11 +280,10 @@ class BaseResponse:
         try:
             if encoding is None or encoding.lower() in ("utf-8", "utf8"):
                 return self._json_of_bytes(options)
-            return json_module.loads(self.text, **options)
-        except json_module.JSONDecodeError as error:
-            ours = JSONDecodeError(error.msg, error.doc, error.pos)
-            ours.response, ours.request = self, self.request
-            raise ours from error
+            return parse_json(self.text, **options)
+        except JSONDecodeError as error:
+            error.response, error.request = self, self.request
+            raise
 
     def _is_gone(self) -> StreamConsumedError:
         return StreamConsumedError("the body was streamed or closed; its content was not kept", response=self)
@@ -325,9 +324,11 @@ class BaseResponse:
     def _json_of_bytes(self, options: dict[str, Any]) -> Any:
         """Parse without making text first: `json` tells UTF-8, 16 and 32 apart and takes a byte order mark."""
         try:
-            return json_module.loads(self.content, **options)
-        except UnicodeDecodeError:
-            return json_module.loads(self.text, **options)
+            return parse_json(self.content, **options)
+        except JSONDecodeError as error:
+            if not isinstance(error.__cause__, UnicodeDecodeError):
+                raise
+            return parse_json(self.text, **options)
 
 
 def piece_size(chunk_size: int | None) -> int | None:
