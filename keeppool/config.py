@@ -469,7 +469,7 @@ def presentable(field: str, value: object) -> object:
     """
     if value is None or value is INHERIT or isinstance(value, (bool, int, float)):
         return quoted(value) if isinstance(value, int) and value.bit_length() > _MOST_BITS else value
-    if isinstance(value, tuple) and field == "timeout":
+    if isinstance(value, tuple) and field in ("timeout", "cert"):
         return tuple([presentable(field, part) for part in value[:3]])
     if field in _HEADERS and isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
         return value[0][:MOST_QUOTED], HIDDEN

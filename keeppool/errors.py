@@ -31,6 +31,7 @@
     ├── TooManyRedirects
     ├── RetryError                        no tries left, and the last response's status is one to be tried again
     ├── StreamConsumedError (TypeError)   the body was already read as a stream
+    ├── LoopError (RuntimeError)          used on another event loop than the one it belongs to; nothing was done
     └── UnrewindableBodyError             a redirect or a retry needs the body again and it cannot be rewound
 
 `except (PoolError, ConnectError)` therefore means: safe to repeat, whatever the method.
@@ -395,6 +396,13 @@ class RetryError(KeepPoolError):
 
 class StreamConsumedError(KeepPoolError, TypeError):
     """The body was already consumed as a stream and was not kept."""
+
+
+class LoopError(KeepPoolError, RuntimeError):
+    """A pool for tasks, or a response over its connections, was used on another event loop. Nothing was done.
+
+    It stays usable on its own. Once that loop is closed, all that is left to do is to close the pool.
+    """
 
 
 class UnrewindableBodyError(KeepPoolError):

@@ -16,7 +16,7 @@ from typing import TypeVar
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
-from keeppool.net.failures import reaching, resolving, shaking_hands, tunnelling
+from keeppool.net.failures import opening, reaching, resolving, shaking_hands, tunnelling
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
@@ -59,12 +59,17 @@ def dial(origin: Origin, *, seconds: float | None, tls: TlsStore, resolver: Bloc
 
         All of them name the origin; nothing was sent to it, and every socket is closed.
     """
+    with opening(origin):
+        return _open(origin, tls, resolver or BlockingResolver(), seconds)
+
+
+def _open(origin: Origin, tls: TlsStore, resolver: BlockingResolver, seconds: float | None) -> Stream:
     hop, identity = origin.tls_hop(), origin.identity
     # Before the clock starts: the first context costs an import and the parsing of all roots; no host is at fault.
     for checked in (hop and hop.tls, identity):
         if isinstance(checked, TlsIdentity):
             tls.context_for(checked)
-    deadline, resolver = Deadline(seconds), resolver or BlockingResolver()
+    deadline = Deadline(seconds)
     steps = tunnel_steps(origin, _address_for_proxy(origin, resolver, deadline))
     sock = _reach(origin, resolver, deadline)
     opened: socket.socket | LayeredSocket = sock

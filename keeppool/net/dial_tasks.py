@@ -19,10 +19,9 @@ from copy import copy
 from typing import TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.errors import ConfigError
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
-from keeppool.net.failures import reaching, resolving, shaking_hands, tunnelling
+from keeppool.net.failures import opening, reaching, resolving, shaking_hands, tunnelling
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
 from keeppool.net.questions import to_be_dialled, to_be_told
@@ -66,12 +65,23 @@ async def dial(
         the event loop's next turns see to. The first context of a configuration occupies a thread until it is built,
         for whoever dials next.
     """
+    with opening(origin):
+        return await _open(origin, tls, resolver or LoopResolver(), seconds, opened)
+
+
+async def _open(
+    origin: Origin,
+    tls: TlsStore,
+    resolver: LoopResolver,
+    seconds: float | None,
+    opened: Callable[[socket.socket], object] | None,
+) -> Channel:
     hop, identity = origin.tls_hop(), origin.identity
     # Before the clock starts: no host is at fault for the 15 to 35 ms of a configuration's first context.
     for checked in (hop and hop.tls, identity):
         if isinstance(checked, TlsIdentity):
             await _have_context(checked, tls)
-    deadline, resolver = Deadline(seconds), resolver or LoopResolver()
+    deadline = Deadline(seconds)
     steps = tunnel_steps(origin, await _address_for_proxy(origin, resolver, deadline))
     channel = await _take_over(await _reach(origin, resolver, deadline, opened))
     try:
@@ -95,7 +105,7 @@ async def _have_context(identity: TlsIdentity, tls: TlsStore) -> None:
     if building is not None:
         try:
             await asyncio.wrap_future(building)
-        except ConfigError as error:
+        except OSError as error:
             raise copy(error) from error.__cause__  # Others wait for the same one, and each writes into its own.
     tls.context_for(identity)
 

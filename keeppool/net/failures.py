@@ -87,6 +87,21 @@ def unfinished(origin: Origin, seconds: float | None, *, by_proxy: bool) -> Conn
 
 
 @contextmanager
+def opening(origin: Origin) -> Iterator[None]:
+    """Say that it was this dial that failed where the operating system had nothing left for it.
+
+    Descriptors and threads run out for TLS too, whose first context reads files and imports modules.
+    """
+    try:
+        yield
+    except KeepPoolError:
+        raise
+    except (OSError, ImportError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConnectError(f"{origin}: cannot connect{_by(origin)}: {reason}", origin=str(origin)) from error
+
+
+@contextmanager
 def resolving(origin: Origin, question: Question, seconds: float | None) -> Iterator[None]:
     """Say whose failure it is if a name, the origin's or its proxy's, has no address."""
     proxy = origin.proxy

@@ -22,6 +22,7 @@ from asyncio import get_running_loop
 from collections import deque
 from copy import copy
 
+from keeppool.errors import LoopError
 from keeppool.net.stream import TLS_RECORD
 from keeppool.net.tls_layer import TlsLayer
 
@@ -104,7 +105,7 @@ class Outbox:
 
         Raises:
             OSError: The connection is gone, and so is what was to be sent. What came before it can still be read.
-            RuntimeError: Called on another event loop.
+            LoopError: Called on another event loop.
         """
         if get_running_loop() is not self._loop:
             raise foreign_loop()
@@ -252,6 +253,6 @@ class Outbox:
         self._is_busy = False
 
 
-def foreign_loop() -> RuntimeError:
+def foreign_loop() -> LoopError:
     """Build the error for a connection that is used where it cannot work."""
-    return RuntimeError("this connection belongs to another event loop, the one it was opened on")
+    return LoopError("this connection belongs to another event loop, the one it was opened on")

@@ -183,7 +183,7 @@ class Channel(asyncio.BufferedProtocol):
             TimeoutError: Nothing came in that time. Nothing is lost; another call may still read.
             ssl.SSLEOFError: The connection ended without TLS's close_notify.
             OSError: It failed, or was closed on our side.
-            RuntimeError: Called on another event loop.
+            LoopError: Called on another event loop.
         """
         while (data := self.received(size)) is None:
             await self._wait(seconds)
@@ -196,7 +196,7 @@ class Channel(asyncio.BufferedProtocol):
             seconds: As for `receive`; the future ends with that TimeoutError.
 
         Raises:
-            RuntimeError: As `receive`.
+            LoopError: As `receive`.
         """
         waiter = self._wait(seconds)
         if self._inbox.has_news:
@@ -415,6 +415,15 @@ class Channel(asyncio.BufferedProtocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def check_loop(self) -> None:
+        """Refuse another event loop than ours, before anything is changed.
+
+        Raises:
+            LoopError: It is another, or none.
+        """
+        if get_running_loop() is not self.loop:
+            raise foreign_loop()
 
     # Closing
 

@@ -9,6 +9,7 @@ Source: RFC 8446 §2.2 (resumption), RFC 6066 §3 (server name), RFC 9110 §4.3.
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import threading
@@ -16,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Final
 
 from keeppool.config import bad
 from keeppool.core.origin import Origin, TlsIdentity
@@ -339,8 +341,14 @@ def _existing(field: str, value: object, path: str) -> Path:
     return Path(path)
 
 
+#: What says of a file that it cannot be opened now, and nothing against it.
+_FOR_NOW: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+
+
 def _load(field: str, value: object, load: Callable[[], None]) -> None:
     try:
         load()
     except OSError as error:  # ssl.SSLError is one: not PEM, a key for another certificate, a key with a password.
+        if error.errno in _FOR_NOW and not isinstance(error, ssl.SSLError):
+            raise
         raise bad(field, value, f"cannot be loaded as PEM: {error.strerror or error}") from error

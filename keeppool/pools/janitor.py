@@ -50,7 +50,7 @@ class _Janitor:
         #: Pools whose manager was dropped without `close`. Finalizers append here, which needs no lock.
         self.orphans: deque[Swept] = deque()
 
-    def watch(self, pool: Swept) -> None:
+    def watch(self, pool: Swept) -> bool:
         with self._lock:
             self._pools.add(pool)
             if self._thread is None:
@@ -60,6 +60,7 @@ class _Janitor:
                 except RuntimeError:
                     # The interpreter is ending, or out of threads: connections are then closed when next asked for.
                     self._thread = None
+            return self._thread is not None
 
     def _run(self) -> None:
         pause = threading.Event()
@@ -100,9 +101,9 @@ def _without_fail(work: Callable[[], bool | None]) -> bool | None:
 _janitor = _Janitor()
 
 
-def watch(pool: Swept) -> None:
-    """Look after a pool until it has nothing idle and nobody waiting."""
-    _janitor.watch(pool)
+def watch(pool: Swept) -> bool:
+    """Look after a pool until it has nothing idle and nobody waiting; False if no thread could be had for it now."""
+    return _janitor.watch(pool)
 
 
 def adopt(pool: Swept) -> None:

@@ -16,6 +16,23 @@ class TaskLease(Lease):
 
     _stream: Channel
 
+    @property
+    def is_stranded(self) -> bool:
+        """Whether the connection's event loop is closed, so that nothing more can be read."""
+        return self._stream.loop.is_closed()
+
+    def check_loop(self, *, to_end: bool = False) -> None:
+        """Refuse another event loop than the connection's, before anything is changed.
+
+        Args:
+            to_end: The loan is to be ended, which can be done anywhere once that loop is closed.
+
+        Raises:
+            LoopError: It is another.
+        """
+        if not (to_end and self.is_stranded):
+            self._stream.check_loop()
+
     async def receive(self, size: int) -> bytes:
         """Read up to `size` bytes; none means the server closed."""
         try:

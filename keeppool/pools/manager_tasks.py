@@ -53,7 +53,8 @@ class AsyncPoolManager(Manager):
 
     Thread safety:
         None. The first request binds the pool to the event loop it runs on; on any other one requests and `aclose`
-        raise RuntimeError, as a connection cannot move. A response dropped unread may be collected on any thread.
+        raise LoopError, as a connection cannot move. Once its loop is closed, `aclose` closes what is left, wherever
+        it is called. A response dropped unread may be collected on any thread.
     """
 
     _pool: LoopPool

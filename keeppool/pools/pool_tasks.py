@@ -26,7 +26,7 @@ from functools import partial
 from keeppool.clock import clock
 from keeppool.core.late import LatePoolState
 from keeppool.core.records import NEVER, Bind, Cancel, Close, Connect, Connection, Order, Serve, State, Ticket
-from keeppool.errors import ConnectError, ConnectTimeout
+from keeppool.errors import ConnectError, ConnectTimeout, LoopError
 from keeppool.events import Why
 from keeppool.net.dial_tasks import dial
 from keeppool.net.resolver_tasks import LoopResolver
@@ -64,6 +64,7 @@ class LoopPool(Pool):
         self.tls = TlsStore()
         self._resolver = LoopResolver(self._look_up, ttl=self.limits.dns_ttl)
         self.loop: asyncio.AbstractEventLoop | None = None
+        self._owner: dict[str, asyncio.AbstractEventLoop] = {}
         self._state: LatePoolState = LatePoolState(self.limits)
         self._dials: dict[Connection, asyncio.Task[None]] = {}
         #: Every socket there is, from before its connection is made; for life after fork.
@@ -80,13 +81,15 @@ class LoopPool(Pool):
         """Give the running event loop, which is the pool's from the first call on.
 
         Raises:
-            RuntimeError: It is another. A connection cannot move from one loop to another.
+            LoopError: It is another. A connection cannot move from one loop to another.
         """
         running = get_running_loop()
         if self.loop is not running:
-            if self.loop is not None:
-                raise RuntimeError(
-                    f"this pool works on the event loop {self.loop!r} and cannot be used on {running!r}; "
+            # One of two threads that come first at the same time binds it: `setdefault` is one step.
+            owner = self._owner.setdefault("loop", running)
+            if owner is not running:
+                raise LoopError(
+                    f"this pool works on the event loop {owner!r} and cannot be used on {running!r}; "
                     "make one for each loop"
                 )
             self.loop = running
@@ -303,6 +306,8 @@ class LoopPool(Pool):
     async def aclose(self) -> None:
         """As `close`; wait until idle connections are closed and dials broken off."""
         if self.loop is not None:
+            if self.loop.is_closed():
+                return self._let_go()
             self.bind()
         idle = [connection.stream for connection in self._state.idle_connections()]
         self.close()
@@ -311,15 +316,32 @@ class LoopPool(Pool):
         for channel in idle:
             if isinstance(channel, Channel):
                 await channel.wait_closed()
+        return None
 
     def abandon(self) -> None:
         """Close everything, as nobody can ask for anything any more; from a finalizer, on whatever thread."""
         if self.loop is None or not self._state.open:
             return
         if self.loop.is_closed():
-            self.close()
+            self._let_go()
         else:
             self.loop.call_soon_threadsafe(self.close)
+
+    def _let_go(self) -> None:
+        """Close every socket of an event loop that was closed, on which no task and no timer runs any more."""
+        self._dials.clear()
+        self._leaving.clear()
+        self._timer_at, self._timer = NEVER, None
+        left = self._state.everything()
+        self._state.closed_by_user()
+        for connection in left:
+            if connection.state is _BUSY:
+                self._state.released(connection, Why.POOL_CLOSED, clock())
+            if connection.stream is not None:
+                connection.stream.close()
+        self._state.orders.clear()  # Whoever is to be served waits on that loop.
+        for sock in list(self._sockets):
+            sock.close()
 
     # What nobody asks for: the server's closes, expiry, responses dropped unread, life after fork
 
@@ -348,7 +370,7 @@ class LoopPool(Pool):
             self._timer.cancel()
             self._timer = None
         self._timer_at = self._state.next_expiry() if self._state.may_expire else NEVER
-        if self._timer_at < NEVER and self.loop is not None:
+        if self._timer_at < NEVER and self.loop is not None and not self.loop.is_closed():
             self._timer = self.loop.call_later(max(self._timer_at - clock(), 0.0), _tick, weakref.ref(self))
 
     def tick(self) -> None:

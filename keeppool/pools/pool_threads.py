@@ -168,7 +168,8 @@ class BlockingPool(Pool):
             self._perform()
         if not self._is_watched and connection.state is _IDLE:
             self._is_watched = True
-            janitor.watch(self)
+            if not janitor.watch(self):
+                self._is_watched = False
         if self.is_heard and (event := reports.idle(connection)) is not None:
             self.report(event)
 

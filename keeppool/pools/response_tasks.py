@@ -65,6 +65,7 @@ class AsyncResponse(AnyResponse):
         Raises:
             StreamConsumedError: A part was already handed out by `read` or `stream`, or the body was given up.
             ExchangeError: The body broke off, was malformed, or came too slowly. The connection is closed.
+            LoopError: This is another event loop than the response's. Nothing was read.
         """
         if self._data is None:
             self._check_kept()
@@ -143,8 +144,18 @@ class AsyncResponse(AnyResponse):
 
     # Reading
 
+    def _give_up(self) -> None:
+        lease = self._lease
+        if lease is not None:
+            lease.check_loop(to_end=True)
+            if lease.is_stranded:
+                self._break_off()
+        super()._give_up()
+
     async def _drained(self) -> bytes:
         """Read what is left if it is small, and give it as it was sent."""
+        if self._lease is not None:
+            self._lease.check_loop()
         rest = self._begin_draining()
         with suppress(OSError):  # Nobody wants these bytes; a connection that has failed is closed already.
             while self._may_drain(rest.size):
@@ -159,6 +170,8 @@ class AsyncResponse(AnyResponse):
 
     async def _some(self, most: int) -> bytes:
         """Give up to `most` bytes of the body, at least one; none at its end."""
+        if self._lease is not None:
+            self._lease.check_loop()
         if self._worked > TURN:
             await self._give_way()
         while (piece := self._ready(most)) is None:

@@ -165,6 +165,8 @@ class Locator:
         # Not at the first URL: that one may be parsed by several threads at once.
         with _IMPORTING:
             importlib.import_module("urllib3")
+        # Imports decoders: a program that runs out of descriptors is to hear of it from the dial, not from these.
+        default_fields()
         self._config = config
         self._table = HostTable(config.hosts)
         self.locate = remembered(REMEMBERED_URLS)(self._locate)

@@ -19,7 +19,7 @@ import keeppool.requests
 from keeppool import AsyncSession, Limits, Request
 from keeppool.auth import HTTPDigestAuth
 from keeppool.client.retries.retrying import Retrying
-from keeppool.errors import PoolClosed, StreamConsumedError
+from keeppool.errors import LoopError, PoolClosed, StreamConsumedError
 from keeppool.testing import Answer
 
 #: Seconds after which a wait is given up; nothing here takes a hundredth of it.
@@ -314,7 +314,7 @@ def test_another_event_loop_is_refused_in_words(site):
         return (await session.get(site.url)).status_code
 
     async def misuse():
-        with pytest.raises(RuntimeError, match="make one for each loop"):
+        with pytest.raises(LoopError, match="make one for each loop"):
             await session.get(site.url)
 
     with asyncio.Runner() as first:

@@ -16,6 +16,7 @@ import weakref
 import pytest
 from loops import PATIENCE, connected, on_both_loops, reset, turns, until
 
+from keeppool.errors import LoopError
 from keeppool.net.stream_tasks import READ, Channel
 from keeppool.net.streams import Liveness
 
@@ -500,7 +501,7 @@ class TestAnotherLoop:
                     if result is not None:
                         await result
 
-                with pytest.raises(RuntimeError, match="belongs to another event loop"):
+                with pytest.raises(LoopError, match="belongs to another event loop"):
                     await asyncio.to_thread(asyncio.run, elsewhere())
                 channel.write(b"alive")
                 assert theirs.recv(10) == b"alive"

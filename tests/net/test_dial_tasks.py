@@ -133,7 +133,7 @@ class TestArriving:
     def test_by_tls_within_tls(self, run, serve, speak_tls, origin, trusting, outer_context) -> None:
         server = serve(speak_tls)
         with TunnelProxy(leads_to=(server.host, server.port), tls=outer_context) as proxy:
-            through = Proxy(scheme="https", host="127.0.0.1", port=proxy.port)
+            through = Proxy(scheme="https", host="127.0.0.1", port=proxy.port, verify=trusting.verify)
             wanted = origin(443, scheme="https", host="a.example", tls=trusting, proxy=through)
             store = TlsStore()
             assert [run(ping(wanted, store)).resumed for _ in range(2)] == [False, True]
@@ -152,7 +152,7 @@ class TestArriving:
 
         server = serve(handle)
         with TunnelProxy(leads_to=(server.host, server.port), tls=outer_context) as proxy:
-            through = Proxy(scheme="https", host="127.0.0.1", port=proxy.port)
+            through = Proxy(scheme="https", host="127.0.0.1", port=proxy.port, verify=trusting.verify)
             run(ping(origin(443, scheme="https", host="a.example", tls=trusting, proxy=through), TlsStore()))
             assert server.seen() == b""
 
@@ -401,7 +401,7 @@ class TestCancelling:
         ):
 
             def through(proxy: TunnelProxy, scheme: str) -> Origin:
-                nearest = Proxy(scheme=scheme, host="127.0.0.1", port=proxy.port)
+                nearest = Proxy(scheme=scheme, host="127.0.0.1", port=proxy.port, verify=trusting.verify)
                 return origin(443, scheme="https", host="a.example", tls=trusting, proxy=nearest)
 
             yield {

@@ -72,7 +72,7 @@ def both(server_context, trusting):
 
         thread = threading.Thread(target=accept)
         thread.start()
-        proxy = Proxy(scheme="https", host="127.0.0.1", port=listener.getsockname()[1])
+        proxy = Proxy(scheme="https", host="127.0.0.1", port=listener.getsockname()[1], verify=trusting.verify)
         origin = Origin(scheme="https", host="a.example", port=443, tls=trusting, proxy=proxy)
         stream = dial(origin, seconds=20, tls=TlsStore())
         thread.join(20)
@@ -230,7 +230,7 @@ def test_a_send_to_nobody_is_an_error(both):
 def test_a_server_whose_certificate_is_refused_is_told(serve, speak_tls, server_context, trusting):
     server = serve(speak_tls)
     with TunnelProxy(leads_to=(server.host, server.port), tls=server_context) as proxy:
-        through = Proxy(scheme="https", host="127.0.0.1", port=proxy.port)
+        through = Proxy(scheme="https", host="127.0.0.1", port=proxy.port, verify=trusting.verify)
         wanted = Origin(scheme="https", host="b.example", port=443, tls=trusting, proxy=through)
         with pytest.raises(CertificateError):
             dial(wanted, seconds=20, tls=TlsStore())

@@ -482,9 +482,10 @@ class TestStore:
         assert not slow.is_alive()
 
 
-def test_an_https_proxy_for_http_is_trusted_by_the_same_roots(serve, speak_tls, origin, proxy, store, trusting) -> None:
+def test_an_https_proxy_for_http_is_checked_by_its_own_roots(serve, speak_tls, origin, proxy, store, trusting) -> None:
     server = serve(speak_tls)
-    stream = dial(origin(server, tls=trusting, proxy=proxy(server, "https")), seconds=20, tls=store)
+    through = proxy(server, "https", verify=trusting.verify)
+    stream = dial(origin(server, tls=trusting, proxy=through), seconds=20, tls=store)
     assert stream.is_tls
     stream.close()
     assert server.seen().data == b""

@@ -351,10 +351,10 @@ def test_a_pool_belongs_to_the_loop_of_its_first_request(sites):
     first.run_until_complete(pool.request("GET", site.url))
     second = asyncio.new_event_loop()
     for call in (lambda: pool.request("GET", site.url), pool.aclose):
-        with pytest.raises(RuntimeError) as raised:
+        with pytest.raises(errors.LoopError) as raised:
             second.run_until_complete(call())
         assert repr(first)[:40] in str(raised.value)
-        assert not isinstance(raised.value, errors.KeepPoolError)
+        assert isinstance(raised.value, RuntimeError), "what it was before it was of the tree"
     first.run_until_complete(pool.aclose())
     first.run_until_complete(asyncio.sleep(0))
     first.close()

@@ -104,6 +104,7 @@ TABLE: Final[Mapping[type[ours.KeepPoolError], type[Exception]]] = {
     ours.TooManyRedirects: DownloadFailedError,
     ours.RetryError: DownloadFailedError,
     ours.StreamConsumedError: DownloadFailedError,
+    ours.LoopError: DownloadFailedError,
     ours.UnrewindableBodyError: DownloadFailedError,
 }
 
