@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from keeppool._version import __version__
 
 if TYPE_CHECKING:
-    from keeppool import auth, errors, events, presets
+    from keeppool import auth, cookies, errors, events, presets
     from keeppool import errors as exceptions
     from keeppool.client.api import delete, get, head, options, patch, post, put, request
     from keeppool.client.request.prepared import PreparedRequest
@@ -114,6 +114,7 @@ _HOMES = {
 }
 _MODULES = {
     "auth": "keeppool.auth",
+    "cookies": "keeppool.cookies",
     "errors": "keeppool.errors",
     "events": "keeppool.events",
     "exceptions": "keeppool.errors",
@@ -164,6 +165,7 @@ __all__ = [
     "__version__",
     "auth",
     "codes",
+    "cookies",
     "delete",
     "errors",
     "events",

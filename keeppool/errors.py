@@ -8,6 +8,7 @@
     │   │   ├── InvalidSchema             ├── InvalidBody
     │   │   └── InvalidProxyURL           └── InvalidJSONError
     │   (InvalidJSONError has one child: JSONDecodeError, for a response that is not JSON)
+    ├── CookieFileError (ValueError)      a file of cookies that is none; the jar is as it was
     ├── Timeout (TimeoutError)            some wait was too long; the classes marked * are its children
     ├── ConnectionError (ConnectionError)
     │   ├── PoolError                     never left the pool: nothing was sent
@@ -215,6 +216,13 @@ class JSONDecodeError(InvalidJSONError, json.JSONDecodeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.msg, self.doc, self.pos)
+
+
+class CookieFileError(KeepPoolError, ValueError):
+    """A file of cookies cannot be read, or is none; the jar that was to be filled from it is as it was."""
+
+    #: Its name.
+    file: str = ""
 
 
 class Timeout(KeepPoolError, builtins.TimeoutError):

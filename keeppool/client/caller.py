@@ -158,10 +158,10 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
             and retries is INHERIT
             and address.credentials is None
             and not self.params
-            and not self._jar
             and self.auth is None
             and self._is_plain(settings := self._environment.read() if self.trust_env else None)
             and FRAMING.isdisjoint((block := self._headers.block()).names)
+            and (self._jar is None or not self._may_have_cookies(address, block))
         ):
             parts = (method, address, block, _NO_BODY.get(method))
             streams = self.stream if stream is None else stream

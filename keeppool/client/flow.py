@@ -5,7 +5,7 @@ Knows: requests, responses, what a session knows about them.
 Does not know: how anything is sent, and who waits. It yields steps; a driver takes each one, and brings its outcome
     back or throws the error in. Threads and asyncio run the same generators.
 
-Source: RFC 9110 §11 (authentication), §15.4 (redirection); RFC 6265 §5.3 (cookies are kept from every response).
+Source: RFC 9110 §11 (authentication), §15.4 (redirection); RFC 6265bis §5.7 (cookies are kept from every response).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Decides: what a request takes from its session; by which way it goes, `routing.p
 Knows: requests' attributes and their meaning.
 Does not know: how anything is sent. `Session` and `AsyncSession` are built on this.
 
-Source: RFC 9110 §15.4 (following redirects), RFC 6265 §5 (keeping cookies).
+Source: RFC 9110 §15.4 (following redirects), RFC 6265bis §5 (keeping cookies).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from keeppool.client.routing import Routing
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.pools.request import default_fields
 from keeppool.urls.address import Address, addressed, is_same_origin
+from keeppool.wire.fields import FieldBlock
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
@@ -181,6 +182,12 @@ class SessionSettings(Routing):
         from keeppool.client.cookies import with_cookies
 
         return with_cookies(request, self._jar)
+
+    def _may_have_cookies(self, address: Address, fields: FieldBlock) -> bool:
+        """Tell whether a request may carry cookies. Those of other hosts cost it nothing, however many there are."""
+        # A jar that is not ours can only be asked for all it has; a Host header by hand is the cookies' host.
+        asks = getattr(self._jar, "may_hold_for", None)
+        return bool(self._jar) if asks is None or b"host" in fields.names else bool(asks(address.host))
 
     def keep_cookies(self, response: BaseResponse) -> None:
         """Put the cookies a response sets into the jar, and let it know whose it is: they count for what comes next."""

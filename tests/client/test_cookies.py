@@ -73,23 +73,22 @@ def test_a_cookie_header_of_the_callers_is_sent_alone(site, session):
 
 
 def test_cookies_go_where_they_belong(answering, session):
-    """Domain, path and `Secure` are http.cookiejar's to judge; we only tell it the truth."""
     answers = {
         "/set": page(
             b"",
             None,
             ("Set-Cookie", "everywhere=1; Path=/"),
             ("Set-Cookie", "deep=1; Path=/deep"),
-            ("Set-Cookie", "secure=1; Path=/; Secure"),
+            ("Set-Cookie", "secure=1; Path=/; Secure"),  # This machine itself is as safe as TLS.
             ("Set-Cookie", "foreign=1; Domain=other.example"),
         )
     }
     site = answering(answers)
     session.get(f"{site.url}/set")
     session.get(f"{site.url}/x")
-    assert received(site) == "everywhere=1"
+    assert received(site) == "everywhere=1; secure=1"
     session.get(f"{site.url}/deep/x")
-    assert received(site) == "deep=1; everywhere=1"
+    assert received(site) == "deep=1; everywhere=1; secure=1"
 
 
 def test_a_host_header_by_hand_is_the_cookies_host(answering, session):

@@ -21,6 +21,7 @@ MODULES = (
     "keeppool.auth",
     "keeppool.config",
     "keeppool.config_file",
+    "keeppool.cookies",
     "keeppool.errors",
     "keeppool.events",
     "keeppool.presets",
