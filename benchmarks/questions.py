@@ -106,6 +106,15 @@ QUESTIONS = (
         ),
     ),
     Question("upload", "256 MiB up, from a file", (5, 1)),
+    Question(
+        "cookies",
+        "Cookies of 10,000 other domains in the jar",
+        (15, 100),
+        (
+            Bar("10,000 other domains", "growth", most=1.1),
+            Bar("10,000 other domains, and one of its own", "growth", most=1.1),
+        ),
+    ),
     Question("ring", "200 hosts in a ring, 64 connections in all", (3, 1)),
     Question("tls", "TLS: one connection kept, and a new one each time", (5, 60)),
     Question("latency", "Latency at 500 requests per second", (4, 250)),

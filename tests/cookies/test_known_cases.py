@@ -136,18 +136,17 @@ def crowded(domains: int, jar: CookieJar | None = None) -> CookieJar:
 
 
 def test_a_request_costs_the_same_beside_ten_thousand_other_domains(site, session):
-    def ask() -> None:
-        session.get(site.url)
+    def cost() -> int:
+        # A response may come in two pieces, which costs a few calls more: the least of ten has come in one.
+        return min(calls_of(lambda: session.get(site.url)) for _ in range(10))
 
     costs = []
     for domains in (1, 10_000):
         session.cookies = crowded(domains)
-        ask()
-        costs.append(calls_of(ask))
+        costs.append(cost())
         session.cookies.set("mine", "1", domain="127.0.0.1")
-        ask()
+        costs.append(cost())
         assert site.log[-1].headers["cookie"] == "mine=1"
-        costs.append(calls_of(ask))
     assert costs[:2] == costs[2:]
 
 
