@@ -8,12 +8,13 @@ Does not know: which way a call takes (`caller.py`), what the settings are (`set
 
 from __future__ import annotations
 
-from typing import ClassVar, Self, TypeVar, cast
+from typing import ClassVar, TypeVar, cast
 
 from keeppool.client.call import Ask, Call, Drain, Pause, Send, Step, Steps, step_holds
 from keeppool.client.caller import Caller
 from keeppool.client.request.prepared import Parts, request_of
 from keeppool.client.response.response import Response
+from keeppool.closing import Closing
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.pools.manager_threads import PoolManager
@@ -21,7 +22,7 @@ from keeppool.pools.manager_threads import PoolManager
 _ResponseT = TypeVar("_ResponseT", bound=Response)
 
 
-class Session(Caller[Response]):
+class Session(Caller[Response], Closing):
     """Requests with everything they have in common: connections, headers, cookies.
 
     Use it as a context manager, or `close` it.
@@ -63,12 +64,6 @@ class Session(Caller[Response]):
     def close(self) -> None:
         """Close the pool: idle connections now and busy ones when they are done."""
         self.pool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def _quick(
         self,

@@ -12,12 +12,13 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from keeppool.client.call import Ask, Call, Drain, Pause, Send, Step, Steps, step_holds
 from keeppool.client.caller import Caller
 from keeppool.client.request.prepared import Parts, request_of
 from keeppool.client.response.response_tasks import AsyncResponse
+from keeppool.closing import AsyncClosing
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.pools.manager_tasks import AsyncPoolManager
@@ -25,7 +26,7 @@ from keeppool.pools.manager_tasks import AsyncPoolManager
 _ResponseT = TypeVar("_ResponseT", bound=AsyncResponse)
 
 
-class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
+class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]], AsyncClosing):
     """Requests with everything they have in common: connections, headers, cookies.
 
     Use it as a context manager, or `aclose` it.
@@ -67,12 +68,6 @@ class AsyncSession(Caller[Coroutine[Any, Any, AsyncResponse]]):
     async def aclose(self) -> None:
         """Close the pool: idle connections now and busy ones when they are done."""
         await self.pool.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
 
     async def _quick(
         self,

@@ -16,9 +16,10 @@ import os
 import select
 import socket
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from keeppool.clock import clock
+from keeppool.closing import Closing
 from keeppool.net.addresses import Address
 from keeppool.net.deadline import Deadline
 
@@ -88,18 +89,12 @@ def race(
 
     Source: RFC 8305 §5.
     """
-    attempts = Attempts(addresses, prepare)
-    turns = attempts.turns(deadline, stagger)
-    try:
-        seconds = next(turns)
-        while True:
-            seconds = turns.send(_answered(attempts.under_way(), seconds))
-    except StopIteration as end:
-        winner: socket.socket = end.value
+    with Attempts(addresses, prepare) as attempts:
+        for seconds in attempts.turns(deadline, stagger):
+            attempts.answered = _answered(attempts.under_way(), seconds)
+        winner = attempts.winner
         winner.setblocking(True)
         return winner
-    finally:
-        attempts.close()
 
 
 def _answered(numbers: Iterable[int], seconds: float | None) -> list[int]:
@@ -111,15 +106,21 @@ def _answered(numbers: Iterable[int], seconds: float | None) -> list[int]:
     return [number for number, _ in poll.poll(None if seconds is None else math.ceil(seconds * 1000))]
 
 
-class Attempts:
+class Attempts(Closing):
     """The attempts of one race: those waiting to start, those under way, those that failed.
 
     Args:
         addresses: In the order they are to be tried.
         prepare: Called with each new socket before it connects.
+
+    Attributes:
+        answered: The descriptors of the sockets that have an answer, none if the time was up; set after each turn.
+        winner: A connected, non-blocking socket, which is the caller's; there after the last turn.
     """
 
-    __slots__ = ("_failures", "_next_start", "_prepare", "_running", "_waiting")
+    __slots__ = ("_failures", "_next_start", "_prepare", "_running", "_waiting", "answered", "winner")
+
+    winner: socket.socket
 
     def __init__(self, addresses: Iterable[Address], prepare: Callable[[socket.socket], None]) -> None:
         self._waiting = deque(addresses)
@@ -128,16 +129,13 @@ class Attempts:
         self._prepare = prepare
         # Clock reading from which on the next address may start beside those under way.
         self._next_start = 0.0
+        self.answered: Iterable[int] = ()
 
-    def turns(self, deadline: Deadline, stagger: float) -> Generator[float | None, Iterable[int], socket.socket]:
-        """Run the race without waiting, which threads and event loops do differently.
+    def turns(self, deadline: Deadline, stagger: float) -> Iterator[float | None]:
+        """Run the race to its `winner` without waiting, which threads and event loops do differently.
 
         Yields:
-            The seconds to wait for an answer to one of `under_way`; `None` for no limit. Is sent the descriptors of
-            the sockets that have one, none if the time is up.
-
-        Returns:
-            A connected, non-blocking socket, which is the caller's.
+            The seconds to wait for an answer to one of `under_way`, which `answered` is set to; `None` for no limit.
 
         Raises:
             RaceLost: No address answered well.
@@ -151,9 +149,11 @@ class Attempts:
                 self._next_start = clock() + stagger
                 winner = self._start(self._waiting.popleft())
             else:
-                winner = self._finish_first((yield self._patience(left)))
+                yield self._patience(left)
+                winner = self._finish_first(self.answered)
             if winner is not None:
-                return winner
+                self.winner = winner
+                return
         raise RaceLost(self._failures, [address for address, _ in self._running.values()], self._waiting)
 
     def under_way(self) -> list[int]:

@@ -34,17 +34,10 @@ async def race(
     Returns:
         A connected, non-blocking socket.
     """
-    attempts = Attempts(addresses, prepare)
-    turns = attempts.turns(deadline, stagger)
-    try:
-        seconds = next(turns)
-        while True:
-            seconds = turns.send(await _answered(attempts.under_way(), seconds))
-    except StopIteration as end:
-        winner: socket.socket = end.value
-        return winner
-    finally:
-        attempts.close()
+    with Attempts(addresses, prepare) as attempts:
+        for seconds in attempts.turns(deadline, stagger):
+            attempts.answered = await _answered(attempts.under_way(), seconds)
+        return attempts.winner
 
 
 async def _answered(numbers: list[int], seconds: float | None) -> list[int]:

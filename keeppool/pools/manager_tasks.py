@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from keeppool.clock import clock
+from keeppool.closing import AsyncClosing
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.errors import ExchangeError
 from keeppool.events import Event
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 KINDS = (AsyncResponse, TaskLease)
 
 
-class AsyncPoolManager(Manager):
+class AsyncPoolManager(Manager, AsyncClosing):
     """A capped pool of persistent connections to any number of hosts, for any number of tasks on one event loop.
 
     Args:
@@ -133,12 +134,6 @@ class AsyncPoolManager(Manager):
         await self._pool.aclose()
         # Not before: called on another loop, or cancelled, it leaves sockets for the finalizer to see to.
         self._orphaned.detach()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
 
     async def _send(self, exchange: Exchange, now: float) -> tuple[BodyReader, Channel]:
         """Send the request and read the response's head; once more on a new connection, where that is safe."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from keeppool.clock import clock
+from keeppool.closing import Closing
 from keeppool.config import INHERIT, HostConfig, Inherit, LookUp, Timeout, TimeoutArgument, bad
 from keeppool.errors import ExchangeError, InvalidBody
 from keeppool.events import Event
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 KINDS = (Response, ThreadLease)
 
 
-class PoolManager(Manager):
+class PoolManager(Manager, Closing):
     """A capped pool of persistent connections to any number of hosts, for any number of threads.
 
     Args:
@@ -133,12 +134,6 @@ class PoolManager(Manager):
         """Close idle connections now and busy ones when they are done; every later request gets PoolClosed."""
         self._orphaned.detach()
         self._pool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def _send(self, exchange: Exchange, now: float) -> tuple[BodyReader, Stream]:
         """Send the request and read the response's head; once more on a new connection, where that is safe."""

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Self
 
+from keeppool.closing import Closing
 from keeppool.errors import KeepPoolError
 from keeppool.pools.body import DRAIN_SIZE, READ_SIZE, AnyResponse
 from keeppool.pools.lease import ThreadLease
 from keeppool.pools.whole import Whole
 
 
-class Response(AnyResponse):
+class Response(AnyResponse, Closing):
     """An HTTP response.
 
     Attributes:
@@ -121,12 +121,6 @@ class Response(AnyResponse):
     def drain_conn(self) -> None:
         """Read a small unwanted rest so that the connection can be reused; close it if the rest is large or slow."""
         self._drained()
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     # Reading

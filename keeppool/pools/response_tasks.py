@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Self
 
+from keeppool.closing import AsyncClosing
 from keeppool.errors import KeepPoolError, StreamConsumedError
 from keeppool.net.peer import Peer
 from keeppool.net.stream_tasks import Channel
@@ -20,7 +20,7 @@ from keeppool.pools.lease_tasks import TaskLease
 from keeppool.pools.whole import Whole
 
 
-class AsyncResponse(AnyResponse):
+class AsyncResponse(AnyResponse, AsyncClosing):
     """An HTTP response.
 
     Without `stream` its body is whole: `data` and `json()` are plain. With it the body is read by `read` or `stream`,
@@ -134,12 +134,6 @@ class AsyncResponse(AnyResponse):
     async def drain_conn(self) -> None:
         """Read a small unwanted rest so that the connection can be reused; close it if the rest is large or slow."""
         await self._drained()
-        self._give_up()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
         self._give_up()
 
     # Reading

@@ -8,13 +8,14 @@ Does not know: the session.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, overload
 
 from keeppool.client.response.base import PIECE, BaseResponse, piece_size, slices
 from keeppool.client.response.text import decoded_pieces, lines
+from keeppool.closing import Closing
 
 
-class Response(BaseResponse):
+class Response(BaseResponse, Closing):
     """A response to a request.
 
     True if it is `ok`. Iterating gives the body in pieces. Leaving its `with` block, or `close`, gives up a body that
@@ -115,12 +116,6 @@ class Response(BaseResponse):
             self._spent = True
             if self.raw is not None:
                 self.raw.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[bytes]:
         return self.iter_content(PIECE)

@@ -8,14 +8,15 @@ Does not know: the session.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Self
+from typing import Any
 
 from keeppool.client.response.base import PIECE, BaseResponse, piece_size, slices
 from keeppool.client.response.text import LineCutter, PieceDecoder
+from keeppool.closing import AsyncClosing
 from keeppool.errors import StreamConsumedError
 
 
-class AsyncResponse(BaseResponse):
+class AsyncResponse(BaseResponse, AsyncClosing):
     """A response to a request.
 
     True if it is `ok`. Iterating gives the body in pieces. Leaving its `with` block, or `aclose`, gives up a body that
@@ -119,12 +120,6 @@ class AsyncResponse(BaseResponse):
             self._spent = True
             if self.raw is not None:
                 await self.raw.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._pieces(PIECE)
