@@ -154,6 +154,12 @@ class Origin:
             return None
         return replace(self, scheme="http", host=proxy.host, port=proxy.port, tls=TlsIdentity(verify=proxy.verify))
 
+    def identities(self) -> list[TlsIdentity]:
+        """Give how TLS is spoken with each that speaks it: with an https proxy on the way, and with the origin."""
+        hop = self.tls_hop()
+        spoken = (None if hop is None else hop.tls, self.identity)
+        return [identity for identity in spoken if identity is not None]
+
     def __str__(self) -> str:
         text = f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
         if self.unix_socket:

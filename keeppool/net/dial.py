@@ -66,9 +66,8 @@ def dial(origin: Origin, *, seconds: float | None, tls: TlsStore, resolver: Bloc
 def _open(origin: Origin, tls: TlsStore, resolver: BlockingResolver, seconds: float | None) -> Stream:
     hop, identity = origin.tls_hop(), origin.identity
     # Before the clock starts: the first context costs an import and the parsing of all roots; no host is at fault.
-    for checked in (hop and hop.tls, identity):
-        if isinstance(checked, TlsIdentity):
-            tls.context_for(checked)
+    for checked in origin.identities():
+        tls.context_for(checked)
     deadline = Deadline(seconds)
     steps = tunnel_steps(origin, _address_for_proxy(origin, resolver, deadline))
     sock = _reach(origin, resolver, deadline)

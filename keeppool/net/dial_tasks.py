@@ -78,9 +78,8 @@ async def _open(
 ) -> Channel:
     hop, identity = origin.tls_hop(), origin.identity
     # Before the clock starts: no host is at fault for the 15 to 35 ms of a configuration's first context.
-    for checked in (hop and hop.tls, identity):
-        if isinstance(checked, TlsIdentity):
-            await _have_context(checked, tls)
+    for checked in origin.identities():
+        await _have_context(checked, tls)
     deadline = Deadline(seconds)
     steps = tunnel_steps(origin, await _address_for_proxy(origin, resolver, deadline))
     channel = await _take_over(await _reach(origin, resolver, deadline, opened))

@@ -293,6 +293,7 @@ class AnyResponse:
     def _fed(self, data: bytes) -> None:
         """Take what was read from the connection; none means that it ended."""
         body = self._body
+        self._exchange.received += len(data)
         try:
             payload = body.feed(data) if data else self._ended(body)
         except KeepPoolError as error:
@@ -313,6 +314,7 @@ class AnyResponse:
         body = self._body
         assert isinstance(body, LengthBody), "bug: only a body of known length has a place"
         if size:
+            self._exchange.received += size
             body.skip(size)
             if body.complete:
                 self._finish()

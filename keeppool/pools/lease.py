@@ -80,11 +80,12 @@ class Lease:
             self._pool.dropped.append((exchange, self._place))
             self._pool.collect_soon()
 
-    def _check_end(self, error: OSError) -> None:
-        """Raise what a connection has failed with, unless it has ended as one may."""
+    def _ended(self, error: OSError) -> bytes:
+        """Give what is read at the end of a connection, no bytes; raise what one has failed with otherwise."""
         failure = self._explain(error)
         if failure is not None:
             raise failure from error
+        return b""
 
     def _explain(self, error: OSError) -> KeepPoolError | None:
         """Choose the error for a connection that failed; `None` if it has ended as one may."""
@@ -111,24 +112,18 @@ class ThreadLease(Lease):
         try:
             if self._deadline is not None:
                 self._stream.set_timeout(self._wait())
-            data = self._stream.receive(size)
+            return self._stream.receive(size)
         except OSError as error:
-            self._check_end(error)
-            return b""
-        self._exchange.received += len(data)
-        return data
+            return self._ended(error)
 
     def receive_into(self, room: memoryview) -> int:
         """Read as many bytes as `room` has, or fewer, and tell how many; 0 means the server closed."""
         try:
             if self._deadline is not None:
                 self._stream.set_timeout(self._wait())
-            size = self._stream.receive_into(room)
+            return self._stream.receive_into(room)
         except OSError as error:
-            self._check_end(error)
-            return 0
-        self._exchange.received += size
-        return size
+            return len(self._ended(error))
 
 
 def _callers_place() -> str:

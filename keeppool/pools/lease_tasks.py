@@ -36,9 +36,6 @@ class TaskLease(Lease):
     async def receive(self, size: int) -> bytes:
         """Read up to `size` bytes; none means the server closed."""
         try:
-            data = await self._stream.receive(size, self._wait())
+            return await self._stream.receive(size, self._wait())
         except OSError as error:
-            self._check_end(error)
-            return b""
-        self._exchange.received += len(data)
-        return data
+            return self._ended(error)

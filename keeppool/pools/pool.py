@@ -11,17 +11,24 @@ import os
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import cast
 
 from keeppool.clock import clock
 from keeppool.config import Limits, LookUp
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Close, Connection, Host, Serve, State, Ticket
-from keeppool.errors import ExchangeError, PoolClosed, PoolTimeout
+from keeppool.errors import ConnectError, PoolClosed, PoolTimeout
 from keeppool.events import Event, Why
-from keeppool.net.streams import Liveness
+from keeppool.net.streams import AnyStream, Liveness
 from keeppool.pools import log, reports
 from keeppool.pools.exchange import Exchange
+
+# Looked up on the way of every request; as members of their classes they would cost three times as much.
+BUSY = State.BUSY
+IDLE = State.IDLE
+ALIVE = Liveness.IDLE
 
 #: Every pool of the process, for `_forget_parents`.
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
@@ -90,6 +97,16 @@ class Pool:
             if (event := reports.performed(order, now)) is not None:
                 self.report(event)
 
+    @contextmanager
+    def _reporting_failure(self, connection: Connection) -> Iterator[None]:
+        """Report a dial that fails within."""
+        try:
+            yield
+        except ConnectError as error:
+            if self.is_heard:
+                self.report(reports.connect_failed(connection, error))
+            raise
+
     def _report_opened(self, connection: Connection, began: float, *, is_wanted: bool) -> None:
         """Report a dial that ended well.
 
@@ -125,14 +142,17 @@ class Pool:
             text = f"a streamed response from {exchange.route.name} was dropped unread; it was made at {place}"
             warnings.warn(text, ResourceWarning, stacklevel=2)
 
-    def _unexpected(self, exchange: Exchange, connection: Connection, liveness: Liveness) -> ExchangeError:
-        """Give up a new connection that is not silent; give the error.
+    def _silent(self, exchange: Exchange, connection: Connection) -> Connection:
+        """Check that a new connection is still alive and silent, and give it.
 
         Whatever is there was not sent in answer to us, and must not be taken for it (RFC 9112 §9.2).
         """
-        exchange.connection = connection
-        self.release(exchange, why_unusable(liveness))
-        return exchange.unexpected_data(closed=liveness is Liveness.CLOSED)
+        liveness = cast("AnyStream", connection.stream).probe()
+        if liveness is not ALIVE:
+            exchange.connection = connection
+            self.release(exchange, why_unusable(liveness))
+            raise exchange.unexpected_data(closed=liveness is Liveness.CLOSED)
+        return connection
 
 
 def _forget_parents() -> None:
@@ -141,6 +161,13 @@ def _forget_parents() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_parents)
+
+
+def closed_as_ordered(order: Close) -> None:
+    """Close the socket of a connection that is out of the tables; doing it twice does no harm."""
+    stream = order.connection.stream
+    if stream is not None:
+        stream.close()
 
 
 def why_unusable(liveness: Liveness) -> Why:

@@ -31,20 +31,14 @@ from keeppool.events import Why
 from keeppool.net.dial_tasks import dial
 from keeppool.net.resolver_tasks import LoopResolver
 from keeppool.net.stream_tasks import Channel
-from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
 from keeppool.pools import reports
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.pool import Pool, why_unusable
+from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, closed_as_ordered, why_unusable
 from keeppool.pools.snapshot import snapshot
 from keeppool.pools.waiter_tasks import TaskWaiter, WaitEnds
 from keeppool.pools.waits import shorter, total_passed
 from keeppool.stats import Stats
-
-# Looked up on the way of every request; as members of their classes they would cost three times as much.
-_BUSY = State.BUSY
-_IDLE = State.IDLE
-_ALIVE = Liveness.IDLE
 
 #: Channels and tasks of the parent process, kept for good: what asyncio does at their end, it would do to the parent.
 _inherited: list[object] = []
@@ -189,7 +183,7 @@ class LoopPool(Pool):
             channel = got.stream
             assert isinstance(channel, Channel), "bug: lent without a channel"
             liveness = channel.probe()
-            if liveness is _ALIVE:
+            if liveness is ALIVE:
                 channel.watch(None)
                 if self.is_heard:
                     self.report(reports.reused(got))
@@ -199,15 +193,6 @@ class LoopPool(Pool):
                 TaskWaiter(got, exchange, self._make_wait_ends())
             self._perform()
         return None
-
-    def _silent(self, exchange: Exchange, connection: Connection) -> Connection:
-        """Check that a new connection is still alive and silent."""
-        channel = connection.stream
-        assert isinstance(channel, Channel), "bug: dialled without a channel"
-        liveness = channel.probe()
-        if liveness is not _ALIVE:
-            raise self._unexpected(exchange, connection, liveness)
-        return connection
 
     # Dialling
 
@@ -244,14 +229,10 @@ class LoopPool(Pool):
         self.look_at_log()
         while self._leaving:
             await asyncio.wait(self._leaving)
-        try:
+        with self._reporting_failure(connection):
             return await dial(
                 connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver, opened=self._sockets.add
             )
-        except ConnectError as error:
-            if self.is_heard:
-                self.report(reports.connect_failed(connection, error))
-            raise
 
     def _dial_failed(self, connection: Connection, ticket: Ticket | None, error: Exception) -> None:
         """Report a failure; nobody is to pay for a time limit that another caller had set."""
@@ -272,7 +253,7 @@ class LoopPool(Pool):
     def release(self, exchange: Exchange, why: Why | None) -> None:
         """Give a connection back at its exchange's end; `why` tells why it cannot be used again, None that it can."""
         state, connection = self._state, exchange.connection
-        if exchange.held is None or connection.state is not _BUSY:
+        if exchange.held is None or connection.state is not BUSY:
             # Given back already, or inherited by fork, where it was closed and forgotten.
             return
         state.released(connection, why, clock())
@@ -335,7 +316,7 @@ class LoopPool(Pool):
         left = self._state.everything()
         self._state.closed_by_user()
         for connection in left:
-            if connection.state is _BUSY:
+            if connection.state is BUSY:
                 self._state.released(connection, Why.POOL_CLOSED, clock())
             if connection.stream is not None:
                 connection.stream.close()
@@ -347,7 +328,7 @@ class LoopPool(Pool):
 
     def _watch_if_idle(self, connection: Connection) -> None:
         """Listen to a connection that is on the shelf from here on, and see to its expiry."""
-        if connection.state is not _IDLE:
+        if connection.state is not IDLE:
             return
         channel = connection.stream
         assert isinstance(channel, Channel), "bug: shelved without a channel"
@@ -360,7 +341,7 @@ class LoopPool(Pool):
     def _found_news(self, connection: Connection, channel: Channel) -> None:
         """Something came on an idle connection: the server closed it, or sent what nobody asked for."""
         liveness = channel.probe()
-        if connection.state is _IDLE and liveness is not _ALIVE:
+        if connection.state is IDLE and liveness is not ALIVE:
             self._state.peer_closed(connection, why_unusable(liveness), clock())
             self._perform()
 
@@ -432,8 +413,7 @@ class LoopPool(Pool):
     def _carry_out(self, order: Order) -> None:
         """Carry out an order that is no `Serve`."""
         if isinstance(order, Close):
-            if order.connection.stream is not None:
-                order.connection.stream.close()
+            closed_as_ordered(order)
         elif isinstance(order, Connect):
             if order.connection.state is State.CONNECTING and order.connection not in self._dials:
                 self._begin_dial(order.connection)

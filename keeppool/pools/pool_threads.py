@@ -14,16 +14,14 @@ import threading
 from keeppool.clock import clock
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Close, Connection, Order, Serve, State, Ticket
-from keeppool.errors import ConnectError
 from keeppool.events import Why
 from keeppool.net.dial import dial
 from keeppool.net.resolver import BlockingResolver
 from keeppool.net.stream import Stream, gone
-from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
 from keeppool.pools import janitor, reports
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.pool import Pool, pool_timeout, why_unusable
+from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, closed_as_ordered, pool_timeout, why_unusable
 from keeppool.pools.snapshot import snapshot
 from keeppool.pools.waiter import ThreadWaiter
 from keeppool.pools.waits import CLOCK_SLACK, queue_wait, shorter
@@ -31,11 +29,6 @@ from keeppool.stats import Stats
 
 #: Idle connections looked at by one pass of the janitor between two takings of the lock.
 BATCH = 256
-
-# Looked up on the way of every request; as members of their classes they would cost three times as much.
-_BUSY = State.BUSY
-_IDLE = State.IDLE
-_ALIVE = Liveness.IDLE
 
 
 class BlockingPool(Pool):
@@ -80,13 +73,13 @@ class BlockingPool(Pool):
         if state.orders:
             self._perform()
         connection = self._wait(got, waiter, exchange) if isinstance(got, Ticket) else got
-        while connection.state is _BUSY:
+        while connection.state is BUSY:
             # Each is probed once: over TLS the probe reads, so a second one would find nothing where the first found an
             # end.
             stream = connection.stream
             assert isinstance(stream, Stream), "bug: lent without a socket"
             liveness = stream.probe()
-            if liveness is _ALIVE:
+            if liveness is ALIVE:
                 if self.is_heard:
                     self.report(reports.reused(connection))
                 return connection
@@ -112,18 +105,11 @@ class BlockingPool(Pool):
         self._perform()
         self.look_at_log()
         began = clock()
-        try:
-            seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
-            connection.stream = stream = dial(connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver)
-        except ConnectError as error:
-            if self.is_heard:
-                self.report(reports.connect_failed(connection, error))
-            raise
+        seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
+        with self._reporting_failure(connection):
+            connection.stream = dial(connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver)
         self._enter(connection, began)
-        liveness = stream.probe()
-        if liveness is not _ALIVE:
-            raise self._unexpected(exchange, connection, liveness)
-        return connection
+        return self._silent(exchange, connection)
 
     def _enter(self, connection: Connection, began: float) -> None:
         """Write down that a connection's socket is open; it was dialled since `began`."""
@@ -159,14 +145,14 @@ class BlockingPool(Pool):
         """Give a connection back at its exchange's end; `why` tells why it cannot be used again, None that it can."""
         state, connection = self._state, exchange.connection
         with self._lock:
-            if exchange.held is None or connection.state is not _BUSY:
+            if exchange.held is None or connection.state is not BUSY:
                 # Given back already, or inherited by fork, where it was closed and forgotten.
                 return
             state.released(connection, why, clock())
             exchange.held = None
         if state.orders:
             self._perform()
-        if not self._is_watched and connection.state is _IDLE:
+        if not self._is_watched and connection.state is IDLE:
             self._is_watched = True
             if not janitor.watch(self):
                 self._is_watched = False
@@ -261,8 +247,7 @@ class BlockingPool(Pool):
 def _carried_out(order: Order) -> Close | Serve:
     """Close a socket or wake a caller; doing it twice does no harm."""
     if isinstance(order, Close):
-        if order.connection.stream is not None:
-            order.connection.stream.close()
+        closed_as_ordered(order)
         return order
     assert isinstance(order, Serve), "bug: an order of a pool that binds late"
     if order.ticket.waiter is not None:
