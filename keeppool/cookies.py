@@ -8,8 +8,9 @@ Any `http.cookiejar` jar can be a session's as well; it then goes by its own rul
 
 from __future__ import annotations
 
+from keeppool.client.cookies.by_name import CookieConflictError
 from keeppool.client.cookies.files import LWPCookieJar, MozillaCookieJar
-from keeppool.client.cookies.jar import CookieConflictError, CookieJar
+from keeppool.client.cookies.jar import CookieJar
 from keeppool.client.cookies.policy import CookiePolicy
 
 __all__ = ["CookieConflictError", "CookieJar", "CookiePolicy", "LWPCookieJar", "MozillaCookieJar"]

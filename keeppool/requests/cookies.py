@@ -21,12 +21,15 @@ def cookiejar_from_dict(
         cookie_dict: Values by name.
         cookiejar: Where to put them.
         overwrite: Replace those whose name the jar has already.
+
+    Raises:
+        InvalidHeader: A name or value cannot be a cookie's; none was put there.
     """
     jar = CookieJar() if cookiejar is None else cookiejar
     names = {cookie.name for cookie in jar}
-    for name, value in (cookie_dict or {}).items():
-        if overwrite or name not in names:
-            jar.set_cookie(create_cookie(name, value))
+    made = [create_cookie(name, value) for name, value in (cookie_dict or {}).items() if overwrite or name not in names]
+    for cookie in made:
+        jar.set_cookie(cookie)
     return jar
 
 

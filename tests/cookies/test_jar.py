@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import http.cookiejar
 import pickle
 import subprocess
@@ -97,7 +98,8 @@ def test_a_name_or_value_no_cookie_can_have_is_refused_by_name_and_nothing_is_se
         jar.set(name, value)
     assert caught.value.name == name
     assert "secret" not in str(caught.value)
-    for way in (jar.update, jar_of, lambda cookies: setattr(keeppool.Session(), "cookies", cookies)):
+    into_jar = functools.partial(keeppool.requests.cookies.cookiejar_from_dict, cookiejar=jar)
+    for way in (jar.update, jar_of, into_jar, lambda cookies: setattr(keeppool.Session(), "cookies", cookies)):
         with pytest.raises(InvalidHeader, match=word):
             way({"good": "1", name: value})
     with keeppool.Session() as session, pytest.raises(InvalidHeader, match=word):

@@ -195,12 +195,37 @@ def test_a_cookie_that_is_renewed_for_ever_leaves_nothing_behind():
     assert len(jar._store._ends) < 200
 
 
+def test_a_server_cannot_make_its_next_cookies_dear():
+    """A Secure one may not be covered from http: looking for it costs the same beside thousands below the domain."""
+    costs = []
+    for hosts in (10, 10, 5000):  # The first fills what is remembered of names.
+        jar = CookieJar()
+        for number in range(hosts):
+            jar.set("a", "1", domain=f"h{number}.evil.example", path="/x", secure=True)
+        request = PreparedRequest(b"GET", parse("http://www.evil.example/"))
+        costs.append(calls_of(lambda jar=jar, request=request: keep_lines(jar, request, ["a=1; Domain=evil.example"])))
+        keep_lines(jar, request, ["a=2; Domain=evil.example; Path=/x/y"])
+        assert [cookie.value for cookie in jar].count("2") == 0
+    assert costs[1] == costs[2]
+
+
+def test_a_secure_cookie_that_has_ended_is_in_nobodys_way():
+    jar = CookieJar()
+    jar.set("a", "1", domain="a.example", secure=True, expires=1, discard=False)
+    jar.set("b", "1", domain="a.example", secure=True)
+    jar.set("b", "2", domain="a.example")
+    keep_lines(jar, PreparedRequest(b"GET", parse("http://a.example/")), ["a=3", "b=4"])
+    assert jar.get_dict() == {"a": "3", "b": "4"}
+
+
 def test_a_jar_that_is_emptied_leaves_nothing_behind():
     jar = crowded(100)
+    jar.set("s", "1", domain="a.b.example", secure=True)
     for cookie in jar:
         jar.clear(cookie.domain, cookie.path, cookie.name)
     store = jar._store
-    assert (store.nested, store.count, store._order, store._below, len(store._received)) == ({}, 0, {}, {}, 0)
+    assert (store.nested, store.count, store._order, len(store._received)) == ({}, 0, {}, 0)
+    assert (store._secure, store._secure_below) == (set(), {})
 
 
 # Limits

@@ -5,8 +5,9 @@ Imported only by who has a cookie, and late: http.cookiejar alone costs more tha
 
 from __future__ import annotations
 
+from keeppool.client.cookies.by_name import CookieConflictError
 from keeppool.client.cookies.exchange import jar_of, keep_cookies, keep_lines, with_cookies, without_strays
-from keeppool.client.cookies.jar import CookieConflictError, CookieJar
+from keeppool.client.cookies.jar import CookieJar
 from keeppool.client.cookies.made import made_cookie
 
 __all__ = [

@@ -1,6 +1,6 @@
 """`CookieJar`: http.cookiejar's interface over RFC 6265bis, with a dictionary's methods.
 
-Decides: what a look-up by name means; that a Secure cookie is not covered from an insecure place.
+Decides: that a Secure cookie is not covered from an insecure place, and who is asked about each cookie.
 Knows: http.cookiejar's interfaces, which other libraries call.
 Does not know: when cookies are looked for; the session asks only if there are any.
 
@@ -14,12 +14,12 @@ from __future__ import annotations
 import http.cookiejar
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator
 from http.cookiejar import Cookie
 from typing import Any, Self
 
-from keeppool.client.arguments import CookiesArgument
-from keeppool.client.cookies.made import copied, made_cookie
+from keeppool.client.cookies.by_name import NamedCookies
+from keeppool.client.cookies.made import copied
 from keeppool.client.cookies.matching import Place, canonical, domains_of, path_matches, place_of
 from keeppool.client.cookies.parse import parse_set_cookie
 from keeppool.client.cookies.policy import (
@@ -33,14 +33,9 @@ from keeppool.client.cookies.policy import (
 )
 from keeppool.client.cookies.received import cookie_of, is_for_host_only
 from keeppool.client.cookies.store import Key, Store, key_of
-from keeppool.errors import InvalidRequest
 
 
-class CookieConflictError(LookupError, RuntimeError):
-    """A name by which several cookies are known."""
-
-
-class CookieJar(http.cookiejar.CookieJar):
+class CookieJar(NamedCookies):
     """Cookies by domain, path and name, with the conveniences of a dictionary from name to value.
 
     Iteration gives `http.cookiejar.Cookie` objects; `keys`, `values`, `items` and `dict(jar)` give names and values.
@@ -53,7 +48,6 @@ class CookieJar(http.cookiejar.CookieJar):
     """
 
     #: The standard library's own; typeshed does not know them.
-    _cookies_lock: threading.RLock
     _policy: http.cookiejar.CookiePolicy
     _now: int
 
@@ -70,13 +64,6 @@ class CookieJar(http.cookiejar.CookieJar):
     def _cookies(self, cookies: dict[str, dict[str, dict[str, Cookie]]]) -> None:
         self._store = Store(cookies)
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CookieJar | dict):
-            return NotImplemented
-        return dict(self.items()) == dict(other.items())
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __bool__(self) -> bool:
         return self._store.count > 0
 
@@ -87,128 +74,6 @@ class CookieJar(http.cookiejar.CookieJar):
         # The inherited one looks while others write; this one gives what was there when it was asked.
         with self._cookies_lock:
             return iter([self._found(key) for key in self._keys()])
-
-    def __contains__(self, name: object) -> bool:
-        return any(cookie.name == name for cookie in self)
-
-    def __getitem__(self, name: str) -> str | None:
-        return self._one(name, None, None).value
-
-    def __setitem__(self, name: str, value: str | None) -> None:
-        self.set(name, value)
-
-    def __delitem__(self, name: str) -> None:
-        self._one(name, None, None)
-        self.set(name, None)
-
-    # As a dictionary
-
-    def get(
-        self, name: str, default: str | None = None, domain: str | None = None, path: str | None = None
-    ) -> str | None:
-        """Return the value of the cookie called `name`, or `default`.
-
-        Raises:
-            CookieConflictError: Several domains or paths have one: say which.
-        """
-        try:
-            return self._one(name, domain, path).value
-        except KeyError:
-            return default
-
-    def set(self, name: str, value: str | None, **attributes: Any) -> Cookie | None:
-        """Set a cookie by hand; `None` as its value removes it.
-
-        Args:
-            name: Its name; empty for a value alone.
-            value: Its value.
-            **attributes: As in `http.cookiejar.Cookie`: `domain` (it is sent to the hosts below it too), `path`,
-                `secure`, `expires` (seconds since 1970), `port`, `discard`, `rest`.
-
-        Raises:
-            InvalidHeader: Name or value is no text, or holds what a cookie cannot hold; nothing was set.
-            TypeError: An attribute no cookie has.
-        """
-        if value is None:
-            self._remove(name, attributes.get("domain"), attributes.get("path"))
-            return None
-        cookie = made_cookie(name, value, **attributes)
-        self.set_cookie(cookie)
-        return cookie
-
-    def update(self, other: CookiesArgument) -> None:
-        """Add the cookies of another jar, or set them from a mapping.
-
-        Raises:
-            InvalidRequest: It is neither.
-            InvalidHeader: One of the mapping's names or values cannot be a cookie's; none was set.
-        """
-        if isinstance(other, http.cookiejar.CookieJar):
-            for cookie in [copied(cookie) for cookie in other]:
-                self.set_cookie(cookie)
-        elif isinstance(other, Mapping):
-            made = {name: None if value is None else made_cookie(name, value) for name, value in other.items()}
-            for name, cookie in made.items():
-                if cookie is None:
-                    self.set(name, None)
-                else:
-                    self.set_cookie(cookie)
-        else:
-            raise InvalidRequest(f"cookies must be a mapping or a CookieJar, not {type(other).__name__}")
-
-    def keys(self) -> list[str]:
-        """Return the names, one for each cookie."""
-        return [cookie.name for cookie in self]
-
-    def values(self) -> list[str | None]:
-        """Return the values, in the order of `keys`."""
-        return [cookie.value for cookie in self]
-
-    def items(self) -> list[tuple[str, str | None]]:
-        """Return names and values."""
-        return [(cookie.name, cookie.value) for cookie in self]
-
-    def pop(self, name: str, *default: str | None) -> str | None:
-        """Take a cookie out and return its value, or `default` if there is none.
-
-        Raises:
-            KeyError: There is none, and no `default`.
-            CookieConflictError: There are several.
-        """
-        with self._cookies_lock:
-            if default and name not in self:
-                return default[0]
-            value = self[name]
-            del self[name]
-            return value
-
-    def iterkeys(self) -> Iterator[str]:
-        """Go through the names."""
-        return iter(self.keys())
-
-    def itervalues(self) -> Iterator[str | None]:
-        """Go through the values."""
-        return iter(self.values())
-
-    def iteritems(self) -> Iterator[tuple[str, str | None]]:
-        """Go through names and values."""
-        return iter(self.items())
-
-    def list_domains(self) -> list[str]:
-        """Return the domains that have a cookie, each once; one with a dot holds for the hosts below it too."""
-        return list(dict.fromkeys(cookie.domain for cookie in self))
-
-    def list_paths(self) -> list[str]:
-        """Return the paths that have a cookie, each once."""
-        return list(dict.fromkeys(cookie.path for cookie in self))
-
-    def multiple_domains(self) -> bool:
-        """Tell whether there are cookies of more than one domain."""
-        return len([domain for domain in self.list_domains() if domain]) > 1
-
-    def get_dict(self, domain: str | None = None, path: str | None = None) -> dict[str, str | None]:
-        """Return names and values as a dictionary, those of one domain or path if given."""
-        return {cookie.name: cookie.value for cookie in self._at(domain, path)}
 
     def copy(self) -> Self:
         """Make an independent jar with the same cookies and policy."""
@@ -255,6 +120,7 @@ class CookieJar(http.cookiejar.CookieJar):
         with self._cookies_lock:
             if not getattr(self._policy, "netscape", True):
                 return  # http.cookiejar's word for all cookies of Set-Cookie.
+            self._store.take_out_ended(int(time.time()))
             for cookie in self.make_cookies(response, request):
                 self.set_cookie_if_ok(cookie, request)
 
@@ -362,16 +228,18 @@ class CookieJar(http.cookiejar.CookieJar):
     def _covers_secure(self, cookie: Cookie, place: Place) -> bool:
         """Tell whether a cookie from an insecure place would stand before or in the place of a Secure one.
 
-        Source: RFC 6265bis §5.7, step 15.
+        Source: RFC 6265bis §5.7, step 16.
         """
         if cookie.secure or place.secure:
             return False
         domain = cookie.domain.removeprefix(".")
-        for key in {*domains_of(domain), *self._store.domains_below(domain)} - {""}:
-            for path, by_name in self._cookies.get(key, {}).items():
-                other = by_name.get(cookie.name)
-                if other is not None and other.secure and path_matches(cookie.path, path):
-                    return not other.is_expired(self._now)
+        if self._store.has_secure_below(domain, cookie.name, cookie.path):
+            return True
+        for parent in domains_of(domain)[2:]:
+            for path, by_name in self._cookies.get(parent, {}).items():
+                other = by_name.get(cookie.name) if parent and path_matches(cookie.path, path) else None
+                if other is not None and other.secure and not other.is_expired(self._now):
+                    return True
         return False
 
     def _near(self, place: Place) -> Iterator[Cookie]:
@@ -416,23 +284,6 @@ class CookieJar(http.cookiejar.CookieJar):
             for key in keys:
                 self._store.drop(key)
 
-    def _at(self, domain: str | None, path: str | None) -> list[Cookie]:
-        at = None if domain is None else canonical(domain)
-        return [cookie for cookie in self if at in (None, cookie.domain) and path in (None, cookie.path)]
-
-    def _one(self, name: str, domain: str | None, path: str | None) -> Cookie:
-        found = [cookie for cookie in self._at(domain, path) if cookie.name == name]
-        if not found:
-            raise KeyError(name)
-        if len(found) > 1:
-            where = ", ".join(f"{cookie.domain}{cookie.path}" for cookie in found)
-            raise CookieConflictError(f"{len(found)} cookies are called {name!r} ({where}): say domain= or path=")
-        return found[0]
-
-    def _remove(self, name: str, domain: str | None, path: str | None) -> None:
-        with self._cookies_lock:
-            self._clear_those([key_of(cookie) for cookie in self._at(domain, path) if cookie.name == name])
-
 
 def cookie_line(cookies: Iterable[Cookie]) -> str:
     """Write a Cookie field: longer paths first, and of equal ones the one that is given first.
@@ -447,7 +298,3 @@ def _pair(cookie: Cookie) -> str:
     if cookie.value is None:  # http.cookiejar's way to write a cookie without a name.
         return cookie.name
     return f"{cookie.name}={cookie.value}" if cookie.name else cookie.value
-
-
-# By its methods it is one, but for iteration; requests' jar is one by inheritance.
-MutableMapping.register(CookieJar)

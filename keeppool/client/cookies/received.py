@@ -60,7 +60,7 @@ def cookie_of(said: SetCookie, place: Place, now: int) -> Cookie:
 def why_refused(cookie: Cookie, place: Place) -> str | None:
     """Say why a cookie is not taken from where it came; `None` if it may be.
 
-    Source: RFC 6265bis §5.7, steps 7 to 9, 12, 18 to 22.
+    Source: RFC 6265bis §5.7, steps 8 to 10, 13, 19 to 22.
     """
     return _of_its_domain(cookie, place) or _of_its_flags(cookie, place) or _of_its_prefix(cookie)
 

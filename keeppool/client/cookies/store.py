@@ -45,8 +45,9 @@ class Store:
         self._made = 0
         self._order: dict[Key, int] = {}
         self._ends: list[tuple[int, int, Key]] = []
-        #: Domains with their dots, by each end of their names.
-        self._below: dict[str, dict[str, None]] = {}
+        #: Secure cookies, and how many there are by each end of their domains, by name and path.
+        self._secure: set[Key] = set()
+        self._secure_below: dict[Key, int] = {}
         #: What servers have set, by domain without dot; domains and cookies least recently used first.
         self._received: OrderedDict[str, OrderedDict[Key, None]] = OrderedDict()
         self._received_count = 0
@@ -67,14 +68,17 @@ class Store:
         key = domain, path, name = key_of(cookie)
         if domain not in self.nested:
             self.nested[domain] = {}
-            for end in _ends_of(domain):
-                self._below.setdefault(end, {})[domain] = None
         by_name = self.nested[domain].setdefault(path, {})
         self._made += 1
         if name not in by_name:
             self.count += 1
             self._order[key] = self._made
         by_name[name] = cookie
+        self._forget_secure(key)
+        if cookie.secure:
+            self._secure.add(key)
+            for at in _places_of(key):
+                self._secure_below[at] = self._secure_below.get(at, 0) + 1
         if cookie.expires is not None:
             heapq.heappush(self._ends, (cookie.expires, self._made, key))
             if len(self._ends) > 2 * self.count + _SPARE:
@@ -89,24 +93,24 @@ class Store:
             return None
         self.count -= 1
         del self._order[key]
+        self._forget_secure(key)
         self._forget_received(key)
         if not by_path[path]:
             del by_path[path]
         if not by_path:
             del self.nested[domain]
-            for end in _ends_of(domain):
-                self._below[end].pop(domain)
-                if not self._below[end]:
-                    del self._below[end]
         return cookie
 
     def order_of(self, cookie: Cookie) -> int:
         """Tell the place of a cookie among all by their age, the oldest first."""
         return self._order.get(key_of(cookie), 0)
 
-    def domains_below(self, domain: str) -> list[str]:
-        """List the domains, with their dots, that are this one or end in it."""
-        return list(self._below.get(domain, ()))
+    def has_secure_below(self, domain: str, name: str, path: str) -> bool:
+        """Tell whether a domain, or one that ends in it, has a Secure cookie of that name for a path or a folder above.
+
+        At the cost of the path's length, however many such cookies there are: a server could set them to be in the way.
+        """
+        return any((domain, folder, name) in self._secure_below for folder in _folders_of(path))
 
     def receive(self, key: Key) -> None:
         """Note that a server has set a cookie that lies here, and evict what is one too many for its domain or in all.
@@ -157,6 +161,16 @@ class Store:
                 break
         self.drop(least)
 
+    def _forget_secure(self, key: Key) -> None:
+        # By what was noted: a program may have changed the cookie meanwhile.
+        if key not in self._secure:
+            return
+        self._secure.remove(key)
+        for at in _places_of(key):
+            self._secure_below[at] -= 1
+            if not self._secure_below[at]:
+                del self._secure_below[at]
+
     def _forget_received(self, key: Key) -> None:
         domain = key[0].removeprefix(".")
         of_domain = self._received.get(domain)
@@ -179,7 +193,15 @@ def key_of(cookie: Cookie) -> Key:
     return cookie.domain, cookie.path, cookie.name
 
 
-def _ends_of(domain: str) -> list[str]:
-    """List a domain without its dot, and the ends of its name."""
-    name = domain.removeprefix(".")
-    return [name, *(name[place + 1 :] for place, character in enumerate(name) if character == ".")]
+def _places_of(key: Key) -> list[Key]:
+    """List a cookie's domain without its dot, and the ends of its name, each with path and name."""
+    domain, path, name = key
+    bare = domain.removeprefix(".")
+    ends = [bare, *(bare[place + 1 :] for place, character in enumerate(bare) if character == ".")]
+    return [(end, path, name) for end in ends]
+
+
+def _folders_of(path: str) -> list[str]:
+    """List the paths that a cookie may have that is sent to this one: itself and the folders above it."""
+    slashes = [place for place, character in enumerate(path) if character == "/"]
+    return [path, *(path[: place + 1] for place in slashes), *(path[:place] for place in slashes)]

@@ -7,7 +7,7 @@ Does not know: cookies.
 The file is read here, not by the package's class: reading it into a set of lines takes 4 ms, where the class takes 32
 and would hold up an event loop. What the rules mean is the same, and a test holds the two together.
 
-Source: RFC 6265bis §5.7 step 8; https://publicsuffix.org/list/ (the format and the rules).
+Source: RFC 6265bis §5.7 step 9; https://publicsuffix.org/list/ (the format and the rules).
 """
 
 from __future__ import annotations
