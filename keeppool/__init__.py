@@ -183,9 +183,31 @@ __all__ = [
 ]
 
 
+#: Names of httpx, and what they are called here.
+_OF_HTTPX = {
+    "Client": "keeppool.Session",
+    "AsyncClient": "keeppool.AsyncSession",
+    "stream": "keeppool.get(url, stream=True)",
+    "RequestError": "keeppool.RequestException",
+    "HTTPStatusError": "keeppool.HTTPError",
+    "TransportError": "keeppool.RequestException",
+    "NetworkError": "keeppool.ConnectionError",
+    "ConnectError": "keeppool.errors.ConnectError",
+    "TimeoutException": "keeppool.errors.Timeout",
+    "HTTPTransport": "keeppool.HTTPAdapter, mounted on a keeppool.requests.Session",
+    "AsyncHTTPTransport": "keeppool.AsyncHTTPAdapter, mounted on a keeppool.requests.AsyncSession",
+    "BasicAuth": "a (user, password) pair, or keeppool.auth.HTTPBasicAuth",
+    "DigestAuth": "keeppool.auth.HTTPDigestAuth",
+}
+
+
 def __getattr__(name: str) -> object:
     if name in _MODULES:
         return import_module(_MODULES[name])
+    if name in _OF_HTTPX:
+        raise AttributeError(
+            f"module 'keeppool' has no attribute {name!r}: here it is {_OF_HTTPX[name]}; see docs/moving-from-httpx.md"
+        )
     if name not in _HOMES:
         raise AttributeError(f"module 'keeppool' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

@@ -508,7 +508,10 @@ def _check_bool(name: str, value: object) -> None:
 
 def _check_verify(name: str, value: object) -> None:
     if not isinstance(value, bool) and (not isinstance(value, str) or not value):
-        raise bad(name, value, "must be True, False, or the path of a file or folder of certificates")
+        rule = "must be True, False, or the path of a file or folder of certificates"
+        if hasattr(value, "wrap_socket"):
+            rule = f"{rule}; an ssl.SSLContext is given as HostConfig(ssl_context=...), in hosts= or defaults="
+        raise bad(name, value, rule)
 
 
 def _check_cert(name: str, value: object) -> None:

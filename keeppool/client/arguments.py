@@ -29,6 +29,8 @@ _Pieces: TypeAlias = Iterable[bytes] | Iterable[str] | AsyncIterable[bytes]
 DataArgument: TypeAlias = (
     Pairs | str | bytes | bytearray | memoryview | SupportsRead | _Pieces | Callable[[], Any] | None
 )
+#: A body as it is, never a form: text, bytes, a file, pieces, or a function that makes one of these.
+ContentArgument: TypeAlias = str | bytes | bytearray | memoryview | SupportsRead | _Pieces | Callable[[], Any] | None
 _Content: TypeAlias = str | bytes | bytearray | SupportsRead
 #: (file name, content[, media type[, header fields]])
 _Described: TypeAlias = (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from keeppool.client.arguments import (
     AuthArgument,
     CertArgument,
+    ContentArgument,
     CookiesArgument,
     DataArgument,
     FilesArgument,
@@ -25,6 +26,7 @@ from keeppool.client.arguments import (
 from keeppool.client.call import Call, Steps
 from keeppool.client.flow import Flow
 from keeppool.client.moved import OwnInterface
+from keeppool.client.request.encode import body_of
 from keeppool.client.request.prepared import Parts, PreparedRequest
 from keeppool.client.request.urls import text_of
 from keeppool.client.retries.retrying import RetriesArgument, retrying_of
@@ -68,11 +70,24 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
         retries: RetriesArgument = None,
+        base_url: str | None = None,
+        headers: HeadersArgument | None = None,
+        params: ParamsArgument = None,
+        cookies: CookiesArgument | None = None,
+        auth: AuthArgument = None,
+        verify: bool | str | None = None,
+        cert: CertArgument = None,
+        proxy: str | None = None,
+        follow_redirects: bool = True,
     ) -> None:
         self.pool = self._pool_kind(
             limits, timeout=timeout, hosts=hosts, defaults=defaults, resolver=resolver, config=config, on_event=on_event
         )
         SessionSettings.__init__(self, retries)
+        self.base_url = base_url
+        self.auth = auth
+        self.follow_redirects = follow_redirects
+        self._begin_with(headers, params, cookies, verify, cert, proxy)
 
     def stats(self) -> Stats:
         """Take a snapshot of the pool's gauges and counters."""
@@ -90,8 +105,9 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         verify: bool | str | None = None,
         cert: CertArgument = None,
         proxies: ProxiesArgument = None,
-        allow_redirects: bool = True,
+        allow_redirects: bool | None = None,
         retries: RetriesArgument | Inherit = INHERIT,
+        follow_redirects: bool | None = None,
     ) -> ResponseT:
         """Send a prepared request as it stands; nothing of this session's headers and cookies is added.
 
@@ -104,6 +120,7 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
             proxies: As for `request`.
             allow_redirects: As for `request`.
             retries: As for `request`.
+            follow_redirects: As for `request`.
 
         Raises:
             KeepPoolError: As `request`.
@@ -114,7 +131,10 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         if verify is True and self._checks_by_context(request.address):
             # The context does what is asked for. Programs that merge settings as requests does pass it unasked.
             verify = None
-        flow = self._flow(timeout, stream, verify, cert, proxies, allow_redirects, retries)
+        follow = follow_redirects if allow_redirects is None else allow_redirects
+        if follow is None:
+            follow = self.follow_redirects
+        flow = self._flow(timeout, stream, verify, cert, proxies, follow, retries)
         return self._drive(flow.run(request), flow.call)
 
     def _call(
@@ -129,24 +149,31 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         files: FilesArgument = None,
         auth: AuthArgument = None,
         timeout: TimeoutArgument | Inherit = INHERIT,
-        allow_redirects: bool = True,
+        allow_redirects: bool | None = None,
         proxies: ProxiesArgument = None,
         hooks: HooksArgument = None,
         stream: bool | None = None,
         verify: bool | str | None = None,
         cert: CertArgument = None,
         retries: RetriesArgument | Inherit = INHERIT,
+        content: ContentArgument = None,
+        follow_redirects: bool | None = None,
     ) -> ResponseT:
         """Send a request and follow where it leads: the way every call takes.
 
         The first branch is what a program does thousands of times; each test in it is one the general way can do
         without.
         """
-        address = parse(url if type(url) is str else text_of(url))
+        text = url if type(url) is str else text_of(url)
+        address = parse(text if self._base is None else self._base.joined(text))
+        follow = follow_redirects if allow_redirects is None else allow_redirects
+        if follow is None:
+            follow = self.follow_redirects
         if (
             params is None
             and data is None
             and json is None
+            and content is None
             and headers is None
             and cookies is None
             and files is None
@@ -167,9 +194,11 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
             streams = self.stream if stream is None else stream
             limit = None if timeout is INHERIT else self._limit(timeout)
             override = self.standing_override(address, settings)
-            return self._quick(parts, limit, streams, override, allow_redirects, timeout)
+            return self._quick(parts, limit, streams, override, follow, timeout)
+        if content is not None:
+            data = body_of(content, data, json, files)
         request = self._prepared(method, address, params, data, json, headers, cookies, files, auth, hooks)
-        flow = self._flow(timeout, stream, verify, cert, proxies, allow_redirects, retries)
+        flow = self._flow(timeout, stream, verify, cert, proxies, follow, retries)
         return self._drive(flow.run(request), flow.call)
 
     _call_verb = _call

@@ -37,6 +37,16 @@ class Session(Caller[Response], Closing):
         on_event: Called with each event of the pool.
         retries: How calls are tried again that have no `retries` of their own: a number, a `urllib3.util.Retry`, or not
             at all; see `request`. It has nothing to do with the pool's own resending.
+        base_url: What the relative URLs of calls are appended to: "https://api.example.com/v1" makes
+            "https://api.example.com/v1/items" of "/items". An absolute URL stands by itself.
+        headers: Laid over the session's `headers`, as `session.headers.update` does.
+        params: The session's `params`.
+        cookies: The session's `cookies`, from name to value, or a jar.
+        auth: The session's `auth`.
+        verify: The session's `verify`.
+        cert: The session's `cert`.
+        proxy: The URL of the proxy for every request, whatever the environment says: `proxies` with the key "all".
+        follow_redirects: Whether calls follow redirects that have neither `allow_redirects` nor `follow_redirects`.
 
     A session can be pickled: its settings and cookies travel, its connections do not.
 
@@ -49,7 +59,7 @@ class Session(Caller[Response], Closing):
     `keeppool.requests.Session` calls it, and has what else is requests': `mount`, `adapters`, `hooks`.
 
     Raises:
-        ConfigError: An argument that cannot be meant.
+        ConfigError, InvalidRequest: An argument that cannot be meant.
         AttributeError: See above.
 
     Thread safety:

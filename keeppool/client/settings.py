@@ -11,12 +11,22 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from keeppool.client.arguments import AuthArgument, DataArgument, FilesArgument, HeadersArgument, ParamsArgument
+from keeppool.client.arguments import (
+    AuthArgument,
+    CertArgument,
+    DataArgument,
+    FilesArgument,
+    HeadersArgument,
+    ParamsArgument,
+)
 from keeppool.client.auth.netrc import Netrc
+from keeppool.client.base_url import BaseUrl
 from keeppool.client.environment import Environment
-from keeppool.client.request.headers import Headers
+from keeppool.client.request.encode import encoded_query
+from keeppool.client.request.headers import Headers, pairs_of, text_name
 from keeppool.client.request.hooks import hooks_of
 from keeppool.client.request.prepare import authenticated, prepare
 from keeppool.client.request.prepared import PreparedRequest
@@ -55,10 +65,13 @@ class SessionSettings(Routing):
         auth: Signs every request that brings no `auth` of its own: a (user, password) pair or a function.
         max_redirects: How many redirects one call follows.
         params: Query parameters of every request.
+        follow_redirects: Whether calls follow redirects that do not say themselves.
     """
 
     def __init__(self, retries: RetriesArgument) -> None:
         Routing.__init__(self)
+        self.follow_redirects = True
+        self._base: BaseUrl | None = None
         self.auth: AuthArgument = None
         self.max_redirects = MAX_REDIRECTS
         self.params: ParamsArgument = {}
@@ -69,6 +82,44 @@ class SessionSettings(Routing):
         self.retries = retries
         #: Guards the first making of `_jar`.
         self._making = threading.Lock()
+
+    @property
+    def base_url(self) -> str | None:
+        """What relative URLs are appended to, with the `/` at its end; `None` for nothing. May be set."""
+        return None if self._base is None else self._base.url
+
+    @base_url.setter
+    def base_url(self, base_url: str | None) -> None:
+        self._base = BaseUrl(base_url) if base_url else None
+
+    def _begin_with(
+        self,
+        headers: HeadersArgument | None,
+        params: ParamsArgument,
+        cookies: CookiesArgument | None,
+        verify: bool | str | None,
+        cert: CertArgument,
+        proxy: str | None,
+    ) -> None:
+        """Take what a session's maker gives; `None` leaves it as it is.
+
+        Raises:
+            ConfigError, InvalidRequest: One of them cannot be meant.
+        """
+        for name, value in pairs_of(headers or ()):
+            self._headers[text_name(name)] = value
+        if params:
+            self.params = list(params) if isinstance(params, Iterator) else params
+            encoded_query(self.params, None)  # Checks them.
+        if cookies is not None:
+            self.cookies = cookies
+        if verify is not None:
+            self.verify = verify
+        if cert is not None:
+            self.cert = cert
+        if proxy is not None:
+            HostConfig(proxy=proxy)  # Checks it.
+            self.proxies = {"all": proxy}
 
     @property
     def headers(self) -> Headers:
@@ -122,7 +173,8 @@ class SessionSettings(Routing):
             InvalidRequest: One of its children: something cannot be put into HTTP. Nothing was sent.
         """
         method = check_method((request.method or "").upper())
-        address = addressed(text_of(request.url))
+        url = text_of(request.url)
+        address = addressed(url if self._base is None else self._base.joined(url))
         return self._prepared(
             method,
             address,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keeppool.client.arguments import (
         AuthArgument,
         CertArgument,
+        ContentArgument,
         CookiesArgument,
         DataArgument,
         FilesArgument,
@@ -39,13 +40,15 @@ class Settled(TypedDict, total=False):
     """How a request is sent, whatever is in it. `Verbs.request` tells what each of these means."""
 
     timeout: TimeoutArgument | Inherit
-    allow_redirects: bool
+    allow_redirects: bool | None
     proxies: ProxiesArgument
     hooks: HooksArgument
     stream: bool | None
     verify: bool | str | None
     cert: CertArgument
     retries: RetriesArgument | Inherit
+    content: ContentArgument
+    follow_redirects: bool | None
 
 
 class RequestOptions(Settled, total=False):
@@ -113,7 +116,8 @@ class Verbs(Generic[ResponseT]):
 
         Args:
             method: Such as "GET"; standard ones in any case.
-            url: Absolute; quoted or not. Credentials in it are used for Basic authentication.
+            url: Absolute, or relative to the session's `base_url`; quoted or not. Credentials in it are used for Basic
+                authentication.
             params: For the query string: a mapping or pairs, lists of values allowed, `None` left out; or text.
             data: The body. A mapping or list of pairs is sent as a form; bytes, text, files, iterables as they are.
             headers: Header fields of this request; they win over the session's, and `None` removes one.
@@ -127,7 +131,7 @@ class Verbs(Generic[ResponseT]):
                 json: Sent as JSON, where there is no `data` and there are no `files`.
                 timeout: Seconds for connecting and for each silence, a pair of them, a `Timeout`, or `None` for no
                 limit. Without it the session's, or the host's entry.
-                allow_redirects: Follow redirects, at most `max_redirects` of them.
+                allow_redirects: Follow redirects, at most `max_redirects` of them. Without it `follow_redirects`.
                 proxies: As the session's `proxies`, which they win over.
                 hooks: Functions that see the response, such as `{"response": function}`.
                 stream: Return at the head; the body is read when it is looked at. `None`: as the session is set.
@@ -138,6 +142,8 @@ class Verbs(Generic[ResponseT]):
                 the server is tried again with any method, everything else with those the `Retry` allows, and those are
                 the idempotent ones unless it says otherwise. No connection is held during a pause, and a total timeout
                 holds for all tries and pauses together. With `stream` a body that breaks off later is the caller's.
+                content: The body as it is, instead of `data`: never a form. httpx's name.
+                follow_redirects: As `allow_redirects`, which wins; httpx's name. Without either the session's.
 
         Returns:
             The response, whatever its status; see `Response.raise_for_status`.
@@ -177,7 +183,8 @@ class Verbs(Generic[ResponseT]):
 
     def head(self, url: str | bytes, **options: Unpack[Options]) -> ResponseT:
         """Send a HEAD request; see `request`. Redirects are not followed unless asked for."""
-        options.setdefault("allow_redirects", False)
+        if options.get("follow_redirects") is None and options.get("allow_redirects") is None:
+            options["allow_redirects"] = False
         return self._call_verb(b"HEAD", url, **options)
 
     def post(

@@ -7,6 +7,7 @@ and the core's; whether a request is sent again is `exchange.py`'s.
 from __future__ import annotations
 
 import weakref
+from asyncio import get_running_loop
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,8 @@ class AsyncPoolManager(Manager, AsyncClosing):
     ) -> AsyncResponse:
         """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
         pool = self._pool
-        pool.bind()
+        if pool.loop is not get_running_loop():
+            pool.bind()
         started = clock()
         exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
         try:

@@ -32,6 +32,8 @@ RENAMED = {
     "__enter__": "__aenter__",
     "__exit__": "__aexit__",
     "__iter__": "__aiter__",
+    "iter_bytes": "aiter_bytes",
+    "iter_text": "aiter_text",
 }
 #: Special methods that a program calls without knowing it; all others belong to Python.
 SPECIAL = {
@@ -53,6 +55,7 @@ ONE_SIDED = {
         AsyncResponse,
         "peer",
     ): "what Scrapy tells of a download (ip_address, certificate); no reader of threads asks for it",
+    (keeppool.AsyncResponse, "aiter_lines"): "httpx's name; without the a it is requests', and gives bytes",
     (AsyncResponse, "load_now"): "the pool's own: loads a body that is here already without a turn of the event loop",
 }
 #: What has another signature.

@@ -13,6 +13,7 @@ import base64
 import json as json_module
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -67,6 +68,26 @@ def encoded_body(data: Any, json: Any, files: Any = None) -> tuple[Any, bytes | 
         return _form("data", _items("data", data)), _FORM
     except InvalidRequest as error:
         raise InvalidBody(str(error)) from error
+
+
+def body_of(content: Any, data: Any, json: Any, files: Any) -> Any:
+    """Read `content` as what `data` may be: the body itself, whatever it looks like.
+
+    Args:
+        content: Not `None`.
+        data: The call's; there is only one body.
+        json: Likewise.
+        files: Likewise.
+
+    Raises:
+        InvalidBody: It is a mapping, or holds what is no body, or there is another body beside it.
+    """
+    if data is not None or json is not None or files:
+        raise InvalidBody("content is the whole body: data, json and files cannot be given beside it")
+    if isinstance(content, Mapping):
+        raise InvalidBody("content is the body itself, not a form: give a mapping as data=, or as json=")
+    # A list of pieces would pass for a form's fields.
+    return partial(iter, content) if isinstance(content, (list, tuple)) else content
 
 
 def basic(credentials: object) -> bytes:

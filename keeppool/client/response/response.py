@@ -97,6 +97,25 @@ class Response(BaseResponse, Closing):
         pieces: Any = self.iter_content(chunk_size, decode_unicode=decode_unicode)
         return lines(pieces, delimiter or None)
 
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Go through the body in pieces, as they come unless `chunk_size` is given: `iter_content` by httpx's name.
+
+        Raises:
+            StreamConsumedError, TypeError, ExchangeError: As for `iter_content`.
+        """
+        return self._pieces(piece_size(chunk_size))
+
+    def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
+        """Go through the body as text, in `encoding` or UTF-8; httpx's name.
+
+        Args:
+            chunk_size: Most bytes of a piece before text is made of it; `None` takes them as they come.
+
+        Raises:
+            StreamConsumedError, TypeError, ExchangeError: As for `iter_content`.
+        """
+        return decoded_pieces(self._pieces(piece_size(chunk_size)), self.encoding or "utf-8")
+
     def drain(self) -> None:
         """Read a small unwanted body so that its connection can be used again; close it if it is large or slow.
 

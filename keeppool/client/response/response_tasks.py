@@ -104,6 +104,33 @@ class AsyncResponse(BaseResponse, AsyncClosing):
         """
         return _cut(self.iter_content(chunk_size, decode_unicode), LineCutter(delimiter or None))
 
+    def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """Go through the body in pieces, as they come unless `chunk_size` is given: `iter_content` by httpx's name.
+
+        Raises:
+            StreamConsumedError, TypeError, ExchangeError: As for `iter_content`.
+        """
+        return self._pieces(piece_size(chunk_size))
+
+    def aiter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
+        """Go through the body as text, in `encoding` or UTF-8; httpx's name.
+
+        Args:
+            chunk_size: Most bytes of a piece before text is made of it; `None` takes them as they come.
+
+        Raises:
+            StreamConsumedError, TypeError, ExchangeError: As for `iter_content`.
+        """
+        return _decoded(self._pieces(piece_size(chunk_size)), PieceDecoder(self.encoding or "utf-8"))
+
+    def aiter_lines(self) -> AsyncIterator[str]:
+        """Go through the body line by line, as text in `encoding` or UTF-8, without the line ends; httpx's name.
+
+        Raises:
+            StreamConsumedError, ExchangeError: As for `iter_content`.
+        """
+        return _cut(self.aiter_text(), LineCutter(None))
+
     async def drain(self) -> None:
         """Read a small unwanted body so that its connection can be used again; close it if it is large or slow.
 

@@ -24,6 +24,7 @@ from keeppool.client.arguments import (
 )
 from keeppool.client.call import Call
 from keeppool.client.caller import Caller
+from keeppool.client.request.encode import body_of
 from keeppool.client.request.hooks import default_hooks, hooks_of
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.request.request import Request
@@ -269,6 +270,11 @@ class Mounting(Caller[ResponseT], Redirecting):
             url: As for `_call`.
             given: The arguments that are not at their defaults.
         """
+        if "content" in given:
+            others = (given.get(name) for name in ("data", "json", "files"))
+            given["data"] = body_of(given.pop("content"), *others)
+        if "follow_redirects" in given:
+            given.setdefault("allow_redirects", given.pop("follow_redirects"))
         parts = {name: given.pop(name) for name in OF_REQUESTS if name in given}
         request = self.prepare_request(Request(method.decode(), url, **parts))
         if self._is_own("merge_environment_settings"):

@@ -31,10 +31,9 @@ ways_of: Final = attrgetter(*_AT_CALLS, "_adapter_kind.send")
 #: What the arguments of a call are that nobody has given.
 _DEFAULTS: Final[Mapping[str, object]] = {
     **dict.fromkeys(("params", "data", "json", "headers", "cookies", "files", "auth", "proxies", "hooks")),
-    **dict.fromkeys(("stream", "verify", "cert")),
+    **dict.fromkeys(("stream", "verify", "cert", "content", "allow_redirects", "follow_redirects")),
     "timeout": INHERIT,
     "retries": INHERIT,
-    "allow_redirects": True,
 }
 #: The arguments that a request is made of; all others are for `send`.
 OF_REQUESTS: Final = ("headers", "files", "data", "params", "auth", "cookies", "hooks", "json")
