@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar, cast
 
 from keeppool.client.arguments import CertArgument, Hook, ProxiesArgument
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
@@ -96,8 +96,55 @@ class Ask(Step):
 Steps: TypeAlias = "Generator[Step, BaseResponse | None, BaseResponse]"
 
 
-def step_holds(step: Step, outcome: _ResponseT | None, held: _ResponseT | None) -> _ResponseT | None:
-    """Tell which response is to be closed if something fails from now on: the last sent for, or put in its place."""
-    if isinstance(step, Ask):
-        return outcome if hasattr(outcome, "close") or hasattr(outcome, "aclose") else held
-    return held if outcome is None else outcome
+class Run(Generic[_ResponseT]):
+    """A flow under way. Going through it gives its steps; each is taken in a block of its own, as `with run:`.
+
+    What a step brings is set as `outcome` in that block. What it raises ends the block, and is the flow's to deal with.
+
+    Args:
+        steps: Not begun.
+        held: The response that is there already, if one is.
+
+    Attributes:
+        outcome: What the step under way has brought.
+        held: The response to be closed if something fails: the last one sent for, or put in its place.
+        response: What the flow has led to, after its last step.
+    """
+
+    __slots__ = ("_error", "_step", "_steps", "held", "outcome", "response")
+
+    response: _ResponseT
+
+    def __init__(self, steps: Steps, held: _ResponseT | None) -> None:
+        self._steps = steps
+        self._step: Step | None = None
+        self._error: BaseException | None = None
+        self.outcome: _ResponseT | None = None
+        self.held = held
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Step:
+        steps = cast("Generator[Step, _ResponseT | None, _ResponseT]", self._steps)
+        try:
+            self._step = steps.send(self.outcome) if self._error is None else steps.throw(self._error)
+        except StopIteration as end:
+            self.response = end.value
+            raise
+        finally:
+            self.outcome = self._error = None
+        return self._step
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        self._error, outcome = error, self.outcome
+        if isinstance(self._step, Ask):
+            is_response = hasattr(outcome, "close") or hasattr(outcome, "aclose")
+        else:
+            is_response = outcome is not None
+        if is_response:
+            self.held = outcome
+        return error is not None

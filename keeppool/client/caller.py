@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from keeppool.client.arguments import (
     AuthArgument,
@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 _NO_BODY: Mapping[bytes, RequestBody | None] = {
     method: prepare_body(None, EMPTY, method) for method in (b"POST", b"PUT", b"PATCH")
 }
+
+
+#: How a request is sent: its waits, whether its body is left on its way, and what is configured for it alone.
+Sending: TypeAlias = tuple[Timeout | None, bool, HostConfig | None]
 
 
 class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
@@ -194,7 +198,7 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
             streams = self.stream if stream is None else stream
             limit = None if timeout is INHERIT else self._limit(timeout)
             override = self.standing_override(address, settings)
-            return self._quick(parts, limit, streams, override, follow, timeout)
+            return self._quick(parts, (limit, streams, override), follow, timeout)
         if content is not None:
             data = body_of(content, data, json, files)
         request = self._prepared(method, address, params, data, json, headers, cookies, files, auth, hooks)
@@ -235,15 +239,7 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         return self._flow_kind(self, call, clock() if began is None else began)
 
     @abstractmethod
-    def _quick(
-        self,
-        request: Parts,
-        limit: Timeout | None,
-        stream: bool,
-        override: HostConfig | None,
-        follow: bool,
-        timeout: TimeoutArgument | Inherit,
-    ) -> ResponseT:
+    def _quick(self, request: Parts, sending: Sending, follow: bool, timeout: TimeoutArgument | Inherit) -> ResponseT:
         """Send a request over the session's pool, and start a flow only if its response asks for one."""
 
     @abstractmethod

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeVar, cast
 
-from keeppool.client.call import Ask, Call, Drain, Pause, Send, Step, Steps, step_holds
-from keeppool.client.caller import Caller
+from keeppool.client.call import Ask, Call, Drain, Pause, Run, Send, Step, Steps
+from keeppool.client.caller import Caller, Sending
 from keeppool.client.request.prepared import Parts, request_of
 from keeppool.client.response.response import Response
 from keeppool.closing import Closing
-from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.config import INHERIT, Inherit, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.pools.manager_threads import PoolManager
 
@@ -75,16 +75,9 @@ class Session(Caller[Response], Closing):
         """Close the pool: idle connections now and busy ones when they are done."""
         self.pool.close()
 
-    def _quick(
-        self,
-        request: Parts,
-        limit: Timeout | None,
-        stream: bool,
-        override: HostConfig | None,
-        follow: bool,
-        timeout: TimeoutArgument | Inherit,
-    ) -> Response:
+    def _quick(self, request: Parts, sending: Sending, follow: bool, timeout: TimeoutArgument | Inherit) -> Response:
         method, address, fields, body = request
+        limit, stream, override = sending
         try:
             raw = self.pool.exchange(method, address, fields, body, limit, stream, override)
         except KeepPoolError as error:
@@ -99,24 +92,17 @@ class Session(Caller[Response], Closing):
 
     def _drive(self, steps: Steps, call: Call, held: Response | None = None) -> Response:
         """Run the steps of a flow, each in this thread, until the response is there."""
+        run = Run(steps, held)
         try:
-            step = next(steps)
-            while True:
-                try:
-                    outcome = self._take(step, call)
-                except BaseException as error:
-                    step = steps.throw(error)
-                else:
-                    held = step_holds(step, outcome, held)
-                    step = steps.send(outcome)
-        except StopIteration as end:
-            response: Response = end.value
-            return response
+            for step in run:
+                with run:
+                    run.outcome = self._take(step, call)
         except BaseException:
             # A hook or a scheme has failed, or no tries are left: nobody will read what is still on its way.
-            if held is not None:
-                held.close()
+            if run.held is not None:
+                run.held.close()
             raise
+        return run.response
 
     def _take(self, step: Step, call: Call) -> Response | None:
         if isinstance(step, Send):

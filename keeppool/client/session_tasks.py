@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable
 from typing import ClassVar, TypeVar, cast
 
-from keeppool.client.call import Ask, Call, Drain, Pause, Send, Step, Steps, step_holds
-from keeppool.client.caller import Caller
+from keeppool.client.call import Ask, Call, Drain, Pause, Run, Send, Step, Steps
+from keeppool.client.caller import Caller, Sending
 from keeppool.client.pending import Pending, pending
 from keeppool.client.request.prepared import Parts, request_of
 from keeppool.client.response.response_tasks import AsyncResponse
 from keeppool.closing import AsyncClosing
-from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.config import INHERIT, Inherit, TimeoutArgument
 from keeppool.errors import KeepPoolError
 from keeppool.pools.manager_tasks import AsyncPoolManager
 
@@ -83,13 +83,11 @@ class AsyncSession(Caller[Pending[AsyncResponse]], AsyncClosing):
     def _quick(
         self,
         request: Parts,
-        limit: Timeout | None,
-        stream: bool,
-        override: HostConfig | None,
+        sending: Sending,
         follow: bool,
         timeout: TimeoutArgument | Inherit,
     ) -> Pending[AsyncResponse]:
-        coroutine = self._ask(request, limit, stream, override, follow, timeout)
+        coroutine = self._ask(request, sending, follow, timeout)
         # What `pending` does; every call comes by here, and a function of its own would cost it 0.1 µs.
         made: Pending[AsyncResponse] = Pending()
         made.__await__, made.send, made.throw, made.close = (
@@ -100,13 +98,12 @@ class AsyncSession(Caller[Pending[AsyncResponse]], AsyncClosing):
     async def _ask(
         self,
         request: Parts,
-        limit: Timeout | None,
-        stream: bool,
-        override: HostConfig | None,
+        sending: Sending,
         follow: bool,
-        timeout: TimeoutArgument | Inherit,  # noqa: ASYNC109  # as Session's, and in four parts
+        timeout: TimeoutArgument | Inherit,  # noqa: ASYNC109
     ) -> AsyncResponse:
         method, address, fields, body = request
+        limit, stream, override = sending
         try:
             raw = await self.pool.exchange(method, address, fields, body, limit, stream, override)
         except KeepPoolError as error:
@@ -124,25 +121,18 @@ class AsyncSession(Caller[Pending[AsyncResponse]], AsyncClosing):
 
     async def _driven(self, steps: Steps, call: Call, held: AsyncResponse | None = None) -> AsyncResponse:
         """Run the steps of a flow, each in this task, until the response is there."""
+        run = Run(steps, held)
         try:
-            step = next(steps)
-            while True:
-                try:
-                    outcome = await self._take(step, call)
-                except BaseException as error:
-                    step = steps.throw(error)
-                else:
-                    held = step_holds(step, outcome, held)
-                    step = steps.send(outcome)
-        except StopIteration as end:
-            response: AsyncResponse = end.value
-            return response
+            for step in run:
+                with run:
+                    run.outcome = await self._take(step, call)
         except BaseException:
             # A hook or a scheme has failed, no tries are left, or the task was cancelled: nobody will read what is
             # still on its way.
-            if held is not None:
-                await closed(held)
+            if run.held is not None:
+                await closed(run.held)
             raise
+        return run.response
 
     async def _take(self, step: Step, call: Call) -> AsyncResponse | None:
         if isinstance(step, Send):

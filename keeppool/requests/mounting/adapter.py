@@ -10,13 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.response import Response as OwnResponse
 from keeppool.client.session import send_over
-from keeppool.config import TimeoutArgument
 from keeppool.pools.manager_threads import PoolManager
-from keeppool.requests.mounting.pooled import Connected, PooledAdapter
+from keeppool.requests.mounting.pooled import Connected, SendArguments, SendingAdapter
 
 
 class BaseAdapter(ABC):
@@ -39,7 +37,7 @@ class BaseAdapter(ABC):
         """Give up what the adapter holds."""
 
 
-class HTTPAdapter(PooledAdapter, BaseAdapter):
+class HTTPAdapter(SendingAdapter["Response"], BaseAdapter):
     """A pool of its own for the URLs of one prefix: other limits, other retries, nothing shared with the session's.
 
     Args:
@@ -72,30 +70,8 @@ class HTTPAdapter(PooledAdapter, BaseAdapter):
     pool: PoolManager
     _pool_kind = PoolManager
 
-    def send(
-        self,
-        request: PreparedRequest,
-        stream: bool = False,
-        timeout: TimeoutArgument = None,
-        verify: bool | str = True,
-        cert: CertArgument = None,
-        proxies: ProxiesArgument = None,
-    ) -> Response:
-        """Send one request over this adapter's pool.
-
-        Args:
-            request: What to send.
-            stream: True leaves the body on its way.
-            timeout: As for `Session.request`, but `None` for what is configured; `(None, None)` for no limit.
-            verify: As for `Session.request`; True for what is configured.
-            cert: As for `Session.request`; `None` for what is configured.
-            proxies: By scheme, or by scheme and host; what is configured where they have no entry.
-
-        Raises:
-            KeepPoolError: As `PoolManager.request`.
-        """
-        step = self._step(request, stream, timeout, verify, cert, proxies)
-        return send_over(self.pool, step, stream, Response)
+    def _carry(self, given: SendArguments, stream: bool) -> Response:
+        return send_over(self.pool, self._step(*given), stream, Response)
 
     def close(self) -> None:
         """Close the pool: idle connections now, busy ones when they are done."""

@@ -6,16 +6,16 @@ Does not know: sessions, beyond the one that has mounted it.
 
 from __future__ import annotations
 
-from keeppool.client.arguments import CertArgument, ProxiesArgument
-from keeppool.client.request.prepared import PreparedRequest
+from collections.abc import Coroutine
+from typing import Any
+
 from keeppool.client.response.response_tasks import AsyncResponse as OwnResponse
 from keeppool.client.session_tasks import send_over
-from keeppool.config import TimeoutArgument
 from keeppool.pools.manager_tasks import AsyncPoolManager
-from keeppool.requests.mounting.pooled import Connected, PooledAdapter
+from keeppool.requests.mounting.pooled import Connected, SendArguments, SendingAdapter
 
 
-class AsyncHTTPAdapter(PooledAdapter):
+class AsyncHTTPAdapter(SendingAdapter[Coroutine[Any, Any, "AsyncResponse"]]):
     """A pool of its own for the URLs of one prefix: other limits, other retries, nothing shared with the session's.
 
     Args:
@@ -48,30 +48,8 @@ class AsyncHTTPAdapter(PooledAdapter):
     pool: AsyncPoolManager
     _pool_kind = AsyncPoolManager
 
-    async def send(
-        self,
-        request: PreparedRequest,
-        stream: bool = False,
-        timeout: TimeoutArgument = None,  # noqa: ASYNC109  # as HTTPAdapter's, and in four parts
-        verify: bool | str = True,
-        cert: CertArgument = None,
-        proxies: ProxiesArgument = None,
-    ) -> AsyncResponse:
-        """Send one request over this adapter's pool.
-
-        Args:
-            request: What to send.
-            stream: True leaves the body on its way.
-            timeout: As for `AsyncSession.request`, but `None` for what is configured; `(None, None)` for no limit.
-            verify: As for `AsyncSession.request`; True for what is configured.
-            cert: As for `AsyncSession.request`; `None` for what is configured.
-            proxies: By scheme, or by scheme and host; what is configured where they have no entry.
-
-        Raises:
-            KeepPoolError: As `AsyncPoolManager.request`.
-        """
-        step = self._step(request, stream, timeout, verify, cert, proxies)
-        return await send_over(self.pool, step, stream, AsyncResponse)
+    async def _carry(self, given: SendArguments, stream: bool) -> AsyncResponse:
+        return await send_over(self.pool, self._step(*given), stream, AsyncResponse)
 
     async def aclose(self) -> None:
         """Close the pool: idle connections now, busy ones when they are done."""

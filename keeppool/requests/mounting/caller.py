@@ -7,12 +7,14 @@ Does not know: waiting.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from keeppool.client.arguments import (
     AuthArgument,
+    CertArgument,
     CookiesArgument,
     DataArgument,
     FilesArgument,
@@ -29,8 +31,9 @@ from keeppool.client.request.hooks import default_hooks, hooks_of
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.request.request import Request
 from keeppool.client.response.base import BaseResponse
+from keeppool.client.retries.retrying import RetriesArgument
 from keeppool.client.verbs import ResponseT
-from keeppool.config import HostConfig, Inherit, Timeout
+from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.requests.mounting.flow import MountedFlow, SendBy
 from keeppool.requests.mounting.mounts import Mounts, keep_foreign_cookies, plain_timeout
 from keeppool.requests.mounting.overriding import (
@@ -55,8 +58,17 @@ _SENDING = "adapter's send"
 #: The waits of a pool that was given none.
 _DEFAULT_WAITS = Timeout()
 
+#: What `resolve_redirects` gives: an iterator over responses, to be awaited or not.
+HopsT = TypeVar("HopsT")
 
-class Mounting(Caller[ResponseT], Redirecting):
+#: The arguments of a flow, in their order, for redirects that a program follows itself.
+ChainSettings: TypeAlias = (
+    "tuple[TimeoutArgument | Inherit, bool | None, bool | str | None, CertArgument, ProxiesArgument, bool, "
+    "RetriesArgument | Inherit]"
+)
+
+
+class Mounting(Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
     """A session, but for the waiting.
 
     Where a program overrides `request`, `prepare_request`, `send`, `get_adapter`, `merge_environment_settings`,
@@ -225,6 +237,51 @@ class Mounting(Caller[ResponseT], Redirecting):
         if isinstance(response, BaseResponse):
             response.belongs_to(self)
         keep_foreign_cookies(self._jar_for(response), response)
+
+    def resolve_redirects(
+        self,
+        resp: Any,
+        req: PreparedRequest,
+        stream: bool | None = None,
+        timeout: TimeoutArgument | Inherit = INHERIT,
+        verify: bool | str | None = None,
+        cert: CertArgument = None,
+        proxies: ProxiesArgument = None,
+        yield_requests: bool = False,
+        retries: RetriesArgument | Inherit = INHERIT,
+    ) -> HopsT:
+        """Follow a redirect step by step, each response given before the next request is sent.
+
+        Args:
+            resp: The redirect.
+            req: Its request.
+            stream: As for `request`.
+            timeout: As for `request`.
+            verify: As for `request`.
+            cert: As for `request`.
+            proxies: As for `request`.
+            yield_requests: Give the next request, and send nothing.
+            retries: As for `request`.
+
+        Raises:
+            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: While iterating.
+        """
+        return self._hops(resp, req, (timeout, stream, verify, cert, proxies, False, retries), yield_requests)
+
+    @abstractmethod
+    def _hops(self, resp: Any, req: PreparedRequest, settings: ChainSettings, yield_requests: bool) -> HopsT:
+        """Do what `resolve_redirects` does; nothing before the first response is asked for."""
+
+    def _begun(self, response: BaseResponse, request: PreparedRequest, settings: ChainSettings) -> MountedFlow:
+        """Begin to follow redirects.
+
+        Args:
+            response: The first.
+            request: What it is to be taken for a response to.
+            settings: What `resolve_redirects` was given.
+        """
+        response.request = request
+        return cast("MountedFlow", self._flow(*settings))
 
     # In ways of a program's own
 

@@ -55,15 +55,17 @@ class MountedFlow(Flow):
 
     Attributes:
         followed: Redirects followed so far, where the program follows them.
+        history: These redirects, and what came between them.
     """
 
-    __slots__ = ("followed",)
+    __slots__ = ("followed", "history")
 
     _session: MountedSettings
 
     def __init__(self, session: MountedSettings, call: Call, began: float) -> None:
         super().__init__(session, call, began)
         self.followed = 0
+        self.history: list[Any] = []
 
     def _step(self, request: PreparedRequest, limit: Timeout | None) -> SendBy:
         # Asked once for each request, as in requests: a `get_adapter` of the program's own may take turns.
@@ -81,6 +83,12 @@ class MountedFlow(Flow):
         if self.call.follow and self._session.follows_in_own_way() and self._location(response) is not None:
             return cast("BaseResponse", (yield Follow(response, self._left_after(response))))
         return (yield from Flow._followed(self, response))
+
+    def joined(self, redirect: BaseResponse, response: _ResponseT) -> _ResponseT:
+        """Put into a response which others have led to it, where the program follows redirects."""
+        self.history += [redirect, *response.history]
+        response.history = self.history.copy()
+        return response
 
     def _left_after(self, response: BaseResponse) -> Timeout | None:
         """Tell how long following a redirect may take, all requests together."""

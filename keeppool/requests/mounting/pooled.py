@@ -6,9 +6,10 @@ Does not know: waiting.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast
 
 from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.call import Send
@@ -24,12 +25,19 @@ if TYPE_CHECKING:
     from keeppool.pools.manager import Manager
 
 
+#: What `send` gives: a response, or something to await that gives one.
+SentT = TypeVar("SentT")
+
+#: The arguments of `send`, in their order.
+SendArguments: TypeAlias = tuple[PreparedRequest, bool, TimeoutArgument, bool | str, CertArgument, ProxiesArgument]
+
+
 class PooledAdapter(Hookless):
     """An adapter with a pool of its own."""
 
     pool: Manager
     #: Sends one request; a program may override it.
-    send: Callable[..., object]
+    send: Callable[..., Any]
     #: What makes the pool.
     _pool_kind: ClassVar[type[Manager]]
 
@@ -86,6 +94,38 @@ class PooledAdapter(Hookless):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.pool!r}>"
+
+
+class SendingAdapter(PooledAdapter, Generic[SentT]):
+    """An adapter that sends over its pool."""
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: TimeoutArgument = None,
+        verify: bool | str = True,
+        cert: CertArgument = None,
+        proxies: ProxiesArgument = None,
+    ) -> SentT:
+        """Send one request over this adapter's pool.
+
+        Args:
+            request: What to send.
+            stream: True leaves the body on its way.
+            timeout: As for a session's `request`, but `None` for what is configured; `(None, None)` for no limit.
+            verify: As for a session's `request`; True for what is configured.
+            cert: As for a session's `request`; `None` for what is configured.
+            proxies: By scheme, or by scheme and host; what is configured where they have no entry.
+
+        Raises:
+            KeepPoolError: As a pool manager's `request`.
+        """
+        return self._carry((request, stream, timeout, verify, cert, proxies), stream)
+
+    @abstractmethod
+    def _carry(self, given: SendArguments, stream: bool) -> SentT:
+        """Read what `send` was given, and send it. An argument that cannot be meant is refused when this is awaited."""
 
 
 class Connected:

@@ -8,23 +8,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, cast
 
-from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.call import Call, Send, Step
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.response_tasks import AsyncResponse as OwnResponse
-from keeppool.client.retries.retrying import RetriesArgument
 from keeppool.client.session_tasks import AsyncSession as OwnSession
 from keeppool.client.session_tasks import awaited, closed, send_over
 from keeppool.clock import clock
-from keeppool.config import INHERIT, Inherit, TimeoutArgument
 from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.requests.mounting.adapter_tasks import AsyncHTTPAdapter, AsyncResponse
-from keeppool.requests.mounting.caller import Mounting
-from keeppool.requests.mounting.flow import Follow, MountedFlow, SendBy, with_history
+from keeppool.requests.mounting.caller import ChainSettings, Mounting
+from keeppool.requests.mounting.flow import Follow, SendBy, with_history
 from keeppool.requests.mounting.mounts import Checked, complete
 
 
-class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse]], OwnSession):
+class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse], AsyncIterator[Any]], OwnSession):
     """A `keeppool.AsyncSession` in which adapters can be mounted and methods overridden, with hooks, as in requests.
 
     Its arguments, and what else it does, are that session's.
@@ -49,47 +46,17 @@ class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse]], OwnSession):
         for adapter in (self._mounts or {}).values():
             await closed(adapter)
 
-    async def resolve_redirects(
-        self,
-        resp: OwnResponse,
-        req: PreparedRequest,
-        stream: bool | None = None,
-        timeout: TimeoutArgument | Inherit = INHERIT,  # noqa: ASYNC109  # as Session's, and in four parts
-        verify: bool | str | None = None,
-        cert: CertArgument = None,
-        proxies: ProxiesArgument = None,
-        yield_requests: bool = False,
-        retries: RetriesArgument | Inherit = INHERIT,
+    async def _hops(
+        self, resp: OwnResponse, req: PreparedRequest, settings: ChainSettings, yield_requests: bool
     ) -> AsyncIterator[Any]:
-        """Follow a redirect step by step, each response given before the next request is sent.
-
-        Args:
-            resp: The redirect.
-            req: Its request.
-            stream: As for `request`.
-            timeout: As for `request`.
-            verify: As for `request`.
-            cert: As for `request`.
-            proxies: As for `request`.
-            yield_requests: Give the next request, and send nothing.
-            retries: As for `request`.
-
-        Raises:
-            TooManyRedirects, InvalidURL, UnrewindableBodyError, TotalTimeout: While iterating.
-        """
-        flow = cast("MountedFlow", self._flow(timeout, stream, verify, cert, proxies, False, retries))
-        history: list[OwnResponse] = []
-        resp.request = req
+        flow = self._begun(resp, req, settings)
         while (location := self.get_redirect_target(resp)) is not None:
             await self._give_up(resp)
             request, given = self._hop(flow, resp, location)
             if yield_requests:
                 yield request
                 return
-            history.append(resp)
-            resp = await self.send(request, allow_redirects=False, **given)
-            history += resp.history
-            resp.history = history.copy()
+            resp = flow.joined(resp, await self.send(request, allow_redirects=False, **given))
             yield resp
 
     async def _take(self, step: Step, call: Call) -> OwnResponse | None:
