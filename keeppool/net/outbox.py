@@ -25,6 +25,7 @@ from copy import copy
 from keeppool.errors import LoopError
 from keeppool.net.stream import TLS_RECORD
 from keeppool.net.tls_layer import TlsLayer
+from keeppool.net.unsent import held_bytes
 
 #: Bytes a plain connection's transport is given to wait for room with. It copies them, so few; more of them make no
 #: upload over loopback faster (measured up to 1 MiB).
@@ -54,6 +55,7 @@ class Outbox:
         "_layers",
         "_loop",
         "_send",
+        "_sock",
         "_taken",
         "_waiting",
         "_yielded_at",
@@ -65,6 +67,7 @@ class Outbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, layers: list[TlsLayer]) -> None:
         self._loop = loop
+        self._sock = sock
         self._send = sock.send
         self._layers = layers
         self._waiting: deque[memoryview] = deque()
@@ -152,10 +155,15 @@ class Outbox:
         self._yielded_at = self._taken
         return True
 
-    def progress(self) -> tuple[int, int]:
-        """Give a value that changes whenever the kernel has taken another byte."""
+    def progress(self) -> tuple[int, int, int | None]:
+        """Give a value that changes whenever the kernel, or the peer, has taken another byte."""
         is_dead = self.error is not None or self.transport.is_closing()
-        return self._taken, 0 if is_dead else self.transport.get_write_buffer_size()
+        return self._taken, 0 if is_dead else self.transport.get_write_buffer_size(), self.held
+
+    @property
+    def held(self) -> int | None:
+        """Bytes that the kernel has taken and the peer has not; `None` if that cannot be told."""
+        return held_bytes(self._sock)
 
     def resumed(self) -> None:
         """Go on: the transport has sent what it had."""

@@ -19,6 +19,7 @@ from typing import cast
 from keeppool.net.deadline import LONGEST_WAIT
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.streams import Liveness
+from keeppool.net.unsent import held_bytes
 
 #: One TLS record carries at most 16 KiB (RFC 8446 §5.1). `SSLSocket.send` is all or nothing: of a larger piece the
 #: server may have decrypted a part although send reported nothing. Only up to one record is "0 accepted" a proof.
@@ -127,6 +128,11 @@ class Stream:
             return None
         finally:
             self.sock.settimeout(limit)
+
+    @property
+    def held(self) -> int | None:
+        """Bytes that the kernel has taken and the peer has not; `None` if that cannot be told."""
+        return held_bytes(self.sock)
 
     def send_now(self, data: memoryview) -> int:
         """Send what fits into the kernel's buffer, which `wait_readable` has found to have room."""

@@ -127,6 +127,11 @@ class Channel(asyncio.BufferedProtocol):
         """Whether the kernel has not taken everything that was written."""
         return self._outbox.unsent
 
+    @property
+    def held(self) -> int | None:
+        """See `Outbox.held`."""
+        return self._outbox.held
+
     def reset_accepted(self) -> None:
         """Count accepted bytes from 0 again: another request begins."""
         self._outbox.reset()
@@ -139,7 +144,8 @@ class Channel(asyncio.BufferedProtocol):
 
         Returns:
             True if everything was taken. False if not, because an answer or the end is there to be read, because the
-            time is up but at least one byte was taken, or because a lot was: then look at the clock, and call again.
+            time is up but at least one byte was taken, by the kernel or by the peer, or because a lot was: then look at
+            the clock, and call again.
 
         Raises:
             TimeoutError: Not one byte was taken and nothing came in that time.
@@ -341,6 +347,8 @@ class Channel(asyncio.BufferedProtocol):
         if self._buffer is not None:
             _SPARE.append(self._buffer)
             self._buffer = None
+        if exc is not None:
+            self._read_left()
         self._inbox.failed(exc)
         self._outbox.fail(exc if isinstance(exc, OSError) else our_close())
         self._heard()
@@ -387,6 +395,17 @@ class Channel(asyncio.BufferedProtocol):
             self._inbox.failed(error)
             return self._heard()
         return self._came(data)
+
+    def _read_left(self) -> None:
+        """Record what the kernel still has of a connection that broke while something was sent.
+
+        The transport gives up both directions then, though the peer may have responded before it closed.
+        """
+        try:
+            while self._inbox.end is None and (data := self.sock.recv(READ)):
+                self._inbox.came(data)
+        except (OSError, ValueError):
+            pass  # There is no more.
 
     def _heard(self) -> None:
         if not self._inbox.has_news:

@@ -13,7 +13,7 @@ from keeppool.clock import clock
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
 from keeppool.net.stream import TLS_RECORD, Stream
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.waits import LATE_RESPONSE, continue_wait_ends, next_wait, total_passed
+from keeppool.pools.waits import LATE_RESPONSE, Progress, continue_wait_ends, next_wait, total_passed
 from keeppool.wire.body import RequestBody
 from keeppool.wire.head import ResponseHead
 
@@ -91,13 +91,48 @@ def _upload(exchange: Exchange, body: RequestBody, stream: Stream) -> ResponseHe
     while (piece := next_piece(pieces)) is not None:
         unsent = memoryview(piece).cast("B")
         while unsent:
-            if stream.wait_readable(next_wait(exchange), or_writable=True):
+            if _is_readable(exchange, stream):
                 head = exchange.take_early(stream.receive_now(RECEIVE))
                 if head is not None:
                     return head
             sent = stream.send_now(unsent)
             exchange.sent += sent
             unsent = unsent[sent:]
+    return _let_arrive(exchange, stream)
+
+
+def _is_readable(exchange: Exchange, stream: Stream) -> bool:
+    """Wait until there is something to read (True), or room to send more.
+
+    Raises:
+        TimeoutError: Neither happened, and the server has taken no byte in the read timeout.
+    """
+    progress = Progress(exchange)
+    while True:
+        seconds = progress.next_look()
+        try:
+            return stream.wait_readable(seconds, or_writable=True)
+        except TimeoutError as error:
+            progress.check(stream.held, error)
+
+
+def _let_arrive(exchange: Exchange, stream: Stream) -> ResponseHead | None:
+    """Wait until the server has what the kernel holds of the body: its own time begins then. As `_upload` otherwise."""
+    exchange.request_sent = True  # What has not arrived is the kernel's to send.
+    if exchange.timeout.read is None:
+        return None
+    progress = Progress(exchange, held := stream.held)
+    while held:
+        seconds = progress.next_look()
+        try:
+            stream.wait_readable(seconds)
+        except TimeoutError as error:
+            progress.check(held := stream.held, error)
+            continue
+        head = exchange.take_early(stream.receive_now(RECEIVE))
+        if head is not None:
+            return head
+        held = stream.held
     return None
 
 

@@ -17,7 +17,7 @@ from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.send import RECEIVE, BodyFailed, is_break, next_piece, refusal
-from keeppool.pools.waits import LATE_RESPONSE, continue_wait_ends, next_wait, total_passed
+from keeppool.pools.waits import LATE_RESPONSE, Progress, continue_wait_ends, next_wait, total_passed
 from keeppool.wire.body import RequestBody
 from keeppool.wire.head import ResponseHead
 
@@ -94,12 +94,40 @@ async def _drain(exchange: Exchange, channel: Channel) -> ResponseHead | None:
 
     Once everything is taken nobody looks: what was written may have been the last piece, and its response no early one.
     """
-    while not await channel.drain(next_wait(exchange)):
+    progress = Progress(exchange)
+    while True:
+        seconds = progress.next_look()
+        try:
+            is_taken = await channel.drain(seconds)
+        except TimeoutError as error:
+            progress.check(channel.held, error)
+            continue
         exchange.sent = channel.accepted
+        if is_taken:
+            return None
         head = _take_early(exchange, channel)
         if head is not None:
             return head
-    exchange.sent = channel.accepted
+        progress = Progress(exchange)
+
+
+async def _let_arrive(exchange: Exchange, channel: Channel) -> ResponseHead | None:
+    """Wait until the server has what the kernel holds of the body: its own time begins then."""
+    exchange.request_sent = True  # What has not arrived is the kernel's to send.
+    if exchange.timeout.read is None:
+        return None
+    progress = Progress(exchange, held := channel.held)
+    while held:
+        seconds = progress.next_look()
+        try:
+            await channel.wait_readable(seconds)
+        except TimeoutError as error:
+            progress.check(held := channel.held, error)
+            continue
+        head = _take_early(exchange, channel)
+        if head is not None:
+            return head
+        held = channel.held
     return None
 
 
@@ -114,7 +142,7 @@ async def _upload(exchange: Exchange, body: RequestBody, channel: Channel) -> Re
         head = await _send_piece(exchange, piece, channel)
         if head is not None:
             return head
-    return None
+    return await _let_arrive(exchange, channel)
 
 
 async def _send_piece(exchange: Exchange, piece: bytes | memoryview, channel: Channel) -> ResponseHead | None:
@@ -137,8 +165,10 @@ async def _upload_awaited(exchange: Exchange, body: RequestBody, channel: Channe
             head = watch.result()
             if head is None and piece is not None:
                 head = await _send_piece(exchange, piece, channel)
-            if head is not None or piece is None:
+            if head is not None:
                 return head
+            if piece is None:
+                return await _let_arrive(exchange, channel)
     finally:
         await _close(pieces)
 

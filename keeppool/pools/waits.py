@@ -21,6 +21,9 @@ CONTINUE_WAIT = 1.0
 LATE_RESPONSE = 0.1
 #: Seconds by which the kernel's timer and our clock may differ when both say that the same time has passed.
 CLOCK_SLACK = 0.001
+#: Parts of the read timeout after which a wait for the server to take something looks whether it has. The kernel says
+#: that there is room only when a third of its buffer is free, so the wait itself does not tell.
+LOOKS = 8
 #: Seconds of the shortest wait: 0 would not even try.
 SHORTEST = 0.001
 
@@ -32,6 +35,45 @@ def next_wait(exchange: Exchange) -> float | None:
         TimeoutError: Nothing is left.
     """
     return within(exchange.timeout.read, exchange.head_ends(clock()))
+
+
+class Progress:
+    """Whether the server still takes what was sent: what the kernel holds of it becomes less.
+
+    Args:
+        exchange: Whose read timeout is the longest time without a byte of progress.
+        held: Bytes the kernel holds; `None` if that is not known, or not yet.
+    """
+
+    __slots__ = ("_exchange", "_held", "_since")
+
+    def __init__(self, exchange: Exchange, held: int | None = None) -> None:
+        self._exchange = exchange
+        self._held = held
+        self._since = clock()
+
+    def next_look(self) -> float | None:
+        """Give the seconds until the next look at what the kernel holds; `None` for no limit.
+
+        Raises:
+            TimeoutError: The time for the whole exchange has passed.
+        """
+        read = self._exchange.timeout.read
+        return within(None if read is None else read / LOOKS, self._exchange.head_ends(clock()))
+
+    def check(self, held: int | None, error: TimeoutError) -> None:
+        """Take note of what the kernel holds now that a look is due.
+
+        Args:
+            held: Bytes the kernel holds; `None` if that cannot be told.
+            error: Raised if there was no progress for as long as the read timeout.
+        """
+        now, read = clock(), self._exchange.timeout.read
+        if held is not None and self._held is not None and held != self._held:
+            self._since = now
+        self._held = held
+        if read is not None and now - self._since >= read - CLOCK_SLACK:
+            raise error
 
 
 def within(seconds: float | None, deadline: float | None) -> float | None:

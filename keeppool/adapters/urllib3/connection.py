@@ -12,8 +12,11 @@ Source: RFC 9112 §3 (request line), §6.3 (framing); RFC 9110 §8.6 (Content-Le
 
 from __future__ import annotations
 
+import errno
 import http.client
+import os
 import re
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -207,7 +210,13 @@ class LeanConnection(urllib3.connection.HTTPConnection):
         if borrowing is not None:
             # How much the kernel has taken is not known from here on: enough to be seen.
             borrowing.sent = 1
-        super().request(*request, **options)
+        try:
+            super().request(*request, **options)
+        except ssl.SSLEOFError as error:
+            if borrowing is None:
+                raise
+            # By this urllib3 knows that the server may have responded before it closed; without TLS it comes by itself.
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
         if borrowing is not None:
             borrowing.request_sent = True
 

@@ -1,0 +1,34 @@
+"""How many of the bytes that the kernel has taken the peer has not acknowledged yet.
+
+A kernel takes megabytes ahead of a slow peer, and says that there is room again only when a third of its buffer is
+free. What it still holds tells whether the peer takes anything meanwhile.
+
+Knows: the question, which Linux answers. Elsewhere the answer is `None`, and only what a send accepts is progress.
+Does not know: who wants to send.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from typing import Any
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
+    def held_bytes(sock: Any) -> int | None:
+        """Tell how many bytes the kernel still holds of what was sent on a socket; `None` if it cannot be told."""
+        try:
+            # SIOCOUTQ, which has the same number; see tcp(7).
+            answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        except (OSError, ValueError):
+            return None
+        held: int = struct.unpack("@i", answer)[0]
+        return held
+
+else:
+
+    def held_bytes(sock: Any) -> int | None:
+        """Tell how many bytes the kernel still holds of what was sent on a socket; `None` if it cannot be told."""
+        return None
