@@ -17,6 +17,7 @@ import keeppool
 import keeppool.requests
 from keeppool import PreparedRequest
 from keeppool.client.cookies import jar_of, keep_lines, with_cookies
+from keeppool.client.cookies.matching import domain_matches
 from keeppool.client.cookies.received import LONGEST_LIFE
 from keeppool.client.cookies.suffixes import is_public_suffix
 from keeppool.cookies import CookieConflictError, CookieJar
@@ -189,6 +190,23 @@ print([name for name in sys.modules if "cookie" in name or "publicsuffix" in nam
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "domain", "matches"),
+    [
+        ("a.example", "a.example", True),
+        ("www.a.example", "a.example", True),
+        ("ba.example", "a.example", False),
+        ("a.example", "www.a.example", False),
+        ("1.2.3.4", "3.4", False),
+        ("1.2.3.4", "1.2.3.4", True),
+        ("::1", "1", False),
+        ("a.1", "1", False),
+    ],
+)
+def test_a_domain_is_a_host_or_the_end_of_its_name(host, domain, matches):
+    assert domain_matches(host, domain) is matches
 
 
 # Public suffixes

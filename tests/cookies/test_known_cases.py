@@ -7,7 +7,6 @@ import http.cookiejar
 import sys
 import threading
 from collections.abc import Iterator
-from urllib.request import Request as StandardRequest
 
 import pytest
 
@@ -94,6 +93,15 @@ def test_a_cookie_that_is_ended_in_the_same_response_is_gone(site, session, line
     get(session, site, "a.example", *lines)
     assert not session.cookies
     assert get(session, site, "a.example") is None
+
+
+def test_a_host_by_hand_is_as_safe_as_the_way_to_it(site, session):
+    get(session, site, "inside.example", "a=1; Secure")
+    assert not session.cookies
+    get(session, site, "localhost", "a=1; Secure")
+    assert get(session, site, "localhost") == "a=1"
+    elsewhere = session.prepare_request(keeppool.Request("GET", "http://192.0.2.1/", headers={"Host": "localhost"}))
+    assert "Cookie" not in elsewhere.headers
 
 
 def test_a_prefix_is_held_to_its_promise():
@@ -235,18 +243,22 @@ def test_a_domain_has_its_share_and_the_least_used_go_first():
     jar = CookieJar()
     request = PreparedRequest(b"GET", parse("https://www.a.example/"))
     jar.set("mine", "by hand", domain="a.example")
-    keep_lines(
-        jar,
-        request,
-        ["secure=1; Secure; Domain=a.example", "old=1; Domain=a.example", "used=1; Path=/; Domain=a.example"],
-    )
-    jar.cookies_for(StandardRequest("http://www.a.example/x"))  # Uses `used` and `old`, but not `secure`.
-    jar.cookies_for(StandardRequest("http://www.a.example/"))
-    keep_lines(jar, request, [f"n{number}=1; Path=/deep; Domain=a.example" for number in range(MOST_OF_A_DOMAIN)])
-    names = set(jar.keys())
-    assert len(names) == MOST_OF_A_DOMAIN + 1
-    assert {"mine", "secure", f"n{MOST_OF_A_DOMAIN - 1}"} <= names
-    assert "old" not in names
+    lines = ["secure=1; Secure; Path=/s", "used=1; Path=/u", "old=1; Path=/o"]
+    keep_lines(jar, request, lines)
+    keep_lines(jar, request, [f"n{number}=1; Path=/deep" for number in range(MOST_OF_A_DOMAIN - 3)])
+    assert sent(jar, "https://www.a.example/u") == "used=1; mine=by hand"
+    keep_lines(jar, request, ["one=1", "two=2"])
+    gone = {"old", "n0"}
+    assert {"mine", "secure", "used", "one", "two"} <= set(jar.keys())
+    assert gone.isdisjoint(jar.keys())
+    assert len(jar) == MOST_OF_A_DOMAIN + 1
+
+
+def test_a_domain_of_nothing_but_secure_cookies_has_its_share_too():
+    jar = CookieJar()
+    request = PreparedRequest(b"GET", parse("https://www.a.example/"))
+    keep_lines(jar, request, [f"n{number}=1; Secure" for number in range(MOST_OF_A_DOMAIN + 5)])
+    assert jar.keys() == [f"n{number}" for number in range(5, MOST_OF_A_DOMAIN + 5)]
 
 
 def test_hosts_without_end_do_not_fill_the_memory(monkeypatch):
@@ -255,6 +267,7 @@ def test_hosts_without_end_do_not_fill_the_memory(monkeypatch):
     jar.set("mine", "by hand", domain="a.example")
     for number in range(500):
         keep_lines(jar, PreparedRequest(b"GET", parse(f"http://h{number}.example/")), ["a=1", "b=2"])
+        assert sent(jar, "http://h0.example/") == "a=1; b=2", "it is used again and again"
     assert len(jar) == 101
     assert jar["mine"] == "by hand"
     assert sent(jar, "http://h499.example/") == "a=1; b=2"

@@ -164,3 +164,15 @@ def test_a_jar_that_keeps_nothing_keeps_nothing():
     assert keep(jar, "http://a.example/", "a=1") == []
     jar.set("a", "1")
     assert not jar
+
+
+def test_no_policy_sends_a_cookie_that_has_ended():
+    class Generous(DefaultCookiePolicy):
+        def return_ok(self, _cookie, _request):
+            return True
+
+    jar = CookieJar(Generous())
+    for number in range(100):  # More than one request takes out.
+        jar.set(f"n{number}", "1", expires=1, discard=False)
+    jar.set("a", "1")
+    assert sent(jar, "http://a.example/") == "a=1"

@@ -262,7 +262,7 @@ class CookieJar(NamedCookies):
                         cookie
                         for cookie in by_name.values()
                         if (judges or domain == place.host or not is_for_host_only(cookie) or not domain)
-                        and may_be_sent(policy, cookie, place, request, now)
+                        and may_be_sent(policy, cookie, request, now)
                     ]
         return found
 

@@ -22,10 +22,11 @@ from keeppool.client.cookies.matching import SECURE, Place, domain_matches, path
 from keeppool.client.cookies.received import is_for_host_only, why_refused
 
 _QUESTIONS: Final = ("set_ok", "return_ok", "domain_return_ok", "path_return_ok")
-#: The parts in which `DefaultCookiePolicy` asks itself whether a cookie may be set, and sent.
-_PARTS: Final = ("version", "verifiability", "secure", "expires", "port", "domain", "name", "path")
-_SETTING: Final = ("set_ok", *(f"set_ok_{part}" for part in _PARTS))
-_RETURNING: Final = ("return_ok", *(f"return_ok_{part}" for part in _PARTS))
+#: With the parts in which `DefaultCookiePolicy` asks itself whether a cookie may be set.
+_SETTING: Final = (
+    "set_ok",
+    *(f"set_ok_{part}" for part in ("version", "verifiability", "name", "path", "domain", "port")),
+)
 
 
 class CookiePolicy(DefaultCookiePolicy):
@@ -92,13 +93,9 @@ def asks_for_domains(policy: StandardPolicy) -> bool:
     return not is_plain(policy) and _has_own(policy, ("domain_return_ok",))
 
 
-def may_be_sent(policy: StandardPolicy, cookie: Cookie, place: Place, request: Any, now: int) -> bool:
+def may_be_sent(policy: StandardPolicy, cookie: Cookie, request: Any, now: int) -> bool:
     """Ask a policy of a program's own whether a cookie is sent."""
-    if cookie.is_expired(now):
-        return False
-    if not (_has_own(policy, _RETURNING) or is_sent(cookie, place, now, policy)):
-        return False
-    return bool(policy.return_ok(_shown(policy, cookie), request))
+    return not cookie.is_expired(now) and bool(policy.return_ok(_shown(policy, cookie), request))
 
 
 def is_path_open(policy: StandardPolicy, path: str, place: Place, request: Any) -> bool:
