@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from keeppool.client.arguments import (
     AuthArgument,
@@ -23,7 +23,7 @@ from keeppool.client.arguments import (
     ParamsArgument,
     ProxiesArgument,
 )
-from keeppool.client.call import Call, Steps
+from keeppool.client.call import Ask, Call, Drain, Pause, Send, Step, Steps
 from keeppool.client.flow import Flow
 from keeppool.client.moved import OwnInterface
 from keeppool.client.request.encode import body_of
@@ -245,3 +245,36 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
     @abstractmethod
     def _drive(self, steps: Steps, call: Call) -> ResponseT:
         """Run the steps of a flow until the response is there."""
+
+    # Steps. What one gives is what it brings, or something to await for it.
+
+    def _take(self, step: Step, call: Call) -> Any:
+        """Take one step of a flow."""
+        if isinstance(step, Send):
+            return self._send(step, call)
+        if isinstance(step, Pause):
+            return self._pause(step)
+        if isinstance(step, Ask):
+            return self._brought(step.hook(step.response, **self._settings_of(step.request.address, call)))
+        assert isinstance(step, Drain), "bug: a step that nobody takes"
+        return self._give_up(step.response)
+
+    def _send(self, step: Send, call: Call) -> Any:
+        """Send one request over the session's pool. Who sends in another way does it here."""
+        return self._send_over(self.pool, step, call.stream)
+
+    @abstractmethod
+    def _send_over(self, pool: Any, step: Send, stream: bool) -> Any:
+        """Send one request over a pool."""
+
+    @abstractmethod
+    def _pause(self, step: Pause) -> Any:
+        """Wait, holding nothing."""
+
+    @abstractmethod
+    def _brought(self, outcome: object) -> Any:
+        """Take what a hook gave: an outcome, or on an event loop something to await for it."""
+
+    @abstractmethod
+    def _give_up(self, response: Any) -> Any:
+        """Have the connection of this response free."""

@@ -8,9 +8,9 @@ Does not know: which way a call takes (`caller.py`), what the settings are (`set
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar, cast
+from typing import ClassVar, TypeVar
 
-from keeppool.client.call import Ask, Call, Drain, Pause, Run, Send, Step, Steps
+from keeppool.client.call import Call, Pause, Run, Send, Steps
 from keeppool.client.caller import Caller, Sending
 from keeppool.client.request.prepared import Parts, request_of
 from keeppool.client.response.response import Response
@@ -104,20 +104,14 @@ class Session(Caller[Response], Closing):
             raise
         return run.response
 
-    def _take(self, step: Step, call: Call) -> Response | None:
-        if isinstance(step, Send):
-            return self._send(step, call)
-        if isinstance(step, Pause):
-            step.retrying.sleep(step.seconds)
-        elif isinstance(step, Ask):
-            return cast("Response | None", step.hook(step.response, **self._settings_of(step.request.address, call)))
-        elif isinstance(step, Drain):
-            self._give_up(cast("Response", step.response))
-        return None
+    def _pause(self, step: Pause) -> None:
+        step.retrying.sleep(step.seconds)
 
-    def _send(self, step: Send, call: Call) -> Response:
-        """Send one request over the session's pool. Who sends in another way does it here."""
-        return send_over(self.pool, step, call.stream, self._response_kind)
+    def _brought(self, outcome: object) -> object:
+        return outcome
+
+    def _send_over(self, pool: PoolManager, step: Send, stream: bool) -> Response:
+        return send_over(pool, step, stream, self._response_kind)
 
     def _give_up(self, response: Response) -> None:
         if isinstance(response, Response):

@@ -12,9 +12,9 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable
-from typing import ClassVar, TypeVar, cast
+from typing import ClassVar, TypeVar
 
-from keeppool.client.call import Ask, Call, Drain, Pause, Run, Send, Step, Steps
+from keeppool.client.call import Call, Pause, Run, Send, Steps
 from keeppool.client.caller import Caller, Sending
 from keeppool.client.pending import Pending, pending
 from keeppool.client.request.prepared import Parts, request_of
@@ -134,22 +134,15 @@ class AsyncSession(Caller[Pending[AsyncResponse]], AsyncClosing):
             raise
         return run.response
 
-    async def _take(self, step: Step, call: Call) -> AsyncResponse | None:
-        if isinstance(step, Send):
-            return await self._send(step, call)
-        if isinstance(step, Pause):
-            own = step.retrying.sleep
-            await (asyncio.sleep(step.seconds) if own is time.sleep else awaited(own(step.seconds)))
-        elif isinstance(step, Ask):
-            shown = step.hook(step.response, **self._settings_of(step.request.address, call))
-            return cast("AsyncResponse | None", await awaited(shown))
-        elif isinstance(step, Drain):
-            await self._give_up(cast("AsyncResponse", step.response))
-        return None
+    async def _pause(self, step: Pause) -> None:
+        own = step.retrying.sleep
+        await (asyncio.sleep(step.seconds) if own is time.sleep else awaited(own(step.seconds)))
 
-    async def _send(self, step: Send, call: Call) -> AsyncResponse:
-        """Send one request over the session's pool. Who sends in another way does it here."""
-        return await send_over(self.pool, step, call.stream, self._response_kind)
+    def _brought(self, outcome: object) -> object:
+        return awaited(outcome)
+
+    async def _send_over(self, pool: AsyncPoolManager, step: Send, stream: bool) -> AsyncResponse:
+        return await send_over(pool, step, stream, self._response_kind)
 
     async def _give_up(self, response: AsyncResponse) -> None:
         if isinstance(response, AsyncResponse):

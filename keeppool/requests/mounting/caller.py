@@ -24,7 +24,7 @@ from keeppool.client.arguments import (
     ParamsArgument,
     ProxiesArgument,
 )
-from keeppool.client.call import Call
+from keeppool.client.call import Call, Send, Step
 from keeppool.client.caller import Caller
 from keeppool.client.request.encode import body_of
 from keeppool.client.request.hooks import default_hooks, hooks_of
@@ -34,7 +34,7 @@ from keeppool.client.response.base import BaseResponse
 from keeppool.client.retries.retrying import RetriesArgument
 from keeppool.client.verbs import ResponseT
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
-from keeppool.requests.mounting.flow import MountedFlow, SendBy
+from keeppool.requests.mounting.flow import Follow, MountedFlow, SendBy
 from keeppool.requests.mounting.mounts import Mounts, keep_foreign_cookies, plain_timeout
 from keeppool.requests.mounting.overriding import (
     AT_REDIRECTS,
@@ -194,6 +194,23 @@ class Mounting(Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
         if step.limit is None and pool is not self.pool:
             step.limit = self.waits_of(pool, step.request.address, step.override)
         return pool
+
+    def _take(self, step: Step, call: Call) -> Any:
+        return self._follow(step, call) if isinstance(step, Follow) else super()._take(step, call)
+
+    @abstractmethod
+    def _follow(self, step: Follow, call: Call) -> Any:
+        """Follow a redirect by `resolve_redirects`, whoever has written it."""
+
+    def _send(self, step: Send, call: Call) -> Any:
+        """Send one request by what is mounted for it."""
+        by = cast("SendBy", step)
+        pool = self._over_pool(by)
+        return self._send_by(by, call) if pool is None else self._send_over(pool, step, call.stream)
+
+    @abstractmethod
+    def _send_by(self, by: SendBy, call: Call) -> Any:
+        """Send one request by an adapter of the program's own."""
 
     def _settings_for(self, step: SendBy, call: Call) -> dict[str, Any]:
         """List what an adapter of the program's own is given for a request's sending."""

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from keeppool.client.call import Call, Send, Step
+from keeppool.client.call import Call
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.response import Response as OwnResponse
 from keeppool.client.session import Session as OwnSession
-from keeppool.client.session import send_over
 from keeppool.clock import clock
-from keeppool.pools.manager_threads import PoolManager
 from keeppool.requests.mounting.adapter import HTTPAdapter, Response
 from keeppool.requests.mounting.caller import ChainSettings, Mounting
 from keeppool.requests.mounting.flow import Follow, SendBy, with_history
@@ -59,9 +57,6 @@ class Session(Mounting[OwnResponse, Iterator[Any]], OwnSession):
             resp = flow.joined(resp, self.send(request, allow_redirects=False, **given))
             yield resp
 
-    def _take(self, step: Step, call: Call) -> OwnResponse | None:
-        return self._follow(step, call) if isinstance(step, Follow) else super()._take(step, call)
-
     def _follow(self, step: Follow, call: Call) -> OwnResponse:
         """Follow a redirect by `resolve_redirects`, whoever has written it."""
         response = first = cast("OwnResponse", step.response)
@@ -75,17 +70,12 @@ class Session(Mounting[OwnResponse, Iterator[Any]], OwnSession):
             raise
         return with_history(response, first.history, followed)
 
-    def _send(self, step: Send, call: Call) -> OwnResponse:
-        """Send one request by what is mounted for it."""
-        by = cast("SendBy", step)
-        pool = self._over_pool(by)
-        if pool is not None:
-            return send_over(cast("PoolManager", pool), step, call.stream, Response)
+    def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
         given = self._settings_for(by, call)
         began = clock()
-        with Checked(step):
-            response = by.adapter.send(step.request, **given)
-        complete(response, step.request, clock() - began)
+        with Checked(by):
+            response = by.adapter.send(by.request, **given)
+        complete(response, by.request, clock() - began)
         if not call.stream:
             response.content  # noqa: B018  # read, which such an adapter leaves to the session
         return cast("OwnResponse", response)

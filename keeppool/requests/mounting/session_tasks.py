@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, cast
 
-from keeppool.client.call import Call, Send, Step
+from keeppool.client.call import Call
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.response_tasks import AsyncResponse as OwnResponse
 from keeppool.client.session_tasks import AsyncSession as OwnSession
-from keeppool.client.session_tasks import awaited, closed, send_over
+from keeppool.client.session_tasks import awaited, closed
 from keeppool.clock import clock
-from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.requests.mounting.adapter_tasks import AsyncHTTPAdapter, AsyncResponse
 from keeppool.requests.mounting.caller import ChainSettings, Mounting
 from keeppool.requests.mounting.flow import Follow, SendBy, with_history
@@ -59,9 +58,6 @@ class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse], AsyncIterator[Any]
             resp = flow.joined(resp, await self.send(request, allow_redirects=False, **given))
             yield resp
 
-    async def _take(self, step: Step, call: Call) -> OwnResponse | None:
-        return await (self._follow(step, call) if isinstance(step, Follow) else super()._take(step, call))
-
     async def _follow(self, step: Follow, call: Call) -> OwnResponse:
         """Follow a redirect by `resolve_redirects`, whoever has written it."""
         response = first = cast("OwnResponse", step.response)
@@ -75,17 +71,12 @@ class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse], AsyncIterator[Any]
             raise
         return with_history(response, first.history, followed)
 
-    async def _send(self, step: Send, call: Call) -> OwnResponse:
-        """Send one request by what is mounted for it."""
-        by = cast("SendBy", step)
-        pool = self._over_pool(by)
-        if pool is not None:
-            return await send_over(cast("AsyncPoolManager", pool), step, call.stream, AsyncResponse)
+    async def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
         given = self._settings_for(by, call)
         began = clock()
-        with Checked(step):
-            response: Any = await awaited(by.adapter.send(step.request, **given))
-        complete(response, step.request, clock() - began)
+        with Checked(by):
+            response: Any = await awaited(by.adapter.send(by.request, **given))
+        complete(response, by.request, clock() - began)
         if not call.stream:
             # Such an adapter leaves it to the session.
             await response.read() if isinstance(response, OwnResponse) else response.content
