@@ -6,8 +6,9 @@ Does not know: waiting.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from keeppool.config import (
     INHERIT,
@@ -32,7 +33,6 @@ from keeppool.pools.routes import Locator
 from keeppool.pools.send import BodyFailed
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
-from keeppool.wire.message import BodyReader
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 #: What a manager makes for itself from its configuration.
 _MACHINERY = frozenset(("_configured", "_locate", "_orphaned", "_pool"))
 
+
+#: What `request` gives: a response, or something to await that gives one.
+ResponseT = TypeVar("ResponseT")
 
 R = TypeVar("R", bound=AnyResponse)
 
@@ -135,7 +138,7 @@ class Manager:
         self,
         kinds: tuple[type[R], type[Lease]],
         exchange: Exchange,
-        opened: tuple[BodyReader, AnyStream],
+        stream: AnyStream,
         url: str,
         decode: bool,
         started: float,
@@ -145,14 +148,17 @@ class Manager:
         Args:
             kinds: Of the response, and of what lends it the connection until its body has ended.
             exchange: Its head has come.
-            opened: The body's reader, and where the rest of the body comes from.
+            stream: Where the rest of the body comes from.
             url: As the caller wrote it.
             decode: Whether content codings are taken off.
             started: When the request was begun.
         """
         make_response, make_lease = kinds
-        reader, stream = opened
-        head, answered = exchange.answer, exchange.connection.read_at
+        reader, connection = exchange.open_body(), exchange.connection
+        if connection.served == 1 and stream.is_tls:
+            # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
+            self._pool.tls.remember(connection.origin, stream.tls)
+        head, answered = exchange.answer, connection.read_at
         assert head is not None, "bug: no response yet"
         if self._pool.is_heard:
             self._pool.report(reports.answered(exchange, head, answered - started))
@@ -192,3 +198,65 @@ class Manager:
         """Pass an event on. The pool knows this method weakly, so that a listener that owns us can be collected."""
         if self._on_event is not None:
             self._on_event(event)
+
+
+class Requesting(Manager, Generic[ResponseT]):
+    """A manager with the call that programs make; what it gives is a response, or something to await for one."""
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: FieldsArgument = None,
+        body: Any = None,
+        timeout: TimeoutArgument | Inherit = INHERIT,
+        host: HostConfig | None = None,
+        stream: bool = False,
+        decode_content: bool = True,
+    ) -> ResponseT:
+        """Send one request and return its response, whatever its status. Redirects and cookies are a `Session`'s.
+
+        Args:
+            method: Any token; standard methods in any case.
+            url: Absolute, http or https.
+            headers: A mapping, or pairs where a name repeats or order matters.
+            body: bytes, text, a binary file, an iterable of bytes (on an event loop also an async one), or a function
+                that makes one of these.
+            timeout: Instead of the configured one: a `Timeout`, seconds, a (connect, read) pair, or None for no limit.
+            host: Configuration for this request, over what is configured for its host.
+            stream: True returns as soon as the head is there; read or close the response to free its connection.
+            decode_content: False leaves gzip, deflate, br and zstd bodies as they are.
+
+        Returns:
+            The response. Without `stream` its body is whole and its connection is back in the pool.
+
+        Raises:
+            InvalidRequest: URL, method, header or body that HTTP cannot carry; nothing was sent.
+            PoolError: No connection came free, or the pool is closed; nothing was sent.
+            ConnectError: No connection could be opened; nothing was sent.
+            ExchangeError: The exchange failed; see its `sent`, `received` and `retry_safe`.
+        """
+        try:
+            checked, fields, prepared, chosen = self._checked(method, url, headers, body, timeout, host)
+        except Exception as error:
+            return self._refuse(error)
+        return self.exchange(checked, url, fields, prepared, chosen, stream, host, decode_content)
+
+    @abstractmethod
+    def exchange(
+        self,
+        method: bytes,
+        url: str,
+        fields: FieldBlock,
+        body: RequestBody | None = None,
+        timeout: Timeout | None = None,
+        stream: bool = False,
+        override: HostConfig | None = None,
+        decode: bool = True,
+    ) -> ResponseT:
+        """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
+
+    @abstractmethod
+    def _refuse(self, error: Exception) -> ResponseT:
+        """Raise what is wrong with the arguments of a request, when that is awaited where it is."""

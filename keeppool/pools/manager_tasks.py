@@ -8,34 +8,32 @@ from __future__ import annotations
 
 import weakref
 from asyncio import get_running_loop
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from keeppool.clock import clock
 from keeppool.closing import AsyncClosing
-from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.config import HostConfig, Timeout
 from keeppool.errors import ExchangeError
 from keeppool.events import Event
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.exchange import ASKS_AGAIN, Exchange
 from keeppool.pools.lease_tasks import TaskLease
-from keeppool.pools.manager import Manager
+from keeppool.pools.manager import Requesting
 from keeppool.pools.pool_tasks import LoopPool
-from keeppool.pools.request import FieldsArgument
 from keeppool.pools.response_tasks import AsyncResponse
 from keeppool.pools.send_tasks import send
 
 if TYPE_CHECKING:
     from keeppool.wire.body import RequestBody
     from keeppool.wire.fields import FieldBlock
-    from keeppool.wire.message import BodyReader
 
 
 #: What a request ends with, and what lends it the connection until its body has ended.
 KINDS = (AsyncResponse, TaskLease)
 
 
-class AsyncPoolManager(Manager, AsyncClosing):
+class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClosing):
     """A capped pool of persistent connections to any number of hosts, for any number of tasks on one event loop.
 
     Args:
@@ -68,42 +66,8 @@ class AsyncPoolManager(Manager, AsyncClosing):
 
     # The public calls
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: FieldsArgument = None,
-        body: Any = None,
-        timeout: TimeoutArgument | Inherit = INHERIT,  # noqa: ASYNC109 - as PoolManager's, and in four parts
-        host: HostConfig | None = None,
-        stream: bool = False,
-        decode_content: bool = True,
-    ) -> AsyncResponse:
-        """Send one request and return its response, whatever its status. Redirects and cookies are a `Session`'s.
-
-        Args:
-            method: Any token; standard methods in any case.
-            url: Absolute, http or https.
-            headers: A mapping, or pairs where a name repeats or order matters.
-            body: bytes, text, a binary file, an iterable of bytes (on an event loop also an async one), or a function
-                that makes one of these.
-            timeout: Instead of the configured one: a `Timeout`, seconds, a (connect, read) pair, or None for no limit.
-            host: Configuration for this request, over what is configured for its host.
-            stream: True returns as soon as the head is there; read or close the response to free its connection.
-            decode_content: False leaves gzip, deflate, br and zstd bodies as they are.
-
-        Returns:
-            The response. Without `stream` its body is whole and its connection is back in the pool.
-
-        Raises:
-            InvalidRequest: URL, method, header or body that HTTP cannot carry; nothing was sent.
-            PoolError: No connection came free, or the pool is closed; nothing was sent.
-            ConnectError: No connection could be opened; nothing was sent.
-            ExchangeError: The exchange failed; see its `sent`, `received` and `retry_safe`.
-        """
-        checked, fields, prepared, chosen = self._checked(method, url, headers, body, timeout, host)
-        return await self.exchange(checked, url, fields, prepared, chosen, stream, host, decode_content)
+    async def _refuse(self, error: Exception) -> NoReturn:
+        raise error
 
     async def exchange(
         self,
@@ -123,8 +87,8 @@ class AsyncPoolManager(Manager, AsyncClosing):
         started = clock()
         exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
         try:
-            opened = await self._send(exchange, started)
-            response = self._respond(KINDS, exchange, opened, url, decode, started)
+            source = await self._send(exchange, started)
+            response = self._respond(KINDS, exchange, source, url, decode, started)
             if not stream and not response.load_now():
                 await response.preload()
         except BaseException as error:
@@ -137,7 +101,7 @@ class AsyncPoolManager(Manager, AsyncClosing):
         # Not before: called on another loop, or cancelled, it leaves sockets for the finalizer to see to.
         self._orphaned.detach()
 
-    async def _send(self, exchange: Exchange, now: float) -> tuple[BodyReader, Channel]:
+    async def _send(self, exchange: Exchange, now: float) -> Channel:
         """Send the request and read the response's head; once more on a new connection, where that is safe."""
         pool = self._pool
         fresh = exchange.route.wants_fresh and exchange.is_unsafe()
@@ -151,11 +115,7 @@ class AsyncPoolManager(Manager, AsyncClosing):
                 head = await send(exchange, stream)
                 connection.read_at = clock()
                 if head.status not in ASKS_AGAIN or not exchange.is_refused_unread(connection.read_at):
-                    reader = exchange.open_body()
-                    if connection.served == 1 and stream.is_tls:
-                        # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
-                        pool.tls.remember(connection.origin, stream.tls)
-                    return reader, stream
+                    return stream
             except ExchangeError as error:
                 if not exchange.may_resend(error):
                     raise

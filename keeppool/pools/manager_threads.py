@@ -8,34 +8,32 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from keeppool.clock import clock
 from keeppool.closing import Closing
-from keeppool.config import INHERIT, HostConfig, Inherit, LookUp, Timeout, TimeoutArgument, bad
+from keeppool.config import HostConfig, LookUp, Timeout, bad
 from keeppool.errors import ExchangeError, InvalidBody
 from keeppool.events import Event
 from keeppool.net.stream import Stream
 from keeppool.pools import janitor
 from keeppool.pools.exchange import ASKS_AGAIN, Exchange
 from keeppool.pools.lease import ThreadLease
-from keeppool.pools.manager import Manager
+from keeppool.pools.manager import Requesting
 from keeppool.pools.pool_threads import BlockingPool
-from keeppool.pools.request import FieldsArgument
 from keeppool.pools.response import Response
 from keeppool.pools.send import send
 
 if TYPE_CHECKING:
     from keeppool.wire.body import RequestBody
     from keeppool.wire.fields import FieldBlock
-    from keeppool.wire.message import BodyReader
 
 
 #: What a request ends with, and what lends it the connection until its body has ended.
 KINDS = (Response, ThreadLease)
 
 
-class PoolManager(Manager, Closing):
+class PoolManager(Requesting[Response], Closing):
     """A capped pool of persistent connections to any number of hosts, for any number of threads.
 
     Args:
@@ -68,42 +66,8 @@ class PoolManager(Manager, Closing):
 
     # The public calls
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: FieldsArgument = None,
-        body: Any = None,
-        timeout: TimeoutArgument | Inherit = INHERIT,
-        host: HostConfig | None = None,
-        stream: bool = False,
-        decode_content: bool = True,
-    ) -> Response:
-        """Send one request and return its response, whatever its status. Redirects and cookies are a `Session`'s.
-
-        Args:
-            method: Any token; standard methods in any case.
-            url: Absolute, http or https.
-            headers: A mapping, or pairs where a name repeats or order matters.
-            body: bytes, text, a binary file, an iterable of bytes (on an event loop also an async one), or a function
-                that makes one of these.
-            timeout: Instead of the configured one: a `Timeout`, seconds, a (connect, read) pair, or None for no limit.
-            host: Configuration for this request, over what is configured for its host.
-            stream: True returns as soon as the head is there; read or close the response to free its connection.
-            decode_content: False leaves gzip, deflate, br and zstd bodies as they are.
-
-        Returns:
-            The response. Without `stream` its body is whole and its connection is back in the pool.
-
-        Raises:
-            InvalidRequest: URL, method, header or body that HTTP cannot carry; nothing was sent.
-            PoolError: No connection came free, or the pool is closed; nothing was sent.
-            ConnectError: No connection could be opened; nothing was sent.
-            ExchangeError: The exchange failed; see its `sent`, `received` and `retry_safe`.
-        """
-        checked, fields, prepared, chosen = self._checked(method, url, headers, body, timeout, host)
-        return self.exchange(checked, url, fields, prepared, chosen, stream, host, decode_content)
+    def _refuse(self, error: Exception) -> NoReturn:
+        raise error
 
     def exchange(
         self,
@@ -122,8 +86,8 @@ class PoolManager(Manager, Closing):
         started = clock()
         exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
         try:
-            opened = self._send(exchange, started)
-            response = self._respond(KINDS, exchange, opened, url, decode, started)
+            source = self._send(exchange, started)
+            response = self._respond(KINDS, exchange, source, url, decode, started)
             if not stream:
                 response.preload()
         except BaseException as error:
@@ -135,7 +99,7 @@ class PoolManager(Manager, Closing):
         self._orphaned.detach()
         self._pool.close()
 
-    def _send(self, exchange: Exchange, now: float) -> tuple[BodyReader, Stream]:
+    def _send(self, exchange: Exchange, now: float) -> Stream:
         """Send the request and read the response's head; once more on a new connection, where that is safe."""
         fresh = exchange.route.wants_fresh and exchange.is_unsafe()
         connection = self._pool.acquire(exchange, now, fresh)
@@ -147,11 +111,7 @@ class PoolManager(Manager, Closing):
                 head = send(exchange, stream)
                 connection.read_at = clock()
                 if head.status not in ASKS_AGAIN or not exchange.is_refused_unread(connection.read_at):
-                    reader = exchange.open_body()
-                    if connection.served == 1 and stream.is_tls:
-                        # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
-                        self._pool.tls.remember(connection.origin, stream.tls)
-                    return reader, stream
+                    return stream
             except ExchangeError as error:
                 if not exchange.may_resend(error):
                     raise
