@@ -191,7 +191,8 @@ class AnyResponse:
     def _begin_reading(self, decode: bool | None) -> None:
         """Hand the body out piece by piece from here on, decoded as `decode` says, if that says anything."""
         if decode is not None:
-            if self._begun and decode != self._decode:
+            is_late = self._begun and self._data is None and b"content-encoding" in self.head.index
+            if is_late and decode != self._decode:
                 raise StreamConsumedError("a part of the body was already read; it is too late to change its decoding")
             self._decode = decode
         self._load_data_into_buffer()

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Final
 
 from keeppool.closing import Closing
 from keeppool.errors import KeepPoolError
 from keeppool.pools.body import DRAIN_SIZE, READ_SIZE, AnyResponse
 from keeppool.pools.lease import ThreadLease
 from keeppool.pools.whole import Whole
+
+#: A line feed, as a number.
+_LINE_END: Final = 10
 
 
 class Response(AnyResponse, Closing):
@@ -96,6 +100,50 @@ class Response(AnyResponse, Closing):
         piece = self._some(len(buffer)) if len(buffer) else b""
         buffer[: len(piece)] = piece
         return len(piece)
+
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """Read what comes next, at most `amt` bytes; none only at the end.
+
+        Raises:
+            ExchangeError: As for `data`.
+        """
+        return b"" if amt == 0 else next(self.stream(amt, decode_content), b"")
+
+    def readline(self, size: int | None = None, decode_content: bool | None = None) -> bytes:
+        """Read one line, its end included, or at most `size` bytes of it; nothing at the end of the body.
+
+        Raises:
+            ExchangeError: As for `data`.
+        """
+        self._begin_reading(decode_content)
+        left = None if size is None or size < 0 else size
+        line = Whole()
+        while left != 0 and self._has_more():
+            # What came is looked through where it lies: cut off and put back, it would be copied for each line.
+            start = self._offset
+            end = self._buffer.find(b"\n", start) + 1 or len(self._buffer)
+            if left is not None:
+                end = min(end, start + left)
+                left -= end - start
+            line.add(self._buffer[start:end])
+            self._offset = end
+            if self._buffer[end - 1] == _LINE_END:
+                break
+        return line.value()
+
+    def _has_more(self) -> bool:
+        """Have what comes next in the buffer; False at the end of the body."""
+        if self._offset == len(self._buffer) and (piece := self._some(READ_SIZE)):
+            if self._offset < len(self._buffer):
+                self._offset -= len(piece)
+            else:
+                self._buffer, self._offset = piece, 0
+        return self._offset < len(self._buffer)
+
+    def tell(self) -> int:
+        """Count the bytes of the body, as it was sent, that have been handed out or are being decoded."""
+        waiting = 0 if self._decoder is not None or self._data is not None else len(self._buffer) - self._offset
+        return self._body.received - len(self._first) - waiting
 
     def close(self) -> None:
         """Give up the rest of the body. Safe to repeat.

@@ -295,9 +295,9 @@ def test_a_piece_of_any_size_costs_no_read_of_its_own(on):
     with serving(*[b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + body] * 2) as server:
         session = on.session()
         answer = on.wait(session.get(server.url, stream=True))
-        read, reads = type(answer.raw)._fed, []
+        read, reads = type(answer._raw)._fed, []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(answer.raw), "_fed", lambda self, data: (reads.append(len(data)), read(self, data))[1])
+            patch.setattr(type(answer._raw), "_fed", lambda self, data: (reads.append(len(data)), read(self, data))[1])
             assert b"".join(on.all_of(answer.iter_content(1))) == body
         assert len(reads) < 300_000 // 1000
         answer = on.wait(session.get(server.url, stream=True))

@@ -51,6 +51,9 @@ SPECIAL = {
 ONE_SIDED = {
     (Response, "readable"): "a file's interface, for io.BufferedReader and the like, which cannot await",
     (Response, "readinto"): "as readable",
+    (Response, "readline"): "as readable",
+    (Response, "read1"): "as readable",
+    (Response, "tell"): "as readable",
     (
         AsyncResponse,
         "peer",

@@ -72,13 +72,22 @@ class BaseResponse:
         stream: bool = False,
         pool: object = None,
     ) -> None:
-        self.raw = raw
+        self._raw: Any = raw
         self._request = request
         self._pool = pool
         self._head: ResponseHead = _BLANK if raw is None else raw.head
         self.status_code: int = self._head.status
         self._streams = stream or raw is None
         self._content: bytes | None = None
+
+    @property
+    def raw(self) -> Any:
+        """The pool's response, or what was set in its place; `None` after unpickling."""
+        return self._raw
+
+    @raw.setter
+    def raw(self, raw: Any) -> None:
+        self._raw = raw
 
     @property
     def request(self) -> PreparedRequest:
@@ -118,7 +127,7 @@ class BaseResponse:
     def _made_headers(self) -> ResponseHeaders:
         if self._head is _BLANK:
             # Filled by hand, perhaps with a raw response of somebody else's.
-            return ResponseHeaders(getattr(self.raw, "headers", {}).items())
+            return ResponseHeaders(getattr(self._raw, "headers", {}).items())
         pairs = zip(self._head.names, self._head.values, strict=True)
         return ResponseHeaders([(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs])
 
@@ -189,8 +198,8 @@ class BaseResponse:
     def elapsed(self) -> timedelta:
         """Time from the request's start, waiting for a connection included, to the end of the response's head."""
         if self._elapsed is None:
-            sent = self.raw is not None and hasattr(self.raw, "answered_at")
-            self._elapsed = timedelta(seconds=self.raw.answered_at - self.raw.started_at if sent else 0)
+            sent = self._raw is not None and hasattr(self._raw, "answered_at")
+            self._elapsed = timedelta(seconds=self._raw.answered_at - self._raw.started_at if sent else 0)
         return self._elapsed
 
     @elapsed.setter
@@ -316,7 +325,7 @@ class BaseResponse:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Nothing of the connection survives.
-        self.raw, self._pool = None, None
+        self._raw, self._pool = None, None
         self._streams, self._cookies = True, None
         for name, value in state.items():
             setattr(self, name, value)

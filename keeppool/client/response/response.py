@@ -46,7 +46,7 @@ class Response(BaseResponse, Closing):
             ExchangeError: It broke off, was malformed, or came too slowly; only with `stream=True`.
         """
         if self._content is None:
-            self._content = self._read() if self._streams else self.raw.data
+            self._content = self._read() if self._streams else self._raw.data
         return self._content
 
     def read(self) -> bytes:
@@ -123,18 +123,18 @@ class Response(BaseResponse, Closing):
         """
         if self._streams and self._content is None:
             self._spent = True
-            if hasattr(self.raw, "preload_small"):
-                if self.raw.preload_small():
-                    self._content, self._spent = self.raw.data, False
-            elif hasattr(self.raw, "drain_conn"):
-                self.raw.drain_conn()
+            if hasattr(self._raw, "preload_small"):
+                if self._raw.preload_small():
+                    self._content, self._spent = self._raw.data, False
+            elif hasattr(self._raw, "drain_conn"):
+                self._raw.drain_conn()
 
     def close(self) -> None:
         """Give up what was not read of the body. Its connection is closed, unless the body had ended."""
         if self._streams and self._content is None:
             self._spent = True
-            if self.raw is not None:
-                self.raw.close()
+            if self._raw is not None:
+                self._raw.close()
 
     def __iter__(self) -> Iterator[bytes]:
         return self.iter_content(PIECE)
@@ -144,24 +144,24 @@ class Response(BaseResponse, Closing):
             raise self._is_gone()
         # Spent until it is whole: after an error nobody may take the missing part for the end.
         self._spent = True
-        content: bytes = _all_of(self.raw)
+        content: bytes = _all_of(self._raw)
         self._spent = False
         return content
 
     def _pieces(self, size: int | None) -> Iterator[bytes]:
         if not self._streams or self._content is not None:
             return slices(self.content, size)
-        if self._spent and getattr(self.raw, "closed", True):
+        if self._spent and getattr(self._raw, "closed", True):
             raise self._has_ended()
         return self._stream(size or PIECE)
 
     def _stream(self, size: int) -> Iterator[bytes]:
         self._spent = True
-        if hasattr(self.raw, "stream"):
-            yield from self.raw.stream(size)
+        if hasattr(self._raw, "stream"):
+            yield from self._raw.stream(size)
         else:
             # Any file: a response filled by hand.
-            while piece := self.raw.read(size):
+            while piece := self._raw.read(size):
                 yield piece
 
 

@@ -47,8 +47,8 @@ class AsyncResponse(BaseResponse, AsyncClosing):
                 closed unread.
         """
         if self._content is None and not self._streams:
-            self._content = self.raw.data
-        if self._content is None and self.raw is not None:
+            self._content = self._raw.data
+        if self._content is None and self._raw is not None:
             if self._spent:
                 raise self._is_gone()
             raise StreamConsumedError("the body is still on its way: await read() first", response=self)
@@ -61,13 +61,13 @@ class AsyncResponse(BaseResponse, AsyncClosing):
             StreamConsumedError: A part of it was streamed, or it was closed unread.
             ExchangeError: It broke off, was malformed, or came too slowly; only with `stream=True`.
         """
-        if self._content is None and self._streams and self.raw is not None:
+        if self._content is None and self._streams and self._raw is not None:
             if self._spent:
                 raise self._is_gone()
             # Spent until it is whole: after an error nobody may take the missing part for the end.
             self._spent = True
-            await self.raw.preload()
-            self._content = self.raw.data
+            await self._raw.preload()
+            self._content = self._raw.data
             self._spent = False
         return self.content
 
@@ -138,15 +138,15 @@ class AsyncResponse(BaseResponse, AsyncClosing):
         """
         if self._streams and self._content is None:
             self._spent = True
-            if self.raw is not None and await self.raw.preload_small():
-                self._content, self._spent = self.raw.data, False
+            if self._raw is not None and await self._raw.preload_small():
+                self._content, self._spent = self._raw.data, False
 
     async def aclose(self) -> None:
         """Give up what was not read of the body. Its connection is closed, unless the body had ended."""
         if self._streams and self._content is None:
             self._spent = True
-            if self.raw is not None:
-                await self.raw.aclose()
+            if self._raw is not None:
+                await self._raw.aclose()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._pieces(PIECE)
@@ -154,13 +154,13 @@ class AsyncResponse(BaseResponse, AsyncClosing):
     def _pieces(self, size: int | None) -> AsyncIterator[bytes]:
         if not self._streams or self._content is not None:
             return _one_by_one(self.content, size)
-        if self._spent and getattr(self.raw, "closed", True):
+        if self._spent and getattr(self._raw, "closed", True):
             raise self._has_ended()
         return self._stream(size or PIECE)
 
     async def _stream(self, size: int) -> AsyncIterator[bytes]:
         self._spent = True
-        async for piece in self.raw.stream(size):
+        async for piece in self._raw.stream(size):
             yield piece
 
 

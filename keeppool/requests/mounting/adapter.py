@@ -14,7 +14,9 @@ from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.response import Response as OwnResponse
 from keeppool.client.session import send_over
 from keeppool.pools.manager_threads import PoolManager
+from keeppool.pools.response import Response as PoolResponse
 from keeppool.requests.mounting.pooled import Connected, SendArguments, SendingAdapter
+from keeppool.requests.mounting.raw import Raw
 
 
 class BaseAdapter(ABC):
@@ -79,6 +81,18 @@ class HTTPAdapter(SendingAdapter["Response"], BaseAdapter):
 
 
 class Response(Connected, OwnResponse):
-    """A response to a request, which knows what sent it; all else is `keeppool.Response`."""
+    """A response to a request, which knows what sent it, and has requests' `raw`; all else is `keeppool.Response`."""
 
     _adapter_kind = HTTPAdapter
+    _view: Raw | None = None
+
+    @property
+    def raw(self) -> Any:
+        """The body as a file, as it was sent unless its `decode_content` is set; or what was set in its place."""
+        if self._view is None and isinstance(self._raw, PoolResponse):
+            self._view = Raw(self._raw)
+        return self._raw if self._view is None else self._view
+
+    @raw.setter
+    def raw(self, raw: Any) -> None:
+        self._raw, self._view = raw, None
