@@ -239,8 +239,9 @@ class HostConfig:
         tag: Requests with different tags never share a connection.
         idempotent: True if applying a request twice does no harm, whatever its method; False if even a GET must not
             be sent again; None leaves it to the method. Only asked when a reused connection died unanswered.
-        unsafe: "fresh" gives requests that could not be sent again (POST, or a body that cannot be replayed) only a
-            new connection or one used within the last second; "any" takes any idle one.
+        unsafe: "fresh" gives requests that could not be sent again (POST, or a body that cannot be replayed) always a
+            new connection, on which nothing has been sent; "any" an idle one too, unless its server is known not to
+            keep connections.
 
     Raises:
         ConfigError: A value that cannot be meant; names field, value and rule.

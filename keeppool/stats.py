@@ -103,6 +103,8 @@ class Stats(_Turnover):
         hosts: Gauges by origin, named like "https://example.com:443".
         learned: Seconds after which idle connections of an origin are closed because its server was seen to close
             them silently; see `Limits.learn`.
+        not_kept: Origins whose servers were seen, twice, to hang up right behind a response without having said so, and
+            have kept no connection since. Requests that could not be sent again get new connections there.
     """
 
     open: int = 0
@@ -120,6 +122,7 @@ class Stats(_Turnover):
     closed_by: Mapping[Why, int] = field(default_factory=dict)
     hosts: Mapping[str, HostStats] = field(default_factory=dict)
     learned: Mapping[str, float] = field(default_factory=dict)
+    not_kept: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "closed_by", _every_reason(self.closed_by))
@@ -130,7 +133,9 @@ class Stats(_Turnover):
         """The same for JSON: reasons by their text, `closed` and `reuse_ratio` included."""
         hosts = {origin: host.as_dict() for origin, host in self.hosts.items()}
         figures = {f.name: getattr(self, f.name) for f in fields(self)}
-        return figures | self._derived() | {"hosts": hosts, "learned": dict(self.learned)}
+        return (
+            figures | self._derived() | {"hosts": hosts, "learned": dict(self.learned), "not_kept": list(self.not_kept)}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from collections import OrderedDict
 from keeppool.config import Limits
 from keeppool.core.pool import MOST_PER_TICK, PoolState
 from keeppool.core.records import NEVER, Bind, Cancel, Connect, Connection, Host, Serve, State, Ticket
+from keeppool.core.trust import must_be_new
 from keeppool.errors import PoolClosed
 from keeppool.events import Why
 
@@ -102,18 +103,18 @@ class LatePoolState(PoolState):
         self._grant(now)
         self._forget(host)
 
-    def found_stale(self, connection: Connection, why: Why, now: float, fresh: bool = False) -> Connection | Ticket:
+    def found_stale(self, connection: Connection, why: Why, now: float, unsafe: bool = False) -> Connection | Ticket:
         """As `found_dead`, but nobody has to dial: the holder gets an idle connection, or goes before all who wait.
 
         Raises:
             PoolClosed: The pool was closed meanwhile; the holder has nothing any more.
         """
         self.counters.reused -= 1
-        self._learn(connection, why, now)
+        self._learn(connection, why, connection.read_at, now)
         host = self._close_for_another(connection, why)
-        other: Connection | Ticket | None = self._take_idle(host, now, fresh)
+        other: Connection | Ticket | None = self._take_idle(host, now, unsafe)
         if other is None:
-            other = self._bound_ticket(host, _young(host, now), now)
+            other = self._bound_ticket(host, _young(host, now), now, unsafe)
             host.bound.move_to_end(other, last=False)
         self._grant(now)
         return other
@@ -171,12 +172,12 @@ class LatePoolState(PoolState):
 
     # Deciding
 
-    def _claim(self, host: Host, now: float) -> Ticket:
+    def _claim(self, host: Host, now: float, unsafe: bool) -> Ticket:
         """Give a caller that found nothing idle a dial to count on, or a place in the queue."""
         young = _young(host, now) if host.spare else None
         if young is not None or self._may_open(host):
-            return self._bound_ticket(host, young, now)
-        return self._enqueue(host, now)
+            return self._bound_ticket(host, young, now, unsafe)
+        return self._enqueue(host, now, unsafe)
 
     def _may_open(self, host: Host) -> bool:
         """As in `PoolState`; a spare dial gives way before an idle connection does."""
@@ -196,10 +197,11 @@ class LatePoolState(PoolState):
     def _pass_on(self, connection: Connection, now: float) -> None:
         """Give a reusable connection to its host's oldest caller, who may count on a dial, unless another's turn is it.
 
-        Who is bound holds a slot already and stands in nobody's way: its dial is what comes free then.
+        Who is bound holds a slot already and stands in nobody's way: its dial is what comes free then. One that must
+        have a new connection waits for that.
         """
         host = connection.host
-        if not host.bound:
+        if not host.bound or (next(iter(host.bound)).unsafe and must_be_new(connection, now)):
             super()._pass_on(connection, now)
             return
         ticket = self._next_at(host) if host.waiters else None
@@ -261,10 +263,10 @@ class LatePoolState(PoolState):
         self._queue.length += 1
         self._queue.bound += 1
 
-    def _bound_ticket(self, host: Host, spare: Connection | None, now: float) -> Ticket:
+    def _bound_ticket(self, host: Host, spare: Connection | None, now: float, unsafe: bool) -> Ticket:
         """Make a ticket that counts on a spare dial of the host's, or on a new one; there is room for that."""
         self._tickets += 1
-        ticket = Ticket(self._tickets, host, now)
+        ticket = Ticket(self._tickets, host, now, unsafe)
         host.bound[ticket] = None
         self._queue.length += 1
         self._queue.bound += 1

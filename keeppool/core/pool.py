@@ -24,8 +24,9 @@ from collections import deque
 from collections.abc import Iterator
 
 from keeppool.config import Limits
+from keeppool.core.habits import Habits
 from keeppool.core.idle import Shelf
-from keeppool.core.lifetime import LearnedLimits, is_fresh, settle
+from keeppool.core.lifetime import settle
 from keeppool.core.origin import Origin, Proxy
 from keeppool.core.records import (
     LONG_AGO,
@@ -40,6 +41,7 @@ from keeppool.core.records import (
     State,
     Ticket,
 )
+from keeppool.core.trust import ages_of, must_be_new
 from keeppool.core.waiting import Queue
 from keeppool.errors import PoolClosed, QueueFull
 from keeppool.events import Why
@@ -68,8 +70,9 @@ class PoolState:
     __slots__ = (
         "_connections",
         "_groups",
+        "_habits",
         "_hosts",
-        "_learned",
+        "_looked_at",
         "_queue",
         "_shelf",
         "_tickets",
@@ -95,20 +98,22 @@ class PoolState:
         self._groups: dict[Proxy | None, Group] = {}
         self._shelf = Shelf()
         self._queue = Queue()
-        self._learned = LearnedLimits()
+        self._habits = Habits()
+        self._looked_at = LONG_AGO
         self._connections = 0
         self._tickets = 0
 
     # Facts
 
-    def requested(self, origin: Origin, policy: Policy, now: float, fresh: bool = False) -> Connection | Ticket:
+    def requested(self, origin: Origin, policy: Policy, now: float, unsafe: bool = False) -> Connection | Ticket:
         """A caller wants a connection: the newest idle one, else a new one, else a place in the queue.
 
         Args:
             origin: Where to.
             policy: The limits that hold there.
             now: The time.
-            fresh: Only a new connection, or one used so recently that it can hardly be stale.
+            unsafe: The request could not be sent again. It gets no connection that `trust.must_be_new` forbids; the
+                front end watches one for as long as `trust.seconds_to_watch` says before it is used.
 
         Raises:
             PoolClosed: The pool takes no more requests.
@@ -116,15 +121,15 @@ class PoolState:
         """
         host = self._hosts.get(origin)
         if host is None:
-            host = self._admit(origin, policy)
+            host = self._admit(origin, policy, now)
         elif policy is not host.policy:
             self._change_policy(host, policy, now)
-        if host.idle and (connection := self._take_idle(host, now, fresh)) is not None:
+        if host.idle and (connection := self._take_idle(host, now, unsafe)) is not None:
             return connection
         if self.is_closed:
             self._forget(host)
             raise PoolClosed(f"the pool is closed; nothing was sent to {origin}", origin=str(origin))
-        return self._claim(host, now)
+        return self._claim(host, now, unsafe)
 
     def connected(self, connection: Connection, now: float) -> bool:
         """The dial ended well. False if the pool was closed meanwhile: the connection is closed by order."""
@@ -154,11 +159,13 @@ class PoolState:
         """
         # Not `del`: an interrupt may have ended an earlier try right here, and whoever cleans up after it comes again.
         connection.host.busy.pop(connection, None)
+        if connection.served == 2:
+            self._proved(connection.host, now)
         if why is None:
             why = self._why_spent(connection, now)
         if why is not None:
             if connection.served:  # One that has carried nothing has never been idle.
-                self._learn(connection, why, now)
+                self._learn(connection, why, None, now)
             self._close(connection, why)
             self._grant(now)
             self._forget(connection.host)
@@ -168,18 +175,18 @@ class PoolState:
             connection.state = _IDLE
             self._shelf.put(connection)
 
-    def found_dead(self, connection: Connection, why: Why, now: float, fresh: bool = False) -> Connection:
+    def found_dead(self, connection: Connection, why: Why, now: float, unsafe: bool = False) -> Connection:
         """The connection just handed out turned out unusable. Its holder gets another: idle, or to be dialled.
 
-        `fresh` is as for `requested`.
+        `unsafe` is as for `requested`.
 
         Raises:
             PoolClosed: The pool was closed meanwhile; the holder has nothing any more.
         """
         self.counters.reused -= 1
-        self._learn(connection, why, now)
+        self._learn(connection, why, self._looked_at, now)
         host = self._close_for_another(connection, why)
-        other = self._take_idle(host, now, fresh) or self._open(host, now)
+        other = self._take_idle(host, now, unsafe) or self._open(host, now)
         self._grant(now)
         return other
 
@@ -197,7 +204,7 @@ class PoolState:
             if idle.read_at <= connection.read_at:
                 self._shelf.take(idle)
                 self._close(idle, Why.PEER_CLOSED)
-        self._learn(connection, why, now)
+        self._learn(connection, why, None, now)
         host = self._close_for_another(connection, why)
         self.counters.resent += 1
         other = self._open(host, now)
@@ -219,16 +226,26 @@ class PoolState:
             self.counters.reused -= 1
             self.released(connection, None, now)
 
-    def peer_closed(self, connection: Connection, why: Why, now: float) -> None:
+    def peer_closed(self, connection: Connection, why: Why, now: float, alive_at: float | None = None) -> None:
         """Something happened on an idle connection: it was closed, or sent bytes nobody asked for.
 
         Nobody can be waiting for its slot: whoever waits would have had it closed (invariant 3).
+
+        Args:
+            connection: Which.
+            why: What happened.
+            now: The time.
+            alive_at: When it was last known to be open; `None` for when all idle connections were looked at last.
         """
         if connection.state is State.IDLE:
-            self._learn(connection, why, now)
+            self._learn(connection, why, self._looked_at if alive_at is None else alive_at, now)
             self._shelf.take(connection)
             self._close(connection, why)
             self._forget(connection.host)
+
+    def looked(self, now: float) -> None:
+        """All idle connections were looked at: those that are not reported as closed were open at that time."""
+        self._looked_at = now
 
     def ticked(self, now: float, most: int = MOST_PER_TICK) -> None:
         """Time passed: close what has expired on the shelf, `most` connections at a time."""
@@ -281,7 +298,11 @@ class PoolState:
 
     def learned(self, now: float) -> dict[Origin, float]:
         """List the idle limits, in seconds, that servers' silent closes have taught."""
-        return self._learned.all(now)
+        return self._habits.limits(now)
+
+    def not_keeping(self, now: float) -> list[Origin]:
+        """List the origins whose servers hang up behind each response, as far as is known."""
+        return self._habits.not_keeping(now)
 
     def hosts(self) -> Iterator[Host]:
         """Go through the hosts that have a connection or a caller."""
@@ -297,15 +318,15 @@ class PoolState:
 
     # Deciding
 
-    def _claim(self, host: Host, now: float) -> Connection | Ticket:
+    def _claim(self, host: Host, now: float, unsafe: bool) -> Connection | Ticket:
         """Give a caller that found nothing idle a slot, or a place in the queue."""
         if self._may_open(host):
             return self._open(host, now)
-        return self._enqueue(host, now)
+        return self._enqueue(host, now, unsafe)
 
-    def _take_idle(self, host: Host, now: float, fresh: bool) -> Connection | None:
+    def _take_idle(self, host: Host, now: float, unsafe: bool) -> Connection | None:
         """Take the host's newest idle connection that has not expired; close the expired ones met on the way."""
-        if fresh and not self._has_fresh(host, now):
+        if unsafe and not self._has_trusted(host, now):
             return None
         while host.idle:
             connection = self._shelf.take_newest(host)
@@ -316,9 +337,9 @@ class PoolState:
             self._close(connection, connection.expires_by)
         return None
 
-    def _has_fresh(self, host: Host, now: float) -> bool:
-        """Tell whether the host's newest idle connection is fresh; if not, see that there is room for a new one."""
-        if host.idle and is_fresh(next(reversed(host.idle)), now):
+    def _has_trusted(self, host: Host, now: float) -> bool:
+        """Tell whether the host's newest idle connection may carry an unsafe request; if not, make room for another."""
+        if host.idle and not must_be_new(next(reversed(host.idle)), now):
             return True
         while host.idle and host.is_full:  # More than one where the cap was lowered meanwhile.
             self._evict(next(iter(host.idle)), host)
@@ -363,14 +384,17 @@ class PoolState:
         return mine
 
     def _hand_on(self, connection: Connection, ticket: Ticket, now: float) -> None:
-        """Give an open connection to a caller of its own host."""
+        """Give an open connection to a caller of its own host, or its slot where it must be a new one."""
+        if ticket.unsafe and must_be_new(connection, now):
+            self._give_way(connection, now)
+            return
         self._hold(connection, now)
         self.counters.reused += 1
         ticket.reuses = True
         self._serve(ticket, connection, now)
 
     def _give_way(self, connection: Connection, now: float) -> None:
-        """Close a good connection, because an older caller of another host needs its slot."""
+        """Close a good connection, because a caller needs its slot who cannot use it: most often of another host."""
         self._close(connection, Why.EVICTED)
         self._grant(now)
         self._forget(connection.host)
@@ -398,18 +422,21 @@ class PoolState:
         """Tell why a connection at the end of a good exchange is done for; else set when it expires."""
         if self.is_closed:
             return Why.POOL_CLOSED
-        learned = self._learned
-        return settle(connection, now, learned.limit(connection.origin, now) if learned.by_origin else None)
+        habit = connection.host.habit
+        if habit is None or habit.closes is None:
+            return settle(connection, now, None)
+        return settle(connection, now, habit.limit_after(connection.rested, now))
 
     # Moving, each in one place
 
-    def _admit(self, origin: Origin, policy: Policy) -> Host:
+    def _admit(self, origin: Origin, policy: Policy, now: float) -> Host:
         group = self._groups.get(origin.proxy)
         if group is None:
             cap = None if origin.proxy is None else self.limits.per_proxy
             group = self._groups[origin.proxy] = Group(origin.proxy, cap)
         group.hosts += 1
         host = self._hosts[origin] = Host(origin, policy, group)
+        host.habit = self._habits.known(origin, now)
         return host
 
     def _forget(self, host: Host) -> None:
@@ -446,6 +473,7 @@ class PoolState:
     def _hold(connection: Connection, now: float) -> None:
         connection.state = _BUSY
         connection.taken_at = now
+        connection.rested = now - connection.read_at
         connection.generation += 1
         connection.host.busy[connection] = None
 
@@ -479,10 +507,17 @@ class PoolState:
             raise PoolClosed(f"the pool was closed during a request to {host.origin}", origin=str(host.origin))
         return host
 
-    def _learn(self, connection: Connection, why: Why, now: float) -> None:
-        """Remember that a server hung up before anything had announced it."""
+    def _proved(self, host: Host, now: float) -> None:
+        """Remember that a connection to this host has carried a second exchange."""
+        host.habit = self._habits.noted(host.origin, host.habit, now)
+        host.habit.proved(now)
+
+    def _learn(self, connection: Connection, why: Why, alive_at: float | None, now: float) -> None:
+        """Remember that a server hung up before anything had announced it; the rest is as for `ages_of`."""
         if why is Why.PEER_CLOSED and self.limits.learn:
-            self._learned.learn(connection, now)
+            host = connection.host
+            host.habit = self._habits.noted(host.origin, host.habit, now)
+            host.habit.closed(ages_of(connection, alive_at, now), connection.served, connection.read_at, now)
 
     def _evict(self, connection: Connection, beneficiary: Host) -> None:
         """Close an idle connection so that `beneficiary`, perhaps its own host, has room; that one is not forgotten."""
@@ -491,14 +526,14 @@ class PoolState:
         if connection.host is not beneficiary:
             self._forget(connection.host)
 
-    def _enqueue(self, host: Host, now: float) -> Ticket:
+    def _enqueue(self, host: Host, now: float, unsafe: bool) -> Ticket:
         most = self.limits.waiting
         if most is not None and self.waiting >= most:
             self._forget(host)
             name = str(host.origin)
             raise QueueFull(f"{name}: {most} callers already wait for a connection", origin=name, waiting=most)
         self._tickets += 1
-        ticket = Ticket(self._tickets, host, now)
+        ticket = Ticket(self._tickets, host, now, unsafe)
         host.waiters[ticket] = None
         self._queue.length += 1
         self._queue.enter(host)

@@ -9,6 +9,7 @@ import enum
 from collections import OrderedDict
 from typing import NamedTuple, Protocol
 
+from keeppool.core.habits import Habit
 from keeppool.core.keepalive import NO_HINT, Hint, uses_left
 from keeppool.core.origin import Origin, Proxy
 from keeppool.events import Why
@@ -59,6 +60,8 @@ class Policy(NamedTuple):
     idle_timeout: float | None = 55.0
     max_age: float | None = None
     max_requests: int | None = None
+    #: Requests that could not be sent again go only over connections on which nothing was sent before.
+    new_for_unsafe: bool = False
 
 
 class Connection:
@@ -75,6 +78,7 @@ class Connection:
         born_at: When it was connected.
         read_at: When its last byte was read: a server's idle timer started about then, not when we were done.
         taken_at: While busy: since when.
+        rested: While busy: the seconds it had lain idle then.
         served: Responses it has carried.
         hint: What the server last said about keeping it.
         uses_left: Requests the server will still take on it, if it has said so.
@@ -93,6 +97,7 @@ class Connection:
         "host",
         "number",
         "read_at",
+        "rested",
         "served",
         "state",
         "stream",
@@ -111,6 +116,7 @@ class Connection:
         self.ticket: Ticket | None = None
         self.unread: tuple[int, str] | None = None
         self.born_at = self.read_at = self.taken_at = now
+        self.rested = 0.0
         self.served = 0
         self.hint = NO_HINT
         self.uses_left: int | None = None
@@ -147,12 +153,13 @@ class Ticket:
         dial: In a pool that binds late: the dial it counts on. Without one it waits for room.
         failure: Why it will never be served, once failed.
         overtaken: How often a younger caller of another host was served before it.
+        unsafe: Its request could not be sent again; see `PoolState.requested`.
         waiter: The caller, as the front end wakes it; `None` once nobody waits.
     """
 
-    __slots__ = ("connection", "dial", "failure", "host", "number", "overtaken", "reuses", "since", "waiter")
+    __slots__ = ("connection", "dial", "failure", "host", "number", "overtaken", "reuses", "since", "unsafe", "waiter")
 
-    def __init__(self, number: int, host: Host, now: float) -> None:
+    def __init__(self, number: int, host: Host, now: float, unsafe: bool = False) -> None:
         self.number = number
         self.host = host
         self.since = now
@@ -161,6 +168,7 @@ class Ticket:
         self.dial: Connection | None = None
         self.failure: Exception | None = None
         self.overtaken = 0
+        self.unsafe = unsafe
         self.waiter: Waiter | None = None
 
 
@@ -171,6 +179,7 @@ class Host:
         "bound",
         "busy",
         "group",
+        "habit",
         "idle",
         "moved_at",
         "open",
@@ -186,6 +195,8 @@ class Host:
         self.policy = policy
         self.group = group
         self.open = 0
+        #: What is known of how its server keeps connections; `None` as long as that is nothing.
+        self.habit: Habit | None = None
         #: When its queue last moved; see `PoolState.stalled`.
         self.moved_at = LONG_AGO
         #: Connections in somebody's hands, the longest held first.

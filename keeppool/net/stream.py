@@ -16,6 +16,7 @@ import struct
 from collections.abc import Iterable
 from typing import cast
 
+from keeppool.clock import clock
 from keeppool.net.deadline import LONGEST_WAIT
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.streams import Liveness
@@ -93,6 +94,13 @@ class Stream:
         if seen[0][1] & GONE:
             return Liveness.CLOSED
         return self._read_one_byte()
+
+    def probe_for(self, seconds: float) -> Liveness:
+        """As `probe`, but watch the connection for so many seconds: a close may be on its way."""
+        end = clock() + seconds
+        while (liveness := self.probe()) is _IDLE and (left := end - clock()) > 0:
+            self._poll.poll(math.ceil(left * 1000))
+        return liveness
 
     def wait_readable(self, seconds: float | None, *, or_writable: bool = False) -> bool:
         """Wait until there are bytes to read, or room to write some; True if there are bytes.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from keeppool.config import Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive, why_not_persistent, with_proxys_close
 from keeppool.core.records import Connection, Ticket
-from keeppool.core.resend import Outcome, is_idempotent, may_resend
+from keeppool.core.resend import IDEMPOTENT, Outcome, is_idempotent, may_resend
 from keeppool.core.reuse import why_not_reusable
 from keeppool.errors import (
     ExchangeError,
@@ -61,6 +61,7 @@ class Exchange:
         expects_continue: The server is asked whether it wants the body (RFC 9110 §10.1.1).
         is_timed: The wait for the response may have to be shorter than the read timeout.
         is_asked: The request was sent in this attempt, or a part of it.
+        is_unsafe: It could not be sent again if its connection turned out stale after it had left.
         sent: Bytes the kernel has accepted in this attempt.
         request_sent: True once the whole request was accepted.
         answer: The final response's head, once it is there.
@@ -92,6 +93,7 @@ class Exchange:
         "held",
         "is_asked",
         "is_timed",
+        "is_unsafe",
         "method",
         "received",
         "request_sent",
@@ -136,6 +138,9 @@ class Exchange:
             whole = None if self.expects_continue else body.whole
             self.body = None if whole is not None else body
             self.head = b"%b %b%b%b\r\n%b" % (method, target, tail, body.framing.lines, whole or b"")
+        # Not by `is_idempotent`: this is on the way of every request.
+        is_repeatable = method in IDEMPOTENT if self._idempotent is None else self._idempotent
+        self.is_unsafe = not is_repeatable or (self.body is not None and not self.body.may_replay())
 
     def _expecting(self, located: Located, fields: FieldBlock, body: RequestBody | None) -> FieldBlock:
         """Take note that the request asks for 100 Continue; give its fields without that where nothing would follow.
@@ -255,12 +260,6 @@ class Exchange:
         )
 
     # Failing
-
-    def is_unsafe(self) -> bool:
-        """Tell whether the request could not be sent again if its connection turned out stale after it left."""
-        if self.body is not None and not self.body.may_replay():
-            return True
-        return not is_idempotent(self.method, self._idempotent)
 
     def is_late_408(self, now: float) -> bool:
         """Tell whether the response is a 408 that the server sent because the connection had been silent.

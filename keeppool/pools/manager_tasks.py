@@ -104,8 +104,7 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
     async def _send(self, exchange: Exchange, now: float) -> Channel:
         """Send the request and read the response's head; once more on a new connection, where that is safe."""
         pool = self._pool
-        fresh = exchange.route.wants_fresh and exchange.is_unsafe()
-        connection = pool.lend(exchange, now, fresh) or await pool.obtain(exchange, fresh)
+        connection = pool.lend(exchange, now) or await pool.obtain(exchange)
         while True:
             stream = connection.stream
             assert isinstance(stream, Channel), "bug: lent without a socket"

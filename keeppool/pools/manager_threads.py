@@ -101,8 +101,7 @@ class PoolManager(Requesting[Response], Closing):
 
     def _send(self, exchange: Exchange, now: float) -> Stream:
         """Send the request and read the response's head; once more on a new connection, where that is safe."""
-        fresh = exchange.route.wants_fresh and exchange.is_unsafe()
-        connection = self._pool.acquire(exchange, now, fresh)
+        connection = self._pool.acquire(exchange, now)
         while True:
             stream = connection.stream
             assert isinstance(stream, Stream), "bug: lent without a socket"

@@ -26,6 +26,7 @@ from functools import partial
 from keeppool.clock import clock
 from keeppool.core.late import LatePoolState
 from keeppool.core.records import NEVER, Bind, Cancel, Close, Connect, Connection, Order, Serve, State, Ticket
+from keeppool.core.trust import seconds_to_watch
 from keeppool.errors import ConnectError, ConnectTimeout, LoopError
 from keeppool.events import Why
 from keeppool.net.dial_tasks import dial
@@ -96,31 +97,29 @@ class LoopPool(Pool):
 
     # Getting a connection. What the pool has given is in `exchange.held` from the moment its tables say so.
 
-    def lend(self, exchange: Exchange, now: float, fresh: bool) -> Connection | None:
+    def lend(self, exchange: Exchange, now: float) -> Connection | None:
         """Give an idle connection that is alive, at once; `None` if the exchange has to wait, by `obtain`.
 
         Args:
             exchange: What it is for; its `held` says what is to be given back, by `give_up`, if this raises.
             now: The time.
-            fresh: Only a new connection, or one used so recently that it can hardly be stale.
 
         Raises:
             PoolClosed, QueueFull: Nothing was sent.
         """
         state, route = self._state, exchange.route
-        got = exchange.held = state.requested(route.origin, route.policy, now, fresh)
+        got = exchange.held = state.requested(route.origin, route.policy, now, exchange.is_unsafe)
         if type(got) is Ticket:
             TaskWaiter(got, exchange, self._wait_ends or self._make_wait_ends())
         if state.orders:
             self._perform()
-        return None if type(got) is Ticket else self._usable(exchange, got, fresh)
+        return None if type(got) is Ticket else self._usable(exchange, got)
 
-    async def obtain(self, exchange: Exchange, fresh: bool) -> Connection:
+    async def obtain(self, exchange: Exchange) -> Connection:
         """Wait for what `lend` had not got: for a dial, for a connection given back, whatever comes first.
 
         Args:
-            exchange: With its ticket in `held`.
-            fresh: As for `lend`.
+            exchange: With its ticket in `held`, or with a connection that is to be watched first.
 
         Raises:
             PoolTimeout, PoolClosed, ConnectError: Nothing was sent.
@@ -129,6 +128,10 @@ class LoopPool(Pool):
         connection = None
         while connection is None:
             ticket = exchange.held
+            if isinstance(ticket, Connection):
+                await self._watch(exchange, ticket)
+                connection = self._usable(exchange, ticket)
+                continue
             assert isinstance(ticket, Ticket), "bug: nothing to wait for"
             waiter = ticket.waiter
             assert isinstance(waiter, TaskWaiter), "bug: nobody waits"
@@ -148,7 +151,7 @@ class LoopPool(Pool):
                 return got
             if waiter.is_queued:
                 self.report(waiter.served_at(got.taken_at))
-            connection = self._usable(exchange, got, fresh) if ticket.reuses else self._silent(exchange, got)
+            connection = self._usable(exchange, got) if ticket.reuses else self._silent(exchange, got)
         return connection
 
     def _serve(self, ticket: Ticket, waiter: TaskWaiter) -> None:
@@ -177,18 +180,30 @@ class LoopPool(Pool):
         self._report_opened(connection, began, is_wanted=is_wanted)
         return self._silent(exchange, connection)
 
-    def _usable(self, exchange: Exchange, got: Connection | Ticket, fresh: bool) -> Connection | None:
+    async def _watch(self, exchange: Exchange, connection: Connection) -> None:
+        """Wait until a connection whose close may be on its way is heard of, or has been silent for long enough."""
+        channel, now = connection.stream, clock()
+        assert isinstance(channel, Channel), "bug: lent without a channel"
+        channel.watch(None)
+        try:
+            await channel.wait_readable(shorter(seconds_to_watch(connection, now), exchange.deadline, now))
+        except TimeoutError:
+            pass  # It is silent.
+
+    def _usable(self, exchange: Exchange, got: Connection | Ticket) -> Connection | None:
         """Probe an open connection; a dead one is replaced until one is alive. `None` if it takes a wait."""
         while isinstance(got, Connection):
             channel = got.stream
             assert isinstance(channel, Channel), "bug: lent without a channel"
             liveness = channel.probe()
             if liveness is ALIVE:
+                if exchange.is_unsafe and seconds_to_watch(got, clock()):
+                    return None
                 channel.watch(None)
                 if self.is_heard:
                     self.report(reports.reused(got))
                 return got
-            got = exchange.held = self._state.found_stale(got, why_unusable(liveness), clock(), fresh)
+            got = exchange.held = self._state.found_stale(got, why_unusable(liveness), clock(), exchange.is_unsafe)
             if isinstance(got, Ticket):
                 TaskWaiter(got, exchange, self._make_wait_ends())
             self._perform()
@@ -342,7 +357,8 @@ class LoopPool(Pool):
         """Something came on an idle connection: the server closed it, or sent what nobody asked for."""
         liveness = channel.probe()
         if connection.state is IDLE and liveness is not ALIVE:
-            self._state.peer_closed(connection, why_unusable(liveness), clock())
+            now = clock()
+            self._state.peer_closed(connection, why_unusable(liveness), now, alive_at=now)
             self._perform()
 
     def _set_timer(self) -> None:

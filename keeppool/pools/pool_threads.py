@@ -14,10 +14,12 @@ import threading
 from keeppool.clock import clock
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Close, Connection, Order, Serve, State, Ticket
+from keeppool.core.trust import seconds_to_watch
 from keeppool.events import Why
 from keeppool.net.dial import dial
 from keeppool.net.resolver import BlockingResolver
 from keeppool.net.stream import Stream, gone
+from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
 from keeppool.pools import janitor, reports
 from keeppool.pools.exchange import Exchange
@@ -50,13 +52,12 @@ class BlockingPool(Pool):
 
     # Getting a connection. What the pool has given is in `exchange.held` from the moment its tables say so.
 
-    def acquire(self, exchange: Exchange, now: float, fresh: bool) -> Connection:
+    def acquire(self, exchange: Exchange, now: float) -> Connection:
         """Get a connection that is open and alive: idle, dialled, or after a wait.
 
         Args:
             exchange: What it is for; its `held` says what is to be given back, by `give_up`, if this raises.
             now: The time.
-            fresh: Only a new connection, or one used so recently that it can hardly be stale.
 
         Raises:
             PoolTimeout, PoolClosed, QueueFull, ConnectError: Nothing was sent.
@@ -67,7 +68,7 @@ class BlockingPool(Pool):
             self._collect_dropped()
         route = exchange.route
         with self._lock:
-            got = exchange.held = state.requested(route.origin, route.policy, now, fresh)
+            got = exchange.held = state.requested(route.origin, route.policy, now, exchange.is_unsafe)
             if isinstance(got, Ticket):
                 waiter = got.waiter = ThreadWaiter()
         if state.orders:
@@ -78,13 +79,15 @@ class BlockingPool(Pool):
             # end.
             stream = connection.stream
             assert isinstance(stream, Stream), "bug: lent without a socket"
-            liveness = stream.probe()
+            liveness = stream.probe() if not exchange.is_unsafe else _watched(stream, connection, exchange)
             if liveness is ALIVE:
                 if self.is_heard:
                     self.report(reports.reused(connection))
                 return connection
             with self._lock:
-                connection = exchange.held = state.found_dead(connection, why_unusable(liveness), clock(), fresh)
+                connection = exchange.held = state.found_dead(
+                    connection, why_unusable(liveness), clock(), exchange.is_unsafe
+                )
         return self._dial(exchange, connection)
 
     def redial(self, exchange: Exchange) -> Connection:
@@ -191,9 +194,12 @@ class BlockingPool(Pool):
         while self._close_expired():
             self._perform()
         with self._lock:
+            began = clock()
             idle = [(connection, connection.generation) for connection in self._state.idle_connections()]
         for start in range(0, len(idle), BATCH):
             self._close_gone(idle[start : start + BATCH])
+        with self._lock:
+            self._state.looked(began)
         self._perform()
         with self._lock:
             self._is_watched = bool(self._state.idle or self._state.waiting)
@@ -242,6 +248,13 @@ class BlockingPool(Pool):
                 orders.popleft()
         if self.is_heard and done:
             self._report_performed(done, clock())
+
+
+def _watched(stream: Stream, connection: Connection, exchange: Exchange) -> Liveness:
+    """Look whether a connection may carry a request that could not be sent again, for a moment where that is needed."""
+    now = clock()
+    seconds = shorter(seconds_to_watch(connection, now), exchange.deadline, now)
+    return stream.probe_for(seconds) if seconds else stream.probe()
 
 
 def _carried_out(order: Order) -> Close | Serve:

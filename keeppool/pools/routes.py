@@ -67,7 +67,6 @@ class Route:
         timeout: The waits that hold for it.
         version: `HTTP/1.1` or `HTTP/1.0`, as on the wire.
         idempotent: Whether requests to this host may be applied twice; None leaves it to the method.
-        wants_fresh: Requests that could not be sent again get a new or just used connection.
         head_bytes: The largest response head taken.
         head_fields: The most fields one may have.
         proxied: What stands before the path in the request line where a proxy needs the whole URL; else empty.
@@ -87,7 +86,6 @@ class Route:
         "proxied",
         "timeout",
         "version",
-        "wants_fresh",
     )
 
     def __init__(
@@ -100,7 +98,6 @@ class Route:
         self.version = version
         self.proxied = b""
         self.idempotent: bool | None = None
-        self.wants_fresh = False
         self.head_bytes, self.head_fields = MAX_HEAD_BYTES, MAX_HEAD_FIELDS
         self._host_line = host_line
         # Without a proxy, and inside a tunnel, the origin reads the head: what is meant for a proxy is not for it.
@@ -221,7 +218,6 @@ class Locator:
             b"HTTP/1.0" if entry.http_version == "1.0" else b"HTTP/1.1",
         )
         route.idempotent = _or(entry.idempotent, None)
-        route.wants_fresh = entry.unsafe == "fresh"
         route.head_bytes = _or(entry.head_bytes, limits.head_bytes) or sys.maxsize
         route.head_fields = _or(entry.head_fields, limits.head_fields) or sys.maxsize
         if plain_through_proxy:
@@ -259,6 +255,7 @@ def _policy(entry: HostConfig, limits: Limits, per_host: int | None) -> Policy:
         idle_timeout=_or(entry.idle_timeout, limits.idle_timeout),
         max_age=_or(entry.max_age, limits.max_age),
         max_requests=_or(entry.max_requests, limits.max_requests),
+        new_for_unsafe=entry.unsafe == "fresh",
     )
 
 

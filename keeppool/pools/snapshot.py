@@ -30,6 +30,7 @@ def snapshot(state: PoolState, now: float) -> Stats:
         closed_by=dict(counters.closed_by),
         hosts=hosts,
         learned={str(origin): limit for origin, limit in state.learned(now).items()},
+        not_kept=tuple(dict.fromkeys(str(origin) for origin in state.not_keeping(now))),
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from keeppool.clock import clock
 from keeppool.core.pool import PoolState
 from keeppool.core.records import NEVER, Connection, Ticket
+from keeppool.core.trust import seconds_to_watch
 from keeppool.errors import ConnectTimeout
 from keeppool.events import RequestServed
 from keeppool.net.stream_tasks import Channel
@@ -103,6 +104,7 @@ class TaskWaiter:
             and exchange.body is None
             and not exchange.is_asked  # An interrupt may have ended an earlier try right here. Nothing is asked twice.
             and not self.future.done()
+            and not (exchange.is_unsafe and seconds_to_watch(connection, connection.taken_at))
             and isinstance(channel := connection.stream, Channel)
             and self._is_sent(connection, channel)
         ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -46,6 +47,10 @@ class Threads:
         found = iter(pieces)
         return [next(found) for _ in range(number)]
 
+    def pause(self, seconds: float) -> None:
+        """Let time pass; an event loop turns meanwhile."""
+        threading.Event().wait(seconds)
+
     def at_once(self, call: Callable[[], Any], times: int) -> list[Any]:
         """Make a call that often at the same time, and list what it gave."""
         with ThreadPoolExecutor(times) as threads:
@@ -81,6 +86,9 @@ class Tasks(Threads):
     def take(self, pieces: Any, number: int) -> list[Any]:
         found = pieces.__aiter__()
         return [self.wait(anext(found)) for _ in range(number)]
+
+    def pause(self, seconds: float) -> None:
+        self.wait(asyncio.sleep(seconds))
 
     def at_once(self, call: Callable[[], Any], times: int) -> list[Any]:
         return self.wait(_all_at_once(call, times))

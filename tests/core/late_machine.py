@@ -57,6 +57,11 @@ class LateModel(Model):
             return bool(self.through(origin.proxy, self.spare()))
         return bool(self.spare())
 
+    def bound_for(self, connection: Any) -> list[Any]:
+        """List the callers who count on a dial and could have this connection before it; none if the first cannot."""
+        bound = self.bound_at(self.facts[connection].origin)
+        return [] if bound and bound[0].unsafe and self.must_be_new(connection) else bound
+
     def may_bind(self, dial_or_connection: Any, closing: Any) -> bool:
         """Tell whether what comes free goes to its own host's oldest caller without a dial; count whom it passes."""
         mine = self.oldest_at(self.facts[dial_or_connection].origin)
@@ -105,15 +110,15 @@ class LateMachine(PoolMachine):
 
     # What callers do
 
-    def _request(self, origin: Any, policy: Any, fresh: bool = False) -> None:
+    def _request(self, origin: Any, policy: Any, unsafe: bool = False) -> None:
         model = self.model
         idle = model.at(origin, model.idle)
-        is_stale = fresh and idle and not self.core.lifetime.is_fresh(idle[-1], self.now)
+        is_stale = unsafe and idle and model.must_be_new(idle[-1])
         if not model.is_closed or model.at(origin) or model.oldest_at(origin):
             model.policy[origin] = policy
         model.yielding = origin if is_stale and model.host_full(origin) else None
         try:
-            answer = self.pool.requested(origin, policy, self.now, fresh)
+            answer = self.pool.requested(origin, policy, self.now, unsafe)
         except PoolClosed:
             assert model.is_closed
             self._settle()
@@ -295,9 +300,11 @@ class LateMachine(PoolMachine):
         if isinstance(order, records.Close) and order.why in reasons:
             return self._settle()
         assert not reasons - {Why.HINT_MAX}, f"kept, although {reasons}"
-        bound = model.bound_at(model.facts[connection].origin)
+        bound = model.bound_for(connection)
         others = model.oldest_at(model.facts[connection].origin) is not None or not bound
-        if (bound and not others) or model.may_bind(connection, connection):
+        if (bound and not others) or (
+            model.may_bind(connection, connection) and (bound or not model.must_wait_for_new(connection))
+        ):
             assert isinstance(order, records.Serve), "not handed to the caller whose turn it was"
             assert order.ticket.connection is connection
             assert not bound or order.ticket is bound[0], "who counts on a dial came first"
@@ -380,7 +387,7 @@ class LateMachine(PoolMachine):
             assert connection in (handed, dialled), "served with something that was not there"
             assert connection.origin == ticket.host.origin, "given a connection to another host"
             assert ticket.reuses == (connection is handed)
-            first = model.bound_at(ticket.host.origin) or [model.oldest_at(ticket.host.origin)]
+            first = model.bound_for(connection) or [model.oldest_at(ticket.host.origin)]
             assert ticket is first[0], "not first come first served within a host"
         assert ticket not in model.ended, "a ticket ended twice"
         model.ended[ticket] = "ended"

@@ -33,6 +33,7 @@ policies = st.fixed_dictionaries(
         "idle_timeout": st.sampled_from([55.0, 55.0, 55.0, None, 12.0, 3.0, 0]),
         "max_age": st.sampled_from([None, None, None, 20.0, 4.0]),
         "max_requests": st.sampled_from([None, None, None, None, 3, 1]),
+        "new_for_unsafe": st.sampled_from([False, True]),
     }
 )
 servers = st.builds(
@@ -48,7 +49,9 @@ class Core(NamedTuple):
     late: ModuleType
     records: ModuleType
     keepalive: ModuleType
+    habits: ModuleType
     lifetime: ModuleType
+    trust: ModuleType
     origin: ModuleType
 
 
@@ -72,7 +75,7 @@ class PoolMachine(RuleBasedStateMachine):
     )
     def begin(self, sites: list[Any], total: int | None, per_proxy: int, waiting: int | None) -> None:
         origin, most = self.core.origin, self.core.pool.MOST_OVERTAKES
-        # What silent closes teach has tests of its own (test_lifetime.py); here it would hide the rules below it.
+        # What silent closes teach has tests of its own (test_habits.py); here it would hide the rules below it.
         self.limits = Limits(total=total, per_proxy=per_proxy, waiting=waiting, learn=False)
         self.pool = Watched(self.core.pool.PoolState(self.limits), self.seen)
         self.model = Model(total, per_proxy, most)
@@ -88,10 +91,10 @@ class PoolMachine(RuleBasedStateMachine):
 
     # What callers do
 
-    @rule(who=anyone)
-    def request(self, who: int) -> None:
+    @rule(who=anyone, unsafe=st.booleans())
+    def request(self, who: int, unsafe: bool = False) -> None:
         origin = self.origins[who % len(self.origins)]
-        self._request(origin, self.model.policy[origin])
+        self._request(origin, self.model.policy[origin], unsafe)
 
     @rule(who=anyone, how_many=caps)
     def open_several(self, who: int, how_many: int) -> None:
@@ -116,21 +119,21 @@ class PoolMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.idle)
     @rule(who=anyone, later=st.sampled_from([0, 2]))
-    def request_fresh(self, who: int, later: float) -> None:
-        """A request that could not be sent again: of what its host has idle, only what is fresh may carry it."""
+    def request_unsafe(self, who: int, later: float) -> None:
+        """A request that could not be sent again: where it is set so, only a new connection may carry it."""
         self.now += later
         origin = self.model.facts[self.model.idle[who % len(self.model.idle)]].origin
-        self._request(origin, self.model.policy[origin], fresh=True)
+        self._request(origin, self.model.policy[origin], unsafe=True)
 
-    def _request(self, origin: Any, policy: Any, fresh: bool = False) -> None:
+    def _request(self, origin: Any, policy: Any, unsafe: bool = False) -> None:
         model = self.model
         idle = model.at(origin, model.idle)
-        is_stale = fresh and idle and not self.core.lifetime.is_fresh(idle[-1], self.now)
+        is_stale = unsafe and idle and self.model.must_be_new(idle[-1])
         if not model.is_closed or model.at(origin) or model.oldest_at(origin):
             model.policy[origin] = policy
         model.yielding = origin if is_stale and model.host_full(origin) else None
         try:
-            answer = self.pool.requested(origin, policy, self.now, fresh)
+            answer = self.pool.requested(origin, policy, self.now, unsafe)
         except PoolClosed:
             assert model.is_closed
             return self._settle()
@@ -326,7 +329,7 @@ class PoolMachine(RuleBasedStateMachine):
         if isinstance(order, self.core.records.Close) and order.why in reasons:
             return self._settle()
         assert not reasons - {Why.HINT_MAX}, f"kept, although {reasons}"
-        if model.may_pass_on(connection):
+        if model.may_pass_on(connection) and not model.must_wait_for_new(connection):
             assert isinstance(order, self.core.records.Serve), "not handed to the caller whose turn it was"
             assert order.ticket.connection is connection
         elif model.oldest_servable(connection) is not None:

@@ -113,6 +113,15 @@ class Model:
         most = self.policy[self.facts[connection].origin].max_requests
         return most is not None and self.facts[connection].served >= most
 
+    def must_be_new(self, connection: Any) -> bool:
+        """Tell whether an unsafe request must not ride on this connection."""
+        facts = self.facts[connection]
+        return facts.served > 0 and self.policy[facts.origin].new_for_unsafe
+
+    def must_wait_for_new(self, connection: Any) -> bool:
+        """Tell whether the caller whose turn it is at a connection's host cannot have it."""
+        return self.oldest_at(self.facts[connection].origin).unsafe and self.must_be_new(connection)
+
     def is_servable(self, ticket: Any, closing: Any = None) -> bool:
         """Tell whether the caller could be served now, or if the connection `closing` were closed."""
         origin = ticket.host.origin

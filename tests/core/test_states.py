@@ -99,6 +99,14 @@ def a_stale_one_is_found_beside_others(pool: Any) -> None:
     pool.connected(again, 1.0)
 
 
+def a_stale_one_is_found_alone(pool: Any) -> None:
+    pool.dialled(bound(pool)[1], 0.0)
+    (connection,) = pool.everything()
+    connection.served += 1
+    pool.released(connection, None, 0.0)
+    pool.found_stale(pool.requested(A, POLICY, 1.0), Why.PEER_CLOSED, 1.0)
+
+
 def what_comes_back_serves_who_counts_on_a_dial(pool: Any) -> None:
     """The dial's slot goes to another host's caller; and an assignment that is abandoned serves the next."""
     _, dial = bound(pool)
@@ -127,6 +135,7 @@ TOURS: dict[Callable[[Any], None], type[PoolState]] = {
     a_spare_dial_gives_way_or_grows_old: LatePoolState,
     a_spare_dial_ends_where_nothing_is_kept: LatePoolState,
     a_stale_one_is_found_beside_others: LatePoolState,
+    a_stale_one_is_found_alone: LatePoolState,
     what_comes_back_serves_who_counts_on_a_dial: LatePoolState,
     a_second_dial_fails_while_somebody_waits: LatePoolState,
 }

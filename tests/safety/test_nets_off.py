@@ -59,7 +59,11 @@ def test_without_the_look_no_post_is_carried_out_twice(plant, sites, reset):
 
 
 def test_without_the_look_a_server_that_carries_out_and_dies_gets_each_post_once(plant):
-    with ScriptedServer(answer_once_then(RawConnection.cut), tls=plant.tls) as server, blind_pool(plant) as pool:
+    """Learning is off too: it would give later ones a new connection."""
+    with (
+        ScriptedServer(answer_once_then(RawConnection.cut), tls=plant.tls) as server,
+        blind_pool(plant, Limits(learn=False)) as pool,
+    ):
         for number in range(10):
             headers = {"X-Id": str(number)}
             if number % 2:

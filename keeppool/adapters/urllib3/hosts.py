@@ -21,7 +21,13 @@ from urllib3.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
 
 from keeppool.adapters.urllib3.bodies import prepared_body
 from keeppool.adapters.urllib3.connection import LeanConnection, facts_of, lean_class
-from keeppool.adapters.urllib3.lending import Borrowing, LentStream, SlotPool, callers_place
+from keeppool.adapters.urllib3.lending import (
+    Borrowing,
+    LentStream,
+    SlotPool,
+    callers_place,
+    may_be_repeated,
+)
 from keeppool.adapters.urllib3.response import ResponseFile
 from keeppool.adapters.urllib3.slots import SlotQueue
 from keeppool.adapters.urllib3.terms import Lender, PoolSize
@@ -34,7 +40,8 @@ from keeppool.events import Event, Why
 from keeppool.pools.routes import Route
 from keeppool.stats import Stats
 
-#: `unused`: what the thread has borrowed last and not yet asked over.
+#: `unused`: what the thread has borrowed last and not yet asked over. `is_unsafe`: what it is about to ask could not be
+#: sent again.
 _here = threading.local()
 
 
@@ -108,7 +115,12 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
             urllib3.exceptions.UnrewindableBodyError: A redirect or a retry wants a body again that cannot be put back
                 to its start.
         """
-        return super().urlopen(method, url, prepared_body(body), *args, **kw)
+        # What `borrow` has to know, which urllib3 calls without a word about the request.
+        _here.is_unsafe = not may_be_repeated(method, body, self._route.idempotent)
+        try:
+            return super().urlopen(method, url, prepared_body(body), *args, **kw)
+        finally:
+            _here.is_unsafe = False
 
     # The queue
 
@@ -144,6 +156,7 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
             raise ClosedPoolError(self, "Pool is closed.")
         wait = self._usual_wait if timeout is None else self._lender.wait(self.block, timeout)
         borrowing = Borrowing(self._lending, self._route, wait)
+        borrowing.is_unsafe = getattr(_here, "is_unsafe", False)
         try:
             connection = borrowing.connection = self._lending.lend(borrowing)
         except (PoolTimeout, QueueFull) as error:

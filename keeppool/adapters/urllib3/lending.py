@@ -19,6 +19,7 @@ from keeppool.config import Limits, Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive
 from keeppool.core.origin import Origin
 from keeppool.core.records import Connection, State
+from keeppool.core.resend import is_idempotent
 from keeppool.core.reuse import why_not_reusable
 from keeppool.events import Event, ResponseStarted, Why
 from keeppool.net.stream import Stream
@@ -112,6 +113,7 @@ class Borrowing(Exchange):
         self.body = None
         self.head = b""
         self.expects_continue = False
+        self.is_unsafe = False
         self.sent = self.received = 0
         self.request_sent = False
         self.answer = None
@@ -136,7 +138,7 @@ class Borrowing(Exchange):
     def asks(self, method: str, body: object) -> None:
         """Take note of the request; of its header, `says` does."""
         self.method = method.upper().encode("latin-1", "replace")
-        self.is_replayable = body is None or isinstance(body, (bytes, str, bytearray, memoryview))
+        self.is_replayable = _is_in_memory(body)
 
     def says(self, *, closes: bool, has_key: bool) -> None:
         """Take note of what the request's fields say: `Connection: close`, and whether there is an Idempotency-Key."""
@@ -181,7 +183,7 @@ class SlotPool(BlockingPool):
             PoolTimeout, PoolClosed, QueueFull: Nothing was lent.
         """
         try:
-            return self.acquire(borrowing, clock(), False)
+            return self.acquire(borrowing, clock())
         except BaseException:
             self.give_up(borrowing)
             raise
@@ -273,6 +275,15 @@ class SlotPool(BlockingPool):
             if place and is_open:
                 text = f"a streamed response from {borrowing.route.name} was dropped unread; it was made at {place}"
                 warnings.warn(text, ResourceWarning, stacklevel=2)
+
+
+def may_be_repeated(method: str, body: object, idempotent: bool | None) -> bool:
+    """Tell whether a request may be sent a second time; `idempotent` is what is configured for its host."""
+    return _is_in_memory(body) and is_idempotent(method.upper().encode("latin-1", "replace"), idempotent)
+
+
+def _is_in_memory(body: object) -> bool:
+    return body is None or isinstance(body, (bytes, str, bytearray, memoryview))
 
 
 def _is_open(connection: Connection) -> bool:
