@@ -57,6 +57,8 @@ class Decoder:
             ContentDecodingError: The data is damaged, or has far more bytes than content; `coding` names the coding.
                 The decoder is of no further use.
         """
+        if not self._stages:
+            return b""
         limit = max(1, limit)  # zlib would read 0 as "no limit"
         self._fed += len(data)
         start = 0
@@ -76,7 +78,8 @@ class Decoder:
     def finish(self) -> None:
         """Check that the data is complete. Call it behind the body's end, once nothing is pending.
 
-        An empty body is complete: a HEAD or 304 has the field but no content.
+        An empty body is complete: a HEAD or 304 has the field but no content. What is complete lets go of its memory,
+        tens of KiB that a response would keep for as long as the caller keeps that; whatever is fed then is ignored.
 
         Raises:
             ContentDecodingError: The data stopped short; `coding` names the coding.
@@ -84,6 +87,7 @@ class Decoder:
         for stage in self._stages:
             if stage.started and not stage.ended:
                 raise ContentDecodingError(f"the {stage.coding} data stops short of its end", coding=stage.coding)
+        self._stages = []
 
 
 def content_decoder(content_encoding: bytes) -> Decoder | None:

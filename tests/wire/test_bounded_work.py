@@ -7,6 +7,7 @@ same input comes in pieces of one byte? Twice the input may take twice of either
 from __future__ import annotations
 
 import gzip
+import sys
 import tracemalloc
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -102,6 +103,31 @@ def test_a_member_does_not_copy_all_that_lie_behind_it(name):
         return moved(lambda part: decoder.feed(part, 65536), parts)
 
     assert cost(4000) <= 2.5 * cost(2000)
+
+
+@pytest.mark.parametrize("limit", [1, 65536])
+@pytest.mark.parametrize("junk", [b"\0" * 50, b"x" * 20_000], ids=["little", "much"])
+def test_what_is_decoded_again_is_decoded_in_steps_too(junk, limit):
+    """Row W1: bytes behind the end have everything decoded a second time, of which nothing is given."""
+    size = 8 << 20 if limit > 1 else 1 << 20
+    blocks = 0
+
+    def count(_: object, event: str, function: object) -> None:
+        nonlocal blocks
+        blocks += event == "c_call" and getattr(function, "__name__", "") == "process"
+
+    decoder, data = decoder_for("br"), brotli.compress(b"\0" * size) + junk
+    given, most = 0, 0
+    while data or decoder.pending:
+        blocks = 0
+        sys.setprofile(count)
+        try:
+            piece = decoder.feed(data, limit)
+        finally:
+            sys.setprofile(None)
+        data, given, most = b"", given + len(piece), max(most, blocks)
+    assert given == size
+    assert most <= 20  # Brotli's blocks are small at first; not counted off, it is a block for each 32 KiB.
 
 
 CHAINS = {

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import random
 import sys
+import tracemalloc
 import zlib
 
 import pytest
 from cuts import every_cut
 
 from keeppool.errors import ContentDecodingError
+from keeppool.wire.codings.br import Brotli
 from keeppool.wire.codings.stage import STEP
 from keeppool.wire.decode import Decoder, accept_encoding, content_decoder
 
@@ -184,6 +187,32 @@ def test_no_byte_is_lost_before_what_is_ignored(name, limit):
         for size in (1000, len(packed)):
             parts = [packed[at : at + size] for at in range(0, len(packed), size)]
             assert decoded(decoder_for(value), parts, limit) == body
+
+
+@pytest.mark.parametrize("name", PACK)
+def test_a_finished_decoder_keeps_no_memory(name):
+    """It lives as long as its response, and a crawl may keep thousands of them."""
+    value, pack = PACK[name]
+    body = random.Random(5).randbytes(20_000)
+    packed = pack(body)
+    tracemalloc.start()
+    try:
+        decoder = decoder_for(value)
+        assert decoded(decoder, [packed], 65536) == body
+        gc.collect()
+        here = [tracemalloc.Filter(True, f"*/keeppool/wire/{where}") for where in ("decode.py", "codings/*")]
+        kept = sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces(here).traces)
+    finally:
+        tracemalloc.stop()
+    assert kept < 2000
+    assert (decoder.feed(b"more", 10), decoder.pending) == (b"", False)
+
+
+def test_br_lets_go_of_its_input_at_its_end():
+    """It is kept to find the end, up to 1 MiB of it."""
+    stage = Brotli()
+    assert stage.feed(brotli.compress(TEXT), 1 << 20) == TEXT
+    assert (stage.ended, stage._fed) == (True, None)
 
 
 @pytest.mark.parametrize("name", PACK)

@@ -66,7 +66,9 @@ class Brotli(Stage):
         output = bytearray()
         if self._step == 1:
             self._budget = BYTEWISE
-        while len(output) < limit and not self.ended:
+        # What was given before counts as done in this step too: it may be a gigabyte.
+        to_skip = self._skip
+        while len(output) < limit and to_skip - self._skip < STEP and not self.ended:
             piece = b""
             if self._is_dry():
                 if not self._left or self._budget <= 0:
@@ -77,6 +79,7 @@ class Brotli(Stage):
             output += self._block(piece, limit - len(output))
             self.ended = self._decompressor.is_finished()
         if self.ended:
+            self._fed = None
             self._drop_rest()
         else:
             self.pending = self._left > 0 or not self._is_dry()
