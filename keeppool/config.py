@@ -184,7 +184,7 @@ def _foreign_timeout(value: Any, base: Timeout) -> Timeout:
     """Read a `urllib3.util.Timeout`: a wait that was not set is neither a number nor `None` there."""
     given = {"connect": value.connect_timeout, "read": value.read_timeout, "total": value.total}
     known = {name: wait for name, wait in given.items() if wait is None or isinstance(wait, (int, float))}
-    if known["total"] is None:
+    if known.get("total") is None:
         known["total"] = base.total
     return replace(base, **known)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import urllib3
 
 from keeppool import AsyncPoolManager, AsyncSession, Config, HostConfig, Limits, PoolManager, Session, Timeout
 from keeppool.errors import ConfigError, KeepPoolError, quoted, quoted_url, readable
@@ -38,6 +39,11 @@ def test_an_argument_of_the_wrong_kind_is_named(make: Any, arguments: dict[str, 
     assert shown in str(caught.value)
     assert caught.value.rule in str(caught.value)
     assert "SECRET" not in f"{caught.value!r} {caught.value.__dict__}"
+
+
+def test_a_total_that_urllib3_leaves_open_is_the_bases() -> None:
+    left_open = urllib3.Timeout(total=urllib3.Timeout.DEFAULT_TIMEOUT)
+    assert Timeout.of(left_open, Timeout(total=9)).total == 9
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ WRONG = [
     ('[host."x"]\ntimeout = [1, 2, 3]', 'host."x".timeout', (1, 2, 3), "(connect, read)"),
     ('[host."x"]\ntimeout = { raed = 1 }', 'host."x".timeout.raed', 1, "nearest is read"),
     ('[host."x"]\ntimeout = { read = 0 }', 'host."x".timeout.read', 0, "more than 0"),
-    ('[host."x"]\ncert = ["a", "b", "c"]', 'host."x".cert', "<tuple>", "pair of paths"),
+    ('[host."x"]\ncert = ["a", "b", "c"]', 'host."x".cert', ("a", "b", "c"), "pair of paths"),
     ("[host.api.example]\nper_host = 1", 'host."api".example', "<dict>", "stands in quotes"),
     ("[host]\nx = 5", 'host."x"', 5, "must be a table"),
     ("host = 5", "host", 5, "must be a table"),
