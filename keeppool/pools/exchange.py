@@ -283,12 +283,14 @@ class Exchange:
         """Tell whether the response refuses the expectation; if so, the request goes out again without it, once.
 
         A server, or a proxy, that cannot do what `Expect` asks for says 417. It has not got the body, so this is safe
-        for every method.
+        for every method. A piece that the caller's body has given may be gone all the same, though it was not sent.
 
         Source: RFC 9110 §10.1.1, §15.5.18.
         """
         head = self.answer
         if head is None or head.status != 417 or not self.expects_continue or self.sent > len(self.head):
+            return False
+        if self._resent or (self.body is not None and not self.body.may_replay()):
             return False
         self.expects_continue = False
         self.head = self._plain_head

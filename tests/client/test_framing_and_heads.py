@@ -286,6 +286,51 @@ def test_a_second_refusal_is_the_response(on):
         assert (answer.status_code, len(server.connections)) == (417, 2)
 
 
+def test_a_refusal_behind_the_first_piece_of_a_body_that_can_be_had_once_is_the_response(on):
+    """The piece was taken from the caller and not sent: without it the body is another."""
+    refusal = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
+    pulled, refused = threading.Event(), threading.Event()
+
+    def body():
+        pulled.set()
+        refused.wait(10)
+        yield b"please"
+
+    def refuse(connection: RawConnection) -> None:
+        connection.read_head()
+        connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        pulled.wait(10)
+        connection.send(refusal)
+        refused.set()
+        connection.read_until_closed()
+
+    with ScriptedServer(refuse, refuse) as server:
+        answer = on.wait(on.session().post(server.url, data=body(), headers={"Expect": "100-continue"}))
+        assert (answer.status_code, len(server.connections)) == (417, 1)
+
+
+def test_a_request_that_was_resent_is_not_sent_a_third_time_without_its_expectation(on):
+    """One resend, for whatever reason: the connection was stale, and then the expectation was refused."""
+    refusal = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
+
+    def go_stale(connection: RawConnection) -> None:
+        connection.read_request()
+        connection.send(OK)
+        connection.read_head()
+        connection.close()
+
+    def refuse(connection: RawConnection) -> None:
+        connection.read_head()
+        connection.send(refusal)
+        connection.read_until_closed()
+
+    with ScriptedServer(go_stale, refuse, refuse) as server:
+        session = on.session()
+        on.wait(session.get(server.url))
+        answer = on.wait(session.put(server.url, data=b"please", headers={"Expect": "100-continue"}))
+        assert (answer.status_code, len(server.connections)) == (417, 2)
+
+
 # W3, W6: text and pieces
 
 
