@@ -14,6 +14,7 @@ import ssl
 from typing import TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
+from keeppool.errors import ConnectError, ConnectTimeout
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
 from keeppool.net.failures import opening, reaching, resolving, shaking_hands, tunnelling
@@ -59,8 +60,9 @@ def dial(origin: Origin, *, seconds: float | None, tls: TlsStore, resolver: Bloc
 
         All of them name the origin; nothing was sent to it, and every socket is closed.
     """
-    with opening(origin):
-        return _open(origin, tls, resolver or BlockingResolver(), seconds)
+    resolver = resolver or BlockingResolver()
+    with opening(origin, resolver):
+        return _open(origin, tls, resolver, seconds)
 
 
 def _open(origin: Origin, tls: TlsStore, resolver: BlockingResolver, seconds: float | None) -> Stream:
@@ -101,9 +103,16 @@ def _reach(origin: Origin, resolver: BlockingResolver, deadline: Deadline) -> so
     """Connect to the origin, or to the proxy before it."""
     source = source_of(origin)
     prepare, question = preparation(origin, source), to_be_dialled(origin, source)
+    was_kept = resolver.keeps(question)
     addresses = interleaved(_look_up(origin, question, resolver, deadline))
-    with reaching(origin, question, resolver, deadline.seconds):
-        return race(addresses, deadline=deadline, prepare=prepare)
+    try:
+        with reaching(origin, deadline.seconds):
+            return race(addresses, deadline=deadline, prepare=prepare)
+    except ConnectError as error:
+        if not was_kept or isinstance(error, ConnectTimeout):
+            raise
+    resolver.forget(question)  # The host may have moved since its addresses were looked up.
+    return _reach(origin, resolver, deadline)
 
 
 def _address_for_proxy(origin: Origin, resolver: BlockingResolver, deadline: Deadline) -> str | None:

@@ -19,6 +19,7 @@ from copy import copy
 from typing import TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
+from keeppool.errors import ConnectError, ConnectTimeout
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
 from keeppool.net.failures import opening, reaching, resolving, shaking_hands, tunnelling
@@ -65,8 +66,9 @@ async def dial(
         the event loop's next turns see to. The first context of a configuration occupies a thread until it is built,
         for whoever dials next.
     """
-    with opening(origin):
-        return await _open(origin, tls, resolver or LoopResolver(), seconds, opened)
+    resolver = resolver or LoopResolver()
+    with opening(origin, resolver):
+        return await _open(origin, tls, resolver, seconds, opened)
 
 
 async def _open(
@@ -122,9 +124,16 @@ async def _reach(
         made_ready(sock)
 
     question = to_be_dialled(origin, source)
+    was_kept = resolver.keeps(question)
     addresses = interleaved(await _look_up(origin, question, resolver, deadline))
-    with reaching(origin, question, resolver, deadline.seconds):
-        return await race(addresses, deadline=deadline, prepare=prepare)
+    try:
+        with reaching(origin, deadline.seconds):
+            return await race(addresses, deadline=deadline, prepare=prepare)
+    except ConnectError as error:
+        if not was_kept or isinstance(error, ConnectTimeout):
+            raise
+    resolver.forget(question)  # The host may have moved since its addresses were looked up.
+    return await _reach(origin, resolver, deadline, opened)
 
 
 async def _address_for_proxy(origin: Origin, resolver: LoopResolver, deadline: Deadline) -> str | None:

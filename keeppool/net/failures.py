@@ -26,6 +26,7 @@ from keeppool.errors import (
     ResolveError,
     SSLError,
 )
+from keeppool.net.questions import questions_of
 from keeppool.net.race import RaceLost
 from keeppool.net.resolver import Question, Resolver, Unresolved
 
@@ -87,13 +88,16 @@ def unfinished(origin: Origin, seconds: float | None, *, by_proxy: bool) -> Conn
 
 
 @contextmanager
-def opening(origin: Origin) -> Iterator[None]:
-    """Say that it was this dial that failed where the operating system had nothing left for it.
+def opening(origin: Origin, resolver: Resolver) -> Iterator[None]:
+    """Forget the addresses of a dial that failed; say whose failure it is if the operating system had nothing left.
 
     Descriptors and threads run out for TLS too, whose first context reads files and imports modules.
     """
     try:
         yield
+    except ConnectError:
+        resolver.forget(*questions_of(origin))
+        raise
     except KeepPoolError:
         raise
     except (OSError, ImportError, RuntimeError) as error:
@@ -115,12 +119,11 @@ def resolving(origin: Origin, question: Question, seconds: float | None) -> Iter
 
 
 @contextmanager
-def reaching(origin: Origin, question: Question, resolver: Resolver, seconds: float | None) -> Iterator[None]:
-    """Say whose failure it is if a race is lost, and forget its addresses; `seconds` were given for all of the dial."""
+def reaching(origin: Origin, seconds: float | None) -> Iterator[None]:
+    """Say whose failure it is if a race is lost; `seconds` were given for all of the dial."""
     try:
         yield
     except RaceLost as lost:
-        resolver.forget(question)
         raise unreached(origin, seconds, lost) from lost.cause
 
 

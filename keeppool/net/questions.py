@@ -10,6 +10,7 @@ import socket
 
 from keeppool.core.origin import Origin
 from keeppool.net.addresses import Address
+from keeppool.net.options import source_of
 from keeppool.net.resolver import Question
 
 
@@ -31,3 +32,9 @@ def to_be_told(origin: Origin) -> Question | None:
     if origin.proxy is None or origin.proxy.resolves_names:
         return None
     return Question(origin.host, origin.port, socket.AF_INET if origin.proxy.scheme == "socks4" else socket.AF_UNSPEC)
+
+
+def questions_of(origin: Origin) -> list[Question]:
+    """List the names that a dial to an origin asks about."""
+    asked = to_be_dialled(origin, source_of(origin)), to_be_told(origin)
+    return [question for question in asked if question is not None]

@@ -18,11 +18,12 @@ import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from keeppool.clock import clock
 from keeppool.config import LookUp
+from keeppool.errors import quoted
 from keeppool.net.addresses import Address
 from keeppool.net.deadline import Deadline
 
@@ -35,6 +36,9 @@ FIRST_THREADS: Final = 8
 MOMENT: Final = 0.01
 #: Most threads of one pool. glibc takes a socket and up to two queries for each; Go bounds its own at 500, libuv at 4.
 MOST_THREADS: Final = 64
+#: Seconds after which a look-up that nobody waits for any more is begun anew for whoever asks next. glibc asks the next
+#: server after as long.
+ABANDONED: Final = 5.0
 #: Names whose addresses are kept. One is about 500 bytes.
 MOST_KEPT: Final = 1024
 
@@ -61,18 +65,31 @@ class Search:
 
     Attributes:
         question: What is looked up.
-        future: Its addresses, or why there are none.
-        callers: How many wait for it.
-        is_begun: A thread is at it.
+        began_at: When a thread began with it; `None` before.
+        found: Its addresses; `None` before the end, and where there are none.
+        failure: Why there are none.
+        waiting: What is called, from whatever thread, when it has ended.
     """
 
-    __slots__ = ("callers", "future", "is_begun", "question")
+    __slots__ = ("began_at", "failure", "found", "question", "waiting")
 
     def __init__(self, question: Question) -> None:
         self.question = question
-        self.future: Future[list[Address]] = Future()
-        self.callers = 0
-        self.is_begun = False
+        self.began_at: float | None = None
+        self.found: list[Address] | None = None
+        self.failure: BaseException | None = None
+        self.waiting: dict[Callable[[], object], None] = {}
+
+    def result(self) -> list[Address]:
+        """Give what was found.
+
+        Raises:
+            Unresolved: Nothing. Each caller gets an error of its own: an error that several raise collects all their
+                tracebacks.
+        """
+        if self.found is None:
+            raise Unresolved(reason_of(self.failure)) from self.failure
+        return self.found
 
 
 class Resolver:
@@ -98,7 +115,7 @@ class Resolver:
         self._searches: dict[Question, Search] = {}
         #: Searches that wait for a thread.
         self._queue: OrderedDict[Search, None] = OrderedDict()
-        self._threads = 0
+        self._threads = self._busy = 0
         #: When a thread came back last, or the number of threads grew.
         self._moved_at = 0.0
         self._kept: OrderedDict[Question, tuple[float, list[Address]]] = OrderedDict()
@@ -107,47 +124,60 @@ class Resolver:
 
     def known(self, question: Question) -> list[Address] | None:
         """Give a name's addresses without a wait: where the host is an address itself, or its addresses are kept."""
-        numeric = numeric_addresses(question)
-        if numeric is not None:
-            return numeric
-        with self._lock:
-            until, found = self._kept.get(question, (0.0, None))
-            return found if self._clock() < until else None
+        return literal(question) or self._kept_for(question)
 
-    def begin(self, question: Question) -> Search:
-        """Begin a look-up, or join one that is under way; `leave` has to follow."""
+    def keeps(self, question: Question) -> bool:
+        """Tell whether a name's addresses are from an earlier look-up, and may be old."""
+        return literal(question) is None and self._kept_for(question) is not None
+
+    def begin(self, question: Question, wake: Callable[[], object]) -> Search:
+        """Begin a look-up, or join one that is under way; `leave` has to follow.
+
+        Args:
+            question: What to look up.
+            wake: Called when it has ended, from whatever thread.
+        """
         with self._lock:
-            search = self._searches.get(question)
-            if search is None:
+            now, search = self._clock(), self._searches.get(question)
+            if search is None or _is_abandoned(search, now):
                 search = self._searches[question] = Search(question)
                 if not self._queue:
-                    self._moved_at = self._clock()  # Nobody has been waiting for a thread until now.
+                    self._moved_at = now  # Nobody has been waiting for a thread until now.
                 self._queue[search] = None
-            search.callers += 1
-        self._start(FIRST_THREADS)
+            search.waiting[wake] = None
+        try:
+            self._start(FIRST_THREADS)
+        except BaseException:
+            self.leave(search, wake)
+            raise
         return search
 
-    def leave(self, search: Search) -> None:
+    def leave(self, search: Search, wake: Callable[[], object]) -> None:
         """Take note that a caller waits no longer. A look-up nobody waits for is not begun any more."""
         with self._lock:
-            search.callers -= 1
-            if not search.callers and search in self._queue:
+            search.waiting.pop(wake, None)
+            if not search.waiting and search in self._queue:
                 del self._queue[search], self._searches[search.question]
 
-    def hasten(self) -> None:
-        """A caller has waited a moment for a thread: where none came back in it, there are to be more."""
-        with self._lock:
-            now = self._clock()
-            if not self._queue or now - self._moved_at < MOMENT:
-                return
-            self._moved_at = now
-            wanted = max(FIRST_THREADS, 2 * self._threads)
-        self._start(min(wanted, MOST_THREADS))
+    def hasten(self) -> bool:
+        """A moment has passed: where no thread came back in it and names wait for one, there are to be more.
 
-    def forget(self, question: Question) -> None:
-        """Forget a name's addresses: none of them could be connected to."""
+        Returns:
+            Whether another moment may change anything: names wait, and there may be more threads.
+        """
         with self._lock:
-            self._kept.pop(question, None)
+            now, wanted = self._clock(), 0
+            if self._queue and now - self._moved_at >= MOMENT:
+                self._moved_at = now
+                wanted = max(FIRST_THREADS, 2 * self._threads)
+        self._start(min(wanted, MOST_THREADS))
+        return bool(self._queue) and self._threads < MOST_THREADS
+
+    def forget(self, *questions: Question) -> None:
+        """Forget names' addresses: no connection came of them."""
+        with self._lock:
+            for question in questions:
+                self._kept.pop(question, None)
 
     # In the threads
 
@@ -155,36 +185,34 @@ class Resolver:
         """Start threads for the names that wait, until there are `most`."""
         while True:
             with self._lock:
-                # Each thread that was started takes one name of the queue, sooner or later.
-                if self._threads >= most or not self._queue or self._threads >= len(self._searches):
+                if self._threads >= most or len(self._queue) <= self._threads - self._busy:
                     return
                 self._threads += 1
+            thread = threading.Thread(target=self._work, name=THREAD, daemon=True)
             try:
-                threading.Thread(target=self._work, name=THREAD, daemon=True).start()
-            except RuntimeError as error:
-                self._not_started(error)
+                thread.start()
+            except BaseException as error:
+                if thread.ident is None:  # Else it runs, and an interrupt has ended only the wait for that.
+                    self._not_started(error)
+                if not isinstance(error, RuntimeError):
+                    raise
                 return
 
-    def _not_started(self, error: RuntimeError) -> None:
-        """Fail those who wait if no thread is left to serve them."""
+    def _not_started(self, error: BaseException) -> None:
+        """Count a thread that is not there down; fail those who wait if it was the only one to serve them."""
         with self._lock:
             self._threads -= 1
-            stranded = [] if self._threads else list(self._queue)
+            stranded = [] if self._threads or not isinstance(error, RuntimeError) else list(self._queue)
             for search in stranded:
                 del self._queue[search], self._searches[search.question]
         for search in stranded:
-            search.future.set_exception(error)
+            self._end(search, None, error)
 
     def _work(self) -> None:
         """Look up one name after the other until none waits."""
         while (search := self._next()) is not None:
-            found, failure = self._answer(search.question)
-            self._end(search, found)
-            if failure is None:
-                search.future.set_result(found)
-            else:
-                search.future.set_exception(failure)
-            del search, found, failure  # A thread that waits on must not keep them alive.
+            self._end(search, *self._answer(search.question))
+            del search  # A thread that waits on must not keep it alive.
 
     def _next(self) -> Search | None:
         with self._lock:
@@ -192,24 +220,33 @@ class Resolver:
                 self._threads -= 1
                 return None
             search, _ = self._queue.popitem(last=False)
-            search.is_begun = True
+            search.began_at = self._clock()
+            self._busy += 1
             return search
 
-    def _answer(self, question: Question) -> tuple[list[Address], BaseException | None]:
+    def _answer(self, question: Question) -> tuple[list[Address] | None, BaseException | None]:
         try:
             if self.look_up is None:
                 return from_system(question), None
             return from_program(question, self.look_up(question.host, question.port)), None
         except BaseException as error:
-            return [], error
+            return None, error
 
-    def _end(self, search: Search, found: list[Address]) -> None:
+    def _end(self, search: Search, found: list[Address] | None, failure: BaseException | None) -> None:
+        """Write down how a look-up ended, and wake those who wait for it."""
         with self._lock:
-            self._moved_at = self._clock()
-            del self._searches[search.question]
+            search.found, search.failure = found, failure
+            if search.began_at is not None:
+                self._busy -= 1
+                self._moved_at = self._clock()
+            if self._searches.get(search.question) is search:
+                del self._searches[search.question]
             self._keep(search.question, found)
+            waiting = list(search.waiting)
+        for wake in waiting:
+            wake()
 
-    def _keep(self, question: Question, found: list[Address]) -> None:
+    def _keep(self, question: Question, found: list[Address] | None) -> None:
         if not found or self.ttl == 0:
             return
         until = float("inf") if self.ttl is None else self._clock() + self.ttl
@@ -217,6 +254,11 @@ class Resolver:
         self._kept[question] = until, found
         if len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
+
+    def _kept_for(self, question: Question) -> list[Address] | None:
+        with self._lock:
+            until, found = self._kept.get(question, (0.0, None))
+            return found if self._clock() < until else None
 
 
 class BlockingResolver(Resolver):
@@ -239,54 +281,58 @@ class BlockingResolver(Resolver):
         found = self.known(question)
         if found is not None:
             return found
-        search = self.begin(question)
+        ended = threading.Event()
+        search = self.begin(question, ended.set)
         try:
-            while True:
-                left = deadline.left()
-                if not search.is_begun:
-                    left = MOMENT if left is None else min(left, MOMENT)
-                try:
-                    failure = search.future.exception(left)
-                except TimeoutError:
-                    self.hasten()
+            may_hasten = True
+            while not ended.is_set():
+                seconds = deadline.left()
+                if may_hasten and search.began_at is None:
+                    if not ended.wait(MOMENT if seconds is None else min(seconds, MOMENT)):
+                        may_hasten = self.hasten()
                 else:
-                    return outcome(search, failure)
+                    ended.wait(seconds)
         finally:
-            self.leave(search)
+            self.leave(search, ended.set)
+        return search.result()
 
 
 class Unresolved(OSError):
     """A name has no address; `__cause__` tells why."""
 
 
-def outcome(search: Search, failure: BaseException | None) -> list[Address]:
-    """Give what a look-up has found.
-
-    Raises:
-        Unresolved: Nothing. Each caller gets an error of its own: an error that several raise collects all their
-            tracebacks.
-    """
-    if failure is not None:
-        raise Unresolved(reason_of(failure)) from failure
-    return search.future.result()
+def _is_abandoned(search: Search, now: float) -> bool:
+    """Tell whether a look-up that is under way hangs, as far as anybody knows who has given it up."""
+    return not search.waiting and search.began_at is not None and now - search.began_at >= ABANDONED
 
 
-def reason_of(failure: BaseException) -> str:
+def is_awaited(look_up: LookUp) -> bool:
+    """Tell whether a program's function is a coroutine function, or an object that is called as one."""
+    from inspect import iscoroutinefunction  # Imported late: few pools have a function of their own.
+
+    return iscoroutinefunction(look_up) or iscoroutinefunction(vars(type(look_up)).get("__call__"))
+
+
+def reason_of(failure: BaseException | None) -> str:
     """Say in few words why a look-up failed."""
     if isinstance(failure, OSError) and failure.strerror:
         return failure.strerror
     return str(failure) or type(failure).__name__
 
 
-def numeric_addresses(question: Question) -> list[Address] | None:
-    """Read a host that is an address already; `None` if it is a name."""
-    if question.family == socket.AF_UNIX:
-        return [Address(question.family, question.host)]
-    try:
-        found = socket.getaddrinfo(*question, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except (OSError, ValueError):  # ValueError: a label is empty, too long, or not to be IDNA-encoded.
-        return None
-    return [Address(entry[0], entry[4]) for entry in found]
+def literal(question: Question) -> list[Address] | None:
+    """Read a host that is an address already; `None` if it is a name, or has a zone, which takes the system to read.
+
+    Not by `getaddrinfo`: programs replace that one, by functions that wait, or take no flags.
+    """
+    host, port, family = question
+    if family == socket.AF_UNIX:
+        return [Address(family, host)]
+    for own, behind in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
+        with suppress(OSError, ValueError):
+            socket.inet_pton(own, host)
+            return [Address(own, (host, port, *behind))] if family in (socket.AF_UNSPEC, own) else None
+    return None
 
 
 def from_system(question: Question) -> list[Address]:
@@ -302,18 +348,31 @@ def from_program(question: Question, given: Iterable[str] | str) -> list[Address
     """Read what a program's own function gave for a name.
 
     Raises:
+        TypeError: It is a coroutine that nobody awaits here.
         ValueError: That is nothing, or holds what is no address.
     """
-    listed = [given] if isinstance(given, str) else list(given)
+    if hasattr(given, "__await__"):
+        getattr(given, "close", bool)()
+        raise TypeError("the resolver gave something to await; only a coroutine function is awaited, on an event loop")
     found: list[Address] = []
-    for text in listed:
-        addresses = (
-            numeric_addresses(Question(text, question.port, socket.AF_UNSPEC)) if isinstance(text, str) else None
-        )
+    for text in [given] if isinstance(given, str) else list(given):
+        addresses = _literal_or_zoned(text, question.port) if isinstance(text, str) else None
         if addresses is None:
-            raise ValueError(f"the resolver gave {text!r:.100}, which is no address")
+            raise ValueError(f"the resolver gave {quoted(text)}, which is no address")
         found += addresses
     fitting = [address for address in found if question.family in (socket.AF_UNSPEC, address.family)]
     if not fitting:
         raise ValueError("the resolver gave no address" + (" of the source address's family" if found else ""))
     return fitting
+
+
+def _literal_or_zoned(text: str, port: int) -> list[Address] | None:
+    """Read an address that may have a zone: one of this machine's interfaces, known without a wait."""
+    question = Question(text, port, socket.AF_UNSPEC)
+    if "%" not in text:
+        return literal(question)
+    try:
+        found = socket.getaddrinfo(*question, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, ValueError):
+        return None
+    return [Address(entry[0], entry[4]) for entry in found]

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
-from typing import Any
+from collections.abc import Callable
 
+from keeppool.clock import clock
+from keeppool.config import LookUp
 from keeppool.net.addresses import Address
 from keeppool.net.deadline import Deadline
-from keeppool.net.resolver import MOMENT, Question, Resolver, Unresolved, from_program, outcome, reason_of
+from keeppool.net.resolver import MOMENT, Question, Resolver, Unresolved, from_program, is_awaited, reason_of
 
 
 class LoopResolver(Resolver):
@@ -24,15 +25,20 @@ class LoopResolver(Resolver):
     Args:
         look_up: As for `Resolver`; or a coroutine function.
         ttl: As for `Resolver`.
+        clock: As for `Resolver`.
 
     Thread safety: none; everything is asked on one event loop.
     """
 
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self._is_awaited = inspect.iscoroutinefunction(self.look_up)
+    def __init__(
+        self, look_up: LookUp | None = None, *, ttl: float | None = 0.0, clock: Callable[[], float] = clock
+    ) -> None:
+        super().__init__(look_up, ttl=ttl, clock=clock)
+        self._is_awaited = look_up is not None and is_awaited(look_up)
         #: Calls of a coroutine function, and how many wait for each.
         self._tasks: dict[Question, tuple[asyncio.Task[list[Address]], list[None]]] = {}
+        #: Looks, one for all, whether names that wait for a thread need more of them.
+        self._timer: asyncio.TimerHandle | None = None
 
     async def resolve(self, question: Question, deadline: Deadline) -> list[Address]:
         """Look a name up, and wait for it in this task.
@@ -56,34 +62,30 @@ class LoopResolver(Resolver):
 
     async def _from_thread(self, question: Question) -> list[Address]:
         loop = asyncio.get_running_loop()
-        search, came = self.begin(question), loop.create_future()
-        timer: asyncio.TimerHandle | None = None
+        ended = loop.create_future()
 
-        def look_on() -> None:
-            nonlocal timer
-            if not search.is_begun:
-                self.hasten()
-                timer = loop.call_later(MOMENT, look_on)
-
-        def tell(_: object) -> None:
+        def wake() -> None:
             # The loop may have ended without its task, and nobody be there to be told.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_wake, came)
+                loop.call_soon_threadsafe(_set, ended)
 
+        search = self.begin(question, wake)
         try:
-            timer = loop.call_later(MOMENT, look_on)
-            search.future.add_done_callback(tell)
-            await came
+            if search.began_at is None and self._timer is None:
+                self._timer = loop.call_later(MOMENT, self._look_on, loop)
+            await ended
         finally:
-            if timer is not None:
-                timer.cancel()
-            self.leave(search)
-        return outcome(search, search.future.exception())
+            self.leave(search, wake)
+        return search.result()
+
+    def _look_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(MOMENT, self._look_on, loop) if self.hasten() else None
 
     async def _from_coroutine(self, question: Question) -> list[Address]:
         task, callers = self._tasks.get(question, (None, []))
         if task is None:
             task = asyncio.get_running_loop().create_task(self._asked(question))
+            task.add_done_callback(_take_failure)
             self._tasks[question] = task, callers
         callers.append(None)
         try:
@@ -109,6 +111,12 @@ class LoopResolver(Resolver):
         return found
 
 
-def _wake(came: asyncio.Future[None]) -> None:
-    if not came.done():
-        came.set_result(None)
+def _set(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
+
+
+def _take_failure(task: asyncio.Task[list[Address]]) -> None:
+    """Look at a failure that nobody waits for, so that asyncio does not complain of it."""
+    if not task.cancelled():
+        task.exception()

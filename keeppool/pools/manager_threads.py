@@ -15,6 +15,7 @@ from keeppool.closing import Closing
 from keeppool.config import HostConfig, LookUp, Timeout, bad
 from keeppool.errors import ExchangeError, InvalidBody
 from keeppool.events import Event
+from keeppool.net.resolver import is_awaited
 from keeppool.net.stream import Stream
 from keeppool.pools import janitor
 from keeppool.pools.exchange import ASKS_AGAIN, Exchange
@@ -124,7 +125,5 @@ def _check_blocking(look_up: LookUp) -> None:
     Raises:
         ConfigError: It is a coroutine function.
     """
-    from inspect import iscoroutinefunction  # Imported late: few pools have a function of their own.
-
-    if iscoroutinefunction(look_up):
+    if is_awaited(look_up):
         raise bad("resolver", look_up, "must be a plain function: a coroutine function is for event loops")

@@ -21,7 +21,6 @@ from keeppool.errors import (
     InvalidURL,
     MissingSchema,
     quoted,
-    quoted_url,
 )
 from keeppool.hosts import DEFAULT_PORTS, is_name, normal_ipv6
 from keeppool.urls.cache import remembered
@@ -45,10 +44,12 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 # `localhost:8080/x` is a host and a port, not a scheme called localhost.
 _HOST_AND_PORT = re.compile(r"[^/?#:\[\]@]+:[0-9]+(?:[/?#]|$)")
 _HOST = re.compile(r"(https?://(?:[^/?#\\]*@)?)([^/?#:\\\[\]]*)(.*)", re.DOTALL | re.IGNORECASE)
-# No more digits than 32 bits need, in octal: longer numbers are names that nobody has.
-_NUMBER = re.compile(r"0x(?P<hexadecimal>[0-9a-f]{0,8})|(?P<octal>0[0-7]{0,11})|0|[1-9][0-9]{0,9}")
+# No more digits than 32 bits need; zeros in front are as many as somebody likes to write.
+_NUMBER = re.compile(r"0x0*(?P<hexadecimal>[0-9a-f]{0,8})|0+(?P<octal>[0-7]{0,11})|(?P<decimal>[1-9][0-9]{0,9})")
 # The authority ends at a backslash as well: browsers read one as a slash, so no host may stand behind it.
 _PARTS = re.compile(r"([^:/?#\\]+:(?://[^/?#\\]*)?)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
+# What may be shown of a URL in front of what may be a password.
+_BEGINNING = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//?/?|[A-Za-z][A-Za-z0-9+.-]*//")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 # What must be quoted in a path, and in a query or fragment (RFC 3986 §3.3 to §3.5); a `%` only if it begins no escape.
 _UNSAFE_IN_PATH = re.compile(rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/%]|%(?![0-9A-Fa-f]{2})")
@@ -94,13 +95,21 @@ class Address(str):
     ) -> Self:
         """Put the parts of a URL together; only `sent` and `url` are text to be looked at."""
         made = str.__new__(cls, sent)
-        made.url = url
-        made.scheme = scheme
-        made.host = host
-        made.port = port
-        made.target = target
-        made.credentials = credentials
+        _set_url(made, url)
+        _set_scheme(made, scheme)
+        _set_host(made, host)
+        _set_port(made, port)
+        _set_target(made, target)
+        _set_credentials(made, credentials)
         return made
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # The same address is remembered for all who ask for its URL.
+        raise AttributeError(f"an address cannot be changed; make another one to have another {name}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        parts = self.url, self.scheme, self.host, self.port, self.target, self.credentials
+        return Address, (str(self), *parts)
 
     @property
     def origin(self) -> tuple[str, str, int]:
@@ -135,6 +144,12 @@ class Address(str):
         fragment = "" if has_fragment else address.url.partition("#")[2]
         url = f"{self.url}#{fragment}" if fragment else self.url
         return Address(self, url, self.scheme, self.host, self.port, self.target)
+
+
+#: The ways to fill an address while it is made; nobody changes it afterwards.
+_set_url, _set_scheme, _set_host, _set_port, _set_target, _set_credentials = (
+    vars(Address)[name].__set__ for name in ("url", "scheme", "host", "port", "target", "credentials")
+)
 
 
 @remembered(_REMEMBERED)
@@ -215,11 +230,19 @@ def checked_host(url: str, host: str) -> str:
         try:
             return f"[{normal_ipv6(host[1:-1])}]"
         except ValueError as error:
-            raise InvalidURL(f"URL {quoted_url(url)}: {error}", url=url) from error
+            raise InvalidURL(f"URL {shown(url)}: {error}", url=url) from error
     host = host.lower()
     if not is_name(host):
-        raise InvalidURL(f"URL {quoted_url(url)} has a host that no name can be", url=url)
+        raise InvalidURL(f"URL {shown(url)} has a host that no name can be", url=url)
     return _normal_ipv4(host)
+
+
+def shown(url: str) -> str:
+    """Quote a URL that is refused: whatever stands before an @ may be a password, wherever its parts end."""
+    start = _BEGINNING.match(url)
+    behind = url.rpartition("@")
+    before = url[: start.end()] if start is not None else ""
+    return quoted(f"{before}***@{behind[2]}" if behind[1] else url)
 
 
 def _plain(url: str) -> Address | None:
@@ -233,14 +256,18 @@ def _plain(url: str) -> Address | None:
 
 def _foreign(url: str) -> Address:
     """Take a URL of which somebody else knows what it means; its parts are there as far as there are any."""
+    if _CONTROL.search(url):
+        raise InvalidURL(f"URL {shown(url)} holds a control character or a lone surrogate", url=url)
     sent = url.partition("#")[0]
     try:
         parts = urlsplit(sent)
         host, port = parts.hostname or "", parts.port or 0
     except ValueError:
-        return Address(sent, url, url.partition(":")[0].lower())
+        return Address(sent, sent, url.partition(":")[0].lower())
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Address(sent, url, parts.scheme, host, port, target)
+    _, sign, place = parts.netloc.rpartition("@")
+    seen = url.replace(f"//{parts.netloc}", f"//{place}", 1) if sign else url
+    return Address(sent, seen, parts.scheme, host, port, target)
 
 
 def _parse_careful(url: str, unquoted: Callable[[str], str]) -> Address:
@@ -250,19 +277,22 @@ def _parse_careful(url: str, unquoted: Callable[[str], str]) -> Address:
 
 def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     if _CONTROL.search(url):
-        raise InvalidURL(f"URL {quoted_url(url)} holds a control character or a lone surrogate", url=url)
+        raise InvalidURL(f"URL {shown(url)} holds a control character or a lone surrogate", url=url)
     # Deferred: importing any part of urllib3 imports most of it.
     from urllib3.exceptions import LocationParseError
     from urllib3.util.url import parse_url
 
     match = _PARTS.fullmatch(url if url.isascii() else _with_ascii_host(url))
     place, path, query, fragment = ("", "", None, None) if match is None else match.groups()
+    # Taken out first: what urllib3 says of a URL that it cannot read shows all of it.
+    before, slashes, authority_ = place.partition("://")
+    userinfo, sign, authority_ = authority_.rpartition("@")
     try:
-        scheme, userinfo, host, port, *_ = parse_url(place)
+        scheme, _, host, port, *_ = parse_url(f"{before}{slashes}{authority_}")
     except LocationParseError as error:
-        raise InvalidURL(f"URL {quoted_url(url)} is malformed: {error}", url=url) from error
+        raise InvalidURL(f"URL {shown(url)} is malformed: {error}", url=url) from error
     if scheme is None or not host:
-        raise InvalidURL(f"URL {quoted_url(url)} has no host", url=url)
+        raise InvalidURL(f"URL {shown(url)} has no host", url=url)
     written = host
     if scheme in DEFAULT_PORTS:
         host = checked_host(url, host)
@@ -272,7 +302,7 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     else:
         path = unquoted(path or "/")
     if port == 0:
-        raise InvalidURL(f"URL {quoted_url(url)}: port 0 cannot be dialled", url=url)
+        raise InvalidURL(f"URL {shown(url)}: port 0 cannot be dialled", url=url)
     target = path + (unquoted(f"?{query}") if query else "")
     behind = target if port is None else f":{port}{target}"
     return Address(
@@ -282,7 +312,7 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
         host.strip("[]"),
         port or DEFAULT_PORTS.get(scheme, 0),
         target,
-        _credentials(userinfo) if userinfo else None,
+        _credentials(userinfo) if sign and userinfo else None,
     )
 
 
@@ -322,22 +352,23 @@ def _number(text: str) -> int | None:
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None
-    if match["hexadecimal"] is not None:
-        return int(match["hexadecimal"] or "0", 16)
-    return int(text, 8 if match["octal"] else 10)
+    for name, base in (("hexadecimal", 16), ("octal", 8)):
+        if match[name] is not None:
+            return int(match[name] or "0", base)
+    return int(match["decimal"])
 
 
 def _check_scheme(url: str) -> None:
     if _HOST_AND_PORT.match(url):
         # requests reads what stands before the colon as a scheme; its callers expect that error.
-        text = f"URL {quoted_url(url)} has a host and a port, but no scheme; {quoted_url('https://' + url)} perhaps"
+        text = f"URL {shown(url)} has a host and a port, but no scheme; {shown('https://' + url)} perhaps"
         raise InvalidSchema(text, url=url)
     match = _SCHEME.fullmatch(url)
     if match is None:
-        hint = f"; https://{url.lstrip('/')} perhaps" if url else ""
-        raise MissingSchema(f"URL {quoted_url(url)} has no scheme{hint}", url=url)
+        hint = f"; {shown('https://' + url.lstrip('/'))[1:-1]} perhaps" if url else ""
+        raise MissingSchema(f"URL {shown(url)} has no scheme{hint}", url=url)
     if match[1].lower() not in DEFAULT_PORTS:
-        raise InvalidSchema(f"URL {quoted_url(url)}: keeppool speaks http and https, not {match[1].lower()}", url=url)
+        raise InvalidSchema(f"URL {shown(url)}: keeppool speaks http and https, not {match[1].lower()}", url=url)
 
 
 def _with_ascii_host(url: str) -> str:
@@ -348,13 +379,11 @@ def _with_ascii_host(url: str) -> str:
     try:
         encoded = _idna(match[2]).lower()
     except UnicodeError as error:
-        raise InvalidURL(
-            f"URL {quoted_url(url)}: {quoted(match[2])} cannot be a host's name: {error}", url=url
-        ) from error
+        raise InvalidURL(f"URL {shown(url)}: {quoted(match[2])} cannot be a host's name: {error}", url=url) from error
     if not is_name(encoded):
         # A codec may make a delimiter of a character that is none, and the URL would be split anew at that place.
         raise InvalidURL(
-            f"URL {quoted_url(url)}: {quoted(match[2])} is {quoted(encoded)}, which cannot be a host's name", url=url
+            f"URL {shown(url)}: {quoted(match[2])} is {quoted(encoded)}, which cannot be a host's name", url=url
         )
     return match[1] + encoded + match[3]
 

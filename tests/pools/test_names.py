@@ -90,6 +90,16 @@ def test_the_total_timeout_bounds_the_look_up(make, names):
         make(resolver=names).request("GET", "http://dead/", timeout=Timeout(connect=None, total=0.02))
 
 
+def test_a_host_that_has_moved_is_found_by_the_request_that_finds_its_old_address_dead(make, site, names):
+    pool = make(Limits(max_requests=1), resolver=names)
+    names.addresses = ["127.0.0.1"]
+    pool.request("GET", f"http://a.example:{site.port}/")
+    site.close()
+    with Site(host="127.0.0.9", port=site.port) as moved:
+        names.addresses = ["127.0.0.9"]
+        assert pool.request("GET", f"http://a.example:{moved.port}/").status == 200
+
+
 def test_what_the_function_raises_is_the_cause(make):
     def fail(host, port):
         raise LookupError(f"no table has {host}")

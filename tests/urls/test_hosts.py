@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import socket
 import ssl
 import subprocess
 import sys
@@ -13,11 +15,11 @@ import keeppool.testing
 from keeppool import Config, HostConfig
 from keeppool.client.environment import NoProxy
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.errors import InvalidProxyURL, InvalidURL
+from keeppool.errors import InvalidProxyURL, InvalidURL, KeepPoolError
 from keeppool.net.tls import TlsStore
 from keeppool.pools.proxies import proxy_at
 from keeppool.pools.routes import Locator
-from keeppool.urls.address import Address, parse, parse_as_given
+from keeppool.urls.address import Address, addressed, parse, parse_as_given
 
 #: Hosts that no name can be, or that become another one once they are encoded.
 NO_HOSTS = [
@@ -173,3 +175,55 @@ def test_no_proxy_knows_brackets_and_names_in_every_script(rules, host):
     assert NoProxy(rules).covers(host, 8080)
     assert not NoProxy(rules).covers("other.example", 8080)
     assert not NoProxy(rules).covers("::2", 8080) or "fd00" in rules
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:s3cret@host:99999/",
+        "http://user:s3cret@ho st/",
+        "http://user:s3cret@[::1/",
+        "http:/user:s3cret@host/",
+        "http:///user:s3cret@host/",
+        "//user:s3cret@host/",
+        "https//user:s3cret@host/",
+        "http://user:s3c#s3cret@host:x/",
+        "http://user:s3c/s3cret@host:x/",
+        "http://user:s3cret@/",
+        "http://user:s3cret@a..b/",
+        "http://user:s3cret@host/\x01",
+        "http://user:s3cret@\u00df../",
+    ],
+)
+@pytest.mark.parametrize("read", [parse, parse_as_given, addressed])
+def test_no_password_stands_in_what_is_said_of_a_url_that_is_refused(read, url):
+    said = ""
+    try:
+        said = read(url).url
+    except KeepPoolError as error:
+        said = f"{error} {error!r} {error.__cause__} {error.__context__}"
+    assert said
+    assert "s3cret" not in said
+
+
+def test_an_address_of_another_scheme_shows_no_password_and_holds_no_line_end():
+    assert addressed("s3://key:s3cret@bucket/x#y").url == "s3://bucket/x#y"
+    with pytest.raises(InvalidURL):
+        addressed("foo://a\nb.example/x")
+
+
+@pytest.mark.parametrize(
+    "host", ["00000000000000000177.1", "127.0.0.00000000000000000001", "0x000000000007f.1", "0000.0x0"]
+)
+def test_zeros_in_front_make_no_other_address(host):
+    assert parse(f"http://{host}/").host == socket.inet_ntoa(socket.inet_aton(host))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_address_cannot_be_changed_and_can_be_pickled(protocol):
+    address = parse("http://user:pw@a.example:81/x?y#z")
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        address.host = "evil.example"
+    copied = pickle.loads(pickle.dumps(address, protocol))
+    assert copied == address
+    assert (copied.url, copied.origin, copied.credentials) == (address.url, address.origin, ("user", "pw"))
