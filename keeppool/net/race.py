@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import select
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +21,7 @@ from keeppool.clock import clock
 from keeppool.closing import Closing
 from keeppool.net.addresses import Address
 from keeppool.net.deadline import Deadline
+from keeppool.net.polls import WRITABLE, poller
 
 #: Seconds before the next address is tried beside a silent one. RFC 8305 §8: "Connection Attempt Delay", recommended
 #: 250 ms, never below 10 ms. curl waits 200 ms, Go 300 ms, aiohttp, anyio and trio 250 ms.
@@ -99,9 +99,9 @@ def race(
 
 def _answered(numbers: Iterable[int], seconds: float | None) -> list[int]:
     """Wait until at least one of these sockets knows whether it is connected, or until the time is up."""
-    poll = select.poll()
+    poll = poller()
     for number in numbers:
-        poll.register(number, select.POLLOUT)
+        poll.register(number, WRITABLE)
     # Rounded up: rounded down, the last millisecond would be spent turning round the race.
     return [number for number, _ in poll.poll(None if seconds is None else math.ceil(seconds * 1000))]
 

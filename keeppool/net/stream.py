@@ -9,7 +9,6 @@ Source: RFC 9112 §9.5 (monitoring idle connections), §9.6 and §9.8 (closing).
 from __future__ import annotations
 
 import math
-import select
 import socket
 import ssl
 import struct
@@ -19,16 +18,13 @@ from typing import cast
 from keeppool.clock import clock
 from keeppool.net.deadline import LONGEST_WAIT
 from keeppool.net.layered import LayeredSocket
+from keeppool.net.polls import GONE, READABLE, WATCHED, WRITABLE, has_kernel_timers, poller
 from keeppool.net.streams import Liveness
 from keeppool.net.unsent import held_bytes
 
 #: One TLS record carries at most 16 KiB (RFC 8446 §5.1). `SSLSocket.send` is all or nothing: of a larger piece the
 #: server may have decrypted a part although send reported nothing. Only up to one record is "0 accepted" a proof.
 TLS_RECORD = 16384
-
-#: What `poll` says of a connection that is over, and what it is asked for besides.
-GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)
-WATCHED = select.POLLIN | select.POLLPRI | getattr(select, "POLLRDHUP", 0)
 
 
 # Looked up at each reuse; as a member of its class it would cost three times as much (Python 3.11).
@@ -45,13 +41,15 @@ class Stream:
     Thread safety: one user at a time, as the pool hands it out.
     """
 
-    __slots__ = ("_poll", "_timeout", "is_tls", "receive", "receive_into", "resumed", "send", "sock", "tls")
+    __slots__ = ("_blocks", "_poll", "_timeout", "is_tls", "receive", "receive_into", "resumed", "send", "sock", "tls")
 
     def __init__(self, sock: socket.socket | LayeredSocket, *, resumed: bool = False) -> None:
         # What a layered socket lacks, only plain ones are asked for.
         self.sock = cast("socket.socket", sock)
         self.tls = sock if isinstance(sock, (ssl.SSLSocket, LayeredSocket)) else None
         self.is_tls = self.tls is not None
+        #: The calls block in the kernel, which knows timers and flags for that.
+        self._blocks = not self.is_tls and has_kernel_timers(sock)
         self.resumed = resumed
         self.send = self.sock.send
         self.receive = self.sock.recv
@@ -59,7 +57,7 @@ class Stream:
         sock.settimeout(None)
         self._timeout: float | None = None
         # Registered once: a fresh poll object at each probe costs twice the probe itself.
-        self._poll = select.poll()
+        self._poll = poller()
         self._poll.register(sock.fileno(), WATCHED)
 
     def set_timeout(self, seconds: float | None) -> None:
@@ -67,12 +65,13 @@ class Stream:
 
         A plain socket uses the kernel's own timers (SO_RCVTIMEO, SO_SNDTIMEO): with Python's `settimeout` each send
         and each recv is preceded by a `poll`, 4 to 5 µs of a 65 µs exchange (measured 2026-11, two cores, loopback).
-        TLS needs Python's, because OpenSSL cannot tell the kernel's timer from a half-read record.
+        TLS needs Python's, because OpenSSL cannot tell the kernel's timer from a half-read record; so do sockets of
+        gevent and eventlet, which never block in the kernel.
         """
         if seconds == self._timeout:
             return
         self._timeout = seconds
-        if self.is_tls:
+        if not self._blocks:
             self.sock.settimeout(None if seconds is None or seconds > LONGEST_WAIT else seconds)
             return
         timer = _timeval(seconds)
@@ -114,16 +113,16 @@ class Stream:
         """
         if self.is_tls and self.sock.pending():  # type: ignore[attr-defined]
             return True
-        both = select.poll()
-        both.register(self.sock.fileno(), select.POLLIN | (select.POLLOUT if or_writable else 0))
+        both = poller()
+        both.register(self.sock.fileno(), READABLE | (WRITABLE if or_writable else 0))
         seen = both.poll(None if seconds is None or seconds > LONGEST_WAIT else math.ceil(seconds * 1000))
         if not seen:
             raise TimeoutError("the server neither took nor sent a byte")
-        return bool(seen[0][1] & ~select.POLLOUT)
+        return bool(seen[0][1] & ~WRITABLE)
 
     def receive_now(self, size: int) -> bytes | None:
         """Read what is there without waiting; `None` if nothing is, such as behind a TLS session ticket."""
-        if not self.is_tls:
+        if self._blocks:
             try:
                 return self.receive(size, socket.MSG_DONTWAIT)
             except BlockingIOError:
@@ -132,7 +131,7 @@ class Stream:
         self.sock.settimeout(0)
         try:
             return self.receive(size)
-        except ssl.SSLWantReadError:
+        except (ssl.SSLWantReadError, BlockingIOError, TimeoutError):
             return None
         finally:
             self.sock.settimeout(limit)
@@ -146,10 +145,23 @@ class Stream:
         """Send what fits into the kernel's buffer, which `wait_readable` has found to have room."""
         if self.is_tls:
             return self.send(data[:TLS_RECORD])
+        if not self._blocks:
+            return self._sent_now(data)
         try:
             return self.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return 0
+
+    def _sent_now(self, data: memoryview) -> int:
+        """Do the same with a socket that is not the kernel's own."""
+        limit = self.sock.gettimeout()
+        self.sock.settimeout(0)
+        try:
+            return self.send(data)
+        except (BlockingIOError, TimeoutError):
+            return 0
+        finally:
+            self.sock.settimeout(limit)
 
     def close(self) -> None:
         """Send TLS's close_notify without waiting, then close (RFC 9112 §9.8: it is due; the peer's need not come)."""
@@ -165,12 +177,24 @@ class Stream:
         """Close at once, without close_notify: for a connection in an unknown state, or a forked process's copy."""
         self.sock.close()
 
+    def peek(self) -> Liveness:
+        """Look at what is there to read on a connection without TLS, and leave it there. Nobody is disturbed by it."""
+        if not self._blocks:
+            return self._read_one_byte()
+        try:
+            byte = self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return Liveness.IDLE
+        except (OSError, ValueError):
+            return Liveness.CLOSED
+        return Liveness.DATA if byte else Liveness.CLOSED
+
     def _read_one_byte(self) -> Liveness:
         timeout = self.sock.gettimeout()
         try:
             self.sock.settimeout(0)
             byte = self.sock.recv(1) if self.is_tls else self.sock.recv(1, socket.MSG_PEEK)
-        except (ssl.SSLWantReadError, BlockingIOError):
+        except (ssl.SSLWantReadError, BlockingIOError, TimeoutError):
             self.sock.settimeout(timeout)
             return Liveness.IDLE
         except (OSError, ValueError):
@@ -183,7 +207,7 @@ def gone(streams: Iterable[Stream]) -> list[tuple[Stream, Liveness]]:
 
     Over TLS only a close is listed: bytes may be session tickets, which the next `probe` reads.
     """
-    poll = select.poll()
+    poll = poller()
     watched: dict[int, Stream] = {}
     for stream in streams:
         number = stream.sock.fileno()
@@ -195,8 +219,8 @@ def gone(streams: Iterable[Stream]) -> list[tuple[Stream, Liveness]]:
         stream = watched[number]
         if flags & GONE:
             found.append((stream, Liveness.CLOSED))
-        elif not stream.is_tls:
-            found.append((stream, Liveness.DATA))
+        elif not stream.is_tls and (liveness := stream.peek()) is not _IDLE:
+            found.append((stream, liveness))
     return found
 
 

@@ -13,7 +13,6 @@ Source: RFC 9112 §9.5 (monitoring idle connections), §9.6 and §9.8 (closing).
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 from asyncio import get_running_loop
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from keeppool.net.alarm import Alarm
 from keeppool.net.inbox import Inbox, our_close
 from keeppool.net.outbox import Outbox, foreign_loop
 from keeppool.net.peer import Peer, peer_of
-from keeppool.net.stream import GONE, WATCHED
+from keeppool.net.polls import GONE, WATCHED, poller
 from keeppool.net.streams import Liveness
 from keeppool.net.tls_layer import TlsLayer
 
@@ -107,7 +106,7 @@ class Channel(asyncio.BufferedProtocol):
         self._watch: Callable[[], object] | None = None
         self._is_paused = self._is_closed = self._is_lost = False
         self._closed: asyncio.Event | None = None
-        self._poll = select.poll()
+        self._poll = poller()
         self._poll.register(sock.fileno(), WATCHED)
 
     @property

@@ -53,14 +53,18 @@ class _Janitor:
     def watch(self, pool: Swept) -> bool:
         with self._lock:
             self._pools.add(pool)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="keeppool-janitor", daemon=True)
-                try:
-                    self._thread.start()
-                except RuntimeError:
-                    # The interpreter is ending, or out of threads: connections are then closed when next asked for.
-                    self._thread = None
-            return self._thread is not None
+            if self._thread is not None:
+                return True
+            thread = self._thread = threading.Thread(target=self._run, name="keeppool-janitor", daemon=True)
+        # Unlocked: a start waits until the thread runs, and under gevent others run on this very thread meanwhile.
+        try:
+            thread.start()
+        except RuntimeError:
+            # The interpreter is ending, or out of threads: connections are then closed when next asked for.
+            with self._lock:
+                self._thread = None
+            return False
+        return True
 
     def _run(self) -> None:
         pause = threading.Event()

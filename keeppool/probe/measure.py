@@ -9,7 +9,6 @@ Source: RFC 9112 §9.5 (monitoring idle connections), §9.6 (FIN and RST), §9.8
 from __future__ import annotations
 
 import math
-import select
 import ssl
 
 from keeppool.clock import clock
@@ -27,6 +26,7 @@ from keeppool.errors import (
     WriteTimeout,
 )
 from keeppool.events import Why
+from keeppool.net.polls import READABLE, poller
 from keeppool.net.stream import Stream
 from keeppool.pools.request import default_fields
 from keeppool.pools.routes import Located
@@ -281,8 +281,8 @@ class Watch:
 
 def _readable(lines: list[Line], seconds: float) -> list[Line]:
     """Wait for bytes or an end on any of the connections."""
-    poll = select.poll()
+    poll = poller()
     by_number = {line.stream.sock.fileno(): line for line in lines}
     for number in by_number:
-        poll.register(number, select.POLLIN)
+        poll.register(number, READABLE)
     return [by_number[number] for number, _ in poll.poll(math.ceil(seconds * 1000))]
