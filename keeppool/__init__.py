@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from keeppool._version import __version__
 
 if TYPE_CHECKING:
-    from keeppool import auth, cookies, errors, events, presets
+    from keeppool import adapters, auth, cookies, errors, events, presets, requests, testing
     from keeppool import errors as exceptions
     from keeppool.client.api import delete, get, head, options, patch, post, put, request
     from keeppool.client.request.prepared import PreparedRequest
@@ -113,12 +113,15 @@ _HOMES = {
     **dict.fromkeys(_EXCEPTIONS, "keeppool.errors"),
 }
 _MODULES = {
+    "adapters": "keeppool.adapters",
     "auth": "keeppool.auth",
     "cookies": "keeppool.cookies",
     "errors": "keeppool.errors",
     "events": "keeppool.events",
     "exceptions": "keeppool.errors",
     "presets": "keeppool.presets",
+    "requests": "keeppool.requests",
+    "testing": "keeppool.testing",
 }
 
 __all__ = [
@@ -163,6 +166,7 @@ __all__ = [
     "URLRequired",
     "UnrewindableBodyError",
     "__version__",
+    "adapters",
     "auth",
     "codes",
     "cookies",
@@ -179,7 +183,9 @@ __all__ = [
     "presets",
     "put",
     "request",
+    "requests",
     "survey",
+    "testing",
 ]
 
 

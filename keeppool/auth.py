@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["AuthBase", "HTTPBasicAuth", "HTTPBearerAuth", "HTTPDigestAuth", "HTTPProxyAuth"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Load the scheme Digest, and the hash functions with it, only when it is asked for."""
     if name != "HTTPDigestAuth":

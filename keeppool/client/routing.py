@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from ssl import CERT_REQUIRED
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.environment import Environment, Settings, select_proxy
@@ -34,19 +34,6 @@ class Way(NamedTuple):
     proxy_verify: bool | str | Inherit = INHERIT
 
 
-class _Unset(int):
-    """`stream` of a session where nobody has set it: false, and no method, as it is in httpx."""
-
-    def __call__(self, *args: object, **options: object) -> NoReturn:
-        raise TypeError(
-            "a session has no method stream: write session.get(url, stream=True), or session.request(method, url, "
-            "stream=True), with `with` on threads and `async with` on an event loop; see docs/moving-from-httpx.md"
-        )
-
-    def __repr__(self) -> str:
-        return "False"
-
-
 class Routing:
     """A session's settings of proxies and TLS, and what follows from them for one address.
 
@@ -59,8 +46,7 @@ class Routing:
     """
 
     pool: Manager
-    #: Not of type bool, which nothing can be derived from, but as false as that.
-    stream: bool = cast("bool", _Unset())
+    stream: bool = False
 
     def __init__(self) -> None:
         self.proxies: dict[str, str | None] = {}
@@ -202,7 +188,7 @@ class Routing:
             effective = effective if isinstance(found.verify, Inherit) else found.verify
         return {
             "proxies": named,
-            "stream": bool(self.stream if stream is None else stream),
+            "stream": self.stream if stream is None else stream,
             "verify": effective,
             "cert": self.cert if cert is None else cert,
         }

@@ -4,7 +4,13 @@ What stands here is keeppool's own session, responses and errors, under the name
 for them. `Session` here is a `keeppool.Session` that programs may change from inside as they do requests': by mounted
 adapters, methods of their own and hooks. `AsyncSession` is the same for tasks. `Timeout` is the error here, as in
 requests, while `keeppool.Timeout` is the setting. docs/moving-from-requests.md lists what differs.
+
+What is for tasks is imported when it is first used: it brings some hundred modules, asyncio among them.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from keeppool._version import __version__
 from keeppool.client.request.prepared import PreparedRequest
@@ -37,8 +43,12 @@ from keeppool.requests import (
 )
 from keeppool.requests.api import delete, get, head, options, patch, post, put, request
 from keeppool.requests.exceptions import URLRequired
-from keeppool.requests.models import AsyncResponse, Response
-from keeppool.requests.sessions import AsyncSession, Session, session
+from keeppool.requests.models import Response
+from keeppool.requests.sessions import Session, session
+
+if TYPE_CHECKING:
+    from keeppool.requests.models import AsyncResponse as AsyncResponse
+    from keeppool.requests.sessions import AsyncSession as AsyncSession
 
 __all__ = [
     "AsyncResponse",
@@ -81,3 +91,15 @@ __all__ = [
     "structures",
     "utils",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "AsyncSession":
+        return sessions.AsyncSession
+    if name == "AsyncResponse":
+        return models.AsyncResponse
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

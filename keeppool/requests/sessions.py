@@ -1,7 +1,13 @@
-"""The names of `requests.sessions`, and the session for tasks."""
+"""The names of `requests.sessions`, and for tasks the session, which brings asyncio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from keeppool.requests.mounting.session import Session
-from keeppool.requests.mounting.session_tasks import AsyncSession
+
+if TYPE_CHECKING:
+    from keeppool.requests.mounting.session_tasks import AsyncSession as AsyncSession
 
 
 def session() -> Session:
@@ -10,3 +16,15 @@ def session() -> Session:
 
 
 __all__ = ["AsyncSession", "Session", "session"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "AsyncSession":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from keeppool.requests.mounting.session_tasks import AsyncSession
+
+    return AsyncSession
+
+
+def __dir__() -> list[str]:
+    return __all__

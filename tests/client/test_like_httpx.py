@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import pickle
 import ssl
 import threading
@@ -259,7 +258,7 @@ def test_a_call_can_be_cancelled_as_a_coroutine_can():
 # What is not here
 
 
-def test_what_is_called_otherwise_here_says_so(on):
+def test_what_is_called_otherwise_here_says_so():
     for name, word in {
         "Client": "keeppool.Session",
         "AsyncClient": "keeppool.AsyncSession",
@@ -267,14 +266,14 @@ def test_what_is_called_otherwise_here_says_so(on):
     }.items():
         with pytest.raises(AttributeError, match=word):
             getattr(keeppool, name)
-    session = on.session()
-    with pytest.raises(TypeError, match="stream=True"):
-        session.stream("GET", "http://host/")
-    assert not session.stream
-    assert session.stream == False  # noqa: E712  # as requests has it
-    session.stream = True
-    assert copy.copy(session.stream) is True
     assert keeppool.Timeout(10.0, connect=5.0).connect == 5.0
+
+
+def test_stream_of_a_session_is_a_bool_as_in_requests(on):
+    session = on.session()
+    assert session.stream is False
+    session.stream = True
+    assert session.stream is True
 
 
 def test_a_session_made_so_can_be_pickled(on):

@@ -41,6 +41,24 @@ def test_the_list_of_names_is_what_dir_and_a_star_import_give():
     assert set(names) - {"__builtins__"} == set(keeppool.__all__)
 
 
+@pytest.mark.parametrize(
+    "module",
+    ["adapters", "auth", "cookies", "errors", "events", "exceptions", "presets", "requests", "testing"],
+)
+def test_a_module_is_an_attribute_without_an_import_of_its_own(module):
+    code = f"import keeppool; print(keeppool.{module}.__doc__[:1].strip() != '')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["auth", "requests", "requests.models", "requests.sessions"],
+)
+def test_names_that_are_imported_when_they_are_used_are_listed_before(module):
+    code = f"import keeppool.{module} as m; print(*set(m.__all__) - set(dir(m)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
 def test_a_name_that_is_not_public_is_missed_by_its_name():
     with pytest.raises(AttributeError, match="'keeppool' has no attribute 'AsyncSession_'"):
         keeppool.AsyncSession_  # noqa: B018  # looking it up is the test
@@ -69,6 +87,12 @@ def test_exceptions_is_another_name_of_errors():
 
 def test_importing_the_package_imports_nothing_heavy():
     assert not modules_after("import keeppool") & HEAVY
+
+
+@pytest.mark.parametrize("statement", ["import keeppool.requests", "import keeppool; keeppool.HTTPAdapter"])
+def test_requests_names_for_threads_import_nothing_for_tasks(statement):
+    imported = modules_after(statement)
+    assert not imported & {"asyncio", "requests", "rich"}
 
 
 def test_importing_the_session_imports_nothing_that_is_only_for_others():
