@@ -156,7 +156,7 @@ class Timeout:
             base: Where what is not said comes from. Where nothing is to have a limit (`None`), that is nothing.
 
         Raises:
-            ConfigError: None of these, or a value that cannot be meant.
+            ConfigError: None of these, or a value of the wrong type or out of range.
         """
         if isinstance(value, Timeout):
             return value
@@ -244,7 +244,7 @@ class HostConfig:
             keep connections.
 
     Raises:
-        ConfigError: A value that cannot be meant; names field, value and rule.
+        ConfigError: A value of the wrong type or out of range; names field, value and rule.
     """
 
     per_host: int | None | Inherit = INHERIT

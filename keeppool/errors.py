@@ -139,7 +139,7 @@ RequestException = KeepPoolError
 
 
 class ConfigError(KeepPoolError, ValueError):
-    """A limit, timeout, preset or host entry that cannot be meant.
+    """A limit, timeout, preset or host entry of the wrong type or out of range.
 
     The message names the field, the value and the rule; nothing was changed. A value that may be a secret is neither
     in the message nor in `value`: "***" stands there.

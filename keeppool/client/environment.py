@@ -30,7 +30,7 @@ NAMES: Final = (
     *("REQUEST_METHOD", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC"),
 )
 
-#: Hosts whose proxy is remembered; asking again costs 0.1 µs instead of 4. As many as `urls.parse` remembers.
+#: Hosts whose proxy is remembered, as many as URLs (`keeppool.urls`); asking again costs 0.1 µs instead of 4.
 _REMEMBERED: Final = 1024
 #: No decision was made; `None` is one.
 _UNDECIDED: Final = ""

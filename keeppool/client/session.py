@@ -59,7 +59,7 @@ class Session(Caller[Response], Closing):
     `keeppool.requests.Session` calls it, and has what else is requests': `mount`, `adapters`, `hooks`.
 
     Raises:
-        ConfigError, InvalidRequest: An argument that cannot be meant.
+        ConfigError, InvalidRequest: An argument of the wrong type or out of range.
         AttributeError: See above.
 
     Thread safety:

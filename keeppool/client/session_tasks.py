@@ -64,7 +64,7 @@ class AsyncSession(Caller[Pending[AsyncResponse]], AsyncClosing):
     `keeppool.requests.AsyncSession` calls it, and has what else is requests': `mount`, `adapters`, `hooks`.
 
     Raises:
-        ConfigError, InvalidRequest: An argument that cannot be meant.
+        ConfigError, InvalidRequest: An argument of the wrong type or out of range.
         AttributeError: See above.
 
     Thread safety:

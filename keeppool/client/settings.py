@@ -104,7 +104,7 @@ class SessionSettings(Routing):
         """Take what a session's maker gives; `None` leaves it as it is.
 
         Raises:
-            ConfigError, InvalidRequest: One of them cannot be meant.
+            ConfigError, InvalidRequest: One of them is of the wrong type or out of range.
         """
         for name, value in pairs_of(headers or ()):
             self._headers[text_name(name)] = value

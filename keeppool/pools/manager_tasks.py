@@ -49,7 +49,7 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
     Pickled or copied, it becomes a new pool with the same configuration and listener, and no connections.
 
     Raises:
-        ConfigError: An argument that cannot be meant.
+        ConfigError: An argument of the wrong type or out of range.
 
     Thread safety:
         None. The first request binds the pool to the event loop it runs on; on any other one requests and `aclose`

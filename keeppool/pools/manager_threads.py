@@ -50,7 +50,7 @@ class PoolManager(Requesting[Response], Closing):
     Pickled or copied, it becomes a new pool with the same configuration and listener, and no connections.
 
     Raises:
-        ConfigError: An argument that cannot be meant.
+        ConfigError: An argument of the wrong type or out of range.
 
     Thread safety:
         Any thread may call any method at any time; a signal handler may not, as it may run inside the pool's lock.

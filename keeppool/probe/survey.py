@@ -79,7 +79,7 @@ def survey(
 
     Raises:
         InvalidURL: The URL cannot be fetched.
-        ConfigError: An argument that cannot be meant.
+        ConfigError: An argument of the wrong type or out of range.
         ConnectError: The server cannot be reached.
         ExchangeError: The first request failed.
 

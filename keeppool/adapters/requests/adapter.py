@@ -232,7 +232,7 @@ class KeepPoolAdapter(HTTPAdapter):
 
         Raises:
             KeepPoolError: The last try's.
-            requests.exceptions.RetryError: See `requests_retries.after_answer`.
+            requests.exceptions.RetryError: See `retries.py`.
         """
         verb = check_method(request.method or "")
         url = request.url or ""

@@ -1,7 +1,7 @@
 """Which of requests' exceptions each of keeppool's errors becomes.
 
 Decides: nothing but the table. It says what requests raises over urllib3 for the same event while a request is sent;
-    what goes wrong while a body is read is translated by urllib3's and requests' own code (see `requests_raw`).
+    what goes wrong while a body is read is translated by urllib3's and requests' own code (see `raw.py`).
 Does not know: what happened; the error of ours that does is the new one's `__cause__`.
 """
 

@@ -265,7 +265,7 @@ class BaseResponse:
 
     @property
     def text(self) -> str:
-        """The body as text, in `encoding` or else `apparent_encoding`; what cannot be decoded is replaced.
+        """The body as text, in `encoding` or, where that is None, in `apparent_encoding`; errors are replaced.
 
         Raises:
             StreamConsumedError, ExchangeError: As for `content`.

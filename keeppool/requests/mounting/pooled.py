@@ -125,7 +125,7 @@ class SendingAdapter(PooledAdapter, Generic[SentT]):
 
     @abstractmethod
     def _carry(self, given: SendArguments, stream: bool) -> SentT:
-        """Read what `send` was given, and send it. An argument that cannot be meant is refused when this is awaited."""
+        """Read what `send` was given, and send it. A wrong argument is refused when this is awaited."""
 
 
 class Connected:
