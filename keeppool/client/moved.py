@@ -6,6 +6,8 @@ Knows: which names of requests' sessions are in `keeppool.requests` alone.
 
 from __future__ import annotations
 
+from abc import ABCMeta
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 #: What only a session of `keeppool.requests` has.
@@ -19,8 +21,42 @@ _ELSEWHERE: Final = frozenset(
 _NOT_CALLED: Final = ("request", "prepare_request", "send")
 
 
-class OwnInterface:
-    """A session whose methods are called by programs, and not overridden by them."""
+_REFUSED: Final = (*_NOT_CALLED, *sorted(_ELSEWHERE))
+
+
+class _Watched(ABCMeta):
+    """The type of a class of sessions that may get methods, or be asked for some, after it was made."""
+
+    if not TYPE_CHECKING:  # Or every name would pass for one of the class, and every argument for one of its own.
+
+        def __setattr__(cls, name: str, value: object) -> None:
+            if name in _REFUSED and not cls._may_override:
+                raise cls._never_called(name)
+            super().__setattr__(name, value)
+
+        def __delattr__(cls, name: str) -> None:
+            # What patches a class takes back what it could not set, and this is the error that is seen.
+            if name in _REFUSED and not cls._may_override:
+                raise cls._never_called(name)
+            super().__delattr__(name)
+
+        def __getattr__(cls, name: str) -> object:
+            text = f"type object {cls.__name__!r} has no attribute {name!r}"
+            if name in _ELSEWHERE:
+                text = f"{text}: {cls._advice()}"
+            raise AttributeError(text, name=name, obj=cls)
+
+        def __call__(cls, *arguments: Any, **named: Any) -> Any:
+            # Mixins are classes like any other: what is set on one later is only found here.
+            cls._refuse_own()
+            return super().__call__(*arguments, **named)
+
+
+class OwnInterface(metaclass=_Watched):
+    """A session whose methods are called by programs, and not overridden by them.
+
+    Not seen is a method that is set on a mixin after the session was made: looking would be due at each request.
+    """
 
     #: The session of requests' kind that does what this one refuses.
     _requests_kind: ClassVar[str]
@@ -29,15 +65,24 @@ class OwnInterface:
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
+        cls._refuse_own()
+
+    @classmethod
+    def _refuse_own(cls) -> None:
+        """Refuse what a class has in the place of a session's method.
+
+        A class that stands behind the session among the bases puts nothing in its place, in requests neither: what it
+        has under one of these names is its own affair.
+        """
         if cls._may_override:
             return
-        for name in (*_NOT_CALLED, *sorted(_ELSEWHERE)):
-            where = next((base for base in cls.__mro__ if name in vars(base)), None)
-            if where is not None and not where.__module__.startswith("keeppool.client."):
-                raise AttributeError(f"{cls.__name__}.{name} would never be called: {cls._advice()}")
+        for base in takewhile(lambda base: not base.__module__.startswith("keeppool.client."), cls.__mro__):
+            for name in _REFUSED:
+                if name in vars(base):
+                    raise cls._never_called(name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        if (name in _ELSEWHERE or name in _NOT_CALLED) and not self._may_override:
+        if name in _REFUSED and not self._may_override and not (name in _ELSEWHERE and hasattr(type(self), name)):
             raise AttributeError(f"{name!r} would never be looked at: {self._advice()}", name=name, obj=self)
         super().__setattr__(name, value)
 
@@ -48,6 +93,11 @@ class OwnInterface:
                 return object.__getattribute__(self, name)  # Raises, in Python's own words or a property's.
             text = f"{type(self).__name__!r} object has no attribute {name!r}: {self._advice()}"
             raise AttributeError(text, name=name, obj=self)
+
+    @classmethod
+    def _never_called(cls, name: str) -> AttributeError:
+        text = f"{cls.__name__}.{name} would never be called by the session: {cls._advice()}"
+        return AttributeError(text, name=name, obj=cls)
 
     @classmethod
     def _advice(cls) -> str:

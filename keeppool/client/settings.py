@@ -55,7 +55,7 @@ MAX_REDIRECTS = 30
 _REMEMBERED = 64
 
 #: What a session makes for itself wherever it is.
-_MADE_ANEW = frozenset(("_environment", "_making", "_netrc"))
+_MADE_ANEW = frozenset(("_environment", "_making", "_netrc", "_standing"))
 
 
 class SessionSettings(Routing):
@@ -318,12 +318,13 @@ class SessionSettings(Routing):
             return Timeout.of(timeout, base)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The lock cannot be pickled, and another process has an environment of its own; the pool knows for itself
-        # what of it travels.
+        # The lock cannot be pickled, and another process has an environment of its own: its proxies, with the passwords
+        # in their URLs, do not travel. The pool knows for itself what of it does.
         return {name: value for name, value in self.__dict__.items() if name not in _MADE_ANEW}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _making=threading.Lock(), _environment=Environment(), _netrc=Netrc())
+        self._standing = (None, {})
 
 
 def rewind_for(request: PreparedRequest, is_sent: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from abc import ABC, abstractmethod
+from unittest import mock
 
 import pytest
 
@@ -89,3 +91,89 @@ def test_requests_responses_are_responses_of_ours(site):
     assert isinstance(response, keeppool.Response)
     assert response.connection.pool is session.pool
     assert not hasattr(keeppool.Response(), "connection")
+
+
+@kinds
+@pytest.mark.parametrize("method", [*MOVED, *NEVER_CALLED])
+def test_a_method_put_on_a_class_later_is_refused(ours, theirs, name, method):
+    class Own(ours):
+        pass
+
+    for kind in (ours, Own):
+        with pytest.raises(AttributeError, match=f"{kind.__name__}.{method} .*{name}"):
+            setattr(kind, method, say_nothing)
+        with (
+            pytest.raises(AttributeError, match=name),
+            mock.patch.object(kind, method, say_nothing, create=method in MOVED),
+        ):
+            pass
+    with mock.patch.object(theirs, method, say_nothing):
+        assert vars(theirs)[method] is say_nothing
+
+
+@kinds
+@pytest.mark.parametrize("method", [*MOVED, *NEVER_CALLED])
+def test_a_mixin_that_gets_a_method_later_is_refused_when_a_session_is_made(ours, theirs, name, method):
+    mixin = type("Mixin", (), {})
+    own = type("Own", (mixin, ours), {})
+    assert own()
+    setattr(mixin, method, say_nothing)
+    with pytest.raises(AttributeError, match=f"Own.{method} .*{name}"):
+        own()
+
+
+@kinds
+@pytest.mark.parametrize("moved", MOVED)
+def test_a_name_that_has_moved_says_so_of_the_class_too(ours, theirs, name, moved):
+    with pytest.raises(AttributeError, match=f"type object '{ours.__name__}' has no attribute '{moved}': {name}"):
+        getattr(ours, moved)
+    with pytest.raises(AttributeError, match=r"has no attribute 'mounts'$"):
+        ours.mounts  # noqa: B018
+
+
+@kinds
+def test_what_stands_behind_a_session_among_the_bases_is_its_own_affair(ours, theirs, name):
+    class Volume:
+        hooks = ("before", "after")
+
+        def mount(self, where):
+            self.hooks = (where,)
+            return where
+
+        def send(self):
+            raise AssertionError("the session's own comes first")
+
+    session = type("Both", (ours, Volume), {})()
+    assert (session.hooks, session.mount("/mnt"), session.hooks) == (("before", "after"), "/mnt", ("/mnt",))
+    assert type(session).send is ours.send
+
+
+@kinds
+def test_a_session_may_be_an_abstract_class_too(ours, theirs, name):
+    class Reads(ABC):
+        @abstractmethod
+        def read(self):
+            """Read it."""
+
+    half = type("Half", (ours, Reads), {})
+    with pytest.raises(TypeError, match="abstract"):
+        half()
+    assert type("Whole", (half,), {"read": lambda self: 1})().read() == 1
+
+
+@pytest.mark.parametrize("kind", [keeppool.Response, keeppool.AsyncResponse])
+def test_the_connection_of_a_response_says_where_it_is(kind):
+    response = kind()
+    with pytest.raises(AttributeError, match=r"keeppool\.requests") as caught:
+        response.connection  # noqa: B018
+    assert (caught.value.name, caught.value.obj) == ("connection", response)
+    with pytest.raises(AttributeError, match=r"has no attribute 'connexion'$"):
+        response.connexion  # noqa: B018
+    response.connection = 5
+    assert response.connection == 5
+
+
+@pytest.mark.parametrize("kind", [keeppool.requests.Response, keeppool.requests.AsyncResponse])
+def test_the_hint_hides_no_error_of_a_property(kind):
+    with pytest.raises(AttributeError, match="unpickled or made by hand"):
+        kind().connection  # noqa: B018

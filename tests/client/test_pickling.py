@@ -12,6 +12,7 @@ import pytest
 from urllib3.util import Retry
 
 import keeppool
+import keeppool.requests
 from keeppool import HostConfig, Limits, Session, Timeout
 
 #: Seconds a spawned interpreter may take; a loaded machine needs a few.
@@ -111,3 +112,13 @@ def test_a_spawned_process_goes_on_with_a_connection_of_its_own(original, site, 
 def test_the_functions_work_in_a_spawned_process(site):
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as spawned:
         assert spawned.submit(keeppool.get, f"{site.url}/bytes/10").result(PATIENCE).content == b"0123456789"
+
+
+@pytest.mark.parametrize("kind", [Session, keeppool.requests.Session])
+def test_a_pickle_holds_no_password_of_the_environment(kind, site, monkeypatch):
+    monkeypatch.setenv("http_proxy", site.url.replace("//", "//somebody:open-sesame@"))
+    with kind() as session:
+        assert session.get("http://nowhere.example/echo").json()["headers"]["proxy-authorization"]
+        assert b"sesame" not in pickle.dumps(session)
+        with pickled(session) as twin:
+            assert twin.get("http://nowhere.example/echo").ok

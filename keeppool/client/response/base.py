@@ -80,6 +80,15 @@ class BaseResponse:
         self._streams = stream or raw is None
         self._content: bytes | None = None
 
+    if not TYPE_CHECKING:  # Or every name would pass for one of these.
+
+        def __getattr__(self, name: str) -> object:
+            if name != "connection" or hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # Raises, in Python's own words or a property's.
+            kind = type(self).__name__
+            text = f"{kind!r} object has no attribute 'connection': responses of keeppool.requests sessions have it"
+            raise AttributeError(text, name=name, obj=self)
+
     @property
     def raw(self) -> Any:
         """The pool's response, or what was set in its place; `None` after unpickling."""
