@@ -107,6 +107,11 @@ class ThreadLease(Lease):
 
     _stream: Stream
 
+    @property
+    def stream(self) -> Stream:
+        """What is on loan."""
+        return self._stream
+
     def receive(self, size: int) -> bytes:
         """Read up to `size` bytes; none means the server closed."""
         try:

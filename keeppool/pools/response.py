@@ -14,6 +14,7 @@ from typing import Final
 
 from keeppool.closing import Closing
 from keeppool.errors import KeepPoolError
+from keeppool.net.stream import Stream
 from keeppool.pools.body import DRAIN_SIZE, READ_SIZE, AnyResponse
 from keeppool.pools.lease import ThreadLease
 from keeppool.pools.whole import Whole
@@ -139,6 +140,16 @@ class Response(AnyResponse, Closing):
             else:
                 self._buffer, self._offset = piece, 0
         return self._offset < len(self._buffer)
+
+    @property
+    def at_hand(self) -> int:
+        """How many bytes the next read gives without waiting, at the least."""
+        return len(self._buffer) - self._offset
+
+    @property
+    def lent_stream(self) -> Stream | None:
+        """What the body comes from, while it does; `None` once the connection was given back."""
+        return None if self._lease is None else self._lease.stream
 
     def tell(self) -> int:
         """Count the bytes of the body, as it was sent, that have been handed out or are being decoded."""

@@ -54,6 +54,8 @@ ONE_SIDED = {
     (Response, "readline"): "as readable",
     (Response, "read1"): "as readable",
     (Response, "tell"): "as readable",
+    (Response, "at_hand"): "for the mount, which stands where http.client's response is read",
+    (Response, "lent_stream"): "as at_hand",
     (
         AsyncResponse,
         "peer",

@@ -10,7 +10,7 @@ Source: RFC 9110 §7.6.1 and §11.7.2 (what is for the proxy alone).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
@@ -236,7 +236,7 @@ class KeepPoolAdapter(HTTPAdapter):
         """
         verb = check_method(request.method or "")
         url = request.url or ""
-        fields = self._fields(tuple(request.headers.items()))
+        fields = self._fields(tuple(_without_upgrade(request.headers.items())))
         body = prepare_body(payload(request.body), fields, verb)
         retry: Retry | None = self.max_retries
         if retry is None or tries.is_single(retry):
@@ -288,6 +288,20 @@ class KeepPoolAdapter(HTTPAdapter):
 def _is_environments(verify: str) -> bool:
     """Tell whether it is the environment that names these roots, by the variables a session of requests reads."""
     return verify in (os.environ.get("REQUESTS_CA_BUNDLE"), os.environ.get("CURL_CA_BUNDLE"))
+
+
+def _without_upgrade(headers: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Leave out `Upgrade: tcp`, which the docker SDK sends: no pool can keep a connection that is HTTP no longer.
+
+    Without it Docker answers with a raw stream that the close ends, which is a response like any other.
+
+    Source: RFC 9110 §7.8 (a server may go on without an upgrade).
+    """
+    pairs = list(headers)
+    named = {str(name).lower(): value for name, value in pairs}
+    if named.get("upgrade") != "tcp":
+        return pairs
+    return [(name, value) for name, value in pairs if str(name).lower() not in ("upgrade", "connection")]
 
 
 def _is_https(url: str) -> bool:

@@ -9,6 +9,7 @@ Does not know: the pool; `keeppool.pools.response.Response` reads and gives the 
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
 from http.client import HTTPMessage
@@ -142,6 +143,21 @@ class _Wire:
             self._whole, self._failure = b"", error
 
     @property
+    def chunked(self) -> bool:
+        """True for a body in chunks, by http.client's name; the docker SDK asks."""
+        return b"chunked" in (self._answer.head.get(b"transfer-encoding") or b"").lower()
+
+    @property
+    def chunk_left(self) -> int:
+        """How many bytes can be read without waiting: where a chunk ends means nothing, and the SDK reads so many."""
+        return self._answer.at_hand if self._whole is None else len(self._whole) - self._offset
+
+    @property
+    def fp(self) -> _File:
+        """Stands where http.client has the socket's file."""
+        return _File(self._answer)
+
+    @property
     def is_in_memory(self) -> bool:
         """True if `preload` has read everything."""
         return self._whole is not None and self._failure is None
@@ -192,6 +208,58 @@ class _Wire:
         """Give up the rest, but save the connection if that is cheap."""
         self._is_over = True
         self._answer.drain_conn()
+
+
+class _File:
+    """Stands where http.client has a file over the socket; `raw` is what is below that."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, answer: Response) -> None:
+        self.raw = _Socket(answer)
+
+
+class _Socket:
+    """The connection under a body, as the docker SDK uses it: to lift its timeout, and to read and write a raw stream.
+
+    Once the connection was given back there is nothing left to read, and no timeout to lift.
+    """
+
+    def __init__(self, answer: Response) -> None:
+        self._answer = answer
+        stream = answer.lent_stream
+        self._number = -1 if stream is None else stream.sock.fileno()
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Bound each read; `None` lifts the limit."""
+        if (stream := self._answer.lent_stream) is not None:
+            stream.set_timeout(seconds)
+
+    def fileno(self) -> int:
+        """Give the descriptor, to wait for it."""
+        return self._number
+
+    def recv(self, size: int) -> bytes:
+        """Read what comes next, at most `size` bytes; none at the end."""
+        return self._answer.read1(size)
+
+    read = recv
+
+    def sendall(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        stream = self._answer.lent_stream
+        if stream is None:
+            raise BrokenPipeError(errno.EPIPE, "the connection was given back: the response has ended")
+        stream.sock.sendall(data)
+
+    def send(self, data: bytes) -> int:
+        """Do the same, and tell that all was sent."""
+        self.sendall(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Give up the response, and close its connection."""
+        self._answer.close()
 
 
 class _OriginalResponse:
