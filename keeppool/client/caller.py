@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from keeppool.client.arguments import (
     AuthArgument,
@@ -37,6 +37,7 @@ from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, LookUp
 from keeppool.pools.request import FRAMING, prepare_body
 from keeppool.urls.address import parse
 from keeppool.wire.fields import EMPTY
+from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
     from keeppool.client.environment import Settings
@@ -50,6 +51,8 @@ _NO_BODY: Mapping[bytes, RequestBody | None] = {
     method: prepare_body(None, EMPTY, method) for method in (b"POST", b"PUT", b"PATCH")
 }
 
+#: What the methods named after them pass: checked when it was written.
+_VERBS: frozenset[bytes] = frozenset((b"GET", b"OPTIONS", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"))
 
 #: How a request is sent: its waits, whether its body is left on its way, and what is configured for it alone.
 Sending: TypeAlias = tuple[Timeout | None, bool, HostConfig | None]
@@ -62,6 +65,8 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
     _pool_kind: ClassVar[type[Manager]]
     #: What makes one call of its steps.
     _flow_kind: ClassVar[type[Flow]] = Flow
+    #: Makes of an error what a call gives whose arguments make no request; `None` where it is raised at once.
+    _refused: ClassVar[Any] = None
 
     def __init__(
         self,
@@ -130,20 +135,25 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
             KeepPoolError: As `request`.
             ValueError: `request` is a `Request` that was not prepared.
         """
-        if not isinstance(request, PreparedRequest):
-            raise ValueError(f"only a prepared request can be sent, not {request!r}: use prepare_request")
-        if verify is True and self._checks_by_context(request.address):
-            # The context does what is asked for. Programs that merge settings as requests does pass it unasked.
-            verify = None
-        follow = follow_redirects if allow_redirects is None else allow_redirects
-        if follow is None:
-            follow = self.follow_redirects
-        flow = self._flow(timeout, stream, verify, cert, proxies, follow, retries)
-        return self._drive(flow.run(request), flow.call)
+        try:
+            if not isinstance(request, PreparedRequest):
+                raise ValueError(f"only a prepared request can be sent, not {request!r}: use prepare_request")
+            if verify is True and self._checks_by_context(request.address):
+                # The context does what is asked for. Programs that merge settings as requests does pass it unasked.
+                verify = None
+            follow = follow_redirects if allow_redirects is None else allow_redirects
+            if follow is None:
+                follow = self.follow_redirects
+            flow = self._flow(timeout, stream, verify, cert, proxies, follow, retries)
+            return self._drive(flow.run(request), flow.call)
+        except Exception as error:
+            if self._refused is None:
+                raise
+            return cast("ResponseT", self._refused(error))
 
     def _call(
         self,
-        method: bytes,
+        method: str | bytes,
         url: str | bytes,
         params: ParamsArgument = None,
         data: DataArgument = None,
@@ -168,42 +178,49 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         The first branch is what a program does thousands of times; each test in it is one the general way can do
         without.
         """
-        text = url if type(url) is str else text_of(url)
-        address = parse(text if self._base is None else self._base.joined(text))
-        follow = follow_redirects if allow_redirects is None else allow_redirects
-        if follow is None:
-            follow = self.follow_redirects
-        if (
-            params is None
-            and data is None
-            and json is None
-            and content is None
-            and headers is None
-            and cookies is None
-            and files is None
-            and auth is None
-            and proxies is None
-            and hooks is None
-            and verify is None
-            and cert is None
-            and retries is INHERIT
-            and address.credentials is None
-            and not self.params
-            and self.auth is None
-            and self._is_plain(settings := self._environment.read() if self.trust_env else None)
-            and FRAMING.isdisjoint((block := self._headers.block()).names)
-            and (self._jar is None or not self._may_have_cookies(address, block))
-        ):
-            parts = (method, address, block, _NO_BODY.get(method))
-            streams = self.stream if stream is None else stream
-            limit = None if timeout is INHERIT else self._limit(timeout)
-            override = self.standing_override(address, settings)
-            return self._quick(parts, (limit, streams, override), follow, timeout)
-        if content is not None:
-            data = body_of(content, data, json, files)
-        request = self._prepared(method, address, params, data, json, headers, cookies, files, auth, hooks)
-        flow = self._flow(timeout, stream, verify, cert, proxies, follow, retries)
-        return self._drive(flow.run(request), flow.call)
+        try:
+            if type(method) is not bytes or method not in _VERBS:
+                method = check_method(method)
+            text = url if type(url) is str else text_of(url)
+            address = parse(text if self._base is None else self._base.joined(text))
+            follow = follow_redirects if allow_redirects is None else allow_redirects
+            if follow is None:
+                follow = self.follow_redirects
+            if (
+                params is None
+                and data is None
+                and json is None
+                and content is None
+                and headers is None
+                and cookies is None
+                and files is None
+                and auth is None
+                and proxies is None
+                and hooks is None
+                and verify is None
+                and cert is None
+                and retries is INHERIT
+                and address.credentials is None
+                and not self.params
+                and self.auth is None
+                and self._is_plain(settings := self._environment.read() if self.trust_env else None)
+                and FRAMING.isdisjoint((block := self._headers.block()).names)
+                and (self._jar is None or not self._may_have_cookies(address, block))
+            ):
+                parts = (method, address, block, _NO_BODY.get(method))
+                streams = self.stream if stream is None else stream
+                limit = None if timeout is INHERIT else self._limit(timeout)
+                override = self.standing_override(address, settings)
+                return self._quick(parts, (limit, streams, override), follow, timeout)
+            if content is not None:
+                data = body_of(content, data, json, files)
+            request = self._prepared(method, address, params, data, json, headers, cookies, files, auth, hooks)
+            flow = self._flow(timeout, stream, verify, cert, proxies, follow, retries)
+            return self._drive(flow.run(request), flow.call)
+        except Exception as error:
+            if self._refused is None:
+                raise
+            return cast("ResponseT", self._refused(error))
 
     _call_verb = _call
 

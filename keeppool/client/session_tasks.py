@@ -9,14 +9,12 @@ Does not know: which way a call takes (`caller.py`), what the settings are (`set
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
-from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
 from keeppool.client.call import Call, Pause, Run, Send, Steps
 from keeppool.client.caller import Caller, Sending
-from keeppool.client.pending import Pending, pending
+from keeppool.client.pending import Pending, awaited, closed, pending, refused
 from keeppool.client.request.prepared import Parts, request_of
 from keeppool.client.response.response_tasks import AsyncResponse
 from keeppool.closing import AsyncClosing
@@ -75,6 +73,7 @@ class AsyncSession(Caller[Pending[AsyncResponse]], AsyncClosing):
     _pool_kind = AsyncPoolManager
     _requests_kind = "keeppool.requests.AsyncSession"
     _response_kind: ClassVar[type[AsyncResponse]] = AsyncResponse
+    _refused = staticmethod(refused)
 
     async def aclose(self) -> None:
         """Close the pool: idle connections now and busy ones when they are done."""
@@ -90,7 +89,7 @@ class AsyncSession(Caller[Pending[AsyncResponse]], AsyncClosing):
         coroutine = self._ask(request, sending, follow, timeout)
         # What `pending` does; every call comes by here, and a function of its own would cost it 0.1 µs.
         made: Pending[AsyncResponse] = Pending()
-        made.__await__, made.send, made.throw, made.close = (
+        made.__await__, made.send, made.throw, made.close = (  # type: ignore[method-assign]  # they are slots
             *(coroutine.__await__, coroutine.send, coroutine.throw, coroutine.close),
         )
         return made
@@ -160,14 +159,3 @@ async def send_over(pool: AsyncPoolManager, step: Send, stream: bool, kind: type
         error.request = step.request
         raise
     return kind(raw, step.request, stream, pool)
-
-
-async def closed(held: object) -> None:
-    """Close a response or an adapter, by the name it has for it."""
-    close: Callable[[], object] = held.aclose if hasattr(held, "aclose") else held.close  # type: ignore[attr-defined]
-    await awaited(close())
-
-
-async def awaited(outcome: object) -> object:
-    """Take what a function of the caller's gave: an outcome, or something to await for it."""
-    return await outcome if inspect.isawaitable(outcome) else outcome

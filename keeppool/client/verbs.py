@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar
 
 from keeppool.config import Inherit, TimeoutArgument
-from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -162,7 +161,7 @@ class Verbs(Generic[ResponseT]):
             Any thread, any number at once.
         """
         return self._call(
-            check_method(method),
+            method,
             url,
             params,
             data=data,

@@ -280,7 +280,7 @@ def test_a_request_can_be_prepared_changed_and_sent(on, session, site):
     assert (seen["headers"]["content-length"], seen["headers"]["x-own"]) == ("18", "1")
     assert seen["headers"]["x-session"] == "s"
     with pytest.raises(ValueError, match="prepare_request"):
-        session.send(Request("GET", site.url))
+        on.wait(session.send(Request("GET", site.url)))
 
 
 @on_requests

@@ -8,7 +8,7 @@ Does not know: waiting.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
@@ -48,6 +48,7 @@ from keeppool.requests.mounting.overriding import (
 from keeppool.requests.mounting.pooled import PooledAdapter
 from keeppool.requests.mounting.redirecting import Redirecting
 from keeppool.urls.address import Address
+from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
     from keeppool.pools.manager import Manager
@@ -319,11 +320,11 @@ class Mounting(Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
         )
 
     def _call(  # type: ignore[override]  # `Verbs` calls it so; nobody else does
-        self, method: bytes, url: str | bytes, params: ParamsArgument = None, **options: Any
+        self, method: str | bytes, url: str | bytes, params: ParamsArgument = None, **options: Any
     ) -> ResponseT:
         if self._is_ours_alone():
             return super()._call(method, url, params, **options)
-        return self._call_in_own_way(method, url, given_of({"params": params, **options}))
+        return self._in_own_way(self._prepare_and_send, method, url, given_of({"params": params, **options}))
 
     def _call_verb(  # type: ignore[override]
         self, method: bytes, url: str | bytes, params: ParamsArgument = None, **options: Any
@@ -332,11 +333,23 @@ class Mounting(Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
             return super()._call(method, url, params, **options)
         given = given_of({"params": params, **options})
         if self._is_own("request"):
-            response: ResponseT = getattr(ThroughRequest, method.decode().lower())(self, url, **given)
-            return response
-        return self._call_in_own_way(method, url, given)
+            return self._in_own_way(getattr(ThroughRequest, method.decode().lower()), self, url, **given)
+        return self._in_own_way(self._prepare_and_send, method, url, given)
 
-    def _call_in_own_way(self, method: bytes, url: str | bytes, given: dict[str, Any]) -> ResponseT:
+    def _in_own_way(self, way: Callable[..., Any], *arguments: Any, **given: Any) -> ResponseT:
+        """Go a way with methods of a program's own on it, and give what a call gives, whatever they do."""
+        try:
+            return self._given_by(way(*arguments, **given))
+        except Exception as error:
+            if self._refused is None:
+                raise
+            return cast("ResponseT", self._refused(error))
+
+    @abstractmethod
+    def _given_by(self, outcome: Any) -> ResponseT:
+        """Take what a method of a program's own has given for what a call gives."""
+
+    def _prepare_and_send(self, method: str | bytes, url: str | bytes, given: dict[str, Any]) -> Any:
         """Prepare and send apart, each by the method that a program may have overridden.
 
         Args:
@@ -350,7 +363,7 @@ class Mounting(Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
         if "follow_redirects" in given:
             given.setdefault("allow_redirects", given.pop("follow_redirects"))
         parts = {name: given.pop(name) for name in OF_REQUESTS if name in given}
-        request = self.prepare_request(Request(method.decode(), url, **parts))
+        request = self.prepare_request(Request(check_method(method).decode(), url, **parts))
         if self._is_own("merge_environment_settings"):
             given |= self._settings_in_own_way(request, given)
         return self.send(request, **given)

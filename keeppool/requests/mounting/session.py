@@ -44,6 +44,9 @@ class Session(Mounting[OwnResponse, Iterator[Any]], OwnSession):
         for adapter in (self._mounts or {}).values():
             adapter.close()
 
+    def _given_by(self, outcome: Any) -> OwnResponse:
+        return cast("OwnResponse", outcome)
+
     def _hops(
         self, resp: OwnResponse, req: PreparedRequest, settings: ChainSettings, yield_requests: bool
     ) -> Iterator[Any]:

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, cast
 
 from keeppool.client.call import Call
+from keeppool.client.pending import Pending, awaited, closed, pending
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.response_tasks import AsyncResponse as OwnResponse
 from keeppool.client.session_tasks import AsyncSession as OwnSession
-from keeppool.client.session_tasks import awaited, closed
 from keeppool.clock import clock
 from keeppool.requests.mounting.adapter_tasks import AsyncHTTPAdapter, AsyncResponse
 from keeppool.requests.mounting.caller import ChainSettings, Mounting
@@ -44,6 +44,11 @@ class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse], AsyncIterator[Any]
         await super().aclose()
         for adapter in (self._mounts or {}).values():
             await closed(adapter)
+
+    def _given_by(self, outcome: Any) -> Pending[OwnResponse]:
+        # What an `async def` gives can be awaited, but `async with` does not take it.
+        is_bare = isinstance(outcome, Coroutine) and not isinstance(outcome, Pending)
+        return pending(outcome) if is_bare else cast("Pending[OwnResponse]", outcome)
 
     async def _hops(
         self, resp: OwnResponse, req: PreparedRequest, settings: ChainSettings, yield_requests: bool
