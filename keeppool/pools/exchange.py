@@ -59,7 +59,8 @@ class Exchange:
         head: The request's head as bytes, and the body too where it is small.
         body: What is sent behind `head`; `None` if nothing.
         expects_continue: The server is asked whether it wants the body (RFC 9110 §10.1.1).
-        is_timed: The wait for the response may have to be shorter than the read timeout.
+        is_timed: The wait for the response may have to be shorter than the read timeout, or was: the stream's timeout
+            is to be set anew before each read, those of the body included.
         is_asked: The request was sent in this attempt, or a part of it.
         is_unsafe: It could not be sent again if its connection turned out stale after it had left.
         sent: Bytes the kernel has accepted in this attempt.

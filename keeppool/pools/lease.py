@@ -115,7 +115,7 @@ class ThreadLease(Lease):
     def receive(self, size: int) -> bytes:
         """Read up to `size` bytes; none means the server closed."""
         try:
-            if self._deadline is not None:
+            if self._deadline is not None or self._exchange.is_timed:
                 self._stream.set_timeout(self._wait())
             return self._stream.receive(size)
         except OSError as error:
@@ -124,7 +124,7 @@ class ThreadLease(Lease):
     def receive_into(self, room: memoryview) -> int:
         """Read as many bytes as `room` has, or fewer, and tell how many; 0 means the server closed."""
         try:
-            if self._deadline is not None:
+            if self._deadline is not None or self._exchange.is_timed:
                 self._stream.set_timeout(self._wait())
             return self._stream.receive_into(room)
         except OSError as error:

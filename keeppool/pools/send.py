@@ -172,6 +172,7 @@ def is_break(error: OSError) -> bool:
 def _late_response(exchange: Exchange, stream: Stream) -> ResponseHead | None:
     """Read a response that refuses the request, if one came before the connection broke; only an error counts."""
     end = clock() + LATE_RESPONSE
+    exchange.is_timed = True  # The body that follows has the time of any other.
     try:
         while (seconds := end - clock()) > 0:
             stream.set_timeout(seconds)

@@ -344,6 +344,33 @@ def test_a_silent_server_is_a_read_timeout(pool):
         assert is_settled(pool)
 
 
+def test_a_body_has_the_read_timeout_whatever_its_head_has_taken(pool, monkeypatch):
+    """What was left for a head that came in parts is no measure for the body."""
+    monkeypatch.setattr(exchange, "HEAD_TIMES", 0.5)
+    head = b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
+
+    def serve(connection):
+        connection.read_request()
+        connection.send(head[0])
+        interim.wait(10)
+        connection.send(head[1])
+        for part in (b"bo", b"dy"):
+            more.acquire(timeout=10)
+            connection.send(part)
+        connection.read_until_closed()
+
+    interim, more = threading.Event(), threading.Semaphore(0)
+    with ScriptedServer(serve) as server:
+        take = exchange.Exchange.take
+        monkeypatch.setattr(exchange.Exchange, "take", lambda of, data: (take(of, data), interim.set())[0])
+        response = pool.request("GET", server.url, timeout=20, stream=True)
+        more.release()
+        assert response.read(2) == b"bo"
+        assert response._lease._stream._timeout == 20
+        more.release()
+        assert response.read() == b"dy"
+
+
 def test_a_dripping_server_is_ended_by_the_total_timeout(pool):
     def drip(connection):
         connection.read_request()
