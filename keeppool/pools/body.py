@@ -63,6 +63,7 @@ class AnyResponse:
         "_data",
         "_decode",
         "_decoder",
+        "_decoding",
         "_exchange",
         "_failure",
         "_first",
@@ -71,6 +72,7 @@ class AnyResponse:
         "_lease",
         "_offset",
         "_streamed",
+        "_whole_at",
         "_worked",
         "answered_at",
         "head",
@@ -115,6 +117,9 @@ class AnyResponse:
         self._is_given_up = False
         #: Bytes that were decoded, in and out, since others had their turn.
         self._worked = 0
+        #: Where there is a total timeout: when the body had come whole, and seconds spent on decoding since.
+        self._whole_at = answered_at
+        self._decoding = 0.0
 
     # What the head says
 
@@ -252,19 +257,34 @@ class AnyResponse:
             if not raw and not decoder.pending:
                 decoder.finish()
                 return b""
-            self._check_time()
+            began = self._check_time()
             # Small pieces of a large body are cut from a large one: each step would copy what it leaves.
             piece = decoder.feed(raw, min(max(most, STEP), READ_SIZE))
         except ContentDecodingError as error:
             raise self._failed(error) from error.__cause__
+        if began is not None:
+            self._count_decoding(began)
         self._worked += STEP + len(piece)
         return piece or None
 
-    def _check_time(self) -> None:
-        """Raise TotalTimeout if the time for the whole request is up."""
+    def _check_time(self) -> float | None:
+        """Raise TotalTimeout if the time for the whole request is up; tell what time it is, if there is one.
+
+        Once the body has come whole, the caller may take as long as it likes before it looks. Only decoding still
+        takes time then: a small body may hold gigabytes.
+        """
         deadline = self._exchange.deadline
-        if deadline is not None and clock() >= deadline:
+        if deadline is None:
+            return None
+        now = clock()
+        if (now if self._lease is not None else self._whole_at + self._decoding) >= deadline:
             raise self._failed(self._exchange.timed_out(total=self._exchange.timeout.total))
+        return now
+
+    def _count_decoding(self, began: float) -> None:
+        """Add what decoding has taken since `began` to its time, once the body has come whole."""
+        if self._lease is None:
+            self._decoding += clock() - began
 
     def _payload(self) -> bytes | None:
         """Give payload as it was sent; none at the end, when the connection was given back; `None` before."""
@@ -331,6 +351,8 @@ class AnyResponse:
         lease, self._lease = self._lease, None
         assert lease is not None, "bug: finished twice"
         lease.finish(self._body)
+        if self._exchange.deadline is not None:
+            self._whole_at = clock()
 
     def _failed(self, error: KeepPoolError) -> KeepPoolError:
         """Close the connection, if it is still ours, and add the exchange's facts to the error."""
@@ -383,6 +405,10 @@ class AnyResponse:
             self._lease.drain_within(DRAIN_SECONDS)
         return Whole()
 
+    def _thrown_away(self, drained: bytes) -> None:
+        """Take note of what was read off the connection for nobody: without it the body is not whole."""
+        self._is_given_up = self._is_given_up or bool(drained)
+
     def _may_drain(self, taken: int) -> bool:
         """Tell whether an unwanted rest, of which `taken` bytes were read, is worth reading on."""
         return self._lease is not None and taken < DRAIN_SIZE and (self._body.remaining or 0) <= DRAIN_SIZE
@@ -400,6 +426,7 @@ class AnyResponse:
             yield True
             return
         if self._lease is not None or self._begun or self._streamed or not self._body.complete:
+            self._thrown_away(drained)
             yield False
             return
         self._first = drained + self._first

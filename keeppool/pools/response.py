@@ -179,7 +179,7 @@ class Response(AnyResponse, Closing):
 
     def drain_conn(self) -> None:
         """Read a small unwanted rest so that the connection can be reused; close it if the rest is large or slow."""
-        self._drained()
+        self._thrown_away(self._drained())
         self.close()
 
     # Reading

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+from keeppool.clock import clock
 from keeppool.closing import AsyncClosing
 from keeppool.errors import KeepPoolError, StreamConsumedError
 from keeppool.net.peer import Peer
@@ -133,7 +134,7 @@ class AsyncResponse(AnyResponse, AsyncClosing):
 
     async def drain_conn(self) -> None:
         """Read a small unwanted rest so that the connection can be reused; close it if the rest is large or slow."""
-        await self._drained()
+        self._thrown_away(await self._drained())
         self._give_up()
 
     # Reading
@@ -180,11 +181,14 @@ class AsyncResponse(AnyResponse, AsyncClosing):
         if self._worked <= TURN:
             return
         self._worked = 0
+        began = None if self._exchange.deadline is None else clock()
         try:
             await asyncio.sleep(0)
         except BaseException:
             self._break_off()
             raise
+        if began is not None:
+            self._count_decoding(began)
 
     async def _pull(self, most: int) -> bytes:
         """Give payload as it was sent; none at the end, when the connection has been given back."""

@@ -18,6 +18,7 @@ import pytest
 from on_a_loop import PoolOnALoop
 
 from keeppool import PoolManager, Timeout
+from keeppool.clock import clock
 from keeppool.errors import ContentDecodingError, StreamConsumedError, TotalTimeout
 from keeppool.pools.body import TURN
 from keeppool.pools.manager_tasks import AsyncPoolManager
@@ -82,6 +83,21 @@ def test_decoding_ends_with_the_total_timeout(make, stream, gigabyte):
         with pytest.raises(TotalTimeout):
             pool.request("GET", site.url, stream=stream).read(1 << 31)
         assert pool.stats().busy == 0
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_a_body_that_came_whole_in_time_is_given_whenever_it_is_read(make, coding):
+    """The connection is back in the pool: the exchange is over, whatever the caller does in between."""
+    body = gzip.compress(b"whole") if coding == "gzip" else b"whole"
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    script = [RawConnection.read_request, head + body, RawConnection.read_until_closed]
+    with ScriptedServer(script) as server, make(timeout=Timeout(total=5)) as pool:
+        response = pool.request("GET", server.url, stream=True)
+        assert pool.stats().idle == 1
+        exchange = getattr(response, "response", response)._exchange
+        exchange.deadline = clock()  # As if five seconds had passed until now.
+        assert response.read() == b"whole"
+        assert pool.stats().idle == 1
 
 
 def test_other_tasks_have_their_turn_while_a_body_is_decoded():

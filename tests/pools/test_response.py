@@ -107,6 +107,31 @@ def test_draining_a_small_rest_saves_the_connection(pool, sites):
     assert site.opened == 1
 
 
+@pytest.mark.parametrize(("drain", "taken"), [("drain_conn", 0), ("drain_conn", 4), ("preload_small", 4)])
+def test_a_body_that_was_drained_is_never_taken_for_an_empty_one(pool, drain, taken):
+    """Its rest was read for nobody; as behind `close`, whoever asks for it is told."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+    begun = threading.Event()
+    script = [RawConnection.read_request, head + b"0123", lambda connection: connection.wait(begun), b"456789"]
+    with ScriptedServer([*script, RawConnection.read_until_closed]) as server:
+        response = pool.request("GET", server.url, stream=True)
+        if taken:
+            assert response.read(taken) == b"0123"
+        begun.set()
+        assert not getattr(response, drain)()
+        assert pool.stats().idle == 1
+        for look in (response.read, lambda: response.data):
+            with pytest.raises(errors.StreamConsumedError):
+                look()
+
+
+def test_a_body_that_was_read_to_its_end_stays_at_its_end_when_drained(pool, site):
+    response = pool.request("GET", site.url, stream=True)
+    assert response.read() == BODY
+    response.drain_conn()
+    assert response.read() == b""
+
+
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_draining_a_large_rest_closes_instead(pool, sites, framing):
     response = pool.request("GET", sites.add(Behaviour(framing=framing, body=50_000_000)).url, stream=True)
