@@ -38,9 +38,13 @@ class Lease:
         self._stream = stream
         #: When reading must be over: with the exchange, or earlier.
         self._deadline = exchange.deadline
-        self._place = _callers_place()
+        self._place = self._asked_at() or "an unknown place"
         exchange.connection.unread = exchange.connection.generation, self._place
         self._exchange = exchange  # Last: where an interrupt comes before, there is nothing to be left behind.
+
+    def _asked_at(self) -> str | None:
+        """Name the line of the program that asked for the response; `None` if there is none."""
+        return line_outside(("keeppool.",))
 
     def receive_now(self, size: int) -> bytes | None:
         """Read what has arrived already, up to `size` bytes; `None` if nothing has, no bytes if the server closed."""
@@ -131,9 +135,14 @@ class ThreadLease(Lease):
             return len(self._ended(error))
 
 
-def _callers_place() -> str:
-    """Name the line outside this package that asked for the response."""
+def line_outside(packages: tuple[str, ...], outermost: FrameType | None = None) -> str | None:
+    """Name the innermost line that runs and is not in these packages; `None` if there is none.
+
+    Args:
+        packages: What their modules' names begin with.
+        outermost: The last frame to look at.
+    """
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("keeppool."):
-        frame = frame.f_back
-    return "an unknown place" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(packages):
+        frame = None if frame is outermost else frame.f_back
+    return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -5,8 +5,10 @@ Waits for the network; what is decided is decided in `lease.py`.
 
 from __future__ import annotations
 
+import asyncio
+
 from keeppool.net.stream_tasks import Channel
-from keeppool.pools.lease import Lease
+from keeppool.pools.lease import Lease, line_outside
 
 
 class TaskLease(Lease):
@@ -15,6 +17,17 @@ class TaskLease(Lease):
     __slots__ = ()
 
     _stream: Channel
+
+    def _asked_at(self) -> str | None:
+        """Name the line that asked for the response, or the task if it was made of the request itself.
+
+        What lies below a task's own frame is whoever runs the event loop.
+        """
+        task = asyncio.current_task()
+        if task is None:
+            return None
+        place = line_outside(("keeppool.", "asyncio."), getattr(task.get_coro(), "cr_frame", None))
+        return place or f"an unknown place in the task {task.get_name()!r}"
 
     @property
     def is_stranded(self) -> bool:

@@ -361,6 +361,35 @@ def test_a_pool_belongs_to_the_loop_of_its_first_request(sites):
     second.close()
 
 
+def test_a_dropped_response_whose_request_was_a_task_names_the_task_and_no_line_of_the_loop(sites):
+    site = sites.add(Behaviour(body=1_000_000))
+
+    async def place(make) -> str:
+        async with AsyncPoolManager(Limits(per_host=1)) as pool:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                await make(pool.request("GET", site.url, stream=True))
+                gc.collect()
+                await pool.request("GET", site.url)
+            (warning,) = [found for found in caught if found.category is ResourceWarning]
+            return str(warning.message).partition("it was made at ")[2]
+
+    def by_task(request):
+        return asyncio.create_task(request, name="crawl 7")
+
+    async def by_a_line_in_a_task(request):
+        async with asyncio.timeout(10):
+            await asyncio.create_task(inner(request))
+
+    async def inner(request):
+        await request
+
+    loop = asyncio.new_event_loop()
+    assert loop.run_until_complete(place(by_task)) == "an unknown place in the task 'crawl 7'"
+    assert loop.run_until_complete(place(by_a_line_in_a_task)).startswith(f"{__file__}:")
+    loop.close()
+
+
 def test_a_response_dropped_unread_gives_its_slot_back_and_says_where_it_was_made(sites):
     site = sites.add(Behaviour(body=1_000_000))
 
