@@ -17,8 +17,9 @@ from typing import cast
 
 from keeppool.clock import clock
 from keeppool.config import Limits, LookUp
+from keeppool.core.origin import Origin, Proxy
 from keeppool.core.pool import PoolState
-from keeppool.core.records import Close, Connection, Host, Serve, State, Ticket
+from keeppool.core.records import LONG_AGO, Close, Connection, Host, Serve, State, Ticket
 from keeppool.errors import ConnectError, PoolClosed, PoolTimeout
 from keeppool.events import Event, Why
 from keeppool.net.streams import AnyStream, Liveness
@@ -29,6 +30,10 @@ from keeppool.pools.exchange import Exchange
 BUSY = State.BUSY
 IDLE = State.IDLE
 ALIVE = Liveness.IDLE
+
+#: Seconds for which a count of unread responses may be told again. To look at 1500 connections takes 0.3 ms, and when
+#: a pool has come to a standstill thousands of callers are told in the same moment.
+COUNT_HOLDS = 0.1
 
 #: Every pool of the process, for `_forget_parents`.
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
@@ -58,6 +63,8 @@ class Pool:
         self._tell = None if tell is None else weakref.WeakMethod(tell)
         self.look_at_log()
         self.dropped: deque[tuple[Exchange, str]] = deque()
+        self._counted: dict[Origin | Proxy | None, tuple[int, str]] = {}
+        self._counted_at = LONG_AGO
         self._start_empty()
         _pools.add(self)
 
@@ -142,6 +149,44 @@ class Pool:
             text = f"a streamed response from {exchange.route.name} was dropped unread; it was made at {place}"
             warnings.warn(text, ResourceWarning, stacklevel=2)
 
+    def pool_timeout(self, ticket: Ticket, exchange: Exchange, by: str, now: float) -> PoolTimeout:
+        """Say what the pool looked like to a caller that waited in vain; where there is a lock, under it.
+
+        Args:
+            ticket: The caller's place in the queue.
+            exchange: The caller's.
+            by: Name of the timeout that has passed.
+            now: The time.
+        """
+        state = self._state
+        host, name = ticket.host, exchange.route.name
+        limit, waited = getattr(exchange.timeout, by, None), now - ticket.since
+        cap, total = host.policy.per_host, state.limits.total
+        why = f", the last {state.stalled(ticket, now):.1f} s of them in a queue that did not move"
+        held = f", oldest held {now - next(iter(host.busy)).taken_at:.1f} s" if host.busy else ""
+        unread, oldest = self._unread(host, now)
+        if unread:
+            held += f", {unread} held by unread responses, the oldest made at {oldest}"
+        text = (
+            f"waited {waited:.1f} s for {name}{why if by == 'stall' else ''} ({by}={limit}): "
+            f"{host.open}/{'∞' if cap is None else cap} in use, {len(host.waiters)} waiting{held}; "
+            f"{state.open}/{'∞' if total is None else total} in the whole pool"
+        )
+        facts = {"in_use": host.open, "waiting": len(host.waiters), "waited": waited, "unread": unread}
+        return PoolTimeout(text, origin=name, limit=limit, limited_by=by, **facts)
+
+    def _unread(self, host: Host, now: float) -> tuple[int, str]:
+        """Count the unread responses that a host's callers wait for, and tell where the oldest was made."""
+        if now - self._counted_at > COUNT_HOLDS:
+            self._counted.clear()
+            self._counted_at = now
+        cap, busy = _in_the_way(host, self._state)
+        found = self._counted.get(cap)
+        if found is None:
+            unread = [(one.taken_at, where) for one in busy if (where := _unread_at(one)) is not None]
+            found = self._counted[cap] = len(unread), min(unread)[1] if unread else ""
+        return found
+
     def _silent(self, exchange: Exchange, connection: Connection) -> Connection:
         """Check that a new connection is still alive and silent, and give it.
 
@@ -175,38 +220,13 @@ def why_unusable(liveness: Liveness) -> Why:
     return Why.PEER_CLOSED if liveness is Liveness.CLOSED else Why.UNASKED_DATA
 
 
-def pool_timeout(ticket: Ticket, state: PoolState, exchange: Exchange, by: str, now: float) -> PoolTimeout:
-    """Say what the pool looked like to a caller that waited in vain.
-
-    Args:
-        ticket: The caller's place in the queue.
-        state: The tables.
-        exchange: The caller's.
-        by: Name of the timeout that has passed.
-        now: The time.
-    """
-    host, name = ticket.host, exchange.route.name
-    limit, waited = getattr(exchange.timeout, by, None), now - ticket.since
-    cap, total = host.policy.per_host, state.limits.total
-    why = f", the last {state.stalled(ticket, now):.1f} s of them in a queue that did not move" if by == "stall" else ""
-    held = f", oldest held {now - next(iter(host.busy)).taken_at:.1f} s" if host.busy else ""
-    unread = [where for one in _in_the_way(host, state) if (where := _unread_at(one)) is not None]
-    if unread:
-        held += f", {len(unread)} held by unread responses, the oldest made at {unread[0]}"
-    text = (
-        f"waited {waited:.1f} s for {name}{why} ({by}={limit}): {host.open}/{'∞' if cap is None else cap} in use, "
-        f"{len(host.waiters)} waiting{held}; {state.open}/{'∞' if total is None else total} in the whole pool"
-    )
-    facts = {"in_use": host.open, "waiting": len(host.waiters), "waited": waited, "unread": len(unread)}
-    return PoolTimeout(text, origin=name, limit=limit, limited_by=by, **facts)
-
-
-def _in_the_way(host: Host, state: PoolState) -> list[Connection]:
-    """List the connections in somebody's hands for which the callers of a host wait, the longest held first."""
+def _in_the_way(host: Host, state: PoolState) -> tuple[Origin | Proxy | None, Iterator[Connection]]:
+    """Name the cap that a host's callers wait for, and go through the connections in somebody's hands below it."""
     if host.is_full:
-        return list(host.busy)
-    busy = [one for other in state.hosts() for one in other.busy if not host.group.is_full or other.group is host.group]
-    return sorted(busy, key=lambda one: one.taken_at)
+        return host.origin, iter(host.busy)
+    group = host.group if host.group.is_full else None
+    busy = (one for other in state.hosts() if group is None or other.group is group for one in other.busy)
+    return None if group is None else group.proxy, busy
 
 
 def _unread_at(connection: Connection) -> str | None:

@@ -146,7 +146,7 @@ class LoopPool(Pool):
                 raise exchange.failed(error, sending=False, total=total_passed(exchange)) from error
             finally:
                 waiter.end()
-            got = exchange.held = ticket.connection or waiter.result(self._state)
+            got = exchange.held = ticket.connection or waiter.result(self._state, self)
             if exchange.is_asked:
                 return got
             if waiter.is_queued:

@@ -23,7 +23,7 @@ from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
 from keeppool.pools import janitor, reports
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, closed_as_ordered, pool_timeout, why_unusable
+from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, closed_as_ordered, why_unusable
 from keeppool.pools.snapshot import snapshot
 from keeppool.pools.waiter import ThreadWaiter
 from keeppool.pools.waits import CLOCK_SLACK, queue_wait, shorter
@@ -134,7 +134,7 @@ class BlockingPool(Pool):
                 now = clock()
                 seconds, by = queue_wait(exchange, now - ticket.since, self._state.stalled(ticket, now), now)
                 if seconds is None or seconds <= CLOCK_SLACK:
-                    raise pool_timeout(ticket, self._state, exchange, by, now)
+                    raise self.pool_timeout(ticket, exchange, by, now)
         if ticket.failure is not None:
             raise ticket.failure
         with self._lock:

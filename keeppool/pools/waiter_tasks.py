@@ -20,7 +20,7 @@ from keeppool.events import RequestServed
 from keeppool.net.stream_tasks import Channel
 from keeppool.net.streams import Liveness
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.pool import pool_timeout
+from keeppool.pools.pool import Pool
 from keeppool.pools.send_tasks import ask
 from keeppool.pools.waits import CLOCK_SLACK, SHORTEST, queue_wait, shorter
 
@@ -178,7 +178,7 @@ class TaskWaiter:
         # Otherwise each wait would leave a cycle behind, and the garbage collector cost as much as the wait itself.
         self._ticket.waiter = None
 
-    def result(self, state: PoolState) -> Connection:
+    def result(self, state: PoolState, pool: Pool) -> Connection:
         """Give what the wait has ended with.
 
         Raises:
@@ -194,7 +194,7 @@ class TaskWaiter:
         if ticket.dial is None:
             now = clock()
             _, by = queue_wait(self.exchange, now - ticket.since, state.stalled(ticket, now), now)
-            raise pool_timeout(ticket, state, self.exchange, by, now)
+            raise pool.pool_timeout(ticket, self.exchange, by, now)
         within = "" if timeout.connect is None else f" within {timeout.connect:g} s"
         raise ConnectTimeout(f"{name}: no connection{within}", origin=name, limit=timeout.connect)
 

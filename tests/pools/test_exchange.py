@@ -1,5 +1,6 @@
 """What a caller gets when servers answer, misbehave, or die at a chosen point."""
 
+import sys
 import threading
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from keeppool import HostConfig, Limits, PoolManager, Session, Timeout, errors
 from keeppool.events import ConnectionClosed, ConnectionOpened, RequestResent, Why
 from keeppool.pools import exchange
-from keeppool.testing import RawConnection, ScriptedServer
+from keeppool.testing import Behaviour, RawConnection, ScriptedServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -668,3 +669,31 @@ def test_a_url_that_is_no_text_and_a_host_that_is_no_config_are_told(pool):
         pool.request("GET", "http://a/", host={"per_host": 1})
     with pytest.raises(errors.InvalidHeader):
         pool.request("GET", "http://a/", headers=5)
+
+
+@pytest.mark.parametrize("limits", [Limits(per_host=12), Limits(total=12, per_host=None)], ids=["host", "total"])
+def test_a_pool_at_a_standstill_looks_at_its_connections_once_for_all_who_are_told(sites, monkeypatch, limits):
+    """On an event loop thousands may be told in the same moment."""
+    monkeypatch.setattr("keeppool.pools.pool.COUNT_HOLDS", 60)
+    looks = 0
+
+    def count(frame: object, event: str, _: object) -> None:
+        nonlocal looks
+        looks += event == "call" and frame.f_code.co_name == "_unread_at"
+
+    site = sites.add(Behaviour(body=1_000_000))
+    with PoolManager(limits, timeout=Timeout(pool=0)) as pool:
+        held = [pool.request("GET", site.url, stream=True) for _ in range(12)]
+        sys.setprofile(count)
+        try:
+            for _ in range(10):
+                with pytest.raises(
+                    errors.PoolTimeout, match=r"12 held by unread responses, the oldest made at "
+                ) as told:
+                    pool.request("GET", site.url)
+                assert told.value.unread == 12
+        finally:
+            sys.setprofile(None)
+        assert looks == 12
+        for response in held:
+            response.release_conn()
