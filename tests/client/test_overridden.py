@@ -12,7 +12,7 @@ import keeppool
 import keeppool.requests
 from keeppool import HostConfig
 from keeppool.config import Timeout
-from keeppool.errors import InvalidURL, ReadTimeout, TotalTimeout
+from keeppool.errors import InvalidRequest, InvalidSchema, InvalidURL, ReadTimeout, TotalTimeout
 
 
 @pytest.fixture(params=[RequestsThreads, RequestsTasks], ids=["threads", "tasks"])
@@ -297,3 +297,102 @@ def test_waits_of_the_session_reach_an_adapter_that_get_adapter_gives(on, site):
     site.resume()
     on.give_up(session)
     on.wait(adapter.aclose() if hasattr(adapter, "aclose") else adapter.close())
+
+
+@pytest.mark.parametrize("look", ["an instance", "the class"])
+def test_add_headers_put_on_an_adapter_or_its_class_is_called(on, site, monkeypatch, look):
+    def signed(*arguments, **told):
+        arguments[-1].headers["X-Signed"] = "yes"
+
+    session = on.session()
+    if look == "an instance":
+        session.get_adapter(site.url).add_headers = signed
+    else:
+        monkeypatch.setattr(on.Adapter, "add_headers", signed)
+    assert on.wait(session.get(f"{site.url}/echo")).json()["headers"]["x-signed"] == "yes"
+
+
+@pytest.mark.parametrize("own", ["a property", "a dictionary", "set on the class"])
+def test_hooks_of_a_subclass_are_called(on, site, own):
+    seen = []
+    table = {"response": [lambda response, **told: seen.append(response.status_code)]}
+    members = {"hooks": property(lambda self: table) if own == "a property" else table}
+    kind = type("Own", (on.Session,), {} if own == "set on the class" else members)
+    if own == "set on the class":
+        kind.hooks = table
+    session = kind()
+    on.wait(session.get(site.url))
+    on.wait(session.get(f"{site.url}/redirect/1"))
+    assert seen == [200, 302, 200]
+    on.give_up(session)
+
+
+def touched(session):
+    """Look at its adapters."""
+    assert session.adapters
+
+
+def hooked(session):
+    """Have a hook that does nothing."""
+    session.hooks["response"].append(lambda response, **told: None)
+
+
+def mounted(session):
+    """Have an adapter of its own."""
+    session.mount("http://", session._adapter_kind())
+
+
+def overridden(session):
+    """Have a `send` of its own, which does what the other does."""
+    session.send = session.send
+
+
+WAYS = pytest.mark.parametrize("changed", [None, touched, hooked, mounted, overridden])
+
+
+@pytest.fixture
+def changed_session(on, changed):
+    session = on.session()
+    if changed is not None:
+        changed(session)
+    return session
+
+
+@WAYS
+def test_hooks_of_a_call_mean_the_same_on_every_way(on, site, changed_session):
+    assert on.wait(changed_session.get(site.url, hooks={"response": None})).ok
+    for wrong in ({"response": [5]}, {"response": 5}, [print]):
+        with pytest.raises(InvalidRequest):
+            on.wait(changed_session.get(site.url, hooks=wrong))
+
+
+@WAYS
+def test_a_method_is_in_upper_case_on_every_way(on, site, changed_session):
+    assert on.wait(changed_session.request("purge", f"{site.url}/echo")).json()["method"] == "PURGE"
+
+
+@WAYS
+def test_a_scheme_nobody_sends_is_told_of_alike_on_every_way(on, changed_session):
+    with pytest.raises(InvalidSchema, match=r"^URL 'mock://x/': keeppool speaks http and https, not mock$"):
+        on.wait(changed_session.get("mock://x/"))
+
+
+@WAYS
+def test_request_takes_its_arguments_in_the_order_of_requests(on, site, changed_session):
+    given = ({"q": 1}, b"body", {"X-A": "1"}, {"c": "2"}, None, ("a", "b"), 5, False, None, None, False, None, None)
+    response = on.wait(changed_session.request("put", f"{site.url}/echo", *given))
+    seen = response.json()
+    assert (seen["method"], seen["target"], seen["body"]) == ("PUT", "/echo?q=1", "body")
+    assert seen["headers"].items() >= {"x-a": "1", "cookie": "c=2", "authorization": "Basic YTpi"}.items()
+
+
+def test_the_connection_of_a_response_is_the_adapter_that_sent(on, site):
+    class Own(on.Adapter):
+        pass
+
+    session = on.session()
+    for adapter in (on.Adapter(), Own()):
+        session.mount(site.url, adapter)
+        response = on.wait(session.get(f"{site.url}/redirect/1"))
+        assert [one.connection for one in (*response.history, response)] == [adapter, adapter]
+    on.give_up(session)

@@ -39,7 +39,7 @@ def hooks_of(hooks: HooksArgument) -> list[Hook]:
         if event not in EVENTS:
             raise _unknown(event)
     found = hooks.get("response") or []
-    listed = [found] if callable(found) else list(found)
+    listed = list(found) if isinstance(found, Iterable) and not callable(found) else [found]
     for hook in listed:
         if not callable(hook):
             raise InvalidRequest(f"hook {hook!r} cannot be called")

@@ -15,7 +15,7 @@ from keeppool.client.arguments import (
     HooksArgument,
     ParamsArgument,
 )
-from keeppool.client.request.hooks import Hooked, default_hooks
+from keeppool.client.request.hooks import Hooked, hooks_of
 from keeppool.client.request.prepared import PreparedRequest
 
 
@@ -35,6 +35,7 @@ class Request(Hooked):
         json: Sent as JSON where there is neither `data` nor `files`.
 
     Raises:
+        InvalidRequest: `hooks` is no mapping, or has what cannot be called.
         ValueError: `hooks` names an event there is not.
     """
 
@@ -60,9 +61,7 @@ class Request(Hooked):
         self.auth = auth
         self.cookies = cookies
         self.json = json
-        self.hooks = default_hooks()
-        for event, hook in (hooks or {}).items():
-            self.register_hook(event, hook)
+        self.hooks = {"response": hooks_of(hooks)}
 
     def prepare(self) -> PreparedRequest:
         """Make a prepared request of it, without a session's headers, cookies and parameters.

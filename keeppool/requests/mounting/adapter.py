@@ -73,7 +73,9 @@ class HTTPAdapter(SendingAdapter["Response"], BaseAdapter):
     _pool_kind = PoolManager
 
     def _carry(self, given: SendArguments, stream: bool) -> Response:
-        return send_over(self.pool, self._step(*given), stream, Response)
+        response = send_over(self.pool, self._step(*given), stream, Response)
+        response.connection = self
+        return response
 
     def close(self) -> None:
         """Close the pool: idle connections now, busy ones when they are done."""

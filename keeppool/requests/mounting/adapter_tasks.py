@@ -49,7 +49,9 @@ class AsyncHTTPAdapter(SendingAdapter[Coroutine[Any, Any, "AsyncResponse"]]):
     _pool_kind = AsyncPoolManager
 
     async def _carry(self, given: SendArguments, stream: bool) -> AsyncResponse:
-        return await send_over(self.pool, self._step(*given), stream, AsyncResponse)
+        response = await send_over(self.pool, self._step(*given), stream, AsyncResponse)
+        response.connection = self
+        return response
 
     async def aclose(self) -> None:
         """Close the pool: idle connections now, busy ones when they are done."""

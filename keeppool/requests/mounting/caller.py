@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from keeppool.client.arguments import (
@@ -34,11 +35,13 @@ from keeppool.client.response.base import BaseResponse
 from keeppool.client.retries.retrying import RetriesArgument
 from keeppool.client.verbs import ResponseT
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.hosts import DEFAULT_PORTS
 from keeppool.requests.mounting.flow import Follow, MountedFlow, SendBy
 from keeppool.requests.mounting.mounts import Mounts, keep_foreign_cookies, plain_timeout
 from keeppool.requests.mounting.overriding import (
     AT_REDIRECTS,
     NAMES,
+    OF_ADAPTERS,
     OF_REQUESTS,
     ThroughRequest,
     changed,
@@ -47,14 +50,12 @@ from keeppool.requests.mounting.overriding import (
 )
 from keeppool.requests.mounting.pooled import PooledAdapter
 from keeppool.requests.mounting.redirecting import Redirecting
+from keeppool.requests.mounting.verbs import RequestsVerbs
 from keeppool.urls.address import Address
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
     from keeppool.pools.manager import Manager
-
-#: Under this name a session's class notes what its adapters' `send` was.
-_SENDING = "adapter's send"
 
 #: The waits of a pool that was given none.
 _DEFAULT_WAITS = Timeout()
@@ -69,7 +70,7 @@ ChainSettings: TypeAlias = (
 )
 
 
-class Mounting(Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
+class Mounting(RequestsVerbs[ResponseT], Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
     """A session, but for the waiting.
 
     Where a program overrides `request`, `prepare_request`, `send`, `get_adapter`, `merge_environment_settings`,
@@ -84,6 +85,8 @@ class Mounting(Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
     _adapter_kind: ClassVar[type[PooledAdapter]]
     #: The methods of a session whose program has none of its own, by name; `_plain_ways` is what a call compares.
     _plain: ClassVar[Mapping[str, object]]
+    #: The methods of its adapters that a program may patch, as they were.
+    _plain_adapter: ClassVar[tuple[object, ...]]
     _plain_ways: tuple[object, ...] | None
 
     _mounts: Mounts | None = None
@@ -92,7 +95,8 @@ class Mounting(Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
         if "_adapter_kind" in vars(cls):
-            cls._plain = {name: getattr(cls, name) for name in NAMES} | {_SENDING: cls._adapter_kind.send}
+            cls._plain = {name: getattr(cls, name) for name in NAMES}
+            cls._plain_adapter = _of_adapter(cls._adapter_kind)
             cls._plain_ways = ways_of(cls)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -176,20 +180,20 @@ class Mounting(Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
         waits = pool.timeout_for(address, override)
         return self.pool.config.timeout if waits == _DEFAULT_WAITS else waits
 
-    def adapter_for(self, url: str) -> Any:
+    def adapter_for(self, url: Address) -> Any:
         """Find what sends one request; `None` for the session's own pool, as it is."""
         if self._is_own("get_adapter"):
             return self.get_adapter(url=url)
-        is_patched = self._adapter_kind.send is not self._plain[_SENDING]
-        return None if self._mounts is None and not is_patched else self.adapters.find(url)
+        is_untouched = self._mounts is None and _of_adapter(self._adapter_kind) == self._plain_adapter
+        return None if is_untouched and url.scheme in DEFAULT_PORTS else self.adapters.find(url)
 
     def _over_pool(self, step: SendBy) -> Manager | None:
         """Find the pool that sends a request; `None` where something of a program's stands in between."""
         adapter, kind = step.adapter, self._adapter_kind
         if adapter is None:
             return self.pool
-        is_pool_alone = type(adapter) is kind and kind.send is self._plain[_SENDING] and "send" not in vars(adapter)
-        if not is_pool_alone:
+        is_plain = type(adapter) is kind and _of_adapter(kind) == self._plain_adapter
+        if not is_plain or any(name in vars(adapter) for name in OF_ADAPTERS):
             return None
         pool: Manager = adapter.pool
         if step.limit is None and pool is not self.pool:
@@ -244,7 +248,9 @@ class Mounting(Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
         hooks: HooksArgument,
     ) -> PreparedRequest:
         # As in requests a call's own hooks stand in place of the session's.
-        given: HooksArgument = {"response": hooks_of(hooks) or hooks_of(self._hooks)}
+        # A subclass may have its own in the place of the property; the property would make a table for each session.
+        own = self._hooks if type(self).hooks is Mounting.hooks else self.hooks
+        given: HooksArgument = {"response": hooks_of(hooks) or hooks_of(own)}
         return super()._prepared(method, address, params, data, json, headers, cookies, files, auth, given)
 
     def keep_cookies(self, response: BaseResponse) -> None:
@@ -412,3 +418,7 @@ class Mounting(Caller[ResponseT], Redirecting, Generic[ResponseT, HopsT]):
             given["retries"] = call.retrying
         more = {"verify": call.verify, "cert": call.cert, "proxies": call.proxies}
         return given | {name: value for name, value in more.items() if value is not None}
+
+
+#: Takes the methods of an adapter's class that a program may have patched.
+_of_adapter = attrgetter(*OF_ADAPTERS)

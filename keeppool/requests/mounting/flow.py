@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keeppool.client.response.base import BaseResponse
     from keeppool.client.retries.retrying import Retrying
     from keeppool.config import Timeout
+    from keeppool.urls.address import Address
 
 
 _ResponseT = TypeVar("_ResponseT", bound="BaseResponse")
@@ -40,7 +41,7 @@ class Follow(Step):
 class MountedSettings(FlowSettings, Protocol):
     """What such a flow needs of a session."""
 
-    def adapter_for(self, url: str) -> Any:
+    def adapter_for(self, url: Address) -> Any:
         """Find what sends one request; `None` for the session's own pool, as it is."""
 
     def follows_in_own_way(self) -> bool:

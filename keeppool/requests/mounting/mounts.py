@@ -16,6 +16,7 @@ from keeppool.client.cookies import jar_of, keep_lines
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.config import INHERIT, Inherit, Timeout
 from keeppool.errors import InvalidSchema
+from keeppool.urls.address import parse
 
 if TYPE_CHECKING:
     from keeppool.client.call import Send
@@ -42,6 +43,7 @@ class Mounts(OrderedDict[str, Any]):
         for prefix, adapter in self.items():
             if url.lower().startswith(prefix.lower()):
                 return adapter
+        parse(url)  # Says it in the words that every session has for a scheme that is neither http nor https.
         raise InvalidSchema(f"no adapter is mounted for {url!r}", url=url)
 
 

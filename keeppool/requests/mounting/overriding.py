@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from keeppool.config import INHERIT
 
-#: What each call would go through. `_adapter_kind.send` is the adapter's, which tests and tracers patch.
+#: What each call would go through, besides `hooks` and the adapter's own, which tests and tracers patch.
 _AT_CALLS: Final = (
     *("request", "prepare_request", "send", "get_adapter"),
     *("merge_environment_settings", "get_redirect_target"),
@@ -24,9 +24,12 @@ AT_REDIRECTS: Final = ("send", "resolve_redirects", "rebuild_proxies")
 #: All of them.
 NAMES: Final = frozenset((*_AT_CALLS, *AT_REDIRECTS))
 
+#: What of an adapter's class a program may patch.
+OF_ADAPTERS: Final = ("send", "add_headers")
+
 #: Takes the ways of a class, to be compared with those it had when it was made: one call in C for all of them costs
 #: 0.09 µs, as many comparisons in Python twice that (Python 3.11).
-ways_of: Final = attrgetter(*_AT_CALLS, "_adapter_kind.send")
+ways_of: Final = attrgetter(*_AT_CALLS, "hooks", *(f"_adapter_kind.{name}" for name in OF_ADAPTERS))
 
 #: What the arguments of a call are that nobody has given.
 _DEFAULTS: Final[Mapping[str, object]] = {

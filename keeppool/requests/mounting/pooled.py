@@ -156,6 +156,12 @@ class Connected:
         self._connection = connection
 
 
+def sent_by(response: object, adapter: object) -> None:
+    """Let a response know the adapter that a program has mounted; `None` for the session's own pool, as it is."""
+    if adapter is not None:
+        cast("Connected", response).connection = adapter
+
+
 def limits_of(pool_maxsize: int | None, limits: Limits | None, config: Config | None) -> Limits | None:
     """Read requests' argument for how many connections a host may have; it wins over the same in `limits`."""
     if pool_maxsize is None:

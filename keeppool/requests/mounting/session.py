@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from keeppool.client.call import Call
+from keeppool.client.call import Call, Send
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.response import Response as OwnResponse
 from keeppool.client.session import Session as OwnSession
 from keeppool.clock import clock
+from keeppool.pools.manager_threads import PoolManager
 from keeppool.requests.mounting.adapter import HTTPAdapter, Response
 from keeppool.requests.mounting.caller import ChainSettings, Mounting
 from keeppool.requests.mounting.flow import Follow, SendBy, with_history
 from keeppool.requests.mounting.mounts import Checked, complete
+from keeppool.requests.mounting.pooled import sent_by
 
 
 class Session(Mounting[OwnResponse, Iterator[Any]], OwnSession):
@@ -72,6 +74,11 @@ class Session(Mounting[OwnResponse, Iterator[Any]], OwnSession):
             response.close()
             raise
         return with_history(response, first.history, followed)
+
+    def _send_over(self, pool: PoolManager, step: Send, stream: bool) -> OwnResponse:
+        response = super()._send_over(pool, step, stream)
+        sent_by(response, cast("SendBy", step).adapter)
+        return response
 
     def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
         given = self._settings_for(by, call)

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, cast
 
-from keeppool.client.call import Call
+from keeppool.client.call import Call, Send
 from keeppool.client.pending import Pending, awaited, closed, pending
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.response_tasks import AsyncResponse as OwnResponse
 from keeppool.client.session_tasks import AsyncSession as OwnSession
 from keeppool.clock import clock
+from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.requests.mounting.adapter_tasks import AsyncHTTPAdapter, AsyncResponse
 from keeppool.requests.mounting.caller import ChainSettings, Mounting
 from keeppool.requests.mounting.flow import Follow, SendBy, with_history
 from keeppool.requests.mounting.mounts import Checked, complete
+from keeppool.requests.mounting.pooled import sent_by
 
 
 class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse], AsyncIterator[Any]], OwnSession):
@@ -75,6 +77,11 @@ class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse], AsyncIterator[Any]
             await closed(response)
             raise
         return with_history(response, first.history, followed)
+
+    async def _send_over(self, pool: AsyncPoolManager, step: Send, stream: bool) -> OwnResponse:
+        response = await super()._send_over(pool, step, stream)
+        sent_by(response, cast("SendBy", step).adapter)
+        return response
 
     async def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
         given = self._settings_for(by, call)
