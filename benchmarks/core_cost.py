@@ -89,11 +89,11 @@ def blocking(url: str, hosts: int, waiters: int) -> Iterator[Call]:
     acquire, release = pool.acquire, pool.release
 
     def take_and_give_back() -> None:
-        exchange.connection = acquire(exchange, clock(), False)
+        exchange.connection = acquire(exchange, clock())
         release(exchange, None)
 
     yield take_and_give_back
-    exchange.connection = acquire(exchange, clock(), False)
+    exchange.connection = acquire(exchange, clock())
     release(exchange, Why.CLIENT_CLOSE)
 
 

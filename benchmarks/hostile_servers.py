@@ -23,6 +23,8 @@ PATIENCE = 10.0
 LINGER = 0.3
 #: Seconds after which a silent server closes an idle connection.
 IDLE = 0.1
+#: The same of one that has less patience.
+IMPATIENT = 0.05
 #: Seconds between a stated end and the close that follows it: servers' timers are coarse, and the close has to travel.
 COARSE = 0.1
 TRAVEL = 0.02
@@ -199,11 +201,21 @@ class HostileServer:
             self._behaviour(Connection(sock, self))
 
 
-def silent(connection: Connection) -> None:
-    """Close an idle connection after a tenth of a second, without a word."""
+def silent(connection: Connection, seconds: float = IDLE) -> None:
+    """Close an idle connection after a tenth of a second, or as long as is said, without a word."""
     connection.answer(connection.next())
-    while (request := connection.request(IDLE)) is not None:
+    while (request := connection.request(seconds)) is not None:
         connection.answer(request)
+
+
+def impatient(connection: Connection) -> None:
+    """Close an idle connection after a twentieth of a second, without a word."""
+    silent(connection, IMPATIENT)
+
+
+def hangs_up(connection: Connection) -> None:
+    """Close right behind each answer, without a word."""
+    connection.answer(connection.next())
 
 
 def hinted_timeout(connection: Connection) -> None:
@@ -304,6 +316,8 @@ def answers_early(connection: Connection) -> None:
 
 BEHAVIOURS: Mapping[str, Callable[[Connection], None]] = {
     "closes idle without a word": silent,
+    "closes idle after 0.05 s": impatient,
+    "closes behind each answer": hangs_up,
     "hint: timeout=1": hinted_timeout,
     "hint: max, what is left": hinted_max_left,
     "hint: max, the whole": hinted_max_constant,

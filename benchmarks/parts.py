@@ -97,7 +97,7 @@ def parts() -> Iterator[dict[str, Call]]:
             return Exchange(pool._locate(NOWHERE, None), b"GET", fields, None, None, clock())
 
         exchange = made()
-        connection = inside.acquire(exchange, clock(), False)
+        connection = inside.acquire(exchange, clock())
         stream = connection.stream
         assert isinstance(stream, Stream)
 
@@ -118,7 +118,7 @@ def parts() -> Iterator[dict[str, Call]]:
             return response.data
 
         def borrowed() -> None:
-            other.connection = inside.acquire(other, clock(), False)
+            other.connection = inside.acquire(other, clock())
             inside.release(other, None)
 
         exchange.begin(connection, clock())

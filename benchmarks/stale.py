@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.hostile_servers import BEHAVIOURS, IDLE, HostileServer
+from benchmarks.hostile_servers import BEHAVIOURS, IDLE, IMPATIENT, HostileServer
 from benchmarks.measure import machine, table
 
 #: Sends one request: method, URL, id, body; gives the answer's body. Any exception is an error the caller sees.
@@ -199,6 +199,10 @@ def pauses(behaviour: str) -> tuple[float, ...]:
     """Choose pauses, in seconds, on both sides of the moment at which the server acts."""
     if behaviour == "hint: timeout=1":
         return 0.0, 0.6, 0.98, 1.03, 1.06
+    if "0.05 s" in behaviour:
+        return 0.0, 0.0, IMPATIENT - 0.0005, IMPATIENT, IMPATIENT + 0.0005
+    if "behind" in behaviour:
+        return 0.0, 0.0, 0.0001, 0.001
     if "5 ms" in behaviour or "50 ms" in behaviour:
         return 0.0, 0.01, 0.06
     if "max" in behaviour:

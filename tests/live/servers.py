@@ -1,4 +1,6 @@
-"""Starts real HTTP servers for tests: nginx, Apache httpd and Node, as child processes on loopback.
+"""Starts real HTTP servers and proxies for tests, as child processes on loopback.
+
+nginx, Apache httpd, Node, gunicorn and uvicorn serve; tinyproxy, squid and HAProxy stand before one that does.
 
 Knows: their command lines and configuration files. Everything they write goes below the folder they are given.
 Does not know: what is tested. The fixtures are in tests/conftest.py.
@@ -9,11 +11,13 @@ A program that is not installed skips the test, but fails it where the environme
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +50,7 @@ class Failed(RuntimeError):
 
 
 class RealServer:
-    """A server process. It has to write a file named `pid` into its folder once it listens; all three can.
+    """A server process. It has to write a file named `pid` into its folder, where it can once it listens.
 
     That it can be connected to is no proof: another process may have the port, while this one tries again.
 
@@ -87,8 +91,9 @@ class RealServer:
             if self._process.poll() is not None:
                 raise Failed(f"{self.name} ended with {self._process.returncode}", self.log())
             if self._ready.exists():
-                socket.create_connection((HOST, self.port), timeout=5).close()
-                return
+                with contextlib.suppress(ConnectionRefusedError):
+                    socket.create_connection((HOST, self.port), timeout=5).close()
+                    return
             pause.wait(READY_PAUSE_S)
         self.stop()
         raise Failed(f"{self.name} does not listen on {self.port}", self.log())
@@ -292,6 +297,133 @@ def node(folder: Path, settings: Mapping[str, object]) -> Iterator[RealServer]:
 
     def start(port: int) -> RealServer:
         return RealServer("node", [command, str(script), str(port), str(root), json.dumps(settings)], port, folder)
+
+    with running(start) as server:
+        yield server
+
+
+#: An application for WSGI and ASGI servers that tells how often each path was asked for, in one process.
+APPLICATION = """
+import collections
+counts = collections.Counter()
+
+def wsgi(environ, start_response):
+    environ["wsgi.input"].read()
+    counts[environ["PATH_INFO"]] += 1
+    body = str(counts[environ["PATH_INFO"]]).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+async def asgi(scope, receive, send):
+    while (await receive()).get("more_body"):
+        pass
+    counts[scope["path"]] += 1
+    body = str(counts[scope["path"]]).encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+@contextlib.contextmanager
+def gunicorn(folder: Path, keep_alive: int, worker: str = "gthread") -> Iterator[RealServer]:
+    """Run gunicorn with `APPLICATION`; it closes idle connections after so many seconds without a word."""
+    options = ["--worker-class", worker, "--threads", "16", "--keep-alive", str(keep_alive), "--pid", "pid"]
+    with _python_server(folder, "gunicorn", lambda port: ["--bind", f"{HOST}:{port}", *options, "app:wsgi"]) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def uvicorn(folder: Path, keep_alive: int) -> Iterator[RealServer]:
+    """Run uvicorn with `APPLICATION`; as `gunicorn`."""
+
+    def options(port: int) -> list[str]:
+        return ["--port", str(port), "--timeout-keep-alive", str(keep_alive), "--lifespan", "off", "app:asgi"]
+
+    with _python_server(folder, "uvicorn", options) as server:
+        yield server
+
+
+def _python_server(
+    folder: Path, name: str, options: Callable[[int], list[str]]
+) -> contextlib.AbstractContextManager[RealServer]:
+    if importlib.util.find_spec(name) is None:
+        missing(name)
+    (folder / "app.py").write_text(APPLICATION)
+    return running(lambda port: RealServer(name, noting_pid(sys.executable, "-m", name, *options(port)), port, folder))
+
+
+def noting_pid(*command: str) -> list[str]:
+    """Give the command that writes its own `pid` file before it becomes a program that writes none."""
+    return ["/bin/sh", "-c", 'echo $$ > pid; exec "$@"', "sh", *command]
+
+
+@contextlib.contextmanager
+def tinyproxy(folder: Path) -> Iterator[RealServer]:
+    """Run tinyproxy, a forwarding proxy that closes right behind each response without a word."""
+    command = program("tinyproxy")
+
+    def start(port: int) -> RealServer:
+        config = folder / "tinyproxy.conf"
+        config.write_text(f"Port {port}\nListen {HOST}\nAllow {HOST}\nTimeout 60\nMaxClients 100\nLogLevel Critical\n")
+        return RealServer("tinyproxy", noting_pid(command, "-d", "-c", str(config)), port, folder)
+
+    with running(start) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def squid(idle: int) -> Iterator[RealServer]:
+    """Run squid, a forwarding proxy, that closes idle connections of clients after so many seconds."""
+    command = program("squid")
+    template = """
+http_port {host}:{port}
+pid_filename {folder}/pid
+cache_log {folder}/error.log
+access_log none
+cache deny all
+http_access allow all
+client_idle_pconn_timeout {idle} seconds
+shutdown_lifetime 0 seconds
+"""
+    # Started by root it runs as another user, who must be able to write here; pytest's folders are private.
+    with tempfile.TemporaryDirectory(prefix="keeppool-squid-") as public:
+        folder = Path(public)
+        folder.chmod(0o777)
+
+        def start(port: int) -> RealServer:
+            config = folder / "squid.conf"
+            config.write_text(template.format(host=HOST, port=port, folder=folder, idle=idle))
+            return RealServer("squid", [command, "-N", "-f", str(config)], port, folder)
+
+        with running(start) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def haproxy(folder: Path, backend: int, idle: int) -> Iterator[RealServer]:
+    """Run HAProxy before a server on that port; it closes idle connections of clients after so many seconds."""
+    command = program("haproxy")
+    template = """
+global
+  maxconn 200
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+  timeout http-keep-alive {idle}s
+frontend front
+  bind {host}:{port}
+  default_backend back
+backend back
+  server one {host}:{backend}
+"""
+
+    def start(port: int) -> RealServer:
+        config = folder / "haproxy.cfg"
+        config.write_text(template.format(idle=idle, host=HOST, port=port, backend=backend))
+        return RealServer("haproxy", noting_pid(command, "-db", "-f", str(config)), port, folder)
 
     with running(start) as server:
         yield server
