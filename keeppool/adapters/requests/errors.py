@@ -27,6 +27,7 @@ class InvalidRequest(theirs.RequestException, ValueError):
 #: An error that is not named here is what its nearest parent is.
 TABLE: Final[Mapping[type[ours.KeepPoolError], type[theirs.RequestException]]] = {
     ours.KeepPoolError: theirs.RequestException,
+    ours.CookieFileError: theirs.RequestException,
     ours.ConfigError: InvalidRequest,
     # What cannot be put into HTTP.
     ours.InvalidRequest: InvalidRequest,

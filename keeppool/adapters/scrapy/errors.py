@@ -51,6 +51,8 @@ __all__ = [
 #: An error that is not named here is what its nearest parent is.
 TABLE: Final[Mapping[type[ours.KeepPoolError], type[Exception]]] = {
     ours.KeepPoolError: DownloadFailedError,
+    # Not of a download: it comes where a jar is loaded.
+    ours.CookieFileError: DownloadFailedError,
     # What a request or its meta says is invalid, or cannot be put into HTTP: nothing was sent, nor would be.
     ours.ConfigError: DownloadCancelledError,
     ours.InvalidRequest: DownloadCancelledError,
