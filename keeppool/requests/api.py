@@ -9,7 +9,7 @@ import atexit
 from typing import Any
 
 from keeppool.client.api import ForgetfulSession
-from keeppool.client.response.response import Response
+from keeppool.requests.mounting.adapter import Response
 from keeppool.requests.mounting.session import Session
 
 

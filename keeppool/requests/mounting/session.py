@@ -21,7 +21,7 @@ from keeppool.requests.mounting.mounts import Checked, complete
 from keeppool.requests.mounting.pooled import sent_by
 
 
-class Session(Mounting[OwnResponse, Iterator[Any]], OwnSession):
+class Session(Mounting[Response, Iterator[Any]], OwnSession):
     """A `keeppool.Session` in which adapters can be mounted and methods overridden, with hooks, as in requests.
 
     Its arguments, and what else it does, are that session's.
@@ -46,8 +46,8 @@ class Session(Mounting[OwnResponse, Iterator[Any]], OwnSession):
         for adapter in (self._mounts or {}).values():
             adapter.close()
 
-    def _given_by(self, outcome: Any) -> OwnResponse:
-        return cast("OwnResponse", outcome)
+    def _given_by(self, outcome: Any) -> Response:
+        return cast("Response", outcome)
 
     def _hops(
         self, resp: OwnResponse, req: PreparedRequest, settings: ChainSettings, yield_requests: bool

@@ -22,7 +22,7 @@ from keeppool.requests.mounting.mounts import Checked, complete
 from keeppool.requests.mounting.pooled import sent_by
 
 
-class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse], AsyncIterator[Any]], OwnSession):
+class AsyncSession(Mounting[Pending[AsyncResponse], AsyncIterator[Any]], OwnSession):
     """A `keeppool.AsyncSession` in which adapters can be mounted and methods overridden, with hooks, as in requests.
 
     Its arguments, and what else it does, are that session's.
@@ -47,10 +47,10 @@ class AsyncSession(Mounting[Coroutine[Any, Any, OwnResponse], AsyncIterator[Any]
         for adapter in (self._mounts or {}).values():
             await closed(adapter)
 
-    def _given_by(self, outcome: Any) -> Pending[OwnResponse]:
+    def _given_by(self, outcome: Any) -> Pending[AsyncResponse]:
         # What an `async def` gives can be awaited, but `async with` does not take it.
         is_bare = isinstance(outcome, Coroutine) and not isinstance(outcome, Pending)
-        return pending(outcome) if is_bare else cast("Pending[OwnResponse]", outcome)
+        return pending(outcome) if is_bare else cast("Pending[AsyncResponse]", outcome)
 
     async def _hops(
         self, resp: OwnResponse, req: PreparedRequest, settings: ChainSettings, yield_requests: bool
