@@ -47,6 +47,8 @@ from typing import Any, Final
 
 #: Characters of what came from outside that a text quotes: a URL, a field, a value.
 MOST_QUOTED: Final = 200
+#: Characters of a method that are shown; the longest registered one has 17.
+_LONGEST_METHOD: Final = 20
 #: Characters of a whole text. Ours have under 400; what is longer has a server's or an operating system's words in it.
 MOST_TEXT: Final = 1000
 
@@ -78,6 +80,12 @@ def quoted_url(url: str) -> str:
     place = rest[: min([at for at in map(rest.find, "/?#") if at >= 0], default=len(rest))]
     user, sign, _ = place.rpartition("@")
     return quoted(f"{before}{mark}***@{rest[len(user) + 1 :]}" if sign else url)
+
+
+def plain_url(url: str) -> str:
+    """Write a URL into a text, as `quoted_url` does but without quotation marks."""
+    quotation = quoted_url(url)
+    return quotation.removesuffix("…")[1:-1] + ("…" if quotation.endswith("…") else "")
 
 
 def readable(text: str, most: int = MOST_TEXT) -> str:
@@ -117,6 +125,14 @@ class KeepPoolError(OSError):
                 raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
             setattr(self, name, value)
 
+    #: What happened, once the message says it behind method and URL.
+    _reason = ""
+
+    @property
+    def reason(self) -> str:
+        """What happened, without the method and URL that the message of a call's error begins with."""
+        return self._reason or self.message
+
     def __str__(self) -> str:
         return readable(self.message)
 
@@ -136,6 +152,28 @@ def _rebuild(cls: type[KeepPoolError], state: dict[str, Any], args: tuple[Any, .
 
 
 RequestException = KeepPoolError
+
+
+def name_call(error: KeepPoolError, method: str, url: str, way: str = "") -> KeepPoolError:
+    """Say in front of an error's text whose it is, once: where it was raised nobody knew.
+
+    Args:
+        error: Of a call. It gets its message, and nothing else.
+        method: Of the request.
+        url: Of the request; shown without credentials, and cut.
+        way: How the URL was to be reached, such as " through http://proxy.example:3128".
+    """
+    if error._reason:
+        return error
+    # A dial's error begins with the origin, which the URL says better.
+    error._reason = error.message.removeprefix(f"{getattr(error, 'origin', '')}: ")
+    says_url = isinstance(error, InvalidURL) and not isinstance(error, InvalidProxyURL) and error.response is None
+    shown = method[:_LONGEST_METHOD]
+    call = shown if says_url else f"{shown} {plain_url(url)}{way}"
+    error.message = readable(f"{call}: {error._reason}")
+    if not isinstance(error, JSONDecodeError):
+        error.args = (error.message,)
+    return error
 
 
 class ConfigError(KeepPoolError, ValueError):
@@ -215,7 +253,11 @@ class JSONDecodeError(InvalidJSONError, json.JSONDecodeError):
         self.message = str(self.args[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.msg, self.doc, self.pos)
+        return (
+            type(self),
+            (self.msg, self.doc, self.pos),
+            {name: self.__dict__[name] for name in ("message", "_reason") if name in self.__dict__},
+        )
 
 
 class CookieFileError(KeepPoolError, ValueError):

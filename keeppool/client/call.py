@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar, cast
 
 from keeppool.client.arguments import CertArgument, Hook, ProxiesArgument
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.errors import KeepPoolError, name_call
 
 if TYPE_CHECKING:
     from keeppool.client.request.prepared import PreparedRequest
@@ -131,6 +132,10 @@ class Run(Generic[_ResponseT]):
             self._step = steps.send(self.outcome) if self._error is None else steps.throw(self._error)
         except StopIteration as end:
             self.response = end.value
+            raise
+        except KeepPoolError as error:
+            if error.request is not None:
+                name_call(error, str(error.request.method), str(error.request.url))
             raise
         finally:
             self.outcome = self._error = None

@@ -34,6 +34,7 @@ from keeppool.client.settings import SessionSettings
 from keeppool.client.verbs import ResponseT, Verbs
 from keeppool.clock import clock
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, LookUp, Timeout, TimeoutArgument
+from keeppool.errors import KeepPoolError, name_call
 from keeppool.pools.request import FRAMING, prepare_body
 from keeppool.urls.address import parse
 from keeppool.wire.fields import EMPTY
@@ -216,11 +217,14 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
                 data = body_of(content, data, json, files)
             request = self._prepared(method, address, params, data, json, headers, cookies, files, auth, hooks)
             flow = self._flow(timeout, stream, verify, cert, proxies, follow, retries)
-            return self._drive(flow.run(request), flow.call)
         except Exception as error:
+            if isinstance(error, KeepPoolError):
+                shown = method.decode() if isinstance(method, bytes) else str(method)
+                name_call(error, shown, url if isinstance(url, str) else "")
             if self._refused is None:
                 raise
             return cast("ResponseT", self._refused(error))
+        return self._drive(flow.run(request), flow.call)
 
     _call_verb = _call
 

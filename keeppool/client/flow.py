@@ -139,7 +139,11 @@ class Flow:
 
     def _step(self, request: PreparedRequest, limit: Timeout | None) -> Send:
         """Make the step that sends a request, for all its tries."""
-        return Send(request, limit, self._session.override_for(request.address, self.call))
+        try:
+            return Send(request, limit, self._session.override_for(request.address, self.call))
+        except KeepPoolError as error:
+            error.request = request
+            raise
 
     def _retrying(self, step: Send) -> Retrying | None:
         """Tell how often a request is tried."""
@@ -186,7 +190,7 @@ class Flow:
             self._count_total(response)
         try:
             if followed >= self._session.max_redirects:
-                raise TooManyRedirects(f"{response.request.url} leads on after {followed} redirects")
+                raise TooManyRedirects(f"leads on after {followed} redirects")
             request = self._session.next_request(response, location, is_sent=True)
             return request, self._left_for(request)
         except KeepPoolError as error:

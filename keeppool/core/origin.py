@@ -161,7 +161,8 @@ class Origin:
         return [identity for identity in spoken if identity is not None]
 
     def __str__(self) -> str:
-        text = f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
+        # Forwarded requests share their connections, whatever host they are for.
+        text = "http://*" if self.is_forwarded else f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
         if self.unix_socket:
             text += f" by {self.unix_socket}"
         if self.proxy is not None:

@@ -44,7 +44,11 @@ def unreached(origin: Origin, seconds: float | None, lost: RaceLost) -> ConnectE
     kind: type[ConnectError] = RefusedError if lost.is_all(errno.ECONNREFUSED) else ConnectError
     if origin.proxy is not None:
         kind = ProxyError
-    return kind(f"{origin}: cannot connect{_by(origin)}: {lost}", origin=str(origin))
+    reason, whom = str(lost), ""
+    if origin.proxy is not None:
+        # The origin's text names the proxy; if by its address, that is not said twice.
+        reason, whom = reason.removeprefix(f"{origin.proxy.host}: "), " to the proxy"
+    return kind(f"{origin}: cannot connect{whom}{_by(origin)}: {reason}", origin=str(origin))
 
 
 def untunnelled(origin: Origin, error: OSError) -> ProxyError:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from keeppool.clock import clock
-from keeppool.errors import ContentDecodingError, KeepPoolError, StreamConsumedError, TotalTimeout
+from keeppool.errors import ContentDecodingError, JSONDecodeError, KeepPoolError, StreamConsumedError, TotalTimeout
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease import Lease
 from keeppool.pools.whole import Whole
@@ -185,7 +185,12 @@ class AnyResponse:
             JSONDecodeError: It is no JSON, or beyond what can be parsed; `doc` and `pos` say where.
             StreamConsumedError, ExchangeError: As for `data`.
         """
-        return parse_json(self.data)
+        data = self.data
+        try:
+            return parse_json(data)
+        except JSONDecodeError as error:
+            self._exchange.blame(error)
+            raise
 
     def _load_data_into_buffer(self) -> None:
         """Let a body that was read whole be read again piece by piece, once."""
@@ -193,19 +198,23 @@ class AnyResponse:
             self._buffer, self._offset = self._data, 0
         self._streamed = True
 
+    def _consumed(self, what: str) -> KeepPoolError:
+        """Build the error for a body that cannot be had any more, or not like this."""
+        return self._exchange.blame(StreamConsumedError(what))
+
     def _begin_reading(self, decode: bool | None) -> None:
         """Hand the body out piece by piece from here on, decoded as `decode` says, if that says anything."""
         if decode is not None:
             is_late = self._begun and self._data is None and b"content-encoding" in self.head.index
             if is_late and decode != self._decode:
-                raise StreamConsumedError("a part of the body was already read; it is too late to change its decoding")
+                raise self._consumed("a part of the body was already read; it is too late to change its decoding")
             self._decode = decode
         self._load_data_into_buffer()
 
     def _check_kept(self) -> None:
         """Refuse to give a body whole that was handed out in pieces."""
         if self._streamed:
-            raise self._failure or StreamConsumedError("the body was read as a stream; its content was not kept")
+            raise self._failure or self._consumed("the body was read as a stream; its content was not kept")
 
     def _ready(self, most: int) -> bytes | None:
         """Give up to `most` bytes of the body, at least one; none at its end.
@@ -295,7 +304,7 @@ class AnyResponse:
         if body.failure is not None:
             raise self._failure or self._failed(body.failure)
         if self._is_given_up or (self._lease is None and not body.complete):
-            raise self._failure or StreamConsumedError("the response was closed before its body was read")
+            raise self._failure or self._consumed("the response was closed before its body was read")
         if self._lease is None:
             return b""
         if not body.complete:
@@ -449,5 +458,5 @@ class AnyResponse:
             yield False
             return
         # Its beginning must not be taken for the whole.
-        self._failure = StreamConsumedError("the body was not wanted, and is too large to be kept")
+        self._failure = self._consumed("the body was not wanted, and is too large to be kept")
         yield False

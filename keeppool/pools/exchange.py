@@ -27,6 +27,7 @@ from keeppool.errors import (
     TotalTimeout,
     TruncatedHead,
     WriteTimeout,
+    name_call,
 )
 from keeppool.events import Why
 from keeppool.pools.routes import Located
@@ -68,6 +69,7 @@ class Exchange:
         answer: The final response's head, once it is there.
         rest: Bytes that came behind it.
         has_interim: An interim response has come; a waiting body may be sent.
+        url: As the caller wrote it, for errors.
         why_again: Why the connection of an attempt that is repeated cannot be used again.
     """
 
@@ -102,6 +104,7 @@ class Exchange:
         "route",
         "sent",
         "timeout",
+        "url",
         "why_again",
     )
 
@@ -114,7 +117,7 @@ class Exchange:
         timeout: Timeout | None,
         now: float,
     ) -> None:
-        route, target, _ = located
+        route, target, self.url = located
         self.route = route
         self.method = method
         self.timeout = timeout or route.timeout
@@ -372,21 +375,23 @@ class Exchange:
         if total is not None:
             return self._about(TotalTimeout, f"not done within the total timeout of {total:g} s", limit=total)
         limit = self.timeout.read
+        assert limit is not None, "bug: a wait without a limit has ended"
         if sending:
-            return self._about(WriteTimeout, "the server took no byte of the request in time", limit=limit)
-        what = "the server did not finish its response's head in time" if self.answer is None and self.received else ""
-        return self._about(ReadTimeout, what or "the server sent nothing in time", limit=limit)
+            return self._about(
+                WriteTimeout, f"the server took no byte of the request for {limit:g} s (read timeout)", limit=limit
+            )
+        is_begun = self.answer is None and self.received
+        what = "the server did not finish its response's head in" if is_begun else "the server sent nothing for"
+        return self._about(ReadTimeout, f"{what} {limit:g} s (read timeout)", limit=limit)
 
     def blame(self, error: KeepPoolError) -> KeepPoolError:
-        """Add this exchange's facts to an error that was raised without them."""
+        """Add what was asked, and this exchange's facts, to an error that was raised without them."""
         if isinstance(error, ExchangeError) and not error.origin:
             error.origin = self.route.name
             error.sent = self.sent
             error.received = self.received
             error.retry_safe = not self.sent or is_idempotent(self.method, self._idempotent)
-            error.message = f"{self.method.decode()} {self.route.name}: {error.message}"
-            error.args = (error.message,)
-        return error
+        return name_call(error, self.method.decode(), self.url or self.route.name, self.route.way)
 
     def _about(self, kind: type[ExchangeError], what: str, **facts: object) -> ExchangeError:
         error = kind(what, **facts)

@@ -22,7 +22,7 @@ from keeppool.config import (
     bad,
     check_config,
 )
-from keeppool.errors import ExchangeError, InvalidURL
+from keeppool.errors import InvalidURL, KeepPoolError, name_call
 from keeppool.events import Event
 from keeppool.net.streams import AnyStream
 from keeppool.pools import log, reports
@@ -178,8 +178,8 @@ class Manager:
             log.failed(exchange.method, url, error.error if isinstance(error, BodyFailed) else error, started)
         if isinstance(error, BodyFailed):
             raise error.error from error.error.__cause__
-        if isinstance(error, ExchangeError):
-            raise exchange.blame(error) from error.__cause__
+        if isinstance(error, KeepPoolError):
+            exchange.blame(error)
         raise error
 
     def __repr__(self) -> str:
@@ -240,6 +240,8 @@ class Requesting(Manager, Generic[ResponseT]):
         try:
             checked, fields, prepared, chosen = self._checked(method, url, headers, body, timeout, host)
         except Exception as error:
+            if isinstance(error, KeepPoolError):
+                name_call(error, str(method), url if isinstance(url, str) else "")
             return self._refuse(error)
         return self.exchange(checked, url, fields, prepared, chosen, stream, host, decode_content)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from keeppool.clock import clock
 from keeppool.closing import AsyncClosing
 from keeppool.config import HostConfig, Timeout
-from keeppool.errors import ExchangeError
+from keeppool.errors import ExchangeError, KeepPoolError, name_call
 from keeppool.events import Event
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.exchange import ASKS_AGAIN, Exchange
@@ -82,10 +82,14 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
     ) -> AsyncResponse:
         """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
         pool = self._pool
-        if pool.loop is not get_running_loop():
-            pool.bind()
         started = clock()
-        exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
+        try:
+            if pool.loop is not get_running_loop():
+                pool.bind()
+            exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
+        except KeepPoolError as error:
+            name_call(error, method.decode(), url)
+            raise
         try:
             source = await self._send(exchange, started)
             response = self._respond(KINDS, exchange, source, url, decode, started)

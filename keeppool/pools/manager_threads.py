@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from keeppool.clock import clock
 from keeppool.closing import Closing
 from keeppool.config import HostConfig, LookUp, Timeout, bad
-from keeppool.errors import ExchangeError, InvalidBody
+from keeppool.errors import ExchangeError, InvalidBody, KeepPoolError, name_call
 from keeppool.events import Event
 from keeppool.net.resolver import is_awaited
 from keeppool.net.stream import Stream
@@ -82,10 +82,14 @@ class PoolManager(Requesting[Response], Closing):
         decode: bool = True,
     ) -> Response:
         """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
-        if body is not None and body.is_async:
-            raise InvalidBody("an async iterable can be sent by an AsyncPoolManager only")
         started = clock()
-        exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
+        try:
+            if body is not None and body.is_async:
+                raise InvalidBody("an async iterable can be sent by an AsyncPoolManager only")
+            exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
+        except KeepPoolError as error:
+            name_call(error, method.decode(), url)
+            raise
         try:
             source = self._send(exchange, started)
             response = self._respond(KINDS, exchange, source, url, decode, started)

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from keeppool.clock import clock
 from keeppool.closing import AsyncClosing
-from keeppool.errors import KeepPoolError, StreamConsumedError
+from keeppool.errors import KeepPoolError
 from keeppool.net.peer import Peer
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.body import DRAIN_SIZE, READ_SIZE, TURN, AnyResponse
@@ -57,7 +57,7 @@ class AsyncResponse(AnyResponse, AsyncClosing):
             ExchangeError: What ended its loading.
         """
         if self._data is None:
-            raise self._failure or StreamConsumedError("the body is not here: it is read by `await response.read()`")
+            raise self._failure or self._consumed("the body is not here: it is read by `await response.read()`")
         return self._data
 
     async def preload(self) -> None:

@@ -105,6 +105,13 @@ class Route:
         self._defaults = defaults
         self._tail: tuple[FieldBlock | None, bytes, bool] = (None, b"", False)
 
+    @property
+    def way(self) -> str:
+        """How the host is reached, as errors say it behind a URL: by which socket, through which proxy."""
+        origin = self.origin
+        by = f" by {origin.unix_socket}" if origin.unix_socket else ""
+        return by + (f" through {origin.proxy}" if origin.proxy is not None else "")
+
     def tail(self, fields: FieldBlock) -> tuple[bytes, bool]:
         """Give everything of a request head that follows the target, but for the body's fields and the empty line.
 

@@ -112,6 +112,7 @@ class Borrowing(Exchange):
         self.method = b""
         self.body = None
         self.head = b""
+        self.url = ""
         self.expects_continue = False
         self.is_unsafe = False
         self.sent = self.received = 0

@@ -20,7 +20,7 @@ from keeppool.client.request.urls import text_of_field
 from keeppool.client.response import redirect
 from keeppool.client.response.links import parse_links
 from keeppool.client.response.text import apparent_encoding, decoded, stated_encoding
-from keeppool.errors import HTTPError, JSONDecodeError, StreamConsumedError
+from keeppool.errors import HTTPError, JSONDecodeError, StreamConsumedError, name_call, plain_url
 from keeppool.urls.address import is_same_origin
 from keeppool.wire.head import ResponseHead
 from keeppool.wire.json_text import parse_json
@@ -246,8 +246,10 @@ class BaseResponse:
         side = "client" if self.status_code < 500 else "server"
         reason = text_of_field(self.reason) if isinstance(self.reason, bytes) else self.reason
         what = f"{self.status_code} {reason}".rstrip()
-        sent = self.url if self.request is None else f"{self.request.method} {self.url}"
-        raise HTTPError(f"{what} ({side} error) for {sent}", response=self, request=self.request)
+        url = plain_url(self.url or "")
+        sent = url if self.request is None else f"{self.request.method} {url}"
+        what = f"{what} ({side} error)"
+        raise HTTPError(f"{what} for {sent}", response=self, request=self.request, _reason=what)
 
     # The body
 
@@ -301,13 +303,24 @@ class BaseResponse:
             return parse_json(self.text, **options)
         except JSONDecodeError as error:
             error.response, error.request = self, self.request
+            name_call(error, self._method, self.url or "")
             raise
 
     def _is_gone(self) -> StreamConsumedError:
-        return StreamConsumedError("the body was streamed or closed; its content was not kept", response=self)
+        return self._consumed("the body was streamed or closed; its content was not kept")
 
     def _has_ended(self) -> StreamConsumedError:
-        return StreamConsumedError("the body was already streamed to its end, or closed", response=self)
+        return self._consumed("the body was already streamed to its end, or closed")
+
+    def _consumed(self, what: str) -> StreamConsumedError:
+        error = StreamConsumedError(what, response=self)
+        name_call(error, self._method, self.url or "")
+        return error
+
+    @property
+    def _method(self) -> str:
+        """The request's method; a response made by hand has none."""
+        return "a response from" if self.request is None else str(self.request.method)
 
     def __bool__(self) -> bool:
         return self.ok

@@ -13,7 +13,6 @@ from typing import Any
 from keeppool.client.response.base import PIECE, BaseResponse, piece_size, slices
 from keeppool.client.response.text import LineCutter, PieceDecoder
 from keeppool.closing import AsyncClosing
-from keeppool.errors import StreamConsumedError
 
 
 class AsyncResponse(BaseResponse, AsyncClosing):
@@ -51,7 +50,7 @@ class AsyncResponse(BaseResponse, AsyncClosing):
         if self._content is None and self._raw is not None:
             if self._spent:
                 raise self._is_gone()
-            raise StreamConsumedError("the body is still on its way: await read() first", response=self)
+            raise self._consumed("the body is still on its way: await read() first")
         return self._content  # type: ignore[return-value]  # a response made by hand may have none, as in requests
 
     async def read(self) -> bytes:

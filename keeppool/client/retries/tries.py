@@ -140,7 +140,7 @@ class Tries:
         """Raise, if the caller wants to hear of a listed status as an error; else the last response is the call's."""
         if not self._retry.raise_on_status or response.status_code not in self._retry.status_forcelist:
             return
-        text = f"{self._request.method} {self._request.url} was answered {response.status_code}: {why}"
+        text = f"was answered {response.status_code}: {why}"
         raise RetryError(text, request=self._request, response=response, tries=self._count) from cause
 
 
