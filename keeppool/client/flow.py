@@ -105,7 +105,7 @@ class Flow:
         Raises:
             RetryError, UnrewindableBodyError: See `retries.tries`. Any other error is the last try's own.
         """
-        step = self._step(request, limit)
+        step = self._first_step(request, limit)
         retrying = self._retrying(step)
         if retrying is None:
             return _sent((yield step))
@@ -137,13 +137,17 @@ class Flow:
             if timeout.total is not None:
                 step.limit = replace(timeout, total=tries.left_of(timeout.total))
 
-    def _step(self, request: PreparedRequest, limit: Timeout | None) -> Send:
-        """Make the step that sends a request, for all its tries."""
+    def _first_step(self, request: PreparedRequest, limit: Timeout | None) -> Send:
+        """As `_step`; an error gets the request it belongs to."""
         try:
-            return Send(request, limit, self._session.override_for(request.address, self.call))
+            return self._step(request, limit)
         except KeepPoolError as error:
             error.request = request
             raise
+
+    def _step(self, request: PreparedRequest, limit: Timeout | None) -> Send:
+        """Make the step that sends a request, for all its tries."""
+        return Send(request, limit, self._session.override_for(request.address, self.call))
 
     def _retrying(self, step: Send) -> Retrying | None:
         """Tell how often a request is tried."""

@@ -16,6 +16,7 @@ from keeppool.core.records import Connection, Ticket
 from keeppool.core.resend import IDEMPOTENT, Outcome, is_idempotent, may_resend
 from keeppool.core.reuse import why_not_reusable
 from keeppool.errors import (
+    ConnectTimeout,
     ExchangeError,
     InvalidBody,
     KeepPoolError,
@@ -391,6 +392,9 @@ class Exchange:
             error.sent = self.sent
             error.received = self.received
             error.retry_safe = not self.sent or is_idempotent(self.method, self._idempotent)
+        if isinstance(error, ConnectTimeout) and not error.reason.endswith(" timeout)"):
+            which = "connect" if error.limit == self.timeout.connect else "total"
+            error.message = f"{error.message} ({which} timeout)"
         return name_call(error, self.method.decode(), self.url or self.route.name, self.route.way)
 
     def _about(self, kind: type[ExchangeError], what: str, **facts: object) -> ExchangeError:

@@ -373,7 +373,7 @@ def test_a_method_is_in_upper_case_on_every_way(on, site, changed_session):
 
 @WAYS
 def test_a_scheme_nobody_sends_is_told_of_alike_on_every_way(on, changed_session):
-    with pytest.raises(InvalidSchema, match=r"^URL 'mock://x/': keeppool speaks http and https, not mock$"):
+    with pytest.raises(InvalidSchema, match=r"^GET: URL 'mock://x/': keeppool speaks http and https, not mock$"):
         on.wait(changed_session.get("mock://x/"))
 
 

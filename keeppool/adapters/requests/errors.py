@@ -82,6 +82,7 @@ TABLE: Final[Mapping[type[ours.KeepPoolError], type[theirs.RequestException]]] =
     ours.TooManyRedirects: theirs.TooManyRedirects,
     ours.RetryError: theirs.RetryError,
     ours.StreamConsumedError: theirs.StreamConsumedError,
+    ours.CookieFileError: theirs.RequestException,
     ours.LoopError: theirs.RequestException,
     ours.UnrewindableBodyError: theirs.UnrewindableBodyError,
 }

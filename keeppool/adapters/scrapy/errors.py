@@ -106,6 +106,7 @@ TABLE: Final[Mapping[type[ours.KeepPoolError], type[Exception]]] = {
     ours.TooManyRedirects: DownloadFailedError,
     ours.RetryError: DownloadFailedError,
     ours.StreamConsumedError: DownloadFailedError,
+    ours.CookieFileError: DownloadFailedError,
     ours.LoopError: DownloadFailedError,
     ours.UnrewindableBodyError: DownloadFailedError,
 }
