@@ -21,7 +21,7 @@ class BaseUrl:
     """An absolute URL that others are appended to.
 
     Args:
-        url: As the caller gives it; a `/` at its end makes no difference.
+        url: As the caller gives it; a `/` at its end, and white space around it, make no difference.
 
     Attributes:
         url: The same, with the `/`, and with the user and password that were in it.
@@ -35,6 +35,7 @@ class BaseUrl:
     def __init__(self, url: str) -> None:
         if not isinstance(url, str):
             raise bad("base_url", url, _RULE)
+        url = url.strip()
         try:
             parse(url)
         except InvalidURL as error:
@@ -52,6 +53,7 @@ class BaseUrl:
         """
         if _SCHEME.match(url):
             return url
+        url = url.lstrip()
         if url.startswith(("//", "\\\\")):
             text = f"URL {quoted_url(url)} has a host and no scheme, beside base_url {quoted_url(self.url)}"
             raise InvalidURL(text, url=url)

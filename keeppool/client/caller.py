@@ -95,9 +95,7 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         )
         SessionSettings.__init__(self, retries)
         self.base_url = base_url
-        self.auth = auth
-        self.follow_redirects = follow_redirects
-        self._begin_with(headers, params, cookies, verify, cert, proxy)
+        self._begin_with(headers, params, cookies, auth, verify, cert, proxy, follow_redirects)
 
     def stats(self) -> Stats:
         """Take a snapshot of the pool's gauges and counters."""
@@ -226,6 +224,8 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
             return cast("ResponseT", self._refused(error))
         return self._drive(flow.run(request), flow.call)
 
+    # An argument that nobody takes is told of in these words, as in requests.
+    _call.__qualname__ = "Session.request"
     _call_verb = _call
 
     def _is_plain(self, settings: Settings | None) -> bool:

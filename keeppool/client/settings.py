@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from keeppool.client.arguments import (
@@ -25,7 +25,7 @@ from keeppool.client.arguments import (
 from keeppool.client.auth.netrc import Netrc
 from keeppool.client.base_url import BaseUrl
 from keeppool.client.environment import Environment
-from keeppool.client.request.encode import encoded_query
+from keeppool.client.request.encode import check_auth, encoded_query
 from keeppool.client.request.headers import Headers, pairs_of, text_name
 from keeppool.client.request.hooks import hooks_of
 from keeppool.client.request.prepare import authenticated, prepare
@@ -34,7 +34,7 @@ from keeppool.client.request.urls import text_of
 from keeppool.client.response import redirect
 from keeppool.client.retries.retrying import RetriesArgument, Retrying, retrying_of
 from keeppool.client.routing import Routing
-from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument, bad
 from keeppool.pools.request import default_fields
 from keeppool.urls.address import Address, addressed, is_same_origin
 from keeppool.wire.fields import FieldBlock
@@ -97,19 +97,24 @@ class SessionSettings(Routing):
         headers: HeadersArgument | None,
         params: ParamsArgument,
         cookies: CookiesArgument | None,
+        auth: AuthArgument,
         verify: bool | str | None,
         cert: CertArgument,
         proxy: str | None,
+        follow_redirects: bool,
     ) -> None:
         """Take what a session's maker gives; `None` leaves it as it is.
 
         Raises:
             ConfigError, InvalidRequest: One of them is of the wrong type or out of range.
         """
+        check_auth(auth)
+        self.auth = auth
         for name, value in pairs_of(headers or ()):
             self._headers[text_name(name)] = value
+        self._headers.block()  # Checks them.
         if params:
-            self.params = list(params) if isinstance(params, Iterator) else params
+            self.params = _own(params)
             encoded_query(self.params, None)  # Checks them.
         if cookies is not None:
             self.cookies = cookies
@@ -120,6 +125,9 @@ class SessionSettings(Routing):
         if proxy is not None:
             HostConfig(proxy=proxy)  # Checks it.
             self.proxies = {"all": proxy}
+        if not isinstance(follow_redirects, bool):
+            raise bad("follow_redirects", follow_redirects, "must be True or False")
+        self.follow_redirects = follow_redirects
 
     @property
     def headers(self) -> Headers:
@@ -325,6 +333,13 @@ class SessionSettings(Routing):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _making=threading.Lock(), _environment=Environment(), _netrc=Netrc())
         self._standing = (None, {})
+
+
+def _own(params: ParamsArgument) -> ParamsArgument:
+    """Copy what its giver may go on to change; an iterator can be read once only."""
+    if isinstance(params, Mapping):
+        return dict(params)
+    return list(params) if isinstance(params, (list, Iterator)) else params
 
 
 def rewind_for(request: PreparedRequest, is_sent: bool) -> None:

@@ -42,7 +42,7 @@ from keeppool.requests import (
     utils,
 )
 from keeppool.requests.api import delete, get, head, options, patch, post, put, request
-from keeppool.requests.exceptions import URLRequired
+from keeppool.requests.exceptions import FileModeWarning, URLRequired
 from keeppool.requests.models import Response
 from keeppool.requests.sessions import Session, session
 
@@ -55,6 +55,7 @@ __all__ = [
     "AsyncSession",
     "ConnectTimeout",
     "ConnectionError",
+    "FileModeWarning",
     "HTTPError",
     "JSONDecodeError",
     "PreparedRequest",

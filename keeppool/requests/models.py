@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.request.request import Request
+from keeppool.client.response.redirect import STATUSES
 from keeppool.client.settings import MAX_REDIRECTS as DEFAULT_REDIRECT_LIMIT
 from keeppool.requests.mounting.adapter import Response
 
 if TYPE_CHECKING:
     from keeppool.requests.mounting.adapter_tasks import AsyncResponse as AsyncResponse
 
-__all__ = ["DEFAULT_REDIRECT_LIMIT", "AsyncResponse", "PreparedRequest", "Request", "Response"]
+REDIRECT_STATI = tuple(sorted(STATUSES))
+
+__all__ = ["DEFAULT_REDIRECT_LIMIT", "REDIRECT_STATI", "AsyncResponse", "PreparedRequest", "Request", "Response"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.request.request import Request
+from keeppool.requests.mounting.adapter import HTTPAdapter
 from keeppool.requests.mounting.session import Session
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ def session() -> Session:
     return Session()
 
 
-__all__ = ["AsyncSession", "Session", "session"]
+__all__ = ["AsyncSession", "HTTPAdapter", "PreparedRequest", "Request", "Session", "session"]
 
 
 def __getattr__(name: str) -> Any:

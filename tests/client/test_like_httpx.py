@@ -43,6 +43,7 @@ JOINED = [
     ("/b/c", "../up", "/b/up"),
     ("/b", "?q=1", "/b/?q=1"),
     ("/b", "x?q=1#f", "/b/x?q=1"),
+    ("/b", "/docs:search", "/b/docs:search"),
 ]
 
 
@@ -52,6 +53,12 @@ def test_base_url_is_joined_as_httpx_joins_it(on, told, base, url, target):
     response = on.wait(session.get(url))
     assert lines(response)[0] == f"GET {target}"
     assert session.base_url == f"{told.url}{base}".rstrip("/") + "/"
+
+
+def test_white_space_around_a_base_url_and_before_a_url_is_no_part_of_it(on, told):
+    session = on.session(base_url=f" {told.url}/b ")
+    assert session.base_url == f"{told.url}/b/"
+    assert lines(on.wait(session.get(" /x")))[0] == "GET /b/x"
 
 
 def test_httpx_joins_them_so():
@@ -136,9 +143,21 @@ def test_proxy_is_for_every_scheme_and_wins_over_the_environment(on, site, told,
 
 
 def test_arguments_that_cannot_be_meant_are_refused_where_they_are_written(on):
-    for wrong in ({"headers": 5}, {"params": 5}, {"cookies": 5}):
+    for wrong in (
+        *({"headers": 5}, {"params": 5}, {"cookies": 5}, {"auth": 5}, {"auth": "user:word"}, {"follow_redirects": 5}),
+    ):
         with pytest.raises((errors.ConfigError, errors.InvalidRequest), match=next(iter(wrong))):
             on.Session(**wrong)
+    with pytest.raises(errors.InvalidHeader):
+        on.Session(headers={"a": "b\nc"})
+
+
+def test_what_a_session_is_given_as_params_stays_its_givers(on):
+    for given in ({"a": "1"}, [("a", "1")]):
+        session = on.Session(params=given)
+        assert session.params == given
+        assert session.params is not given
+        on.give_up(session)
 
 
 def test_follow_redirects_is_the_same_as_allow_redirects_which_wins(on, answering):

@@ -7,14 +7,17 @@ import inspect
 import itertools
 import subprocess
 import sys
+import time
 from collections.abc import MutableMapping
 from http.cookiejar import CookieJar as StandardCookieJar
+from http.cookies import SimpleCookie
 from types import ModuleType
 
 import pytest
 
 import keeppool
 import keeppool.requests as ours
+from keeppool.testing import Answer
 
 theirs = pytest.importorskip("requests")
 
@@ -30,8 +33,7 @@ USED = (
 )
 #: What only requests itself calls: parts of how its classes are made, and what they are inherited from.
 MACHINERY = {
-    "cookies": {"MockRequest", "MockResponse", "extract_cookies_to_jar", "get_cookie_header", "morsel_to_cookie"}
-    | {"remove_cookie_by_name"},
+    "cookies": {"MockRequest", "MockResponse", "remove_cookie_by_name"},
     "models": {"RequestEncodingMixin", "RequestHooksMixin"},
     "sessions": {"SessionRedirectMixin", "merge_hooks", "merge_setting"},
     "structures": {"LookupDict"},
@@ -329,3 +331,62 @@ def test_a_program_needs_one_other_line(site):
         [sys.executable, "-W", "error", "-c", PROGRAM.format(url=site.url)], capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.stderr) == ("a=1\nFalse\n", "")
+
+
+def test_names_that_lie_beside_the_usual_ones_are_there():
+    assert ours.models.REDIRECT_STATI == theirs.models.REDIRECT_STATI
+    assert issubclass(ours.FileModeWarning, Warning)
+    assert (ours.sessions.Request, ours.sessions.HTTPAdapter) == (ours.Request, ours.adapters.HTTPAdapter)
+    assert sorted(ours.Session.__attrs__) == sorted(theirs.Session.__attrs__)
+    with ours.Session() as session:
+        assert all(hasattr(session, name) for name in session.__attrs__)
+
+
+def test_cookies_are_taken_from_a_response_and_written_for_a_request(answering):
+    site = answering({"/set": Answer(headers=(("Set-Cookie", "a=1"),))})
+    jar = ours.cookies.RequestsCookieJar()
+    request = ours.Request("GET", f"{site.url}/set").prepare()
+    with ours.Session() as session:
+        response = session.send(request)
+        ours.cookies.extract_cookies_to_jar(jar, response.request, response.raw)
+    assert jar.get_dict() == {"a": "1"}
+    assert ours.cookies.get_cookie_header(jar, request) == "a=1"
+    assert ours.cookies.get_cookie_header(ours.cookies.RequestsCookieJar(), request) is None
+    request.headers["Cookie"] = "own=1"
+    assert ours.cookies.get_cookie_header(jar, request) is None
+
+
+def test_cookies_are_taken_from_a_response_of_urllib3_too(answering):
+    site = answering({"/set": Answer(headers=(("Set-Cookie", "a=1"),))})
+    jar = ours.cookies.RequestsCookieJar()
+    request = ours.Request("GET", f"{site.url}/set").prepare()
+    with theirs.get(f"{site.url}/set", stream=True, timeout=9) as response:
+        ours.cookies.extract_cookies_to_jar(jar, request, response.raw)
+    ours.cookies.extract_cookies_to_jar(jar, request, object())
+    assert jar.get_dict() == {"a": "1"}
+
+
+def test_a_morsel_becomes_a_cookie():
+    morsel = SimpleCookie("a=1; Path=/p; Domain=example.org; Secure; HttpOnly; Max-Age=60")["a"]
+    cookie = ours.cookies.morsel_to_cookie(morsel)
+    assert (cookie.name, cookie.value, cookie.path, cookie.domain) == ("a", "1", "/p", "example.org")
+    assert cookie.secure
+    assert cookie.expires > time.time()
+    morsel["max-age"], morsel["expires"] = "", "Thu, 01-Jan-1970 00:00:01 GMT"
+    assert ours.cookies.morsel_to_cookie(morsel).expires == 1
+    morsel["expires"] = ""
+    assert ours.cookies.morsel_to_cookie(morsel).expires is None
+    morsel["max-age"] = "soon"
+    with pytest.raises(TypeError, match="max-age"):
+        ours.cookies.morsel_to_cookie(morsel)
+
+
+@pytest.mark.parametrize("kind", [keeppool.Session, ours.Session])
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_an_argument_that_nobody_takes_is_named(kind, is_changed):
+    with kind() as session:
+        if is_changed and kind is ours.Session:
+            assert session.adapters
+        for call in (session.get, session.post, lambda url, **more: session.request("GET", url, **more)):
+            with pytest.raises(TypeError, match=r"request\(\) got an unexpected keyword argument 'nope'"):
+                call("http://127.0.0.1:1/", nope=1)

@@ -155,3 +155,13 @@ def _form(what: str, items: list[tuple[Any, Any]]) -> str:
 
 def _values(values: Any) -> Iterable[Any]:
     return [values] if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) else values
+
+
+def check_auth(auth: object) -> None:
+    """Check that something can sign requests; what is empty asks for no signature.
+
+    Raises:
+        InvalidRequest: It is neither a pair nor a function.
+    """
+    if auth and not callable(auth) and not (isinstance(auth, (tuple, list)) and len(auth) == 2):
+        raise InvalidRequest(f"auth must be a (user, password) pair or a function, not {type(auth).__name__}")

@@ -21,11 +21,11 @@ from keeppool.client.arguments import (
     HooksArgument,
     ParamsArgument,
 )
-from keeppool.client.request.encode import basic_of_any, encoded_body, encoded_query
+from keeppool.client.request.encode import basic_of_any, check_auth, encoded_body, encoded_query
 from keeppool.client.request.headers import Headers, merged, shown_fields
 from keeppool.client.request.hooks import Hooked, default_hooks, hooks_of
 from keeppool.client.request.urls import text_of
-from keeppool.errors import InvalidRequest, UnrewindableBodyError
+from keeppool.errors import UnrewindableBodyError
 from keeppool.pools.request import FRAMES_BODY, check_framing, prepare_body, reframed
 from keeppool.urls.address import Address, addressed
 from keeppool.wire.body import RequestBody
@@ -308,8 +308,7 @@ class PreparedRequest(Hooked):
         if isinstance(scheme, (tuple, list)) and len(scheme) == 2:
             self.headers["Authorization"] = basic_of_any(*scheme).decode("ascii")
             return
-        if not callable(scheme):
-            raise InvalidRequest(f"auth must be a (user, password) pair or a function, not {type(scheme).__name__}")
+        check_auth(scheme)
         framed = self._framed()
         signed = scheme(self)
         if signed is not self and isinstance(signed, PreparedRequest):

@@ -3,6 +3,8 @@
 Decides: when a call goes through what a program has put in the place of ours, and what that is given.
 Knows: how requests' own session calls its methods, and which of them programs override.
 Does not know: waiting.
+
+The file is long for this house, because each of its methods looks at what the others have found to be a program's own.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from keeppool.requests.mounting.overriding import (
     NAMES,
     OF_ADAPTERS,
     OF_REQUESTS,
+    TAKEN,
     ThroughRequest,
     changed,
     given_of,
@@ -79,6 +82,11 @@ class Mounting(RequestsVerbs[ResponseT], Caller[ResponseT], Redirecting, Generic
     `resolve_redirects` and `rebuild_proxies` is overridden: then each request of a chain goes through all three.
     """
 
+    #: The names of a session's settings, by which programs written for requests copy one.
+    __attrs__: ClassVar[list[str]] = [
+        *("headers", "cookies", "auth", "proxies", "hooks", "params", "verify", "cert", "adapters", "stream"),
+        *("trust_env", "max_redirects"),
+    ]
     _may_override = True
     _flow_kind = MountedFlow
     #: What sends for such a session where a program has mounted nothing else.
@@ -368,6 +376,9 @@ class Mounting(RequestsVerbs[ResponseT], Caller[ResponseT], Redirecting, Generic
             given["data"] = body_of(given.pop("content"), *others)
         if "follow_redirects" in given:
             given.setdefault("allow_redirects", given.pop("follow_redirects"))
+        for name in given:
+            if name not in TAKEN:
+                raise TypeError(f"Session.request() got an unexpected keyword argument {name!r}")
         parts = {name: given.pop(name) for name in OF_REQUESTS if name in given}
         request = self.prepare_request(Request(check_method(method).decode(), url, **parts))
         if self._is_own("merge_environment_settings"):

@@ -38,6 +38,8 @@ _DEFAULTS: Final[Mapping[str, object]] = {
     "timeout": INHERIT,
     "retries": INHERIT,
 }
+#: The names of all arguments a call takes.
+TAKEN: Final = _DEFAULTS.keys()
 #: The arguments that a request is made of; all others are for `send`.
 OF_REQUESTS: Final = ("headers", "files", "data", "params", "auth", "cookies", "hooks", "json")
 

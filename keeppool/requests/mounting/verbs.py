@@ -59,7 +59,7 @@ class RequestsVerbs(Verbs[ResponseT]):
         As in requests all up to `json` may be given by place.
         """
         return self._call(
-            method.upper() if isinstance(method, str) else method,
+            method.upper() if isinstance(method, (str, bytes)) else method,
             url,
             params,
             data=data,
