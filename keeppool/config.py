@@ -5,6 +5,8 @@ Does not know: how hosts are matched (`hosts.py`), where files are (`config_file
 
 One meaning everywhere: durations are float seconds, `None` is "no limit", 0 is "none at all". In a `HostConfig`,
 `INHERIT` is "not set here".
+
+The file is long, because each field is documented and checked here, beside the others it has to agree with.
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@
 
 `except (PoolError, ConnectError)` therefore means: safe to repeat, whatever the method.
 Facts are attributes, never only text, and survive pickling. `__cause__` holds the operating system's error.
+
+The file is long, because a tree is read from one page.
 """
 
 from __future__ import annotations

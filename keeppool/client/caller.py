@@ -37,6 +37,7 @@ from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, LookUp
 from keeppool.errors import KeepPoolError, name_call
 from keeppool.pools.request import FRAMING, prepare_body
 from keeppool.urls.address import parse
+from keeppool.wire.body import EXPECT_BODY, RequestBody
 from keeppool.wire.fields import EMPTY
 from keeppool.wire.request import check_method
 
@@ -45,12 +46,9 @@ if TYPE_CHECKING:
     from keeppool.events import Event
     from keeppool.pools.manager import Manager
     from keeppool.stats import Stats
-    from keeppool.wire.body import RequestBody
 
 #: What follows the head of a call without a body: the methods that expect one say that it is empty (RFC 9110 §8.6).
-_NO_BODY: Mapping[bytes, RequestBody | None] = {
-    method: prepare_body(None, EMPTY, method) for method in (b"POST", b"PUT", b"PATCH")
-}
+_NO_BODY: Mapping[bytes, RequestBody | None] = {method: prepare_body(None, EMPTY, method) for method in EXPECT_BODY}
 
 #: What the methods named after them pass: checked when it was written.
 _VERBS: frozenset[bytes] = frozenset((b"GET", b"OPTIONS", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"))

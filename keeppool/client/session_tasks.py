@@ -14,8 +14,8 @@ from typing import ClassVar, TypeVar
 
 from keeppool.client.call import Call, Pause, Run, Send, Steps
 from keeppool.client.caller import Caller, Sending
-from keeppool.client.pending import Pending, awaited, closed, pending, refused
 from keeppool.client.request.prepared import Parts, request_of
+from keeppool.client.response.pending import Pending, awaited, closed, pending, refused
 from keeppool.client.response.response_tasks import AsyncResponse
 from keeppool.closing import AsyncClosing
 from keeppool.config import INHERIT, Inherit, TimeoutArgument

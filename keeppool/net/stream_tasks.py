@@ -8,6 +8,8 @@ It is the protocol of a transport, and uses the socket below it too: to send (se
 the event loop has not delivered yet. No task, queue or timer is made for a read: a future wakes whoever waits.
 
 Source: RFC 9112 §9.5 (monitoring idle connections), §9.6 and §9.8 (closing).
+
+The file is long, because the event loop's calls and the pool's meet in one object.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ Decides: how much is read ahead and decoded at a time, in which pieces the body 
 Knows: framing and content decoding by their readers.
 Does not know: waiting. Whoever reads the connection, a thread or a task, asks `_ready`, and if nothing is ready reads
 what `_wants` says and brings it to `_fed`. Nor the pool: a `Lease` gives the connection back.
+
+The file is long, because all that changes what is left of a body stands here, for threads and tasks alike.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 
 from keeppool._version import __version__
 from keeppool.errors import InvalidHeader, quoted
-from keeppool.wire.body import RequestBody, request_body
+from keeppool.wire.body import EXPECT_BODY, RequestBody, request_body
 from keeppool.wire.decode import accept_encoding
 from keeppool.wire.fields import FieldBlock, field_block
 
@@ -58,7 +58,7 @@ def prepare_body(body: Any, fields: FieldBlock, method: bytes) -> RequestBody | 
     length, chunked = (None, False) if FRAMING.isdisjoint(fields.names) else _stated_framing(fields)
     if body is None and (chunked or length):
         raise _contradiction("it announces a body, and there is none", fields)
-    if body is None and length is None and method not in (b"POST", b"PUT", b"PATCH"):
+    if body is None and length is None and method not in EXPECT_BODY:
         return None
     return request_body(body, content_length=length, chunked=chunked, method=method)
 

@@ -6,6 +6,8 @@ Does not know: connections, requests, sessions.
 
 Source: RFC 3986 §2 (percent-encoding), §6.2.2 (normalisation); RFC 9110 §4.2 (http and https), §4.2.4 (credentials in
     URLs), §7.2 (Host).
+
+The file is long, because a URL is read here and nowhere else.
 """
 
 from __future__ import annotations

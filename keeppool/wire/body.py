@@ -28,8 +28,9 @@ WHOLE_SIZE: Final = 65536
 
 _CHUNKED: Final = field_block([("Transfer-Encoding", "chunked")])
 _LENGTH_0: Final = field_block([("Content-Length", "0")])
-# Methods whose meaning expects a body: without one they say so (RFC 9110 §8.6).
-_EXPECT_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})
+#: Methods whose meaning expects a body, or that may have one (OPTIONS, RFC 9110 §9.3.7, where requests says so too):
+#: without one they say so (RFC 9110 §8.6).
+EXPECT_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH", b"OPTIONS"})
 
 
 class _Source(Protocol):
@@ -165,7 +166,7 @@ def _framing(length: int | None, method: bytes) -> FieldBlock:
     if length is None:
         return _CHUNKED
     if length == 0:
-        return _LENGTH_0 if method in _EXPECT_BODY else EMPTY
+        return _LENGTH_0 if method in EXPECT_BODY else EMPTY
     value = b"%d" % length
     return FieldBlock(b"Content-Length: %b\r\n" % value, frozenset((b"content-length",)), ((b"Content-Length", value),))
 

@@ -8,6 +8,8 @@ Does not know: the pool. A connection that was not lent by one is exactly urllib
 A response our parser refuses is read once more by http.client's, which is lenient; its connection is never used again.
 
 Source: RFC 9112 §3 (request line), §6.3 (framing); RFC 9110 §8.6 (Content-Length).
+
+The file is long, because one class of urllib3's is replaced whole.
 """
 
 from __future__ import annotations

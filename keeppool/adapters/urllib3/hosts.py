@@ -5,6 +5,8 @@ Decides: when a request goes out a second time beneath urllib3's `Retry` (the ru
 Knows: the order in which urllib3's `urlopen` calls `_get_conn`, `_prepare_proxy`, `_make_request`, `_validate_conn`
     and `_put_conn`. What `urlopen` itself does (retries, redirects, errors) stays as it is.
 Does not know: who may have a connection; the lender's core decides.
+
+The file is long, because one class of urllib3's is replaced whole.
 """
 
 from __future__ import annotations

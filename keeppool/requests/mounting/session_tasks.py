@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, cast
 
 from keeppool.client.call import Call, Send
-from keeppool.client.pending import Pending, awaited, closed, pending
 from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.response.pending import Pending, awaited, closed, pending
 from keeppool.client.response.response_tasks import AsyncResponse as OwnResponse
 from keeppool.client.session_tasks import AsyncSession as OwnSession
 from keeppool.clock import clock
