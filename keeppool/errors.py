@@ -156,13 +156,13 @@ def _rebuild(cls: type[KeepPoolError], state: dict[str, Any], args: tuple[Any, .
 RequestException = KeepPoolError
 
 
-def name_call(error: KeepPoolError, method: str, url: str, way: str = "") -> KeepPoolError:
+def name_call(error: KeepPoolError, method: object, url: object, way: str = "") -> KeepPoolError:
     """Say in front of an error's text whose it is, once: where it was raised nobody knew.
 
     Args:
         error: Of a call. It gets its message, and nothing else.
-        method: Of the request.
-        url: Of the request; shown without credentials, and cut.
+        method: Of the request, as it was given.
+        url: Of the request, likewise; shown without credentials, and cut.
         way: How the URL was to be reached, such as " through http://proxy.example:3128".
     """
     if error._reason:
@@ -170,12 +170,19 @@ def name_call(error: KeepPoolError, method: str, url: str, way: str = "") -> Kee
     # A dial's error begins with the origin, which the URL says better.
     error._reason = error.message.removeprefix(f"{getattr(error, 'origin', '')}: ")
     says_url = isinstance(error, InvalidURL) and not isinstance(error, InvalidProxyURL) and error.response is None
-    shown = method[:_LONGEST_METHOD]
-    call = shown if says_url else f"{shown} {plain_url(url)}{way}"
+    shown = _text_of(method)[:_LONGEST_METHOD]
+    call = shown if says_url else f"{shown} {plain_url(_text_of(url))}{way}"
     error.message = readable(f"{call}: {error._reason}")
     if not isinstance(error, JSONDecodeError):
         error.args = (error.message,)
     return error
+
+
+def _text_of(thing: object) -> str:
+    """Read what should be text; of what is none the type is told."""
+    if isinstance(thing, bytes):
+        return thing.decode("latin-1")
+    return thing if isinstance(thing, str) else f"<{type(thing).__name__}>"
 
 
 class ConfigError(KeepPoolError, ValueError):

@@ -135,7 +135,7 @@ class Run(Generic[_ResponseT]):
             raise
         except KeepPoolError as error:
             if error.request is not None:
-                name_call(error, str(error.request.method), str(error.request.url))
+                name_call(error, error.request.method, error.request.url)
             raise
         finally:
             self.outcome = self._error = None

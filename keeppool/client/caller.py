@@ -215,8 +215,7 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
             flow = self._flow(timeout, stream, verify, cert, proxies, follow, retries)
         except Exception as error:
             if isinstance(error, KeepPoolError):
-                shown = method.decode() if isinstance(method, bytes) else str(method)
-                name_call(error, shown, url if isinstance(url, str) else "")
+                name_call(error, method, url)
             if self._refused is None:
                 raise
             return cast("ResponseT", self._refused(error))

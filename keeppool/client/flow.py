@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from keeppool.client.call import Ask, Call, Drain, Pause, Send, Steps
 from keeppool.client.response import redirect
 from keeppool.clock import clock
-from keeppool.config import HostConfig, Timeout
+from keeppool.config import HostConfig, Timeout, bad
 from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Flow:
         if not followed:
             self._count_total(response)
         try:
-            if followed >= self._session.max_redirects:
+            if followed >= check_redirects(self._session.max_redirects):
                 raise TooManyRedirects(f"leads on after {followed} redirects")
             request = self._session.next_request(response, location, is_sent=True)
             return request, self._left_for(request)
@@ -214,6 +214,17 @@ class Flow:
             override = self._session.override_for(request.address, self.call)
             left = redirect.left_of(self._session.timeout_for(request.address, override), self._total, used)
         return left
+
+
+def check_redirects(most: object) -> float:
+    """Let pass a number of redirects that a session may be told to follow.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if isinstance(most, bool) or not isinstance(most, (int, float)):
+        raise bad("max_redirects", most, "must be a number")
+    return most
 
 
 def _sent(outcome: BaseResponse | None) -> BaseResponse:

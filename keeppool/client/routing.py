@@ -9,12 +9,13 @@ Does not know: requests; an address is all it needs.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from ssl import CERT_REQUIRED
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.environment import Environment, Settings, select_proxy
-from keeppool.config import INHERIT, HostConfig, Inherit
+from keeppool.config import INHERIT, HostConfig, Inherit, bad
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.urls.address import Address
 
@@ -176,7 +177,7 @@ class Routing:
         verify: bool | str | None,
         cert: CertArgument,
     ) -> dict[str, Any]:
-        named = {**self.proxies, **(proxies or {})}
+        named = _all_of(self.proxies, proxies)
         settings = self._settings()
         effective: bool | str = self.verify if verify is None else verify
         if settings is not None:
@@ -204,20 +205,53 @@ def chosen_proxy(address: Address, *given: ProxiesArgument) -> str | None | Inhe
         address: Where the request goes.
         *given: Proxies by scheme, or by scheme and host; what comes later wins.
     """
-    named = {name: proxy for proxies in given for name, proxy in (proxies or {}).items()}
+    named = _all_of(*given)
     if not named:
         return INHERIT
     return select_proxy(address.scheme, address.host, named)
 
 
-@functools.lru_cache(maxsize=_REMEMBERED, typed=True)
+def _all_of(*given: ProxiesArgument) -> dict[str, str | None]:
+    """Put proxies given by hand into one mapping; what comes later wins.
+
+    Raises:
+        ConfigError: They are no mappings.
+    """
+    named: dict[str, str | None] = {}
+    for proxies in given:
+        if proxies and not isinstance(proxies, Mapping):
+            rule = (
+                "must map a scheme, or a scheme and host, to the URL of a proxy, such as {'http': 'http://proxy:3128'}"
+            )
+            raise bad("proxies", proxies, rule)
+        named.update(proxies or {})
+    return named
+
+
 def override_of(
     verify: bool | str | Inherit,
     cert: CertArgument | Inherit,
     proxy: str | None | Inherit,
     proxy_verify: bool | str | Inherit = INHERIT,
 ) -> HostConfig | None:
-    """Make the override once for each setting: the pool remembers routes by it."""
+    """Make the override once for each setting: the pool remembers routes by it.
+
+    Raises:
+        ConfigError: A setting is of the wrong type.
+    """
+    try:
+        return _remembered(verify, cert, proxy, proxy_verify)
+    except TypeError:  # Not hashable, so none of the forms; the error for that is raised here.
+        return HostConfig(verify=verify, cert=cert, proxy=proxy, proxy_verify=proxy_verify)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED, typed=True)
+def _remembered(
+    verify: bool | str | Inherit,
+    cert: CertArgument | Inherit,
+    proxy: str | None | Inherit,
+    proxy_verify: bool | str | Inherit,
+) -> HostConfig | None:
     if verify is INHERIT and cert is INHERIT and proxy is INHERIT and proxy_verify is INHERIT:
         return None
     return HostConfig(verify=verify, cert=cert, proxy=proxy, proxy_verify=proxy_verify)

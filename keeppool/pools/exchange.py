@@ -395,7 +395,7 @@ class Exchange:
         if isinstance(error, ConnectTimeout) and not error.reason.endswith(" timeout)"):
             which = "connect" if error.limit == self.timeout.connect else "total"
             error.message = f"{error.message} ({which} timeout)"
-        return name_call(error, self.method.decode(), self.url or self.route.name, self.route.way)
+        return name_call(error, self.method, self.url or self.route.name, self.route.way)
 
     def _about(self, kind: type[ExchangeError], what: str, **facts: object) -> ExchangeError:
         error = kind(what, **facts)

@@ -241,7 +241,7 @@ class Requesting(Manager, Generic[ResponseT]):
             checked, fields, prepared, chosen = self._checked(method, url, headers, body, timeout, host)
         except Exception as error:
             if isinstance(error, KeepPoolError):
-                name_call(error, str(method), url if isinstance(url, str) else "")
+                name_call(error, method, url)
             return self._refuse(error)
         return self.exchange(checked, url, fields, prepared, chosen, stream, host, decode_content)
 

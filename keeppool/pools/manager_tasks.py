@@ -88,7 +88,7 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
                 pool.bind()
             exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
         except KeepPoolError as error:
-            name_call(error, method.decode(), url)
+            name_call(error, method, url)
             raise
         try:
             source = await self._send(exchange, started)

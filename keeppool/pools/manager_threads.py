@@ -88,7 +88,7 @@ class PoolManager(Requesting[Response], Closing):
                 raise InvalidBody("an async iterable can be sent by an AsyncPoolManager only")
             exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
         except KeepPoolError as error:
-            name_call(error, method.decode(), url)
+            name_call(error, method, url)
             raise
         try:
             source = self._send(exchange, started)

@@ -32,7 +32,7 @@ def check_method(method: str | bytes) -> bytes:
     Raises:
         InvalidMethod: It is not a token; `method` is what was given.
     """
-    known = _STANDARD.get(method)
+    known = _STANDARD.get(method) if isinstance(method, (str, bytes)) else None
     return known if known is not None else _unusual_method(method)
 
 

@@ -33,7 +33,7 @@ from keeppool.adapters.requests.settings import (
     proxy_url,
     waits,
 )
-from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, TimeoutArgument
+from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, TimeoutArgument, check_config
 from keeppool.errors import KeepPoolError
 from keeppool.events import Event
 from keeppool.pools.manager_threads import PoolManager
@@ -132,13 +132,13 @@ class KeepPoolAdapter(HTTPAdapter):
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        base = config or Config(timeout=_THEIR_TIMEOUT)
+        base = Config(timeout=_THEIR_TIMEOUT) if config is None else check_config(config)
         if limits is None and pool_maxsize is not None:
             limits = replace(base.limits, per_host=pool_maxsize or None)
         self._base = Config(
-            limits=limits or base.limits,
+            limits=base.limits if limits is None else limits,
             timeout=base.timeout if timeout is None else Timeout.of(timeout, base.timeout),
-            defaults=defaults or base.defaults,
+            defaults=base.defaults if defaults is None else defaults,
             hosts=base.hosts if hosts is None else hosts,
         )
         self._on_event = on_event

@@ -17,7 +17,7 @@ import urllib3
 from keeppool.adapters.urllib3.bodies import prepared_body, starting_point
 from keeppool.adapters.urllib3.hosts import HTTPConnectionPool, HTTPSConnectionPool
 from keeppool.adapters.urllib3.terms import Lender
-from keeppool.config import Config, HostConfig, Limits
+from keeppool.config import Config, HostConfig, Limits, check_config
 from keeppool.events import Event
 from keeppool.stats import Stats
 
@@ -56,7 +56,7 @@ class CappedManager(urllib3.PoolManager):
         **kw: Any,
     ) -> None:
         if config is not None:
-            waits = config.timeout
+            waits = check_config(config).timeout
             kw.setdefault("timeout", urllib3.Timeout(connect=waits.connect, read=waits.read, total=waits.total))
         super().__init__(*args, **kw)
         self._lender = Lender(limits, hosts, config, on_event, kw.get("maxsize", 1))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 from keeppool.adapters.urllib3.lending import SlotPool
-from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, bad
+from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, bad, check_config
 from keeppool.core.origin import Origin, Proxy
 from keeppool.core.records import Policy
 from keeppool.events import Event
@@ -69,11 +69,14 @@ class Lender:
         on_event: Callable[[Event], None] | None,
         maxsize: int,
     ) -> None:
-        base = config or Config()
+        base = check_config(config)
         self._is_explicit = limits is not None or config is not None
-        self.limits = limits or (base.limits if config is not None else _limits_for(maxsize))
+        usual = base.limits if config is not None else _limits_for(maxsize)
+        # Once more a configuration, which checks what it is made of.
+        base = replace(base, limits=usual if limits is None else limits, hosts=base.hosts if hosts is None else hosts)
+        self.limits = base.limits
         self._timeout = base.timeout
-        self._table = HostTable(_checked(base.hosts if hosts is None else hosts))
+        self._table = HostTable(_checked(base.hosts))
         self._defaults = _checked({"*": base.defaults})["*"]
         self._on_event = on_event
         self._routes: dict[Hashable, Route] = {}

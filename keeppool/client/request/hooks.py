@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from keeppool.client.arguments import Hook, HooksArgument
-from keeppool.errors import InvalidRequest
+from keeppool.errors import InvalidRequest, quoted
 
 #: The events a hook may be registered for.
 EVENTS = ("response",)
@@ -28,13 +28,12 @@ def hooks_of(hooks: HooksArgument) -> list[Hook]:
         hooks: A mapping from event to one function or several; `None` for none.
 
     Raises:
-        InvalidRequest: No mapping, or a value that cannot be called.
-        ValueError: There is no such event.
+        InvalidRequest: No mapping, an event there is not, or a value that cannot be called.
     """
     if not hooks:
         return []
     if not isinstance(hooks, Mapping):
-        raise InvalidRequest(f"hooks must be a mapping such as {{'response': function}}, not {hooks!r}")
+        raise InvalidRequest(f"hooks must be a mapping such as {{'response': function}}, not {quoted(hooks)}")
     for event in hooks:
         if event not in EVENTS:
             raise _unknown(event)
@@ -42,12 +41,12 @@ def hooks_of(hooks: HooksArgument) -> list[Hook]:
     listed = list(found) if isinstance(found, Iterable) and not callable(found) else [found]
     for hook in listed:
         if not callable(hook):
-            raise InvalidRequest(f"hook {hook!r} cannot be called")
+            raise InvalidRequest(f"hooks: {quoted(hook)} cannot be called")
     return listed
 
 
-def _unknown(event: str) -> ValueError:
-    return ValueError(f"there is no event {event!r}; hooks may be registered for {', '.join(EVENTS)}")
+def _unknown(event: object) -> InvalidRequest:
+    return InvalidRequest(f"there is no event {quoted(event)}; hooks may be registered for {', '.join(EVENTS)}")
 
 
 class Hooked:
@@ -67,14 +66,16 @@ class Hooked:
         """Add one function or several; what cannot be called is left out.
 
         Raises:
-            ValueError: There is no such event.
+            InvalidRequest: There is no such event, or `hook` is neither a function nor several.
         """
-        if event not in self.hooks:
+        if event not in EVENTS:
             raise _unknown(event)
         if callable(hook):
             self.hooks[event].append(hook)
-        else:
+        elif isinstance(hook, Iterable):
             self.hooks[event].extend(one for one in hook if callable(one))
+        else:
+            raise InvalidRequest(f"hooks: {quoted(hook)} cannot be called")
 
     def deregister_hook(self, event: str, hook: Hook) -> bool:
         """Take a function out; False if it was not there."""

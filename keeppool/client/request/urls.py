@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from keeppool.errors import InvalidURL, quoted_url
+from keeppool.errors import InvalidRequest, InvalidURL, quoted, quoted_url
 from keeppool.urls.address import Address, parse
 from keeppool.urls.reference import resolve
 
@@ -36,8 +36,16 @@ def text_of(url: object) -> str:
 
 
 def quoted_query(query: str | bytes) -> str:
-    """Quote a query string written by hand: only what must not stand in a URL; escapes are kept."""
-    raw = query.encode("utf-8", "surrogateescape") if isinstance(query, str) else query
+    """Quote a query string written by hand: only what must not stand in a URL; escapes are kept.
+
+    Raises:
+        InvalidRequest: It holds a lone surrogate that stands for no byte.
+    """
+    try:
+        raw = query.encode("utf-8", "surrogateescape") if isinstance(query, str) else query
+    except UnicodeEncodeError as error:
+        rule = f"the character at {error.start} is a lone surrogate, which no encoding can write"
+        raise InvalidRequest(f"params={quoted(query)}: {rule}") from error
     return _QUERY_UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], raw).decode("ascii")
 
 
