@@ -95,9 +95,10 @@ def morsel_to_cookie(morsel: Morsel[Any]) -> Cookie:
             raise TypeError(f"max-age: {morsel['max-age']} must be integer") from None
     elif morsel["expires"]:
         expires = calendar.timegm(time.strptime(morsel["expires"], _MORSELS_DATE))
-    return create_cookie(
-        morsel.key,
-        morsel.value,
+    is_blank = morsel.key is None and morsel.value is None
+    cookie = create_cookie(
+        "blank" if is_blank else morsel.key,
+        morsel.value or "",
         comment=morsel["comment"],
         comment_url=bool(morsel["comment"]),
         discard=False,
@@ -108,6 +109,10 @@ def morsel_to_cookie(morsel: Morsel[Any]) -> Cookie:
         secure=bool(morsel["secure"]),
         version=morsel["version"] or 0,
     )
+    if is_blank:
+        # Nobody has filled the morsel. As in requests it makes a cookie all the same, for no site.
+        cookie.name, cookie.value = morsel.key, morsel.value
+    return cookie
 
 
 __all__ = [
