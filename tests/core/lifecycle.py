@@ -47,7 +47,7 @@ TABLE: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
         ("busy", "closed"): "released abandoned found_dead found_stale redialled",
         ("idle", "busy"): "requested found_dead found_stale",
         # Expired, evicted, closed by the server, as old as one that was dead, or the pool is closed.
-        ("idle", "closed"): "requested redialled peer_closed ticked closed_by_user",
+        ("idle", "closed"): "requested found_dead found_stale redialled peer_closed ticked closed_by_user",
     },
     TICKET: {
         (NEW, "waiting for room"): "requested",

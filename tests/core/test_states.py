@@ -61,6 +61,20 @@ def a_dead_one_is_found_beside_others(pool: Any) -> None:
     pool.redialled(other, Why.PEER_CLOSED, 1.0)
 
 
+def a_dead_one_is_found_beside_an_expired_one(pool: Any) -> None:
+    idle(pool, 2, BRIEF)
+    pool.found_dead(pool.requested(A, BRIEF, 1.0), Why.PEER_CLOSED, 100.0)
+
+
+def a_stale_one_is_found_beside_an_expired_one(pool: Any) -> None:
+    for dial in [pool.requested(A, BRIEF, 0.0).dial for _ in range(2)]:
+        pool.dialled(dial, 0.0)
+    for connection in pool.everything():
+        connection.served += 1
+        pool.released(connection, None, 0.0)
+    pool.found_stale(pool.requested(A, BRIEF, 1.0), Why.PEER_CLOSED, 100.0)
+
+
 def time_passes_on_the_shelf(pool: Any) -> None:
     idle(pool, 2, BRIEF)
     pool.ticked(100.0)
@@ -131,6 +145,8 @@ def a_second_dial_fails_while_somebody_waits(pool: Any) -> None:
 TOURS: dict[Callable[[Any], None], type[PoolState]] = {
     an_assignment_is_abandoned: PoolState,
     a_dead_one_is_found_beside_others: PoolState,
+    a_dead_one_is_found_beside_an_expired_one: PoolState,
+    a_stale_one_is_found_beside_an_expired_one: LatePoolState,
     time_passes_on_the_shelf: PoolState,
     a_spare_dial_gives_way_or_grows_old: LatePoolState,
     a_spare_dial_ends_where_nothing_is_kept: LatePoolState,
