@@ -6,6 +6,8 @@ Knows: the facts of this exchange: what was sent, what came, over which kind of 
 Does not know: sockets, locks, clocks.
 
 Source: RFC 9110 §9.2.2, §15.2 (interim responses); RFC 9112 §9.
+
+The file is long, because all that follows from the facts of one request stands here, for threads and tasks alike.
 """
 
 from __future__ import annotations

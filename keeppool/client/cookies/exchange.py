@@ -106,8 +106,8 @@ def _line(view: _RequestView, own: CookieJar | None, jar: http.cookiejar.CookieJ
             both.set_cookie(copied(cookie))
         both.add_cookie_header(cast("Any", view))
         return view.cookie
-    lent = own.cookies_for(view, None if jar is None else jar.get_policy())
-    kept = [] if jar is None else jar.cookies_for(view)
+    lent = own.cookies_for(cast("Any", view), None if jar is None else jar.get_policy())
+    kept = [] if jar is None else jar.cookies_for(cast("Any", view))
     taken = {key_of(cookie) for cookie in lent}
     return cookie_line([*(cookie for cookie in kept if key_of(cookie) not in taken), *lent])
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from http.cookiejar import Cookie
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from keeppool.client.cookies.by_name import NamedCookies
 from keeppool.client.cookies.made import copied
@@ -33,6 +33,10 @@ from keeppool.client.cookies.policy import (
 )
 from keeppool.client.cookies.received import cookie_of, is_for_host_only
 from keeppool.client.cookies.store import Key, Store, key_of
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+    from urllib.request import Request
 
 
 class CookieJar(NamedCookies):
@@ -103,19 +107,19 @@ class CookieJar(NamedCookies):
                     self._store.drop(twin)
             self._store.put(cookie)
 
-    def set_cookie_if_ok(self, cookie: Cookie, request: Any) -> None:
+    def set_cookie_if_ok(self, cookie: Cookie, request: Request) -> None:
         """Keep a cookie if it may be set from where a request went."""
         with self._cookies_lock:
             self._policy._now = self._now = int(time.time())  # type: ignore[attr-defined]  # http.cookiejar's way.
             self._take(cookie, place_of(request), request)
 
-    def make_cookies(self, response: Any, request: Any) -> list[Cookie]:
+    def make_cookies(self, response: HTTPResponse, request: Request) -> list[Cookie]:
         """Read the cookies a response sets, those that may not be kept and those that have ended included."""
         place, now = place_of(request), int(time.time())
         lines = response.info().get_all("Set-Cookie", [])
         return [cookie_of(said, place, now) for said in map(parse_set_cookie, lines) if said is not None]
 
-    def extract_cookies(self, response: Any, request: Any) -> None:
+    def extract_cookies(self, response: HTTPResponse, request: Request) -> None:
         """Keep the cookies a response sets, as far as the RFC and the policy allow it."""
         with self._cookies_lock:
             if not getattr(self._policy, "netscape", True):
@@ -124,13 +128,13 @@ class CookieJar(NamedCookies):
             for cookie in self.make_cookies(response, request):
                 self.set_cookie_if_ok(cookie, request)
 
-    def add_cookie_header(self, request: Any) -> None:
+    def add_cookie_header(self, request: Request) -> None:
         """Add the Cookie field to a request, if it has none and there are cookies for it."""
         line = cookie_line(self._cookies_for_request(request))
         if line and not request.has_header("Cookie"):
             request.add_unredirected_header("Cookie", line)
 
-    def cookies_for(self, request: Any, policy: http.cookiejar.CookiePolicy | None = None) -> list[Cookie]:
+    def cookies_for(self, request: Request, policy: http.cookiejar.CookiePolicy | None = None) -> list[Cookie]:
         """List the cookies that go with a request, the oldest first.
 
         Args:
@@ -213,7 +217,7 @@ class CookieJar(NamedCookies):
 
     # Inside
 
-    def _take(self, cookie: Cookie, place: Place, request: Any) -> None:
+    def _take(self, cookie: Cookie, place: Place, request: Request) -> None:
         """Keep a cookie that may be kept, or take out the one that it ends."""
         if not may_be_set(self._policy, cookie, request) or self._covers_secure(cookie, place):
             return
@@ -249,7 +253,7 @@ class CookieJar(NamedCookies):
                 if path_matches(place.path, path):
                     yield from by_name.values()
 
-    def _allowed(self, policy: http.cookiejar.CookiePolicy, place: Place, request: Any, now: int) -> list[Cookie]:
+    def _allowed(self, policy: http.cookiejar.CookiePolicy, place: Place, request: Request, now: int) -> list[Cookie]:
         """List what a policy of a program's own lets go; if it judges domains itself, all of them are shown to it."""
         judges = asks_for_domains(policy)
         found: list[Cookie] = []

@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from keeppool.errors import InvalidURL
 from keeppool.urls.address import parse
+
+if TYPE_CHECKING:
+    from urllib.request import Request
+
 
 #: Schemes over which a Secure cookie travels; `http` only to this machine itself.
 SECURE: Final = frozenset(("https", "wss"))
@@ -45,7 +49,7 @@ class Place(NamedTuple):
     secure: bool
 
 
-def place_of(request: Any) -> Place:
+def place_of(request: Request) -> Place:
     """Tell where a request goes that is written as those of `urllib.request`."""
     place = getattr(request, "place", None)
     if isinstance(place, Place):

@@ -15,11 +15,15 @@ from __future__ import annotations
 import time
 from http.cookiejar import Cookie, DefaultCookiePolicy
 from http.cookiejar import CookiePolicy as StandardPolicy
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from keeppool.client.cookies.made import copied
 from keeppool.client.cookies.matching import SECURE, Place, domain_matches, path_matches, place_of
 from keeppool.client.cookies.received import is_for_host_only, why_refused
+
+if TYPE_CHECKING:
+    from urllib.request import Request
+
 
 _QUESTIONS: Final = ("set_ok", "return_ok", "domain_return_ok", "path_return_ok")
 #: With the parts in which `DefaultCookiePolicy` asks itself whether a cookie may be set.
@@ -38,21 +42,21 @@ class CookiePolicy(DefaultCookiePolicy):
     Thread safety: as the jar's that asks it.
     """
 
-    def set_ok(self, cookie: Cookie, request: Any) -> bool:
+    def set_ok(self, cookie: Cookie, request: Request) -> bool:
         """Tell whether a cookie is taken from where a request went."""
         return why_refused(cookie, place_of(request)) is None and not self._shuts_out(cookie.domain)
 
-    def return_ok(self, cookie: Cookie, request: Any) -> bool:
+    def return_ok(self, cookie: Cookie, request: Request) -> bool:
         """Tell whether a cookie is sent with a request."""
         return self.sends(cookie, place_of(request), int(time.time()))
 
-    def domain_return_ok(self, domain: str, request: Any) -> bool:
+    def domain_return_ok(self, domain: str, request: Request) -> bool:
         """Tell whether any cookie of a domain may be sent with a request."""
         host, bare = place_of(request).host, domain.removeprefix(".")
         belongs = not bare or domain_matches(host, bare) or _is_standard_name(bare, host)
         return belongs and not self._shuts_out(domain)
 
-    def path_return_ok(self, path: str, request: Any) -> bool:
+    def path_return_ok(self, path: str, request: Request) -> bool:
         """Tell whether any cookie of a path may be sent with a request."""
         return path_matches(place_of(request).path, path)
 
@@ -93,24 +97,24 @@ def asks_for_domains(policy: StandardPolicy) -> bool:
     return not is_plain(policy) and _has_own(policy, ("domain_return_ok",))
 
 
-def may_be_sent(policy: StandardPolicy, cookie: Cookie, request: Any, now: int) -> bool:
+def may_be_sent(policy: StandardPolicy, cookie: Cookie, request: Request, now: int) -> bool:
     """Ask a policy of a program's own whether a cookie is sent."""
     return not cookie.is_expired(now) and bool(policy.return_ok(_shown(policy, cookie), request))
 
 
-def is_path_open(policy: StandardPolicy, path: str, place: Place, request: Any) -> bool:
+def is_path_open(policy: StandardPolicy, path: str, place: Place, request: Request) -> bool:
     """Ask a policy whether a path's cookies may be sent; only its own code need be asked."""
     if _has_own(policy, ("path_return_ok",)):
         return bool(policy.path_return_ok(path, request))
     return path_matches(place.path, path)
 
 
-def is_domain_open(policy: StandardPolicy, domain: str, request: Any) -> bool:
+def is_domain_open(policy: StandardPolicy, domain: str, request: Request) -> bool:
     """Ask a policy whether a domain's cookies may be sent."""
     return bool(policy.domain_return_ok(_standard_name(policy, domain), request))
 
 
-def may_be_set(policy: StandardPolicy, cookie: Cookie, request: Any) -> bool:
+def may_be_set(policy: StandardPolicy, cookie: Cookie, request: Request) -> bool:
     """Ask a policy, and the RFC, whether a cookie is taken."""
     if isinstance(policy, CookiePolicy):
         return bool(policy.set_ok(cookie, request))
