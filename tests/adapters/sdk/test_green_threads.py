@@ -15,7 +15,7 @@ import trustme
 
 from keeppool.testing import Answer, Request, Site
 
-pytestmark = pytest.mark.sdk
+pytestmark = pytest.mark.green
 
 PROGRAM = Path(__file__).with_name("green_program.py")
 
@@ -37,7 +37,7 @@ def answer(request: Request) -> Answer:
 @pytest.mark.parametrize("which", ["gevent", "eventlet"])
 def test_a_session_works_with_green_threads(which, when, tmp_path):
     if importlib.util.find_spec(which) is None:
-        pytest.skip(f"{which} not installed")
+        pytest.skip(f"skipped: {which} not installed")
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
