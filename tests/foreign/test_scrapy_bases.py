@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pytest
 import suites
 
-pytestmark = pytest.mark.foreign
+pytestmark = [pytest.mark.foreign, pytest.mark.timeout(500)]
 
 #: What Scrapy's tests of its aiohttp handler import besides Scrapy.
 NEEDED = ("scrapy", "aiohttp")

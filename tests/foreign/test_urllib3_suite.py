@@ -8,7 +8,7 @@ from importlib.metadata import version
 import pytest
 import suites
 
-pytestmark = pytest.mark.foreign
+pytestmark = [pytest.mark.foreign, pytest.mark.timeout(500)]
 
 #: What urllib3's tests import besides what ours do.
 NEEDED = (
