@@ -7,6 +7,7 @@ the pool's record may then be given other methods, or another class. Nothing of 
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -74,6 +75,10 @@ def assert_settled(pool: PoolManager) -> None:
     stats = pool.stats()
     assert (stats.busy, stats.connecting, stats.waiting) == (0, 0, 0), stats
     assert stats.opened == stats.open + stats.closed, stats
+    # What the janitor has decided a moment ago it may be about to do, in its own thread.
+    deadline = time.monotonic() + 10
+    while pool._pool._state.orders and time.monotonic() < deadline:
+        time.sleep(0.001)
     assert not pool._pool._state.orders
 
 
