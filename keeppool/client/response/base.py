@@ -306,6 +306,29 @@ class BaseResponse:
             name_call(error, self._method, self.url or "")
             raise
 
+    def _pieces(self, size: int | None) -> Any:
+        """Give the body in pieces of at most `size` bytes; as they come for `None`."""
+        if not self._streams or self._content is not None:
+            return self._cut(slices(self.content, size))
+        if self._spent and getattr(self._raw, "closed", True):
+            raise self._has_ended()
+        return self._stream(size or PIECE)
+
+    def _cut(self, pieces: Iterator[bytes]) -> Any:
+        """Give the pieces of a body that is there."""
+        raise NotImplementedError
+
+    def _stream(self, size: int) -> Any:
+        """Give the pieces of a body as they arrive."""
+        raise NotImplementedError
+
+    def _gives_up(self) -> bool:
+        """Give up what was not read of the body; True if there is something to be told of that."""
+        if not self._streams or self._content is not None:
+            return False
+        self._spent = True
+        return self._raw is not None
+
     def _is_gone(self) -> StreamConsumedError:
         return self._consumed("the body was streamed or closed; its content was not kept")
 

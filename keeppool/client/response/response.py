@@ -8,9 +8,9 @@ Does not know: the session.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
-from keeppool.client.response.base import PIECE, BaseResponse, piece_size, slices
+from keeppool.client.response.base import PIECE, BaseResponse, piece_size
 from keeppool.client.response.text import decoded_pieces, lines
 from keeppool.closing import Closing
 
@@ -77,7 +77,7 @@ class Response(BaseResponse, Closing):
             TypeError: `chunk_size` is no whole number.
             ExchangeError: As for `content`, while iterating.
         """
-        pieces = self._pieces(piece_size(chunk_size))
+        pieces: Iterator[bytes] = self._pieces(piece_size(chunk_size))
         encoding = self.encoding if decode_unicode else None
         return pieces if encoding is None else decoded_pieces(pieces, encoding)
 
@@ -103,7 +103,7 @@ class Response(BaseResponse, Closing):
         Raises:
             StreamConsumedError, TypeError, ExchangeError: As for `iter_content`.
         """
-        return self._pieces(piece_size(chunk_size))
+        return cast("Iterator[bytes]", self._pieces(piece_size(chunk_size)))
 
     def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
         """Go through the body as text, in `encoding` or UTF-8; httpx's name.
@@ -121,8 +121,7 @@ class Response(BaseResponse, Closing):
 
         Unless a part of it was read before, `content` has it from then on.
         """
-        if self._streams and self._content is None:
-            self._spent = True
+        if self._gives_up():
             if hasattr(self._raw, "preload_small"):
                 if self._raw.preload_small():
                     self._content, self._spent = self._raw.data, False
@@ -131,10 +130,8 @@ class Response(BaseResponse, Closing):
 
     def close(self) -> None:
         """Give up what was not read of the body. Its connection is closed, unless the body had ended."""
-        if self._streams and self._content is None:
-            self._spent = True
-            if self._raw is not None:
-                self._raw.close()
+        if self._gives_up():
+            self._raw.close()
 
     def __iter__(self) -> Iterator[bytes]:
         return self.iter_content(PIECE)
@@ -148,12 +145,8 @@ class Response(BaseResponse, Closing):
         self._spent = False
         return content
 
-    def _pieces(self, size: int | None) -> Iterator[bytes]:
-        if not self._streams or self._content is not None:
-            return slices(self.content, size)
-        if self._spent and getattr(self._raw, "closed", True):
-            raise self._has_ended()
-        return self._stream(size or PIECE)
+    def _cut(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        return pieces
 
     def _stream(self, size: int) -> Iterator[bytes]:
         self._spent = True

@@ -7,10 +7,10 @@ Does not know: the session.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
 
-from keeppool.client.response.base import PIECE, BaseResponse, piece_size, slices
+from keeppool.client.response.base import PIECE, BaseResponse, piece_size
 from keeppool.client.response.text import LineCutter, PieceDecoder
 from keeppool.closing import AsyncClosing
 
@@ -84,7 +84,7 @@ class AsyncResponse(BaseResponse, AsyncClosing):
             TypeError: `chunk_size` is no whole number.
             ExchangeError: As for `content`, while iterating.
         """
-        pieces = self._pieces(piece_size(chunk_size))
+        pieces: AsyncIterator[bytes] = self._pieces(piece_size(chunk_size))
         encoding = self.encoding if decode_unicode else None
         return pieces if encoding is None else _decoded(pieces, PieceDecoder(encoding))
 
@@ -109,7 +109,7 @@ class AsyncResponse(BaseResponse, AsyncClosing):
         Raises:
             StreamConsumedError, TypeError, ExchangeError: As for `iter_content`.
         """
-        return self._pieces(piece_size(chunk_size))
+        return cast("AsyncIterator[bytes]", self._pieces(piece_size(chunk_size)))
 
     def aiter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
         """Go through the body as text, in `encoding` or UTF-8; httpx's name.
@@ -135,37 +135,25 @@ class AsyncResponse(BaseResponse, AsyncClosing):
 
         Unless a part of it was read before, `content` has it from then on.
         """
-        if self._streams and self._content is None:
-            self._spent = True
-            if self._raw is not None and await self._raw.preload_small():
-                self._content, self._spent = self._raw.data, False
+        if self._gives_up() and await self._raw.preload_small():
+            self._content, self._spent = self._raw.data, False
 
     async def aclose(self) -> None:
         """Give up what was not read of the body. Its connection is closed, unless the body had ended."""
-        if self._streams and self._content is None:
-            self._spent = True
-            if self._raw is not None:
-                await self._raw.aclose()
+        if self._gives_up():
+            await self._raw.aclose()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._pieces(PIECE)
+        return cast("AsyncIterator[bytes]", self._pieces(PIECE))
 
-    def _pieces(self, size: int | None) -> AsyncIterator[bytes]:
-        if not self._streams or self._content is not None:
-            return _one_by_one(self.content, size)
-        if self._spent and getattr(self._raw, "closed", True):
-            raise self._has_ended()
-        return self._stream(size or PIECE)
+    async def _cut(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
 
     async def _stream(self, size: int) -> AsyncIterator[bytes]:
         self._spent = True
         async for piece in self._raw.stream(size):
             yield piece
-
-
-async def _one_by_one(content: bytes, size: int | None) -> AsyncIterator[bytes]:
-    for piece in slices(content, size):
-        yield piece
 
 
 async def _decoded(pieces: AsyncIterator[bytes], decoder: PieceDecoder) -> AsyncIterator[str]:

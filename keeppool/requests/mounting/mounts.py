@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from datetime import timedelta
 from http.cookiejar import CookieJar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from keeppool.client.cookies import jar_of, keep_lines
 from keeppool.client.request.prepared import PreparedRequest
+from keeppool.clock import clock
 from keeppool.config import INHERIT, Inherit, Timeout
 from keeppool.errors import InvalidSchema
 from keeppool.urls.address import parse
@@ -64,9 +65,12 @@ class Checked:
 
     An adapter gets True in any case, which says nothing (requests' default). The request remembers it, because between
     the session and `HTTPAdapter.send` there may be a `send` of the program's own.
+
+    Attributes:
+        began: When the sending began.
     """
 
-    __slots__ = ("_request",)
+    __slots__ = ("_request", "began")
 
     _NAME: Final = "_is_checked"
 
@@ -74,8 +78,9 @@ class Checked:
         self._request = vars(step.request)
         self._request[self._NAME] = step.override is not None and step.override.verify is True
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Self:
+        self.began = clock()
+        return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._request.pop(self._NAME, None)

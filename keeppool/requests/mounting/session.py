@@ -81,11 +81,9 @@ class Session(Mounting[Response, Iterator[Any]], OwnSession):
         return response
 
     def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
-        given = self._settings_for(by, call)
-        began = clock()
-        with Checked(by):
-            response = by.adapter.send(by.request, **given)
-        complete(response, by.request, clock() - began)
+        with Checked(by) as sending:
+            response = by.adapter.send(by.request, **self._settings_for(by, call))
+        complete(response, by.request, clock() - sending.began)
         if not call.stream:
             response.content  # noqa: B018  # read, which such an adapter leaves to the session
         return cast("OwnResponse", response)

@@ -84,11 +84,9 @@ class AsyncSession(Mounting[Pending[AsyncResponse], AsyncIterator[Any]], OwnSess
         return response
 
     async def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
-        given = self._settings_for(by, call)
-        began = clock()
-        with Checked(by):
-            response: Any = await awaited(by.adapter.send(by.request, **given))
-        complete(response, by.request, clock() - began)
+        with Checked(by) as sending:
+            response: Any = await awaited(by.adapter.send(by.request, **self._settings_for(by, call)))
+        complete(response, by.request, clock() - sending.began)
         if not call.stream:
             # Such an adapter leaves it to the session.
             await response.read() if isinstance(response, OwnResponse) else response.content
