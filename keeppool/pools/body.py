@@ -213,6 +213,17 @@ class AnyResponse:
             self._decode = decode
         self._load_data_into_buffer()
 
+    def _at_hand(self, amount: int | None, decode: bool | None) -> bytes | None:
+        """Begin to read, and give `amount` bytes if so many are ready; `None` if not, or if all are wanted.
+
+        One look instead of `_gathering`: who reads a few bytes at a time finds most of them here.
+        """
+        self._begin_reading(decode)
+        if amount is None or amount < 0 or amount > len(self._buffer) - self._offset:
+            return None
+        begin, self._offset = self._offset, self._offset + amount
+        return self._buffer[begin : self._offset]
+
     def _check_kept(self) -> None:
         """Refuse to give a body whole that was handed out in pieces."""
         if self._streamed:
@@ -409,6 +420,36 @@ class AnyResponse:
             self._is_given_up = self._is_given_up or self._data is None
             self._finish()
         return body.complete
+
+    def _gathering(self, whole: Whole, amount: int | None) -> Iterator[int]:
+        """Gather `amount` bytes of the body, fewer only at its end; everything for `None`.
+
+        Yields:
+            How many bytes to read from the connection first; 0 if that is none, and others' turn after much decoding.
+        """
+        while amount is None or whole.size < amount:
+            most = READ_SIZE if amount is None else amount - whole.size
+            while (piece := self._ready(most)) is None:
+                if self._must_read:
+                    yield most
+                elif self._worked > TURN:
+                    yield 0
+            if not piece:
+                return
+            whole.add(piece)
+            if self._worked > TURN:
+                yield 0
+
+    def _draining(self, rest: Whole) -> Iterator[int]:
+        """Gather what is left, as it was sent, if it is small.
+
+        Yields:
+            How many bytes to read from the connection first.
+        """
+        while self._may_drain(rest.size):
+            while (payload := self._payload()) is None:
+                yield DRAIN_SIZE
+            rest.add(payload)
 
     def _begin_draining(self) -> Whole:
         """Bound the time of reading an unwanted rest; give the place for it."""

@@ -15,7 +15,7 @@ from typing import Final
 from keeppool.closing import Closing
 from keeppool.errors import KeepPoolError
 from keeppool.net.stream import Stream
-from keeppool.pools.body import DRAIN_SIZE, READ_SIZE, AnyResponse
+from keeppool.pools.body import READ_SIZE, AnyResponse
 from keeppool.pools.lease import ThreadLease
 from keeppool.pools.whole import Whole
 
@@ -50,7 +50,7 @@ class Response(AnyResponse, Closing):
         """
         if self._data is None:
             self._check_kept()
-            self._data = self._read_all()
+            self._data = self._gathered(None)
         return self._data
 
     def preload(self) -> None:
@@ -58,7 +58,7 @@ class Response(AnyResponse, Closing):
         if self._lease is None and b"content-encoding" not in self.head.index:
             self._data, self._first = self._first, b""
         else:
-            self._data = self._read_all()
+            self._data = self._gathered(None)
 
     def read(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """Read `amt` bytes of the body, fewer only at its end; everything if `amt` is None or negative.
@@ -70,13 +70,8 @@ class Response(AnyResponse, Closing):
         Raises:
             ExchangeError: As for `data`.
         """
-        self._begin_reading(decode_content)
-        if amt is None or amt < 0:
-            return self._read_all()
-        whole = Whole()
-        while whole.size < amt and (piece := self._some(amt - whole.size)):
-            whole.add(piece)
-        return whole.value()
+        piece = self._at_hand(amt, decode_content)
+        return self._gathered(None if amt is None or amt < 0 else amt) if piece is None else piece
 
     def stream(self, amt: int | None = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
         """Go through the body in pieces of at most `amt` bytes, as they arrive; None or a negative number: of any size.
@@ -188,16 +183,18 @@ class Response(AnyResponse, Closing):
         """Read what is left if it is small, and give it as it was sent."""
         rest = self._begin_draining()
         with suppress(OSError):  # Nobody wants these bytes; a connection that has failed is closed already.
-            while self._may_drain(rest.size):
-                rest.add(self._pull(DRAIN_SIZE))
+            for most in self._draining(rest):
+                self._receive(most)
         return rest.value()
 
-    def _read_all(self) -> bytes:
+    def _gathered(self, amount: int | None) -> bytes:
+        """Read `amount` bytes of the body, fewer only at its end; everything for `None`."""
         whole = Whole()
-        while piece := self._some(READ_SIZE):
-            whole.add(piece)
-            if self._is_worth_placing():
+        for most in self._gathering(whole, amount):
+            if amount is None and self._is_worth_placing():
                 self._read_into(whole)
+            elif most:
+                self._receive(most)
         return whole.value()
 
     def _read_into(self, whole: Whole) -> None:
@@ -217,12 +214,6 @@ class Response(AnyResponse, Closing):
             if self._must_read:
                 self._receive(most)
         return piece
-
-    def _pull(self, most: int) -> bytes:
-        """Give payload as it was sent; none at the end, when the connection has been given back."""
-        while (payload := self._payload()) is None:
-            self._receive(most)
-        return payload
 
     def _receive(self, most: int) -> None:
         assert self._lease is not None, "bug: nothing to read from"

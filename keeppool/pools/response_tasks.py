@@ -16,7 +16,7 @@ from keeppool.closing import AsyncClosing
 from keeppool.errors import KeepPoolError
 from keeppool.net.peer import Peer
 from keeppool.net.stream_tasks import Channel
-from keeppool.pools.body import DRAIN_SIZE, READ_SIZE, TURN, AnyResponse
+from keeppool.pools.body import READ_SIZE, TURN, AnyResponse
 from keeppool.pools.lease_tasks import TaskLease
 from keeppool.pools.whole import Whole
 
@@ -70,7 +70,7 @@ class AsyncResponse(AnyResponse, AsyncClosing):
         """
         if self._data is None:
             self._check_kept()
-            self._data = await self._read_all()
+            self._data = await self._gathered(None)
 
     def load_now(self) -> bool:
         """As `preload`, for a new response, if that takes no waiting; True if it took none."""
@@ -88,13 +88,8 @@ class AsyncResponse(AnyResponse, AsyncClosing):
         Raises:
             ExchangeError: As for `preload`.
         """
-        self._begin_reading(decode_content)
-        if amt is None or amt < 0:
-            return await self._read_all()
-        whole = Whole()
-        while whole.size < amt and (piece := await self._some(amt - whole.size)):
-            whole.add(piece)
-        return whole.value()
+        piece = self._at_hand(amt, decode_content)
+        return await self._gathered(None if amt is None or amt < 0 else amt) if piece is None else piece
 
     async def stream(self, amt: int | None = 65536, decode_content: bool | None = None) -> AsyncIterator[bytes]:
         """Go through the body in pieces of at most `amt` bytes, as they arrive; None or a negative number: of any size.
@@ -153,14 +148,15 @@ class AsyncResponse(AnyResponse, AsyncClosing):
             self._lease.check_loop()
         rest = self._begin_draining()
         with suppress(OSError):  # Nobody wants these bytes; a connection that has failed is closed already.
-            while self._may_drain(rest.size):
-                rest.add(await self._pull(DRAIN_SIZE))
+            for most in self._draining(rest):
+                await self._receive(most)
         return rest.value()
 
-    async def _read_all(self) -> bytes:
+    async def _gathered(self, amount: int | None) -> bytes:
+        """Read `amount` bytes of the body, fewer only at its end; everything for `None`."""
         whole = Whole()
-        while piece := await self._some(READ_SIZE):
-            whole.add(piece)
+        for most in self._gathering(whole, amount):
+            await (self._receive(most) if most else self._give_way())
         return whole.value()
 
     async def _some(self, most: int) -> bytes:
@@ -189,12 +185,6 @@ class AsyncResponse(AnyResponse, AsyncClosing):
             raise
         if began is not None:
             self._count_decoding(began)
-
-    async def _pull(self, most: int) -> bytes:
-        """Give payload as it was sent; none at the end, when the connection has been given back."""
-        while (payload := self._payload()) is None:
-            await self._receive(most)
-        return payload
 
     async def _receive(self, most: int) -> None:
         assert self._lease is not None, "bug: nothing to read from"
