@@ -8,6 +8,7 @@ Source: RFC 9112 §9.5 (a client that sends a body watches for the response), RF
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from keeppool.clock import clock
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
@@ -154,13 +155,11 @@ def next_piece(pieces: Iterator[bytes | memoryview]) -> bytes | memoryview | Non
 def _await_continue(exchange: Exchange, stream: Stream) -> ResponseHead | None:
     """Wait for an interim response; the final one's head, if that came instead."""
     end = continue_wait_ends(exchange)
-    try:
+    with suppress(TimeoutError):  # The server may never say; the body goes out all the same (RFC 9110 §10.1.1).
         while not exchange.has_interim and stream.wait_readable(max(end - clock(), 0)):
             head = exchange.take_early(stream.receive_now(RECEIVE))
             if head is not None:
                 return head
-    except TimeoutError:
-        pass  # The server may never say; the body goes out all the same (RFC 9110 §10.1.1).
     return None
 
 
@@ -171,20 +170,37 @@ def is_break(error: OSError) -> bool:
 
 def _late_response(exchange: Exchange, stream: Stream) -> ResponseHead | None:
     """Read a response that refuses the request, if one came before the connection broke; only an error counts."""
-    end = clock() + LATE_RESPONSE
     exchange.is_timed = True  # The body that follows has the time of any other.
-    try:
-        while (seconds := end - clock()) > 0:
+    late = LateResponse(exchange)
+    with suppress(OSError):  # There is none: what the caller gets to see is the first error.
+        for seconds in late:
             stream.set_timeout(seconds)
-            data = stream.receive(RECEIVE)
-            head = exchange.take(data) if data else None
-            if head is not None or not data:
-                return refusal(head)
-    except OSError:
-        pass  # There is none: what the caller gets to see is the first error.
-    return None
+            late.take(stream.receive(RECEIVE))
+    return late.refusal
 
 
-def refusal(head: ResponseHead | None) -> ResponseHead | None:
-    """Pass on a response that came although its request was not sent whole, if it refuses that; any other is none."""
-    return head if head is not None and head.status >= 400 else None
+class LateResponse:
+    """A response that came although its request was not sent whole: going through it gives the seconds of each wait.
+
+    Attributes:
+        refusal: The response, if it refuses the request; any other is none.
+    """
+
+    __slots__ = ("_end", "_exchange", "_is_over", "refusal")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._end = clock() + LATE_RESPONSE
+        self._is_over = False
+        self.refusal: ResponseHead | None = None
+
+    def __iter__(self) -> Iterator[float]:
+        while not self._is_over and (seconds := self._end - clock()) > 0:
+            yield seconds
+
+    def take(self, data: bytes) -> None:
+        """Take what came; no bytes are the end."""
+        head = self._exchange.take(data) if data else None
+        self._is_over = head is not None or not data
+        if head is not None and head.status >= 400:
+            self.refusal = head

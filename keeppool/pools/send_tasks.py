@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from asyncio import CancelledError, timeout
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from keeppool.clock import clock
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.send import RECEIVE, BodyFailed, is_break, next_piece, refusal
-from keeppool.pools.waits import LATE_RESPONSE, Progress, continue_wait_ends, next_wait, total_passed
+from keeppool.pools.send import RECEIVE, BodyFailed, LateResponse, is_break, next_piece
+from keeppool.pools.waits import Progress, continue_wait_ends, next_wait, total_passed
 from keeppool.wire.body import RequestBody
 from keeppool.wire.head import ResponseHead
 
@@ -255,25 +256,18 @@ class _Watch:
 async def _await_continue(exchange: Exchange, channel: Channel) -> ResponseHead | None:
     """Wait for an interim response; the final one's head, if that came instead."""
     end = continue_wait_ends(exchange)
-    try:
+    with suppress(TimeoutError):  # The server may never say; the body goes out all the same (RFC 9110 §10.1.1).
         while not exchange.has_interim:
             head = exchange.take_early(await channel.receive(RECEIVE, max(end - clock(), 0)))
             if head is not None:
                 return head
-    except TimeoutError:
-        pass  # The server may never say; the body goes out all the same (RFC 9110 §10.1.1).
     return None
 
 
 async def _late_response(exchange: Exchange, channel: Channel) -> ResponseHead | None:
     """Read a response that refuses the request, if one came before the connection broke; only an error counts."""
-    end = clock() + LATE_RESPONSE
-    try:
-        while (seconds := end - clock()) > 0:
-            data = await channel.receive(RECEIVE, seconds)
-            head = exchange.take(data) if data else None
-            if head is not None or not data:
-                return refusal(head)
-    except OSError:
-        pass  # There is none: what the caller gets to see is the first error.
-    return None
+    late = LateResponse(exchange)
+    with suppress(OSError):  # There is none: what the caller gets to see is the first error.
+        for seconds in late:
+            late.take(await channel.receive(RECEIVE, seconds))
+    return late.refusal
