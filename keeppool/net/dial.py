@@ -14,10 +14,9 @@ import ssl
 from typing import TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.errors import ConnectError, ConnectTimeout
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
-from keeppool.net.failures import opening, reaching, resolving, shaking_hands, tunnelling
+from keeppool.net.failures import Memory, opening, reaching, resolving, shaking_hands, tunnelling
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
@@ -103,15 +102,10 @@ def _reach(origin: Origin, resolver: BlockingResolver, deadline: Deadline) -> so
     """Connect to the origin, or to the proxy before it."""
     source = source_of(origin)
     prepare, question = preparation(origin, source), to_be_dialled(origin, source)
-    was_kept = resolver.keeps(question)
+    memory = Memory(resolver, question)
     addresses = interleaved(_look_up(origin, question, resolver, deadline))
-    try:
-        with reaching(origin, deadline.seconds):
-            return race(addresses, deadline=deadline, prepare=prepare)
-    except ConnectError as error:
-        if not was_kept or isinstance(error, ConnectTimeout):
-            raise
-    resolver.forget(question)  # The host may have moved since its addresses were looked up.
+    with memory, reaching(origin, deadline.seconds):
+        return race(addresses, deadline=deadline, prepare=prepare)
     return _reach(origin, resolver, deadline)
 
 

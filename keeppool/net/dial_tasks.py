@@ -19,10 +19,9 @@ from copy import copy
 from typing import TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.errors import ConnectError, ConnectTimeout
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
-from keeppool.net.failures import opening, reaching, resolving, shaking_hands, tunnelling
+from keeppool.net.failures import Memory, opening, reaching, resolving, shaking_hands, tunnelling
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
 from keeppool.net.questions import to_be_dialled, to_be_told
@@ -124,15 +123,10 @@ async def _reach(
         made_ready(sock)
 
     question = to_be_dialled(origin, source)
-    was_kept = resolver.keeps(question)
+    memory = Memory(resolver, question)
     addresses = interleaved(await _look_up(origin, question, resolver, deadline))
-    try:
-        with reaching(origin, deadline.seconds):
-            return await race(addresses, deadline=deadline, prepare=prepare)
-    except ConnectError as error:
-        if not was_kept or isinstance(error, ConnectTimeout):
-            raise
-    resolver.forget(question)  # The host may have moved since its addresses were looked up.
+    with memory, reaching(origin, deadline.seconds):
+        return await race(addresses, deadline=deadline, prepare=prepare)
     return await _reach(origin, resolver, deadline, opened)
 
 

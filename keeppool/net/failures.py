@@ -160,3 +160,30 @@ def shaking_hands(origin: Origin, seconds: float | None, *, by_proxy: bool) -> I
 def _by(origin: Origin) -> str:
     """Name what the origin's own text leaves out."""
     return "" if origin.source_address is None else f" from {origin.source_address}"
+
+
+class Memory:
+    """Addresses that may be from an earlier look-up. A dial fails in its block; where they may be to blame, it goes on.
+
+    They are forgotten then, because the host may have moved since, and are to be looked up and dialled once more.
+
+    Args:
+        resolver: Not yet asked for the addresses of this dial.
+        question: What it is to be asked.
+    """
+
+    __slots__ = ("_is_old", "_question", "_resolver")
+
+    def __init__(self, resolver: Resolver, question: Question) -> None:
+        self._resolver = resolver
+        self._question = question
+        self._is_old = resolver.keeps(question)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        is_to_blame = self._is_old and isinstance(error, ConnectError) and not isinstance(error, ConnectTimeout)
+        if is_to_blame:
+            self._resolver.forget(self._question)
+        return is_to_blame

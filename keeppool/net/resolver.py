@@ -120,7 +120,11 @@ class Resolver:
         self._moved_at = 0.0
         self._kept: OrderedDict[Question, tuple[float, list[Address]]] = OrderedDict()
 
-    # For those who wait
+        # For those who wait
+        self._start_empty()
+
+    def _start_empty(self) -> None:
+        """Make what only one kind of resolver has."""
 
     def known(self, question: Question) -> list[Address] | None:
         """Give a name's addresses without a wait: where the host is an address itself, or its addresses are kept."""

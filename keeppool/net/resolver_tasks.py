@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 
-from keeppool.clock import clock
-from keeppool.config import LookUp
 from keeppool.net.addresses import Address
 from keeppool.net.deadline import Deadline
 from keeppool.net.resolver import MOMENT, Question, Resolver, Unresolved, from_program, is_awaited, reason_of
@@ -30,11 +27,8 @@ class LoopResolver(Resolver):
     Thread safety: none; everything is asked on one event loop.
     """
 
-    def __init__(
-        self, look_up: LookUp | None = None, *, ttl: float | None = 0.0, clock: Callable[[], float] = clock
-    ) -> None:
-        super().__init__(look_up, ttl=ttl, clock=clock)
-        self._is_awaited = look_up is not None and is_awaited(look_up)
+    def _start_empty(self) -> None:
+        self._is_awaited = self.look_up is not None and is_awaited(self.look_up)
         #: Calls of a coroutine function, and how many wait for each.
         self._tasks: dict[Question, tuple[asyncio.Task[list[Address]], list[None]]] = {}
         #: Looks, one for all, whether names that wait for a thread need more of them.
