@@ -56,6 +56,7 @@ class AnyResponse:
         reused: True if the connection had carried a response before.
         started_at: When the request was begun, on the pool's clock.
         answered_at: When the head was complete, on the pool's clock.
+        is_whole: True if all of the body came with the head, and is kept.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class AnyResponse:
         "_worked",
         "answered_at",
         "head",
+        "is_whole",
         "reused",
         "started_at",
         "url",
@@ -94,6 +96,7 @@ class AnyResponse:
         first: bytes,
         started_at: float,
         answered_at: float,
+        is_whole: bool = False,
     ) -> None:
         self.head = head
         self._exchange = exchange
@@ -108,10 +111,11 @@ class AnyResponse:
         self._begun = False
         self._failure: KeepPoolError | None = None
         self._headers: HTTPHeaderDict | None = None
-        self._data: bytes | None = None
+        self.is_whole = is_whole
+        self._data: bytes | None = first if is_whole else None
         self._streamed = False
         #: Payload that came with the head, as it was sent.
-        self._first = first
+        self._first = b"" if is_whole else first
         #: Payload that is ready, of which `_offset` bytes were handed out. Never cut: small pieces of a large body
         #: would copy all of the rest for each.
         self._buffer = b""

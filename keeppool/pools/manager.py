@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
 
 from keeppool.config import (
     INHERIT,
@@ -140,6 +140,7 @@ class Manager:
         exchange: Exchange,
         stream: AnyStream,
         url: str,
+        stream_body: bool,
         decode: bool,
         started: float,
     ) -> R:
@@ -150,6 +151,7 @@ class Manager:
             exchange: Its head has come.
             stream: Where the rest of the body comes from.
             url: As the caller wrote it.
+            stream_body: Whether the body is left on its way.
             decode: Whether content codings are taken off.
             started: When the request was begun.
         """
@@ -169,7 +171,8 @@ class Manager:
             self._pool.release(exchange, exchange.why_close(reader))
         else:
             lease = make_lease(self._pool, exchange, stream)
-        return make_response(head, reader, lease, exchange, url, decode, first, started, answered)
+        is_whole = lease is None and not stream_body and b"content-encoding" not in head.index
+        return make_response(head, reader, lease, exchange, url, decode, first, started, answered, is_whole)
 
     def _give_up(self, exchange: Exchange, error: BaseException, url: str, started: float) -> NoReturn:
         """Take back what a broken-off exchange holds, and raise what its caller gets to see."""
@@ -198,6 +201,12 @@ class Manager:
         """Pass an event on. The pool knows this method weakly, so that a listener that owns us can be collected."""
         if self._on_event is not None:
             self._on_event(event)
+
+
+#: The arguments of `exchange`, in their order.
+ExchangeArguments: TypeAlias = (
+    "tuple[bytes, str, FieldBlock, RequestBody | None, Timeout | None, bool, HostConfig | None, bool]"
+)
 
 
 class Requesting(Manager, Generic[ResponseT]):
@@ -245,7 +254,6 @@ class Requesting(Manager, Generic[ResponseT]):
             return self._refuse(error)
         return self.exchange(checked, url, fields, prepared, chosen, stream, host, decode_content)
 
-    @abstractmethod
     def exchange(
         self,
         method: bytes,
@@ -258,6 +266,11 @@ class Requesting(Manager, Generic[ResponseT]):
         decode: bool = True,
     ) -> ResponseT:
         """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
+        return self._carry((method, url, fields, body, timeout, stream, override, decode))
+
+    @abstractmethod
+    def _carry(self, given: ExchangeArguments) -> ResponseT:
+        """Send a request, and bring its response."""
 
     @abstractmethod
     def _refuse(self, error: Exception) -> ResponseT:

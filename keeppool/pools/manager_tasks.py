@@ -9,25 +9,19 @@ from __future__ import annotations
 import weakref
 from asyncio import get_running_loop
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from keeppool.clock import clock
 from keeppool.closing import AsyncClosing
-from keeppool.config import HostConfig, Timeout
 from keeppool.errors import ExchangeError, KeepPoolError, name_call
 from keeppool.events import Event
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.exchange import ASKS_AGAIN, Exchange
 from keeppool.pools.lease_tasks import TaskLease
-from keeppool.pools.manager import Requesting
+from keeppool.pools.manager import ExchangeArguments, Requesting
 from keeppool.pools.pool_tasks import LoopPool
 from keeppool.pools.response_tasks import AsyncResponse
 from keeppool.pools.send_tasks import send
-
-if TYPE_CHECKING:
-    from keeppool.wire.body import RequestBody
-    from keeppool.wire.fields import FieldBlock
-
 
 #: What a request ends with, and what lends it the connection until its body has ended.
 KINDS = (AsyncResponse, TaskLease)
@@ -69,18 +63,8 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
     async def _refuse(self, error: Exception) -> NoReturn:
         raise error
 
-    async def exchange(
-        self,
-        method: bytes,
-        url: str,
-        fields: FieldBlock,
-        body: RequestBody | None = None,
-        timeout: Timeout | None = None,  # noqa: ASYNC109
-        stream: bool = False,
-        override: HostConfig | None = None,
-        decode: bool = True,
-    ) -> AsyncResponse:
-        """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
+    async def _carry(self, given: ExchangeArguments) -> AsyncResponse:
+        method, url, fields, body, timeout, stream, override, decode = given
         pool = self._pool
         started = clock()
         try:
@@ -92,8 +76,8 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
             raise
         try:
             source = await self._send(exchange, started)
-            response = self._respond(KINDS, exchange, source, url, decode, started)
-            if not stream and not response.load_now():
+            response = self._respond(KINDS, exchange, source, url, stream, decode, started)
+            if not stream and not response.is_whole:
                 await response.preload()
         except BaseException as error:
             self._give_up(exchange, error, url, started)

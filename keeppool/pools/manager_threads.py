@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from keeppool.clock import clock
 from keeppool.closing import Closing
-from keeppool.config import HostConfig, LookUp, Timeout, bad
+from keeppool.config import LookUp, bad
 from keeppool.errors import ExchangeError, InvalidBody, KeepPoolError, name_call
 from keeppool.events import Event
 from keeppool.net.resolver import is_awaited
@@ -20,15 +20,10 @@ from keeppool.net.stream import Stream
 from keeppool.pools import janitor
 from keeppool.pools.exchange import ASKS_AGAIN, Exchange
 from keeppool.pools.lease import ThreadLease
-from keeppool.pools.manager import Requesting
+from keeppool.pools.manager import ExchangeArguments, Requesting
 from keeppool.pools.pool_threads import BlockingPool
 from keeppool.pools.response import Response
 from keeppool.pools.send import send
-
-if TYPE_CHECKING:
-    from keeppool.wire.body import RequestBody
-    from keeppool.wire.fields import FieldBlock
-
 
 #: What a request ends with, and what lends it the connection until its body has ended.
 KINDS = (Response, ThreadLease)
@@ -70,18 +65,8 @@ class PoolManager(Requesting[Response], Closing):
     def _refuse(self, error: Exception) -> NoReturn:
         raise error
 
-    def exchange(
-        self,
-        method: bytes,
-        url: str,
-        fields: FieldBlock,
-        body: RequestBody | None = None,
-        timeout: Timeout | None = None,
-        stream: bool = False,
-        override: HostConfig | None = None,
-        decode: bool = True,
-    ) -> Response:
-        """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
+    def _carry(self, given: ExchangeArguments) -> Response:
+        method, url, fields, body, timeout, stream, override, decode = given
         started = clock()
         try:
             if body is not None and body.is_async:
@@ -92,8 +77,8 @@ class PoolManager(Requesting[Response], Closing):
             raise
         try:
             source = self._send(exchange, started)
-            response = self._respond(KINDS, exchange, source, url, decode, started)
-            if not stream:
+            response = self._respond(KINDS, exchange, source, url, stream, decode, started)
+            if not stream and not response.is_whole:
                 response.preload()
         except BaseException as error:
             self._give_up(exchange, error, url, started)

@@ -25,6 +25,8 @@ from keeppool.events import Event, Why
 from keeppool.net.streams import AnyStream, Liveness
 from keeppool.pools import log, reports
 from keeppool.pools.exchange import Exchange
+from keeppool.pools.snapshot import snapshot
+from keeppool.stats import Stats
 
 # Looked up on the way of every request; as members of their classes they would cost three times as much.
 BUSY = State.BUSY
@@ -98,6 +100,15 @@ class Pool:
                 tell(event)
             except Exception:
                 logging.getLogger("keeppool").exception("a listener failed at %r", event)
+
+    def stats(self) -> Stats:
+        """Take a snapshot of all gauges and counters, at one moment."""
+        self._collect_dropped()
+        return self._snapshot()
+
+    def _snapshot(self) -> Stats:
+        """Read the tables; where there is a lock, under it."""
+        return snapshot(self._state, clock())
 
     def _report_performed(self, orders: Iterable[Close | Serve], now: float) -> None:
         for order in orders:

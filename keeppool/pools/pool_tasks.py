@@ -36,10 +36,8 @@ from keeppool.net.tls import TlsStore
 from keeppool.pools import reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, closed_as_ordered, why_unusable
-from keeppool.pools.snapshot import snapshot
 from keeppool.pools.waiter_tasks import TaskWaiter, WaitEnds
 from keeppool.pools.waits import shorter, total_passed
-from keeppool.stats import Stats
 
 #: Channels and tasks of the parent process, kept for good: what asyncio does at their end, it would do to the parent.
 _inherited: list[object] = []
@@ -285,11 +283,6 @@ class LoopPool(Pool):
         if got is not None:
             self._watch_if_idle(got)
         self._perform()
-
-    def stats(self) -> Stats:
-        """Take a snapshot of all gauges and counters, at one moment."""
-        self._collect_dropped()
-        return snapshot(self._state, clock())
 
     def close(self) -> None:
         """Close idle connections now and busy ones when they are done; break dials off; refuse what comes later."""

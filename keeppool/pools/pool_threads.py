@@ -24,7 +24,6 @@ from keeppool.net.tls import TlsStore
 from keeppool.pools import janitor, reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, closed_as_ordered, why_unusable
-from keeppool.pools.snapshot import snapshot
 from keeppool.pools.waiter import ThreadWaiter
 from keeppool.pools.waits import CLOCK_SLACK, queue_wait, shorter
 from keeppool.stats import Stats
@@ -168,11 +167,9 @@ class BlockingPool(Pool):
             self._take_back(exchange, error)
         self._perform()
 
-    def stats(self) -> Stats:
-        """Take a snapshot of all gauges and counters, at one moment."""
-        self._collect_dropped()
+    def _snapshot(self) -> Stats:
         with self._lock:
-            return snapshot(self._state, clock())
+            return super()._snapshot()
 
     def close(self) -> None:
         """Close idle connections now and busy ones when they are done; refuse what comes later."""

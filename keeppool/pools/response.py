@@ -32,6 +32,7 @@ class Response(AnyResponse, Closing):
         reused: True if the connection had carried a response before.
         started_at: When the request was begun, on the pool's clock.
         answered_at: When the head was complete, on the pool's clock.
+        is_whole: True if all of the body came with the head, and is kept.
 
     Thread safety: one thread at a time.
     """

@@ -33,6 +33,7 @@ class AsyncResponse(AnyResponse, AsyncClosing):
         reused: True if the connection had carried a response before.
         started_at: When the request was begun, on the pool's clock.
         answered_at: When the head was complete, on the pool's clock.
+        is_whole: True if all of the body came with the head, and is kept.
 
     Thread safety: one task at a time, on the event loop it was made on.
     """
@@ -71,12 +72,6 @@ class AsyncResponse(AnyResponse, AsyncClosing):
         if self._data is None:
             self._check_kept()
             self._data = await self._gathered(None)
-
-    def load_now(self) -> bool:
-        """As `preload`, for a new response, if that takes no waiting; True if it took none."""
-        if self._lease is None and b"content-encoding" not in self.head.index:
-            self._data, self._first = self._first, b""
-        return self._data is not None
 
     async def read(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """Read `amt` bytes of the body, fewer only at its end; everything if `amt` is None or negative.
@@ -152,8 +147,15 @@ class AsyncResponse(AnyResponse, AsyncClosing):
                 await self._receive(most)
         return rest.value()
 
+    def _begin_reading(self, decode: bool | None) -> None:
+        if self._lease is not None:
+            self._lease.check_loop()
+        super()._begin_reading(decode)
+
     async def _gathered(self, amount: int | None) -> bytes:
         """Read `amount` bytes of the body, fewer only at its end; everything for `None`."""
+        if self._lease is not None:
+            self._lease.check_loop()
         whole = Whole()
         for most in self._gathering(whole, amount):
             await (self._receive(most) if most else self._give_way())

@@ -61,7 +61,6 @@ ONE_SIDED = {
         "peer",
     ): "what Scrapy tells of a download (ip_address, certificate); no reader of threads asks for it",
     (keeppool.AsyncResponse, "aiter_lines"): "httpx's name; without the a it is requests', and gives bytes",
-    (AsyncResponse, "load_now"): "the pool's own: loads a body that is here already without a turn of the event loop",
 }
 #: What has another signature.
 OTHER_SIGNATURE: dict[tuple[type, str], str] = {}

@@ -496,3 +496,18 @@ def test_threads_and_tasks_have_the_same_names_and_signatures(threads, tasks):
 @pytest.mark.parametrize("name", ["request", "exchange", "timeout_for", "config_for", "stats"])
 def test_threads_and_tasks_say_the_same_of_each_call(name):
     assert inspect.getdoc(getattr(AsyncPoolManager, name)) == inspect.getdoc(getattr(PoolManager, name))
+
+
+# Arguments
+
+
+def test_an_argument_that_cannot_be_meant_is_refused_when_the_request_is_awaited():
+    """Not before: of many requests begun together, one must not keep the others from being awaited."""
+
+    async def main():
+        async with AsyncPoolManager() as pool:
+            asked = pool.request("GET", "http://a.example/", timeout=-1)
+            with pytest.raises(errors.ConfigError):
+                await asked
+
+    run(main())

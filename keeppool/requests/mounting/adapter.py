@@ -15,7 +15,7 @@ from keeppool.client.response.response import Response as OwnResponse
 from keeppool.client.session import send_over
 from keeppool.pools.manager_threads import PoolManager
 from keeppool.pools.response import Response as PoolResponse
-from keeppool.requests.mounting.pooled import Connected, SendArguments, SendingAdapter
+from keeppool.requests.mounting.pooled import Connected, SendArguments, SendingAdapter, sent_by
 from keeppool.requests.mounting.raw import Raw
 
 
@@ -73,9 +73,7 @@ class HTTPAdapter(SendingAdapter["Response"], BaseAdapter):
     _pool_kind = PoolManager
 
     def _carry(self, given: SendArguments, stream: bool) -> Response:
-        response = send_over(self.pool, self._step(*given), stream, Response)
-        response.connection = self
-        return response
+        return sent_by(self, send_over(self.pool, self._step(*given), stream, Response))
 
     def close(self) -> None:
         """Close the pool: idle connections now, busy ones when they are done."""

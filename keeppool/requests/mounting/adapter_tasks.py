@@ -12,7 +12,7 @@ from typing import Any
 from keeppool.client.response.response_tasks import AsyncResponse as OwnResponse
 from keeppool.client.session_tasks import send_over
 from keeppool.pools.manager_tasks import AsyncPoolManager
-from keeppool.requests.mounting.pooled import Connected, SendArguments, SendingAdapter
+from keeppool.requests.mounting.pooled import Connected, SendArguments, SendingAdapter, sent_by
 
 
 class AsyncHTTPAdapter(SendingAdapter[Coroutine[Any, Any, "AsyncResponse"]]):
@@ -49,9 +49,7 @@ class AsyncHTTPAdapter(SendingAdapter[Coroutine[Any, Any, "AsyncResponse"]]):
     _pool_kind = AsyncPoolManager
 
     async def _carry(self, given: SendArguments, stream: bool) -> AsyncResponse:
-        response = await send_over(self.pool, self._step(*given), stream, AsyncResponse)
-        response.connection = self
-        return response
+        return sent_by(self, await send_over(self.pool, self._step(*given), stream, AsyncResponse))
 
     async def aclose(self) -> None:
         """Close the pool: idle connections now, busy ones when they are done."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: What `send` gives: a response, or something to await that gives one.
 SentT = TypeVar("SentT")
+#: A response.
+MadeT = TypeVar("MadeT")
 
 #: The arguments of `send`, in their order.
 SendArguments: TypeAlias = tuple[PreparedRequest, bool, TimeoutArgument, bool | str, CertArgument, ProxiesArgument]
@@ -156,10 +158,11 @@ class Connected:
         self._connection = connection
 
 
-def sent_by(response: object, adapter: object) -> None:
+def sent_by(adapter: object, response: MadeT) -> MadeT:
     """Let a response know the adapter that a program has mounted; `None` for the session's own pool, as it is."""
     if adapter is not None:
         cast("Connected", response).connection = adapter
+    return response
 
 
 def limits_of(pool_maxsize: int | None, limits: Limits | None, config: Config | None) -> Limits | None:

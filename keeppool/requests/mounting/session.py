@@ -76,9 +76,7 @@ class Session(Mounting[Response, Iterator[Any]], OwnSession):
         return with_history(response, first.history, followed)
 
     def _send_over(self, pool: PoolManager, step: Send, stream: bool) -> OwnResponse:
-        response = super()._send_over(pool, step, stream)
-        sent_by(response, cast("SendBy", step).adapter)
-        return response
+        return sent_by(cast("SendBy", step).adapter, super()._send_over(pool, step, stream))
 
     def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
         with Checked(by) as sending:

@@ -79,9 +79,7 @@ class AsyncSession(Mounting[Pending[AsyncResponse], AsyncIterator[Any]], OwnSess
         return with_history(response, first.history, followed)
 
     async def _send_over(self, pool: AsyncPoolManager, step: Send, stream: bool) -> OwnResponse:
-        response = await super()._send_over(pool, step, stream)
-        sent_by(response, cast("SendBy", step).adapter)
-        return response
+        return sent_by(cast("SendBy", step).adapter, await super()._send_over(pool, step, stream))
 
     async def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
         with Checked(by) as sending:
