@@ -21,7 +21,8 @@
     ├── ExchangeError                     a connection was used: see `sent`, `received`, `retry_safe`
     │   ├── ServerDisconnected+           closed before one byte of a response
     │   ├── SendError+, ReadError+        the socket failed while writing, while reading
-    │   ├── ReadTimeout*, WriteTimeout*, TotalTimeout*
+    │   ├── ReadTimeout* ── RepeatedReadTimeout+
+    │   ├── WriteTimeout*, TotalTimeout*
     │   ├── BodyLengthError (ValueError)  the caller's body is not as long as its Content-Length
     │   ├── ProtocolError+                the server does not speak HTTP
     │   │   └── InvalidHead, HeadTooLarge, TruncatedHead, InvalidLength
@@ -372,6 +373,16 @@ class ReadError(ExchangeError, ConnectionError):
 
 class ReadTimeout(ExchangeError, Timeout):
     """The server was silent for longer than the read timeout."""
+
+
+class RepeatedReadTimeout(ReadTimeout, ConnectionError):
+    """The server was silent for longer than the read timeout, in the last of as many tries as `retries=` allows.
+
+    A `ConnectionError` too, which is what requests makes of it: an `except` clause for either name matches.
+    """
+
+    #: How often the request was sent on purpose; the pool's own resending does not count.
+    tries: int = 0
 
 
 class WriteTimeout(ExchangeError, Timeout):

@@ -407,8 +407,9 @@ def test_status(pair, status):
                 response.raise_for_status()
             assert type(caught.value).__name__ == "HTTPError"
             assert caught.value.response is response
-            facts = (str(status), response.reason, response.url, "client error" if status < 500 else "server error")
-            assert all(fact.lower() in str(caught.value).lower() for fact in facts)
+            side = "Client" if status < 500 else "Server"
+            assert str(caught.value).startswith(f"{status} {side} Error: {response.reason or ''}")
+            assert f" for url: {response.url}" in str(caught.value)
         return response.ok, bool(response)
 
     pair.agree(program)

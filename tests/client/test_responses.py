@@ -39,7 +39,7 @@ def test_below_400_is_ok(site, session, status):
 
 
 @pytest.mark.parametrize(
-    ("status", "text"), [(404, "404 Not Found (client error)"), (503, "503 Service Unavailable (server error)")]
+    ("status", "text"), [(404, "404 Client Error: Not Found"), (503, "503 Server Error: Service Unavailable")]
 )
 def test_from_400_on_it_did_not_work(site, session, status, text):
     response = session.get(f"{site.url}/status/{status}")
@@ -47,7 +47,7 @@ def test_from_400_on_it_did_not_work(site, session, status, text):
     assert not response
     with pytest.raises(HTTPError) as caught:
         response.raise_for_status()
-    assert str(caught.value) == f"{text} for GET {site.url}/status/{status}"
+    assert str(caught.value) == f"{text} for url: {site.url}/status/{status} (GET)"
     assert caught.value.response is response
     assert caught.value.request is response.request
     assert response.content == f"{status}\n".encode()

@@ -308,7 +308,7 @@ SENT = {"sent": 100, "retry_safe": True}
         (keeppool.errors.WriteTimeout("x", **SENT), "read"),
         (keeppool.errors.InvalidHead("x", **SENT), "read"),
         (IncompleteBody("x", **SENT), "read"),
-        (keeppool.errors.ContentDecodingError("x", **SENT), "read"),
+        (keeppool.errors.ContentDecodingError("x", **SENT), None),
         (ReadTimeout("x", sent=100, retry_safe=False), None),
         (PoolClosed("x"), None),
         (TotalTimeout("x", **SENT), None),

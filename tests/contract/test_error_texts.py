@@ -92,12 +92,13 @@ CASES = {
     "InvalidChunk": Case("chunk", (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",)),
     "IncompleteBody": Case("closed after 2 of 9", (OK + b"Content-Length: 9\r\n\r\nab", RawConnection.close)),
     "ContentDecodingError": Case("gzip", (OK + b"Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\nno gzip!!",)),
-    "HTTPError": Case("404 Not Found", (NOT_FOUND,), then=lambda r: r.raise_for_status()),
+    "HTTPError": Case("404 Client Error: Not Found", (NOT_FOUND,), then=lambda r: r.raise_for_status()),
     "TooManyRedirects": Case("leads on after", (REDIRECT, RawConnection.close)),
     "UnrewindableBodyError": Case("read from an iterator", (REDIRECT,), method="POST", call={"data": iter([b"once"])}),
 }  # fmt: skip
 #: Leaves with a test of their own below, and those that no call raises.
 APART = {"PoolTimeout", "PoolClosed", "QueueFull", "ConnectTimeout", "SendError", "WriteTimeout", "RetryError"}
+APART |= {"RepeatedReadTimeout"}
 APART |= {"StreamConsumedError", "LoopError", "CookieFileError"}
 
 
@@ -241,6 +242,18 @@ def test_tries_that_are_used_up():
         with pytest.raises(errors.RetryError) as caught:
             session.get(f"{server.url}/path")
         assert "was answered 503" in told(caught, f"{server.url}/path")
+
+
+def test_tries_that_end_in_silence():
+    with ScriptedServer([RawConnection.read_request, RawConnection.read_until_closed]) as server:
+        with Session(retries=1, timeout=Timeout(read=0.05)) as session, pytest.raises(errors.ConnectionError) as caught:
+            session.get(f"{server.url}/path")
+        text = told(caught, f"{server.url}/path")
+    assert text == ": the server sent nothing for 0.05 s (read timeout); no tries left after 2"
+    error = caught.value
+    assert isinstance(error, errors.ReadTimeout)
+    assert (error.tries, error.limit, error.sent > 0, error.retry_safe) == (2, 0.05, True, True)
+    assert type(error.__cause__) is errors.ReadTimeout
 
 
 def test_a_body_that_was_read_already():

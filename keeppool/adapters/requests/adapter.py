@@ -268,7 +268,8 @@ class KeepPoolAdapter(HTTPAdapter):
     ) -> HostConfig | None:
         """Say what holds for this request only; `None` if nothing does."""
         url = request.url or ""
-        proxy = select_proxy(url, proxies) if proxies else None
+        # An empty one is none, as in requests.
+        proxy = (select_proxy(url, proxies) if proxies else None) or None
         if isinstance(verify, str) and _is_environments(verify) and self._has_context(url):
             verify = True  # The session has read it there; nobody has said it against the context.
         # Whom TLS is spoken to, if to anybody: the origin, or an https proxy before an http origin.

@@ -24,6 +24,13 @@ class InvalidRequest(theirs.RequestException, ValueError):
     """
 
 
+class RepeatedReadTimeout(theirs.ReadTimeout, theirs.ConnectionError):
+    """A read timeout in the last of the tries that `max_retries` allows.
+
+    requests makes a `ConnectionError` of it; an `except` clause for either name matches.
+    """
+
+
 #: An error that is not named here is what its nearest parent is.
 TABLE: Final[Mapping[type[ours.KeepPoolError], type[theirs.RequestException]]] = {
     ours.KeepPoolError: theirs.RequestException,
@@ -60,6 +67,7 @@ TABLE: Final[Mapping[type[ours.KeepPoolError], type[theirs.RequestException]]] =
     ours.SendError: theirs.ConnectionError,
     ours.ReadError: theirs.ConnectionError,
     ours.ReadTimeout: theirs.ReadTimeout,
+    ours.RepeatedReadTimeout: RepeatedReadTimeout,
     # requests takes a send that is too slow for a broken connection.
     ours.WriteTimeout: theirs.ConnectionError,
     # What urllib3's Timeout(total=...) ends with.

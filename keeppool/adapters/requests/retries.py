@@ -14,8 +14,8 @@ from requests.exceptions import RetryError
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError, MaxRetryError
 
-from keeppool.client.retries.tries import reason_of
-from keeppool.errors import KeepPoolError
+from keeppool.client.retries.tries import reason_of, repeated
+from keeppool.errors import KeepPoolError, ReadTimeout
 
 if TYPE_CHECKING:
     from keeppool.adapters.requests.raw import RawResponse
@@ -31,13 +31,18 @@ def after_error(retry: Retry, request: PreparedRequest, method: bytes, error: Ke
 
     Returns:
         What is left of the tries; `None` if the error is the caller's to see.
+
+    Raises:
+        RepeatedReadTimeout: keeppool's: no tries are left, and the last one's error is a read timeout.
     """
     reason = reason_of(error, method)
     if reason is None:
         return None
     try:
         left = retry.increment(request.method, request.url, error=reason)
-    except HTTPError:
+    except HTTPError as refusal:
+        if isinstance(error, ReadTimeout) and isinstance(refusal, MaxRetryError):
+            raise repeated(error, len(retry.history) + 1) from error
         return None
     left.sleep()
     return left

@@ -243,13 +243,13 @@ class BaseResponse:
         """
         if self.ok:
             return
-        side = "client" if self.status_code < 500 else "server"
+        # requests' words, in requests' order: programs look for "404 Client Error" in them.
+        side = "Client" if self.status_code < 500 else "Server"
         reason = text_of_field(self.reason) if isinstance(self.reason, bytes) else self.reason
-        what = f"{self.status_code} {reason}".rstrip()
-        url = plain_url(self.url or "")
-        sent = url if self.request is None else f"{self.request.method} {url}"
-        what = f"{what} ({side} error)"
-        raise HTTPError(f"{what} for {sent}", response=self, request=self.request, _reason=what)
+        what = f"{self.status_code} {side} Error: {reason or ''}".rstrip()
+        by = "" if self.request is None else f" ({self.request.method})"
+        text = f"{what} for url: {plain_url(self.url or '')}{by}"
+        raise HTTPError(text, response=self, request=self.request, _reason=what)
 
     # The body
 

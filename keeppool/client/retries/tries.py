@@ -23,10 +23,13 @@ from keeppool.core.resend import IDEMPOTENT
 from keeppool.errors import (
     BodyLengthError,
     ConnectError,
+    ContentDecodingError,
     ExchangeError,
     KeepPoolError,
     PoolClosed,
     PoolError,
+    ReadTimeout,
+    RepeatedReadTimeout,
     RetryError,
     TotalTimeout,
     UnrewindableBodyError,
@@ -36,8 +39,9 @@ if TYPE_CHECKING:
     from keeppool.client.request.prepared import PreparedRequest
     from keeppool.client.retries.retrying import Retrying
 
-#: What no waiting mends: the pool stays closed, the time has passed, the caller's body has the length it has.
-_FINAL = (PoolClosed, TotalTimeout, BodyLengthError)
+#: What no waiting mends: the pool stays closed, the time has passed, the caller's body has the length it has, the
+#: server's would come in the same coding.
+_FINAL = (PoolClosed, TotalTimeout, BodyLengthError, ContentDecodingError)
 
 
 class Tried(Protocol):
@@ -78,13 +82,18 @@ class Tries:
 
         Returns:
             Seconds to wait before the next try; `None` if the error is the caller's to see.
+
+        Raises:
+            RepeatedReadTimeout: No tries are left, and the last one's error is a read timeout.
         """
         reason = reason_of(error, self._request.verb)
         if reason is None:
             return None
         try:
             self._retry = self._retry.increment(self._request.method, self._request.url, error=reason)
-        except RetryRefusal:
+        except RetryRefusal as refusal:
+            if isinstance(error, ReadTimeout) and isinstance(refusal, MaxRetryError):
+                raise repeated(error, self._count) from error
             return None
         pause = self._retry.get_backoff_time()
         return pause if self._has_time(pause, total) else None
@@ -168,6 +177,12 @@ def reason_of(error: KeepPoolError, verb: bytes) -> Exception | None:
         return None
     reason.__cause__ = error
     return reason
+
+
+def repeated(error: ReadTimeout, tries: int) -> RepeatedReadTimeout:
+    """Make the error of a call whose tries are used up, with the facts of the last one."""
+    facts = {name: value for name, value in vars(error).items() if name not in ("message", "_reason")}
+    return RepeatedReadTimeout(f"{error.reason}; no tries left after {tries}", **facts, tries=tries)
 
 
 class _Refusal:
