@@ -9,6 +9,7 @@
     │   │   └── InvalidProxyURL           └── InvalidJSONError
     │   (InvalidJSONError has one child: JSONDecodeError, for a response that is not JSON)
     ├── CookieFileError (ValueError)      a file of cookies that is none; the jar is as it was
+    ├── HarError (ValueError)             a HAR file that is none; nothing of it is used
     ├── Timeout (TimeoutError)            some wait was too long; the classes marked * are its children
     ├── ConnectionError (ConnectionError)
     │   ├── PoolError                     never left the pool: nothing was sent
@@ -275,6 +276,15 @@ class CookieFileError(KeepPoolError, ValueError):
 
     #: Its name.
     file: str = ""
+
+
+class HarError(KeepPoolError, ValueError):
+    """A HAR file cannot be read, or is none; nothing of it is used."""
+
+    #: Its name; empty if it came from elsewhere.
+    file: str = ""
+    #: Where in it, such as "log.entries[3].response.status" or "line 12, column 7"; empty for the whole.
+    place: str = ""
 
 
 class Timeout(KeepPoolError, builtins.TimeoutError):

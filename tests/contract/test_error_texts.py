@@ -99,7 +99,7 @@ CASES = {
 #: Leaves with a test of their own below, and those that no call raises.
 APART = {"PoolTimeout", "PoolClosed", "QueueFull", "ConnectTimeout", "SendError", "WriteTimeout", "RetryError"}
 APART |= {"RepeatedReadTimeout"}
-APART |= {"StreamConsumedError", "LoopError", "CookieFileError"}
+APART |= {"StreamConsumedError", "LoopError", "CookieFileError", "HarError"}
 
 
 def leaves() -> set[str]:

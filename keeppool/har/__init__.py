@@ -1,0 +1,29 @@
+"""HAR 1.2, the format in which browsers' developer tools keep requests and responses: built, checked, read, written.
+
+Knows: the format. Its objects are plain mappings, as `json` reads and writes them; members of our own begin with `_`.
+Does not know: where requests and responses come from, and what is secret in them.
+
+Source: "HTTP Archive 1.2", http://www.softwareishard.com/blog/har-12-spec/
+"""
+
+from keeppool.har.bodies import body_of, charset_of, pairs_of
+from keeppool.har.build import content, document, entry, media_type_of, posted, request, response, total_of
+from keeppool.har.files import load, save
+from keeppool.har.parse import parse
+
+__all__ = [
+    "body_of",
+    "charset_of",
+    "content",
+    "document",
+    "entry",
+    "load",
+    "media_type_of",
+    "pairs_of",
+    "parse",
+    "posted",
+    "request",
+    "response",
+    "save",
+    "total_of",
+]
