@@ -3,6 +3,8 @@
 Knows: names, units and sums. A ledger learns all it knows from events.
 Does not know: the pool. A ledger is handed over as the pool's `on_event`; without a listener no event is built.
 
+Both show themselves to people too: `print(stats)` is a small table, a notebook draws one.
+
 Units: durations are seconds and their names end in `_s`; everything else is a number of connections, callers or
 requests. Gauges show what is the case now, counters what has happened since the pool was made.
 """
@@ -10,12 +12,13 @@ requests. Gauges show what is the case now, counters what has happened since the
 from __future__ import annotations
 
 import copy
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from keeppool.events import (
     ConnectFailed,
@@ -27,9 +30,29 @@ from keeppool.events import (
     ResponseStarted,
     Why,
 )
+from keeppool.tables import as_html, as_text, seconds
+
+#: The version of what `Stats.to_dict` gives. Keys may be added under one number; one that is taken away, or comes to
+#: mean something else, raises it.
+SCHEMA: Final = 1
+#: Hosts that a table for people shows: what fits on a screen beside the rest.
+_MOST_SHOWN: Final = 12
+_HEADINGS: Final = ("host", "open", "busy", "idle", "waiting", "requests")
 
 
-class _Turnover:
+class _Snapshot:
+    """What can be pickled and copied although it shows mappings that cannot be changed."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy can neither be pickled nor copied deeply; what it shows can.
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]  # each is a dataclass
+        plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+        return partial(type(self), **plain), ()
+
+
+class _Turnover(_Snapshot):
     """What follows from the counters that a snapshot and a tally have in common."""
 
     __slots__ = ()
@@ -52,23 +75,23 @@ class _Turnover:
         reasons = {why.value: count for why, count in self.closed_by.items()}
         return {"closed_by": reasons, "closed": self.closed, "reuse_ratio": self.reuse_ratio}
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A mapping proxy can neither be pickled nor copied deeply; what it shows can.
-        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]  # each is a dataclass
-        plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
-        return partial(type(self), **plain), ()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HostStats:
-    """The gauges of one origin.
+class HostStats(_Snapshot):
+    """What one origin has, and has had. The counters of a host without connections are kept, and the most recent 1,024.
 
     Attributes:
-        open: Connections that are open: idle + busy.
-        idle: Of these, waiting for a request.
-        busy: Of these, carrying one.
-        connecting: Connections being dialled; they count against the caps too.
-        waiting: Callers in the queue.
+        open: Gauge: connections that are open: idle + busy.
+        idle: Gauge: of these, waiting for a request.
+        busy: Gauge: of these, carrying one.
+        connecting: Gauge: connections being dialled; they count against the caps too.
+        waiting: Gauge: callers in the queue.
+        cap: The most connections it may have; `None`: no limit.
+        waiting_s: Gauge: seconds the caller that has waited longest has waited.
+        held_s: Gauge: seconds the connection held longest has been carrying its request.
+        requests: Counter: responses whose head arrived.
+        connect_failed: Counter: dials that failed, or were given up.
+        closed_by: Counter for each reason for which a connection was closed; reasons that did not occur are no keys.
     """
 
     open: int = 0
@@ -76,8 +99,37 @@ class HostStats:
     busy: int = 0
     connecting: int = 0
     waiting: int = 0
+    cap: int | None = None
+    waiting_s: float = 0.0
+    held_s: float = 0.0
+    requests: int = 0
+    connect_failed: int = 0
+    closed_by: Mapping[Why, int] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, int]:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "closed_by", MappingProxyType(dict(self.closed_by)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON: reasons by their text."""
+        figures = {f.name: getattr(self, f.name) for f in fields(self)}
+        return figures | {"closed_by": {why.value: count for why, count in self.closed_by.items()}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyStats:
+    """What the hosts behind one proxy hold together.
+
+    Attributes:
+        open: Gauge: connections through it, dialling ones included.
+        cap: The most it may have; `None`: no limit.
+        hosts: Gauge: origins with a connection or a caller.
+    """
+
+    open: int = 0
+    cap: int | None = None
+    hosts: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
         """The same for JSON."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
@@ -85,6 +137,8 @@ class HostStats:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats(_Turnover):
     """A snapshot of a whole pool, taken at one moment: the gauges fit together.
+
+    Printed it is a small table; a notebook shows one too. Neither holds more than origins and numbers.
 
     Attributes:
         open: Gauge: connections that are open: idle + busy.
@@ -100,11 +154,16 @@ class Stats(_Turnover):
         queued: Counter: requests that had to wait for a connection.
         waited_s: Counter: seconds all of these have waited together.
         closed_by: Counter for each reason to close; every `Why` is a key, also where nothing was closed for it.
-        hosts: Gauges by origin, named like "https://example.com:443".
+        hosts: Gauges and counters by origin, named like "https://example.com:443", of those that have a connection or a
+            caller.
         learned: Seconds after which idle connections of an origin are closed because its server was seen to close
             them silently; see `Limits.learn`.
         not_kept: Origins whose servers were seen, twice, to hang up right behind a response without having said so, and
             have kept no connection since. Requests that could not be sent again get new connections there.
+        cap: The most connections the pool may have; `None`: no limit.
+        waiting_s: Gauge: seconds the caller that has waited longest has waited.
+        requests: Counter: responses whose head arrived.
+        proxies: Gauges by proxy, named like "http://proxy.example:3128".
     """
 
     open: int = 0
@@ -123,19 +182,111 @@ class Stats(_Turnover):
     hosts: Mapping[str, HostStats] = field(default_factory=dict)
     learned: Mapping[str, float] = field(default_factory=dict)
     not_kept: tuple[str, ...] = ()
+    cap: int | None = None
+    waiting_s: float = 0.0
+    requests: int = 0
+    proxies: Mapping[str, ProxyStats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "closed_by", _every_reason(self.closed_by))
         object.__setattr__(self, "hosts", MappingProxyType(dict(self.hosts)))
         object.__setattr__(self, "learned", MappingProxyType(dict(self.learned)))
+        object.__setattr__(self, "proxies", MappingProxyType(dict(self.proxies)))
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON: reasons by their text, `closed` and `reuse_ratio` included."""
         hosts = {origin: host.as_dict() for origin, host in self.hosts.items()}
+        proxies = {proxy: one.as_dict() for proxy, one in self.proxies.items()}
         figures = {f.name: getattr(self, f.name) for f in fields(self)}
-        return (
-            figures | self._derived() | {"hosts": hosts, "learned": dict(self.learned), "not_kept": list(self.not_kept)}
-        )
+        plain = {"hosts": hosts, "proxies": proxies, "learned": dict(self.learned), "not_kept": list(self.not_kept)}
+        return figures | self._derived() | plain
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give `as_dict` for another program: with `schema`, the version of what the keys mean (now 1)."""
+        return {"schema": SCHEMA, **self.as_dict()}
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Write `to_dict` as JSON.
+
+        Args:
+            indent: As for `json.dumps`.
+        """
+        return json.dumps(self.to_dict(), indent=indent)
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Stats:
+        """Read what `to_dict` has given, perhaps in another process and by another version.
+
+        Args:
+            told: As `json.loads` gives it. Keys that are not known are left out, those that are missing are as in an
+                empty pool.
+
+        Raises:
+            ValueError: Its schema is another one.
+        """
+        if told.get("schema") != SCHEMA:
+            raise ValueError(
+                f"these figures have schema {told.get('schema')!r}; this version of keeppool reads {SCHEMA}"
+            )
+        values = _known(cls, told) | {
+            "hosts": {name: HostStats(**_known(HostStats, host)) for name, host in told.get("hosts", {}).items()},
+            "proxies": {name: ProxyStats(**_known(ProxyStats, one)) for name, one in told.get("proxies", {}).items()},
+            "not_kept": tuple(told.get("not_kept", ())),
+        }
+        return cls(**values)
+
+    def __str__(self) -> str:
+        return as_text(self._facts(), _HEADINGS, self._rows())
+
+    def _repr_html_(self) -> str:
+        return as_html("Connections", self._facts(), _HEADINGS, self._rows())
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """Say the figures of the whole pool in words."""
+        limit = "" if self.cap is None else f" of {self.cap}"
+        opening = f", {self.connecting} being opened" if self.connecting else ""
+        facts = [
+            ("open", f"{self.open}{limit}: {self.busy} busy, {self.idle} idle{opening}; peak {self.peak_open}"),
+            ("requests", self._turnover()),
+        ]
+        if self.queued:
+            now = f"{self.waiting} now, the oldest for {seconds(self.waiting_s)}" if self.waiting else "nobody now"
+            average = seconds(self.waited_s / self.queued)
+            facts.append(("waiting", f"{now}; {self.queued:,} had to, {average} on average"))
+        if self.closed:
+            most = sorted(((count, why.value) for why, count in self.closed_by.items() if count), reverse=True)
+            facts.append(("closed", f"{self.closed:,}: {', '.join(f'{count:,} {why}' for count, why in most)}"))
+        facts += [
+            (f"proxy {name}", f"{one.open}{'' if one.cap is None else f' of {one.cap}'}, for {one.hosts} hosts")
+            for name, one in self.proxies.items()
+        ]
+        facts += [("learned", f"{name} is kept {seconds(limit_s)} idle") for name, limit_s in self.learned.items()]
+        facts += [("learned", f"{name} keeps no connection") for name in self.not_kept]
+        return facts
+
+    def _turnover(self) -> str:
+        reuse = f"; {self.reuse_ratio:.1%} took a connection that was open" if self.opened or self.reused else ""
+        resent = f"; {self.resent:,} resent" if self.resent else ""
+        failed = f"; failed dials: {self.connect_failed:,}" if self.connect_failed else ""
+        return f"{self.requests:,} answered{reuse}{resent}{failed}"
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """Give the hosts on which most is going on, as rows of a table."""
+        most = sorted(self.hosts.items(), key=lambda item: _interest(item[1]), reverse=True)
+        rows: list[tuple[str, ...]] = [
+            (
+                name,
+                f"{host.open}{'' if host.cap is None else f'/{host.cap}'}",
+                str(host.busy),
+                str(host.idle),
+                str(host.waiting),
+                f"{host.requests:,}",
+            )
+            for name, host in most[:_MOST_SHOWN]
+        ]
+        if len(most) > _MOST_SHOWN:
+            rows.append((f"and {len(most) - _MOST_SHOWN:,} hosts more", *[""] * 5))
+        return rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +407,20 @@ class _Counts:
 
     def tally(self) -> HostTally:
         return HostTally(**{name: getattr(self, name) for name in self.__slots__})
+
+
+def _interest(host: HostStats) -> tuple[int, ...]:
+    """Rank a host among others: who waits is of more interest than what works, and that than what is idle."""
+    return host.waiting, host.busy + host.connecting, host.open, host.requests
+
+
+def _known(kind: type[Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the fields of a kind of figures out of what another process tells."""
+    values = {f.name: told[f.name] for f in fields(kind) if f.name in told}
+    reasons = {why.value: why for why in Why}
+    if "closed_by" in values:
+        values["closed_by"] = {reasons[why]: n for why, n in values["closed_by"].items() if why in reasons}
+    return values
 
 
 def _every_reason(counts: Mapping[Why, int]) -> Mapping[Why, int]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
+from keeppool.tables import printable
+
 #: Columns where there is no terminal to ask: the demo's table fits without folding.
 _FILE_WIDTH = 100
 #: Characters of a URL or an error that are shown; what errors themselves show of a URL is cut there too.
@@ -37,11 +39,6 @@ def write_json(console: Console, value: dict[str, Any]) -> None:
 def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
     """Make a text printable, and cut it if it would fill the screen."""
     return printable(text if len(text) <= longest else f"{text[:longest]}…")
-
-
-def printable(text: str) -> str:
-    """Escape what a terminal would obey instead of show."""
-    return text if text.isprintable() else "".join([c if c.isprintable() else ascii(c)[1:-1] for c in text])
 
 
 def _console(*, stderr: bool) -> Console:

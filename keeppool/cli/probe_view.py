@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from keeppool import INHERIT, HostConfig, Survey
-from keeppool.cli.console import printable, shortened
+from keeppool.cli.console import shortened
 from keeppool.config import HOST_FIELDS
+from keeppool.tables import printable
 
 #: Width of the labels' column: the longest label and two blanks.
 _LABELS = 10

@@ -93,6 +93,7 @@ class LatePoolState(PoolState):
         """
         if connection.state is not State.CONNECTING:
             return
+        connection.host.tally.failed += 1
         self.counters.connect_failed += 1
         host, caller = connection.host, self._unbind(connection)
         self._vacate(connection)
@@ -307,6 +308,7 @@ class LatePoolState(PoolState):
 
     def _break_off(self, dial: Connection, beneficiary: Host | None = None) -> None:
         """Break off a dial that is in nobody's place, so that `beneficiary` has room; that one is not forgotten."""
+        dial.host.tally.failed += 1
         self.counters.connect_failed += 1
         self._vacate(dial)
         self.orders.append(Cancel(dial))

@@ -41,6 +41,7 @@ from keeppool.core.records import (
     State,
     Ticket,
 )
+from keeppool.core.tallies import Tallies
 from keeppool.core.trust import ages_of, must_be_new
 from keeppool.core.waiting import Queue
 from keeppool.errors import PoolClosed, QueueFull
@@ -75,6 +76,7 @@ class PoolState:
         "_looked_at",
         "_queue",
         "_shelf",
+        "_tallies",
         "_tickets",
         "counters",
         "is_closed",
@@ -99,6 +101,7 @@ class PoolState:
         self._shelf = Shelf()
         self._queue = Queue()
         self._habits = Habits()
+        self._tallies = Tallies()
         self._looked_at = LONG_AGO
         self._connections = 0
         self._tickets = 0
@@ -146,6 +149,7 @@ class PoolState:
 
     def connect_failed(self, connection: Connection, now: float) -> None:
         """The dial failed, or its caller gave up; the slot goes to whoever waits."""
+        connection.host.tally.failed += 1
         self.counters.connect_failed += 1
         self._vacate(connection)
         self._grant(now)
@@ -435,7 +439,7 @@ class PoolState:
             cap = None if origin.proxy is None else self.limits.per_proxy
             group = self._groups[origin.proxy] = Group(origin.proxy, cap)
         group.hosts += 1
-        host = self._hosts[origin] = Host(origin, policy, group)
+        host = self._hosts[origin] = Host(origin, policy, group, self._tallies.come_back(origin))
         host.habit = self._habits.known(origin, now)
         return host
 
@@ -443,6 +447,7 @@ class PoolState:
         """Drop a host without connections and callers: the tables hold what is alive and nothing else."""
         if not host.open and not host.waiters and self._hosts.get(host.origin) is host:
             del self._hosts[host.origin]
+            self._tallies.keep(host.origin, host.tally)
             host.group.hosts -= 1
             if not host.group.hosts:
                 del self._groups[host.group.proxy]
@@ -491,6 +496,8 @@ class PoolState:
     def _close(self, connection: Connection, why: Why) -> None:
         self._vacate(connection)
         self.counters.closed_by[why] += 1
+        self.counters.answered += connection.served
+        connection.host.tally.closed(why, connection.served)
         self.orders.append(Close(connection, why))
 
     def _moved(self, host: Host, now: float) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from keeppool.core.habits import Habit
 from keeppool.core.keepalive import NO_HINT, Hint, uses_left
 from keeppool.core.origin import Origin, Proxy
+from keeppool.core.tallies import Tally
 from keeppool.events import Why
 
 NEVER = float("inf")
@@ -187,13 +188,15 @@ class Host:
         "policy",
         "queued_in",
         "spare",
+        "tally",
         "waiters",
     )
 
-    def __init__(self, origin: Origin, policy: Policy, group: Group) -> None:
+    def __init__(self, origin: Origin, policy: Policy, group: Group, tally: Tally) -> None:
         self.origin = origin
         self.policy = policy
         self.group = group
+        self.tally = tally
         self.open = 0
         #: What is known of how its server keeps connections; `None` as long as that is nothing.
         self.habit: Habit | None = None
@@ -264,10 +267,21 @@ class Counters:
         queued: Callers that had to wait.
         waited: Seconds they waited, all together.
         closed_by: Opened connections closed, by reason. `opened - sum(closed_by)` are open now.
+        answered: Responses carried by the connections that are closed; those that are open know their own.
         peak_open: Most connections held at once, dialling ones included.
     """
 
-    __slots__ = ("closed_by", "connect_failed", "opened", "peak_open", "queued", "resent", "reused", "waited")
+    __slots__ = (
+        "answered",
+        "closed_by",
+        "connect_failed",
+        "opened",
+        "peak_open",
+        "queued",
+        "resent",
+        "reused",
+        "waited",
+    )
 
     def __init__(self) -> None:
         self.opened = 0
@@ -277,6 +291,7 @@ class Counters:
         self.queued = 0
         self.waited = 0.0
         self.closed_by = dict.fromkeys(Why, 0)
+        self.answered = 0
         self.peak_open = 0
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from keeppool.core.pool import PoolState
-from keeppool.core.records import Host
-from keeppool.stats import HostStats, Stats
+from keeppool.core.records import Group, Host
+from keeppool.stats import HostStats, ProxyStats, Stats
 
 
 def snapshot(state: PoolState, now: float) -> Stats:
     """Copy every gauge and counter. To be called under the pool's lock, so that they fit together."""
     hosts: dict[str, HostStats] = {}
+    groups: dict[Group, None] = {}
+    carried = 0
     for host in state.hosts():
         name = str(host.origin)
-        hosts[name] = _host_stats(host) if name not in hosts else _sum(hosts[name], _host_stats(host))
+        live = sum([one.served for one in (*host.idle, *host.busy)])
+        found = _host_stats(host, live, now)
+        hosts[name] = found if name not in hosts else _sum(hosts[name], found)
+        groups[host.group] = None
+        carried += live
     counters = state.counters
     return Stats(
         open=state.idle + sum(host.busy for host in hosts.values()),
@@ -31,10 +39,15 @@ def snapshot(state: PoolState, now: float) -> Stats:
         hosts=hosts,
         learned={str(origin): limit for origin, limit in state.learned(now).items()},
         not_kept=tuple(dict.fromkeys(str(origin) for origin in state.not_keeping(now))),
+        cap=state.limits.total,
+        waiting_s=max((host.waiting_s for host in hosts.values()), default=0.0),
+        requests=counters.answered + carried,
+        proxies={str(group.proxy): _proxy_stats(group) for group in groups if group.proxy is not None},
     )
 
 
-def _host_stats(host: Host) -> HostStats:
+def _host_stats(host: Host, live: int, now: float) -> HostStats:
+    """Give the figures of one host; its open connections have carried `live` responses."""
     idle, busy = len(host.idle), len(host.busy)
     return HostStats(
         open=idle + busy,
@@ -42,15 +55,34 @@ def _host_stats(host: Host) -> HostStats:
         busy=busy,
         connecting=host.open - idle - busy,
         waiting=len(host.waiters),
+        cap=host.policy.per_host,
+        waiting_s=now - host.oldest.since if host.waiters else 0.0,
+        held_s=now - next(iter(host.busy)).taken_at if host.busy else 0.0,
+        requests=host.tally.answered + live,
+        connect_failed=host.tally.failed,
+        closed_by=host.tally.closed_by,
     )
 
 
+def _proxy_stats(group: Group) -> ProxyStats:
+    return ProxyStats(open=group.open, cap=group.cap, hosts=group.hosts)
+
+
 def _sum(one: HostStats, other: HostStats) -> HostStats:
-    """Add up origins of one name: they differ in what a name does not show, such as TLS settings."""
+    """Add up origins of one name: they differ in what a name does not show, such as TLS settings.
+
+    Each of them has its cap to itself.
+    """
     return HostStats(
         open=one.open + other.open,
         idle=one.idle + other.idle,
         busy=one.busy + other.busy,
         connecting=one.connecting + other.connecting,
         waiting=one.waiting + other.waiting,
+        cap=None if one.cap is None or other.cap is None else one.cap + other.cap,
+        waiting_s=max(one.waiting_s, other.waiting_s),
+        held_s=max(one.held_s, other.held_s),
+        requests=one.requests + other.requests,
+        connect_failed=one.connect_failed + other.connect_failed,
+        closed_by=Counter(one.closed_by) + Counter(other.closed_by),
     )

@@ -76,9 +76,10 @@ def test_a_snapshot_goes_through_json_with_reasons_as_text() -> None:
     copy = json.loads(json.dumps(stats.as_dict()))
     assert copy["closed_by"] == {why.value: 2 if why is Why.MAX_AGE else 0 for why in Why}
     assert (copy["closed"], copy["reuse_ratio"], copy["waited_s"]) == (2, 0.5, 0.5)
-    assert copy["hosts"] == {A: {"open": 0, "idle": 0, "busy": 0, "connecting": 0, "waiting": 0}}
-    gauges = {"open", "idle", "busy", "connecting", "waiting", "peak_open", "hosts", "learned", "not_kept"}
-    counters = {"opened", "reused", "connect_failed", "resent", "queued", "waited_s", "closed_by"}
+    gauges = {"open", "idle", "busy", "connecting", "waiting", "cap", "waiting_s"}
+    assert set(copy["hosts"][A]) == gauges | {"held_s", "requests", "connect_failed", "closed_by"}
+    gauges |= {"peak_open", "hosts", "proxies", "learned", "not_kept"}
+    counters = {"opened", "reused", "connect_failed", "resent", "queued", "waited_s", "closed_by", "requests"}
     assert set(copy) == gauges | counters | {"closed", "reuse_ratio"}
 
 

@@ -20,6 +20,7 @@ from keeppool.core.keepalive import NO_HINT
 from keeppool.core.origin import Origin
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Connection, Group, Host, Policy
+from keeppool.core.tallies import Tally
 from keeppool.errors import ReadTimeout, SendError, TotalTimeout
 from keeppool.events import ConnectionReused, RequestQueued, RequestServed, Why
 from keeppool.net.stream_tasks import READ
@@ -270,7 +271,7 @@ def test_a_request_of_which_nothing_was_taken_goes_over_another_connection():
 
 def test_what_was_begun_on_a_dead_connection_holds_no_claim_on_the_next_ones_slot():
     """An interrupt may strike between a dead connection's replacement and the next attempt: the slot comes back."""
-    host = Host(Origin(scheme="http", host="a.example", port=80), Policy(), Group(None, None))
+    host = Host(Origin(scheme="http", host="a.example", port=80), Policy(), Group(None, None), Tally())
     located = Locator(Config()).locate("http://a.example/")
     exchange = Exchange(located, b"GET", EMPTY, None, None, 0.0)
     dead, other = Connection(1, host, 1.0), Connection(2, host, 2.0)

@@ -19,6 +19,7 @@ from keeppool.client.request.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.request.urls import text_of_field
 from keeppool.client.response import redirect
 from keeppool.client.response.links import parse_links
+from keeppool.client.response.shown import shown
 from keeppool.client.response.text import apparent_encoding, decoded, stated_encoding
 from keeppool.errors import HTTPError, JSONDecodeError, StreamConsumedError, name_call, plain_url
 from keeppool.urls.address import is_same_origin
@@ -245,8 +246,7 @@ class BaseResponse:
             return
         # requests' words, in requests' order: programs look for "404 Client Error" in them.
         side = "Client" if self.status_code < 500 else "Server"
-        reason = text_of_field(self.reason) if isinstance(self.reason, bytes) else self.reason
-        what = f"{self.status_code} {side} Error: {reason or ''}".rstrip()
+        what = f"{self.status_code} {side} Error: {self._reason_text}".rstrip()
         by = "" if self.request is None else f" ({self.request.method})"
         text = f"{what} for url: {plain_url(self.url or '')}{by}"
         raise HTTPError(text, response=self, request=self.request, _reason=what)
@@ -341,6 +341,11 @@ class BaseResponse:
         return error
 
     @property
+    def _reason_text(self) -> str:
+        """The reason phrase; programs that fill a response by hand set bytes too."""
+        return text_of_field(self.reason) if isinstance(self.reason, bytes) else self.reason or ""
+
+    @property
     def _method(self) -> str:
         """The request's method; a response made by hand has none."""
         return "a response from" if self.request is None else str(self.request.method)
@@ -350,6 +355,13 @@ class BaseResponse:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} [{self.status_code}]>"
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: what was asked, status, header fields without secrets; nothing is read for it."""
+        size = None if self._streams and self._content is None else len(self.content)
+        took = self.elapsed.total_seconds()
+        status = f"{self.status_code} {self._reason_text}".rstrip()
+        return shown(self._method, self.url or "", status, took, size, self.headers.items())
 
     def __getstate__(self) -> dict[str, Any]:
         """Read the rest, so that the pickle holds a whole response; a body that was streamed away stays away."""
