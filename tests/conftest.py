@@ -12,6 +12,7 @@ What such a server has logged is shown with a test that fails.
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 import re
@@ -56,6 +57,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse names that hold an object's address: each worker that runs a share of the tests would see others."""
     if unstable := [item.nodeid for item in items if " at 0x" in item.nodeid]:
         raise pytest.UsageError("give these parameters names (ids=) that are the same in every run: " + unstable[0])
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collected tests out of the garbage collector's sight: a `gc.collect()` takes 0.4 s with 11,000."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Show them again: Hypothesis asks for referrers when it is first imported, which may be at the end."""
+    gc.unfreeze()
 
 
 @pytest.fixture

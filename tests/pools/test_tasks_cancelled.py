@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import random
 
 import pytest
@@ -106,9 +105,10 @@ async def cancel_at(step, work, *, is_warm, is_held):
 @pytest.mark.parametrize("is_warm", [False, True], ids=["new connection", "reused connection"])
 @pytest.mark.parametrize("work", [whole, streamed, read_and_left, uploaded, uploaded_in_pieces])
 def test_a_request_cancelled_at_any_step_costs_nothing_but_itself(work, is_warm, is_held):
-    for step in itertools.count():
-        if not run(lambda: cancel_at(step, work, is_warm=is_warm, is_held=is_held)):  # noqa: B023
-            break
+    step = 0
+    while run(lambda: cancel_at(step, work, is_warm=is_warm, is_held=is_held)):  # noqa: B023
+        # An upload may wait 40 ms for a delayed acknowledgement: thousands of turns in which nothing happens.
+        step += 1 if step < 64 else step // 16
     assert step > 6
 
 
