@@ -199,11 +199,23 @@ _OF_HTTPX = {
     "TransportError": "keeppool.RequestException",
     "NetworkError": "keeppool.ConnectionError",
     "ConnectError": "keeppool.errors.ConnectError",
+    "ReadError": "keeppool.errors.ReadError",
+    "WriteError": "keeppool.errors.SendError",
     "TimeoutException": "keeppool.errors.Timeout",
+    "PoolTimeout": "keeppool.errors.PoolTimeout",
+    "WriteTimeout": "keeppool.errors.WriteTimeout",
+    "RemoteProtocolError": "keeppool.errors.ServerDisconnected, ProtocolError or ChunkedEncodingError",
+    "LocalProtocolError": "keeppool.errors.InvalidRequest",
+    "UnsupportedProtocol": "keeppool.InvalidSchema",
+    "DecodingError": "keeppool.ContentDecodingError",
+    "StreamConsumed": "keeppool.StreamConsumedError",
     "HTTPTransport": "keeppool.HTTPAdapter, mounted on a keeppool.requests.Session",
     "AsyncHTTPTransport": "keeppool.AsyncHTTPAdapter, mounted on a keeppool.requests.AsyncSession",
     "BasicAuth": "a (user, password) pair, or keeppool.auth.HTTPBasicAuth",
     "DigestAuth": "keeppool.auth.HTTPDigestAuth",
+    "Auth": "keeppool.auth.AuthBase",
+    "Cookies": "keeppool.cookies.CookieJar",
+    "MockTransport": "keeppool.testing.Site, a server on loopback",
 }
 
 

@@ -236,14 +236,17 @@ class BaseResponse:
         """The Link header, by relation. Source: RFC 8288 §3."""
         return parse_links(self.headers.get("link", ""))
 
-    def raise_for_status(self) -> None:
+    def raise_for_status(self) -> Self:
         """Raise if the status says that it did not work.
+
+        Returns:
+            This response, as in httpx: `session.get(url).raise_for_status().json()`.
 
         Raises:
             HTTPError: The status is 400 to 599; `response` and `request` are set. The body can still be read.
         """
         if self.ok:
-            return
+            return self
         # requests' words, in requests' order: programs look for "404 Client Error" in them.
         side = "Client" if self.status_code < 500 else "Server"
         what = f"{self.status_code} {side} Error: {self._reason_text}".rstrip()
