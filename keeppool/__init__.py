@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         UnrewindableBodyError,
         URLRequired,
     )
+    from keeppool.explanation import Explanation
     from keeppool.pools.manager_tasks import AsyncPoolManager
     from keeppool.pools.manager_threads import PoolManager
     from keeppool.probe.habits import Survey
@@ -102,6 +103,7 @@ _HOMES = {
     "Config": "keeppool.config",
     "INHERIT": "keeppool.config",
     "load_config": "keeppool.config_file",
+    "Explanation": "keeppool.explanation",
     "Stats": "keeppool.stats",
     "HostLedger": "keeppool.stats",
     "Survey": "keeppool.probe.habits",
@@ -136,6 +138,7 @@ __all__ = [
     "ConnectTimeout",
     "ConnectionError",
     "ContentDecodingError",
+    "Explanation",
     "HTTPAdapter",
     "HTTPError",
     "HostConfig",

@@ -330,7 +330,7 @@ class HostConfig:
                 raise bad(name, value, rule + "that is configured away")
 
     def __repr__(self) -> str:
-        return f"HostConfig({', '.join(f'{name}={_shown(name, value)}' for name, value in self._given().items())})"
+        return f"HostConfig({', '.join(f'{name}={shown(name, value)}' for name, value in self._given().items())})"
 
     def _given(self) -> dict[str, Any]:
         return {name: value for name in HOST_FIELDS if (value := getattr(self, name)) is not INHERIT}
@@ -487,8 +487,8 @@ def _written(value: object) -> str:
     return f"({', '.join(map(_written, value))})" if isinstance(value, tuple) else quoted(value)
 
 
-def _shown(field: str, value: Any) -> str:
-    """Write a value for `repr`, without credentials."""
+def shown(field: str, value: Any) -> str:
+    """Write a value of a `HostConfig`'s field as `repr` does, without credentials."""
     if field == "proxy_headers":
         return repr(tuple((name, HIDDEN) for name, _ in value))
     if field == "headers":

@@ -73,7 +73,7 @@ class HostTable:
     __slots__ = ("_by_host",)
 
     def __init__(self, hosts: Mapping[str, HostConfig]) -> None:
-        self._by_host: dict[str, dict[tuple[str | None, int | None], HostConfig]] = {}
+        self._by_host: dict[str, dict[tuple[str | None, int | None], tuple[str, HostConfig]]] = {}
         for text, entry in hosts.items():
             pattern = _parsed(text)
             if not isinstance(entry, HostConfig):
@@ -81,7 +81,7 @@ class HostTable:
             around = self._by_host.setdefault(pattern.host, {})
             if (pattern.scheme, pattern.port) in around:
                 raise bad("hosts", text, "means the same as a pattern before it")
-            around[pattern.scheme, pattern.port] = entry
+            around[pattern.scheme, pattern.port] = text, entry
 
     def resolve(self, scheme: str, host: str, port: int) -> HostConfig:
         """Merge all entries that match, the most specific on top.
@@ -94,18 +94,25 @@ class HostTable:
         Returns:
             The merged entry; every field is `INHERIT` where nothing matches.
         """
+        merged: HostConfig | None = None
+        for _, entry in self.matching(scheme, host, port):
+            merged = entry if merged is None else entry.over(merged)
+        return merged or _SAYS_NOTHING
+
+    def matching(self, scheme: str, host: str, port: int) -> list[tuple[str, HostConfig]]:
+        """List the entries that match with their patterns as they were written, the most specific last.
+
+        Args:
+            scheme: As for `resolve`; so are the others.
+            host: See there.
+            port: See there.
+        """
         scheme = scheme.lower()
         around = [(None, None), (None, port), (scheme, port)]
         if DEFAULT_PORTS.get(scheme) == port:
             around.insert(1, (scheme, None))
-        merged: HostConfig | None = None
-        for key in _host_keys(_normal_or_as_is(host)):
-            entries = self._by_host.get(key)
-            if entries is None:
-                continue
-            for entry in filter(None, map(entries.get, around)):
-                merged = entry if merged is None else entry.over(merged)
-        return merged or _SAYS_NOTHING
+        by_host = [self._by_host.get(key, {}) for key in _host_keys(_normal_or_as_is(host))]
+        return [found for entries in by_host for found in map(entries.get, around) if found is not None]
 
 
 def normal_host(host: str) -> str:

@@ -36,8 +36,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="keeppool", description="An HTTP client whose heart is its connection pool.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"keeppool {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo | fetch | probe")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo | explain | fetch | probe")
     _add_demo(verbs)
+    _add_explain(verbs)
     fetch = _add_fetch(verbs)
     _add_probe(verbs)
     arguments = parser.parse_args(argv)
@@ -53,6 +54,19 @@ def _add_demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     demo.add_argument("--threads", type=_count, default=_DEMO_THREADS, metavar="N", help="threads (%(default)s)")
     _add_preset(demo)
     demo.add_argument("--json", action="store_true", help="one JSON object a line; the last one holds the totals")
+
+
+def _add_explain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = (
+        "Tell which entry of the configuration decides each limit, timeout, proxy and TLS setting for a URL, what was "
+        "learned of its host, and what a request would get now. Sends nothing. The environment's proxies count, as "
+        "for fetch."
+    )
+    explain = verbs.add_parser("explain", help="tell which setting decides what for a URL", description=text)
+    explain.add_argument("url", metavar="URL", help="absolute, http or https")
+    explain.add_argument("--config", metavar="FILE", help="keeppool.toml; --preset wins over it")
+    _add_preset(explain)
+    explain.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:

@@ -44,6 +44,7 @@ from keeppool.wire.request import check_method
 if TYPE_CHECKING:
     from keeppool.client.environment import Settings
     from keeppool.events import Event
+    from keeppool.explanation import Explanation
     from keeppool.pools.manager import Manager
     from keeppool.stats import Stats
 
@@ -96,8 +97,30 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         self._begin_with(headers, params, cookies, auth, verify, cert, proxy, follow_redirects)
 
     def stats(self) -> Stats:
-        """Take a snapshot of the pool's gauges and counters."""
+        """Take a snapshot of the pool's gauges and counters; from any thread.
+
+        Raises:
+            LoopError: The pool's event loop runs, and is blocked.
+        """
         return self.pool.stats()
+
+    def explain(self, url: str) -> Explanation:
+        """Tell which entry decides what for a URL, what was learned of its host, and what a request would get now.
+
+        What the session's own settings and the environment add is in it. Nothing is sent, and nothing is changed.
+        Secrets are left out.
+
+        Args:
+            url: As for `request`.
+
+        Raises:
+            InvalidURL: As for `request`.
+            LoopError: As for `stats`.
+        """
+        text = text_of(url)
+        address = parse(text if self._base is None else self._base.joined(text))
+        override, by = self._explained_override(address)
+        return self.pool._explained(address, override, by)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.pool!r}>"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.environment import Environment, Settings, select_proxy
-from keeppool.config import INHERIT, HostConfig, Inherit, bad
+from keeppool.config import HOST_FIELDS, INHERIT, HostConfig, Inherit, bad
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.urls.address import Address
 
@@ -114,16 +114,32 @@ class Routing:
             address: Where the request goes.
             call: Its call.
         """
+        return self._added(address, call.verify, call.cert, call.proxies)
+
+    def _explained_override(self, address: Address) -> tuple[HostConfig | None, Mapping[str, str]]:
+        """Tell what holds beyond the configuration for a call that says nothing, and where each setting is from."""
+        override = self._added(address, None, None, None)
+        own = {"verify": self._verify, "cert": self._cert, "proxy": chosen_proxy(address, self.proxies)}
+        by = {name: f"session.{name}" for name, value in own.items() if value is not INHERIT}
+        if "proxy" in by:
+            by["proxy"] = "session.proxies"
+        if self._verify is True and override is not None and override.verify is not True:
+            del by["verify"]  # It asks for a check, and not for these roots.
+        return override, dict.fromkeys(HOST_FIELDS, "environment") | by
+
+    def _added(
+        self, address: Address, verify: bool | str | None, cert: CertArgument, proxies: ProxiesArgument
+    ) -> HostConfig | None:
         settings = self._settings()
-        if call.verify is None and call.cert is None and not call.proxies and not self.proxies:
+        if verify is None and cert is None and not proxies and not self.proxies:
             return self.standing_override(address, settings)
-        verify = self._verify if call.verify is None else call.verify
-        cert = self._cert if call.cert is None else call.cert
-        proxy = chosen_proxy(address, self.proxies, call.proxies)
+        checked = self._verify if verify is None else verify
+        shown = self._cert if cert is None else cert
+        proxy = chosen_proxy(address, self.proxies, proxies)
         if settings is None:
-            return override_of(verify, cert, proxy)
-        found = self._from_environment(settings, address, proxy, verify, call.proxies)
-        return override_of(found.verify, cert, found.proxy, found.proxy_verify)
+            return override_of(checked, shown, proxy)
+        found = self._from_environment(settings, address, proxy, checked, proxies)
+        return override_of(found.verify, shown, found.proxy, found.proxy_verify)
 
     def _config_for(self, address: Address) -> HostConfig:
         """Give what is configured for where a request goes; what is not configured is `INHERIT`."""

@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from keeppool.config import Limits
-from keeppool.core.habits import Habits
+from keeppool.core.habits import Habit, Habits
 from keeppool.core.idle import Shelf
 from keeppool.core.lifetime import settle
 from keeppool.core.origin import Origin, Proxy
@@ -311,6 +311,18 @@ class PoolState:
     def hosts(self) -> Iterator[Host]:
         """Go through the hosts that have a connection or a caller."""
         return iter(self._hosts.values())
+
+    def host_of(self, origin: Origin) -> Host | None:
+        """Give the record of an origin, if it has a connection or a caller."""
+        return self._hosts.get(origin)
+
+    def group_of(self, origin: Origin) -> Group | None:
+        """Give the record of the hosts behind an origin's proxy, or of those without one, if there is one."""
+        return self._groups.get(origin.proxy)
+
+    def habit_of(self, origin: Origin, now: float) -> Habit | None:
+        """Tell what is known of how an origin's server keeps connections."""
+        return self._habits.known(origin, now)
 
     def idle_connections(self) -> list[Connection]:
         """List what is on the shelf, least recently used first."""

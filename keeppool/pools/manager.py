@@ -27,6 +27,7 @@ from keeppool.events import Event
 from keeppool.net.streams import AnyStream
 from keeppool.pools import log, reports
 from keeppool.pools.body import AnyResponse
+from keeppool.pools.explain import explained, seen
 from keeppool.pools.lease import Lease
 from keeppool.pools.request import FieldsArgument, prepare_body, prepare_fields
 from keeppool.pools.routes import Locator
@@ -36,13 +37,14 @@ from keeppool.wire.fields import FieldBlock
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
+    from keeppool.explanation import Explanation
     from keeppool.pools.exchange import Exchange
     from keeppool.pools.pool_tasks import LoopPool
     from keeppool.pools.pool_threads import BlockingPool
     from keeppool.stats import Stats
 
 #: What a manager makes for itself from its configuration.
-_MACHINERY = frozenset(("_configured", "_locate", "_orphaned", "_pool"))
+_MACHINERY = frozenset(("_configured", "_locate", "_matching", "_orphaned", "_pool"))
 
 
 #: What `request` gives: a response, or something to await that gives one.
@@ -81,6 +83,7 @@ class Manager:
         locator = Locator(self.config)
         self._locate = locator.locate
         self._configured = locator.configured
+        self._matching = locator.matching
         self._on_event = on_event
         self._open_pool(None if on_event is None else self._tell)
 
@@ -112,8 +115,32 @@ class Manager:
         return self._configured(url)
 
     def stats(self) -> Stats:
-        """Take a snapshot of all gauges and counters, at one moment."""
+        """Take a snapshot of all gauges and counters, at one moment; from any thread.
+
+        Raises:
+            LoopError: The pool's event loop runs, and is blocked.
+        """
         return self._pool.stats()
+
+    def explain(self, url: str, host: HostConfig | None = None) -> Explanation:
+        """Tell which entry decides what for a URL, what was learned of its host, and what a request would get now.
+
+        Nothing is sent, and nothing is changed. Secrets are left out.
+
+        Args:
+            url: As for `request`.
+            host: As for `request`.
+
+        Raises:
+            InvalidURL: As for `request`.
+            LoopError: As for `stats`.
+        """
+        return self._explained(url, host, "host=")
+
+    def _explained(self, url: str, override: HostConfig | None, by: str | Mapping[str, str]) -> Explanation:
+        """Do what `explain` does with an override, and say who has made it, or each of its settings."""
+        route = self._locate(url, override).route
+        return explained(url, self.config, self._matching(url), route, (override, by), self._pool.look(seen(route)))
 
     def _checked(
         self,

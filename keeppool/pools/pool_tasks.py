@@ -21,10 +21,13 @@ import os
 import socket
 import weakref
 from asyncio import get_running_loop
+from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 
 from keeppool.clock import clock
 from keeppool.core.late import LatePoolState
+from keeppool.core.pool import PoolState
 from keeppool.core.records import NEVER, Bind, Cancel, Close, Connect, Connection, Order, Serve, State, Ticket
 from keeppool.core.trust import seconds_to_watch
 from keeppool.errors import ConnectError, ConnectTimeout, LoopError
@@ -35,9 +38,13 @@ from keeppool.net.stream_tasks import Channel
 from keeppool.net.tls import TlsStore
 from keeppool.pools import reports
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, closed_as_ordered, why_unusable
+from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, T, closed_as_ordered, why_unusable
 from keeppool.pools.waiter_tasks import TaskWaiter, WaitEnds
 from keeppool.pools.waits import shorter, total_passed
+
+#: Seconds a question from another thread waits for the event loop. What blocks one for longer is a fault of its own,
+#: and whoever asks, such as a scrape, should hear of it.
+LONGEST_LOOK = 2.0
 
 #: Channels and tasks of the parent process, kept for good: what asyncio does at their end, it would do to the parent.
 _inherited: list[object] = []
@@ -283,6 +290,27 @@ class LoopPool(Pool):
         if got is not None:
             self._watch_if_idle(got)
         self._perform()
+
+    def look(self, question: Callable[[PoolState, float], T]) -> T:
+        """As in `Pool`: a question from another thread is put to the event loop, which alone may read the tables."""
+        loop = self.loop
+        if loop is None or not loop.is_running() or asyncio._get_running_loop() is loop:
+            return super().look(question)
+        answer: Future[T] = Future()
+        loop.call_soon_threadsafe(self._answer, question, answer)
+        try:
+            return answer.result(LONGEST_LOOK)
+        except TimeoutError:
+            if not loop.is_running():  # It has ended meanwhile.
+                return super().look(question)
+            text = f"the event loop {loop!r} has not answered for {LONGEST_LOOK} s: something blocks it"
+            raise LoopError(text) from None
+
+    def _answer(self, question: Callable[[PoolState, float], T], answer: Future[T]) -> None:
+        try:
+            answer.set_result(super().look(question))
+        except Exception as error:
+            answer.set_exception(error)
 
     def close(self) -> None:
         """Close idle connections now and busy ones when they are done; break dials off; refuse what comes later."""

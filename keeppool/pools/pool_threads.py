@@ -10,6 +10,7 @@ anybody dials in its place, so that the server too never sees more sockets than 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from keeppool.clock import clock
 from keeppool.core.pool import PoolState
@@ -23,10 +24,9 @@ from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
 from keeppool.pools import janitor, reports
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, closed_as_ordered, why_unusable
+from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, T, closed_as_ordered, why_unusable
 from keeppool.pools.waiter import ThreadWaiter
 from keeppool.pools.waits import CLOCK_SLACK, queue_wait, shorter
-from keeppool.stats import Stats
 
 #: Idle connections looked at by one pass of the janitor between two takings of the lock.
 BATCH = 256
@@ -167,9 +167,9 @@ class BlockingPool(Pool):
             self._take_back(exchange, error)
         self._perform()
 
-    def _snapshot(self) -> Stats:
+    def _answered(self, question: Callable[[PoolState, float], T]) -> T:
         with self._lock:
-            return super()._snapshot()
+            return super()._answered(question)
 
     def close(self) -> None:
         """Close idle connections now and busy ones when they are done; refuse what comes later."""

@@ -199,6 +199,14 @@ class Locator:
         """
         return self._configured(*_address_of(url).origin)
 
+    def matching(self, url: str) -> list[tuple[str, HostConfig]]:
+        """List the entries of `hosts` that match a URL, by pattern, the most specific last.
+
+        Raises:
+            MissingSchema, InvalidSchema, InvalidURL: As `locate`.
+        """
+        return self._table.matching(*_address_of(url).origin)
+
     def _configured(self, scheme: str, host: str, port: int) -> HostConfig:
         return self._table.resolve(scheme, host, port).over(self._config.defaults)
 
