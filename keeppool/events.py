@@ -1,17 +1,18 @@
 """One dataclass for each thing that can happen in a pool, and `Why`, the one list of reasons to close.
 
-Knows: names and units. Everything is plain data: text, numbers, `Why`.
+Knows: names and units. Everything is plain data: text, numbers, `Why`, `Room`.
 Does not know: what reports events and what listens. A front end builds an event only when somebody listens, and
     delivers it after the lock is released.
 
 Durations end in `_s` and are seconds; `origin` reads like "https://example.com:443"; `connection` is the number of
-the connection in its pool, from 1.
+the connection in its pool, from 1. `request` is the number of the request, from 1 in its pool: the same in all events
+of one request. It is 0 where no request is meant, or one that was begun before anybody listened.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class Why(enum.Enum):
@@ -55,12 +56,24 @@ class Why(enum.Enum):
     POOL_CLOSED = "pool_closed"
 
 
+class Room(enum.Enum):
+    """What a caller in the queue waits for: the cap that is used up."""
+
+    #: `per_host`: its host has all the connections it may have.
+    HOST = "host"
+    #: `per_proxy`: its proxy has.
+    PROXY = "proxy"
+    #: `total`: the whole pool has.
+    TOTAL = "total"
+
+
 @dataclass(frozen=True, slots=True)
 class RequestQueued:
     """No connection was free; the caller waits. `waiting` callers wait for this origin, this one included."""
 
     origin: str
     waiting: int
+    request: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +82,21 @@ class RequestServed:
 
     origin: str
     waited_s: float
+    request: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened:
-    """A connection was dialled in `dial_s`, TLS and proxy included; `resumed` tells whether TLS was resumed."""
+    """A connection was dialled in `dial_s`, TLS and proxy included; `resumed` tells whether TLS was resumed.
+
+    `request` is the one it was dialled for; on an event loop it may serve another.
+    """
 
     origin: str
     connection: int
     dial_s: float
     resumed: bool
+    request: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +106,7 @@ class ConnectFailed:
     origin: str
     connection: int
     error: str
+    request: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +117,7 @@ class ConnectionReused:
     connection: int
     served: int
     idle_s: float
+    request: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +150,7 @@ class ResponseStarted:
     method: str
     status: int
     after_s: float
+    request: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +160,95 @@ class RequestResent:
     origin: str
     method: str
     sent: int
+    request: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """A part of a request's time: `seconds` in the queue for `room`, of which there is `limit` in all."""
+
+    room: Room
+    limit: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestDone:
+    """A request has ended, well or not, and all of its time is accounted for. The last event with its number.
+
+    The times from `blocked_s` to `receiving_s` follow one another in this order and add up to `total_s`; `None` stands
+    for what did not happen: no name, TCP, proxy or TLS on a connection that was open already, nothing sent by a request
+    that never had one. Redirects, retries and challenges are requests of their own; one that is resent is not.
+
+    Attributes:
+        request: Its number.
+        method: As sent.
+        url: As the caller wrote it, without user and password.
+        origin: As in other events.
+        connection: The one it went over; of a request that was resent, the last. `None` if it had none.
+        served: Responses that connection had carried before; 0 for a new one.
+        status: Of the final response; `None` if its head did not come.
+        error: Class name of what ended it; `None` where the body has come whole, or was not wanted to its end. What is
+            wrong with a body that came whole, such as its coding, is not told here.
+        complete: The body has come to its end.
+        resent: Times it was sent again because its connection was dead: 0 or 1.
+        started_at: When it was begun, on `keeppool.clock.clock`.
+        total_s: From then to its end.
+        blocked_s: Until it had a connection, or one was dialled for it: `waits`, and what the pool itself took.
+        waits: The times it stood in the queue, which are part of `blocked_s`.
+        lost_s: What the attempt took that was resent.
+        name_s: Looking up the host's name, or its proxy's.
+        connect_s: TCP, to the first address that answered.
+        proxy_s: TLS with the proxy, and CONNECT or SOCKS.
+        tls_s: TLS with the host.
+        sending_s: From the first byte of the request until the kernel had taken the last one.
+        first_byte_s: From then to the first byte of the final response.
+        receiving_s: From there to the end. A body that is read piece by piece takes as long as its reader.
+        sent: Bytes sent, as HTTP, in the last attempt.
+        received: Bytes received likewise.
+        peer: IP address of the other end, the proxy's if there is one; `None` if unknown, and for a Unix socket.
+        version: Of HTTP in the response: "1.1" or "1.0".
+        reason: The response's reason phrase.
+        per_host: Connections its host may have, `None` for any number.
+        request_head: What was sent before the body: it may hold secrets, so it is in no `repr`.
+        response_lines: The fields of the response as they came, one a line; likewise.
+    """
+
+    request: int
+    method: str
+    url: str
+    origin: str
+    connection: int | None
+    served: int
+    status: int | None
+    error: str | None
+    complete: bool
+    resent: int
+    started_at: float
+    total_s: float
+    blocked_s: float
+    waits: tuple[Waited, ...]
+    lost_s: float
+    name_s: float | None
+    connect_s: float | None
+    proxy_s: float | None
+    tls_s: float | None
+    sending_s: float | None
+    first_byte_s: float | None
+    receiving_s: float | None
+    sent: int
+    received: int
+    peer: str | None
+    version: str | None
+    reason: str
+    per_host: int | None
+    request_head: bytes = field(repr=False)
+    response_lines: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds in the queue, for whatever room."""
+        return sum(waited.seconds for waited in self.waits)
 
 
 Event = (
@@ -151,4 +261,5 @@ Event = (
     | ConnectionClosed
     | ResponseStarted
     | RequestResent
+    | RequestDone
 )

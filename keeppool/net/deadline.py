@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 
 from keeppool.clock import clock
+from keeppool.net.laps import Lap, Laps
 
 #: Seconds above which a wait counts as unlimited: `poll` and `settimeout` count milliseconds in a C int (24 days).
 LONGEST_WAIT = 2_000_000.0
@@ -19,16 +20,24 @@ class Deadline:
 
     Args:
         seconds: From now; `None` for no limit.
+        laps: Told of each stage as it begins.
 
     Attributes:
         seconds: As given, for messages.
+        laps: As given.
     """
 
-    __slots__ = ("_end", "seconds")
+    __slots__ = ("_end", "laps", "seconds")
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, laps: Laps | None = None) -> None:
         self.seconds = seconds
+        self.laps = laps
         self._end = None if seconds is None or seconds > LONGEST_WAIT else clock() + seconds
+
+    def begin(self, lap: Lap) -> None:
+        """Take note that a stage begins."""
+        if self.laps is not None:
+            self.laps.begin(lap)
 
     def left(self) -> float | None:
         """Seconds that are left, more than 0; `None` for no limit.

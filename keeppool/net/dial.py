@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
 from keeppool.net.failures import Memory, opening, reaching, resolving, shaking_hands, tunnelling
+from keeppool.net.laps import Laps
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
@@ -27,10 +27,15 @@ from keeppool.net.steps import drive
 from keeppool.net.stream import Stream
 from keeppool.net.tls import TlsStore
 
-T = TypeVar("T")
 
-
-def dial(origin: Origin, *, seconds: float | None, tls: TlsStore, resolver: BlockingResolver | None = None) -> Stream:
+def dial(
+    origin: Origin,
+    *,
+    seconds: float | None,
+    tls: TlsStore,
+    resolver: BlockingResolver | None = None,
+    laps: Laps | None = None,
+) -> Stream:
     """Open a connection to an origin: TCP or a Unix socket, TLS to an https proxy, CONNECT or SOCKS, TLS.
 
     `origin.unix_socket` replaces the address of host and port, or of the proxy if there is one. What an https proxy
@@ -41,6 +46,7 @@ def dial(origin: Origin, *, seconds: float | None, tls: TlsStore, resolver: Bloc
         seconds: For all steps together, resolving names included; `None` for no limit.
         tls: Contexts and sessions of the pool this connection is for.
         resolver: Asked for names; one whose addresses all failed is forgotten. `None` for one that keeps nothing.
+        laps: Told of each step as it begins.
 
     Returns:
         A connected stream without a timeout. `resumed` tells whether the TLS next to the caller resumed a session.
@@ -61,32 +67,34 @@ def dial(origin: Origin, *, seconds: float | None, tls: TlsStore, resolver: Bloc
     """
     resolver = resolver or BlockingResolver()
     with opening(origin, resolver):
-        return _open(origin, tls, resolver, seconds)
+        return _open(origin, tls, resolver, seconds, laps)
 
 
-def _open(origin: Origin, tls: TlsStore, resolver: BlockingResolver, seconds: float | None) -> Stream:
+def _open(
+    origin: Origin, tls: TlsStore, resolver: BlockingResolver, seconds: float | None, laps: Laps | None
+) -> Stream:
     hop, identity = origin.tls_hop(), origin.identity
     # Before the clock starts: the first context costs an import and the parsing of all roots; no host is at fault.
     for checked in origin.identities():
         tls.context_for(checked)
-    deadline = Deadline(seconds)
+    deadline = Deadline(seconds, laps)
     steps = tunnel_steps(origin, _address_for_proxy(origin, resolver, deadline))
     sock = _reach(origin, resolver, deadline)
     opened: socket.socket | LayeredSocket = sock
     try:
         if hop is not None:
-            with shaking_hands(origin, seconds, by_proxy=True):
+            with shaking_hands(origin, deadline, by_proxy=True):
                 opened = sock = tls.handshake(sock, hop, hop.tls or TlsIdentity(), deadline)
         if steps is not None:
-            with tunnelling(origin, seconds):
+            with tunnelling(origin, deadline):
                 drive(steps, sock, deadline)
         if identity is not None:
-            with shaking_hands(origin, seconds, by_proxy=False):
+            with shaking_hands(origin, deadline, by_proxy=False):
                 if isinstance(sock, ssl.SSLSocket):
                     opened = tls.handshake_within(sock, origin, identity, deadline)
                 else:
                     opened = tls.handshake(sock, origin, identity, deadline)
-        return Stream(opened, resumed=_is_resumed(opened))
+        return Stream(opened, resumed=_is_resumed(opened), laps=laps)
     except BaseException:
         opened.close()
         raise
@@ -104,7 +112,7 @@ def _reach(origin: Origin, resolver: BlockingResolver, deadline: Deadline) -> so
     prepare, question = preparation(origin, source), to_be_dialled(origin, source)
     memory = Memory(resolver, question)
     addresses = interleaved(_look_up(origin, question, resolver, deadline))
-    with memory, reaching(origin, deadline.seconds):
+    with memory, reaching(origin, deadline):
         return race(addresses, deadline=deadline, prepare=prepare)
     return _reach(origin, resolver, deadline)
 
@@ -116,5 +124,5 @@ def _address_for_proxy(origin: Origin, resolver: BlockingResolver, deadline: Dea
 
 
 def _look_up(origin: Origin, question: Question, resolver: BlockingResolver, deadline: Deadline) -> list[Address]:
-    with resolving(origin, question, deadline.seconds):
+    with resolving(origin, question, deadline):
         return resolver.resolve(question, deadline)

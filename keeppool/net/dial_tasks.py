@@ -22,6 +22,7 @@ from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
 from keeppool.net.failures import Memory, opening, reaching, resolving, shaking_hands, tunnelling
+from keeppool.net.laps import Laps
 from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
 from keeppool.net.questions import to_be_dialled, to_be_told
@@ -43,6 +44,7 @@ async def dial(
     tls: TlsStore,
     resolver: LoopResolver | None = None,
     opened: Callable[[socket.socket], object] | None = None,
+    laps: Laps | None = None,
 ) -> Channel:
     """Open a connection to an origin: TCP or a Unix socket, TLS to an https proxy, CONNECT or SOCKS, TLS.
 
@@ -52,6 +54,7 @@ async def dial(
         tls: Contexts and sessions of the pool this connection is for.
         resolver: Asked for names; one whose addresses all failed is forgotten. `None` for one that keeps nothing.
         opened: Told of every socket as soon as it is there; whether it connects or is closed again, nobody says.
+        laps: Told of each step as it begins.
 
     Returns:
         A connected channel with nothing accepted yet. `resumed` tells whether the TLS next to the caller resumed a
@@ -67,7 +70,9 @@ async def dial(
     """
     resolver = resolver or LoopResolver()
     with opening(origin, resolver):
-        return await _open(origin, tls, resolver, seconds, opened)
+        channel = await _open(origin, tls, resolver, seconds, opened, laps)
+    channel.laps = laps
+    return channel
 
 
 async def _open(
@@ -76,19 +81,20 @@ async def _open(
     resolver: LoopResolver,
     seconds: float | None,
     opened: Callable[[socket.socket], object] | None,
+    laps: Laps | None,
 ) -> Channel:
     hop, identity = origin.tls_hop(), origin.identity
     # Before the clock starts: no host is at fault for the 15 to 35 ms of a configuration's first context.
     for checked in origin.identities():
         await _have_context(checked, tls)
-    deadline = Deadline(seconds)
+    deadline = Deadline(seconds, laps)
     steps = tunnel_steps(origin, await _address_for_proxy(origin, resolver, deadline))
     channel = await _take_over(await _reach(origin, resolver, deadline, opened))
     try:
         if hop is not None:
             await _secure(channel, origin, hop, hop.tls or TlsIdentity(), tls, deadline)
         if steps is not None:
-            with tunnelling(origin, seconds):
+            with tunnelling(origin, deadline):
                 await drive(steps, channel, deadline)
         if identity is not None:
             await _secure(channel, origin, origin, identity, tls, deadline)
@@ -125,7 +131,7 @@ async def _reach(
     question = to_be_dialled(origin, source)
     memory = Memory(resolver, question)
     addresses = interleaved(await _look_up(origin, question, resolver, deadline))
-    with memory, reaching(origin, deadline.seconds):
+    with memory, reaching(origin, deadline):
         return await race(addresses, deadline=deadline, prepare=prepare)
     return await _reach(origin, resolver, deadline, opened)
 
@@ -137,7 +143,7 @@ async def _address_for_proxy(origin: Origin, resolver: LoopResolver, deadline: D
 
 
 async def _look_up(origin: Origin, question: Question, resolver: LoopResolver, deadline: Deadline) -> list[Address]:
-    with resolving(origin, question, deadline.seconds):
+    with resolving(origin, question, deadline):
         return await resolver.resolve(question, deadline)
 
 
@@ -157,7 +163,7 @@ async def _secure(
     channel: Channel, origin: Origin, peer: Origin, identity: TlsIdentity, tls: TlsStore, deadline: Deadline
 ) -> None:
     """Shake hands with `peer`, the origin or the https proxy before it."""
-    with shaking_hands(origin, deadline.seconds, by_proxy=peer is not origin):
+    with shaking_hands(origin, deadline, by_proxy=peer is not origin):
         layer = tls.layer_for(peer, identity)
         await _shake_hands(layer, channel, deadline)
         tls.check_peer(layer, identity)

@@ -5,7 +5,8 @@ Knows: the operating system's and OpenSSL's errors.
 Does not know: sockets.
 
 A function makes an error and leaves raising it, with its cause, to the caller; `reaching`, `tunnelling` and
-`shaking_hands` raise what they make of a failure within them. All errors name the origin.
+`shaking_hands` raise what they make of a failure within them. All errors name the origin. Each of these is a
+stage of the dial, and says to its deadline that it begins.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from keeppool.errors import (
     ResolveError,
     SSLError,
 )
+from keeppool.net.deadline import Deadline
+from keeppool.net.laps import Lap
 from keeppool.net.questions import questions_of
 from keeppool.net.race import RaceLost
 from keeppool.net.resolver import Question, Resolver, Unresolved
@@ -110,49 +113,53 @@ def opening(origin: Origin, resolver: Resolver) -> Iterator[None]:
 
 
 @contextmanager
-def resolving(origin: Origin, question: Question, seconds: float | None) -> Iterator[None]:
+def resolving(origin: Origin, question: Question, deadline: Deadline) -> Iterator[None]:
     """Say whose failure it is if a name, the origin's or its proxy's, has no address."""
     proxy = origin.proxy
+    deadline.begin(Lap.NAME)
     try:
         yield
     except TimeoutError as error:
-        raise late(origin, seconds, f"no address for {question.host} yet") from error
+        raise late(origin, deadline.seconds, f"no address for {question.host} yet") from error
     except Unresolved as error:
         by_proxy = proxy is not None and (proxy.host, proxy.port) == (question.host, question.port)
         raise unresolved(origin, question.host, error, by_proxy=by_proxy) from error.__cause__
 
 
 @contextmanager
-def reaching(origin: Origin, seconds: float | None) -> Iterator[None]:
-    """Say whose failure it is if a race is lost; `seconds` were given for all of the dial."""
+def reaching(origin: Origin, deadline: Deadline) -> Iterator[None]:
+    """Say whose failure it is if a race is lost."""
+    deadline.begin(Lap.CONNECT)
     try:
         yield
     except RaceLost as lost:
-        raise unreached(origin, seconds, lost) from lost.cause
+        raise unreached(origin, deadline.seconds, lost) from lost.cause
 
 
 @contextmanager
-def tunnelling(origin: Origin, seconds: float | None) -> Iterator[None]:
-    """Say whose failure it is if the way through the proxy does not open; `seconds` were given for all of it."""
+def tunnelling(origin: Origin, deadline: Deadline) -> Iterator[None]:
+    """Say whose failure it is if the way through the proxy does not open."""
+    deadline.begin(Lap.PROXY)
     try:
         yield
     except KeepPoolError:
         raise
     except TimeoutError as error:
-        raise unanswered(origin, seconds) from error
+        raise unanswered(origin, deadline.seconds) from error
     except OSError as error:
         raise untunnelled(origin, error) from error
 
 
 @contextmanager
-def shaking_hands(origin: Origin, seconds: float | None, *, by_proxy: bool) -> Iterator[None]:
+def shaking_hands(origin: Origin, deadline: Deadline, *, by_proxy: bool) -> Iterator[None]:
     """Say whose failure it is if a TLS handshake fails; `by_proxy` if it is with the proxy."""
+    deadline.begin(Lap.PROXY if by_proxy else Lap.TLS)
     try:
         yield
     except KeepPoolError:
         raise
     except TimeoutError as error:
-        raise unfinished(origin, seconds, by_proxy=by_proxy) from error
+        raise unfinished(origin, deadline.seconds, by_proxy=by_proxy) from error
     except (OSError, ValueError) as error:
         raise insecure(origin, error, by_proxy=by_proxy) from error
 

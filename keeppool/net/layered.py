@@ -107,6 +107,10 @@ class LayeredSocket:
         """Give the descriptor of the connection; -1 once it is closed."""
         return self.outer.fileno()
 
+    def getpeername(self) -> object:
+        """Give the address of the other end: the proxy's."""
+        return self.outer.getpeername()
+
     def unwrap(self) -> None:
         """Send both closure alerts, the inner first, and wait for neither of the peers'.
 

@@ -17,6 +17,7 @@ from typing import cast
 
 from keeppool.clock import clock
 from keeppool.net.deadline import LONGEST_WAIT
+from keeppool.net.laps import Laps
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.polls import GONE, READABLE, WATCHED, WRITABLE, has_kernel_timers, poller
 from keeppool.net.streams import Liveness
@@ -41,9 +42,21 @@ class Stream:
     Thread safety: one user at a time, as the pool hands it out.
     """
 
-    __slots__ = ("_blocks", "_poll", "_timeout", "is_tls", "receive", "receive_into", "resumed", "send", "sock", "tls")
+    __slots__ = (
+        "_blocks",
+        "_poll",
+        "_timeout",
+        "is_tls",
+        "laps",
+        "receive",
+        "receive_into",
+        "resumed",
+        "send",
+        "sock",
+        "tls",
+    )
 
-    def __init__(self, sock: socket.socket | LayeredSocket, *, resumed: bool = False) -> None:
+    def __init__(self, sock: socket.socket | LayeredSocket, *, resumed: bool = False, laps: Laps | None = None) -> None:
         # What a layered socket lacks, only plain ones are asked for.
         self.sock = cast("socket.socket", sock)
         self.tls = sock if isinstance(sock, (ssl.SSLSocket, LayeredSocket)) else None
@@ -51,6 +64,7 @@ class Stream:
         #: The calls block in the kernel, which knows timers and flags for that.
         self._blocks = not self.is_tls and has_kernel_timers(sock)
         self.resumed = resumed
+        self.laps = laps
         self.send = self.sock.send
         self.receive = self.sock.recv
         self.receive_into = self.sock.recv_into
@@ -135,6 +149,15 @@ class Stream:
             return None
         finally:
             self.sock.settimeout(limit)
+
+    @property
+    def address(self) -> str | None:
+        """IP address of the other end; `None` for a Unix socket, and where the connection is gone already."""
+        try:
+            name = self.sock.getpeername()
+        except OSError:
+            return None
+        return str(name[0]) if isinstance(name, tuple) else None
 
     @property
     def held(self) -> int | None:

@@ -23,6 +23,7 @@ from typing import cast
 
 from keeppool.net.alarm import Alarm
 from keeppool.net.inbox import Inbox, our_close
+from keeppool.net.laps import Laps
 from keeppool.net.outbox import Outbox, foreign_loop
 from keeppool.net.peer import Peer, peer_of
 from keeppool.net.polls import GONE, WATCHED, poller
@@ -59,6 +60,7 @@ class Channel(asyncio.BufferedProtocol):
         is_tls: Whether it speaks TLS, to an https proxy or to the origin.
         resumed: Whether `tls` resumed an earlier session.
         tls: The innermost TLS; `None` if it is plain.
+        laps: How it was dialled.
 
     Thread safety: none; and one task at a time may wait.
     """
@@ -81,6 +83,7 @@ class Channel(asyncio.BufferedProtocol):
         "_watch",
         "begin",
         "is_tls",
+        "laps",
         "loop",
         "resumed",
         "sock",
@@ -95,6 +98,7 @@ class Channel(asyncio.BufferedProtocol):
         self.sock = sock
         self.is_tls = self.resumed = False
         self.tls: TlsLayer | None = None
+        self.laps: Laps | None = None
         self._layers: list[TlsLayer] = []
         self._outbox = Outbox(loop, sock, self._layers)
         self.begin = self._outbox.begin
@@ -115,6 +119,11 @@ class Channel(asyncio.BufferedProtocol):
     def peer(self) -> Peer:
         """Who is at the other end; also where the connection is closed by now."""
         return peer_of(self._transport.get_extra_info("peername"), self.tls)
+
+    @property
+    def address(self) -> str | None:
+        """IP address of the other end; `None` for a Unix socket."""
+        return peer_of(self._transport.get_extra_info("peername"), None).address
 
     # Sending
 

@@ -16,6 +16,7 @@ import enum
 from typing import Protocol
 
 from keeppool.core.records import Endpoint
+from keeppool.net.laps import Laps
 
 
 class Liveness(enum.Enum):
@@ -32,7 +33,14 @@ class AnyStream(Endpoint, Protocol):
     Attributes:
         is_tls: Whether it speaks TLS, to an https proxy or to the origin.
         resumed: Whether the TLS next to the caller resumed an earlier session.
+        laps: How it was dialled; `None` if others have.
     """
+
+    laps: Laps | None
+
+    @property
+    def address(self) -> str | None:
+        """IP address of the other end; `None` for a Unix socket, and where the connection is gone already."""
 
     @property
     def tls(self) -> object:

@@ -11,6 +11,7 @@ The file is long, because all that changes what is left of a body stands here, f
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -384,7 +385,7 @@ class AnyResponse:
         """Close the connection, if it is still ours, and add the exchange's facts to the error."""
         if self._lease is not None:
             lease, self._lease = self._lease, None
-            lease.close_failed()
+            lease.close_failed(error)
         self._failure = error
         return self._exchange.blame(error)
 
@@ -395,7 +396,7 @@ class AnyResponse:
         self._is_given_up = True
         if self._lease is not None:
             lease, self._lease = self._lease, None
-            lease.close_failed()
+            lease.close_failed(sys.exception())
 
     def _give_up(self) -> None:
         """Give up the rest of the body; see `close` and `aclose`."""
@@ -415,6 +416,7 @@ class AnyResponse:
                 if not data:
                     return False
                 taken += len(data)
+                self._exchange.received += len(data)
                 body.feed(data)
                 if body.failure is not None:
                     return False

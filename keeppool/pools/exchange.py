@@ -12,6 +12,8 @@ The file is long, because all that follows from the facts of one request stands 
 
 from __future__ import annotations
 
+from typing import cast
+
 from keeppool.config import Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive, why_not_persistent, with_proxys_close
 from keeppool.core.records import Connection, Ticket
@@ -33,7 +35,9 @@ from keeppool.errors import (
     name_call,
 )
 from keeppool.events import Why
+from keeppool.net.streams import AnyStream
 from keeppool.pools.routes import Located
+from keeppool.pools.timeline import Timeline
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
 from keeppool.wire.framing import Framing, framing_of
@@ -72,6 +76,7 @@ class Exchange:
         answer: The final response's head, once it is there.
         rest: Bytes that came behind it.
         has_interim: An interim response has come; a waiting body may be sent.
+        timeline: What it is told that happens; `None` where nobody listens, and once the end has been reported.
         url: As the caller wrote it, for errors.
         why_again: Why the connection of an attempt that is repeated cannot be used again.
     """
@@ -106,6 +111,7 @@ class Exchange:
         "rest",
         "route",
         "sent",
+        "timeline",
         "timeout",
         "url",
         "why_again",
@@ -128,6 +134,7 @@ class Exchange:
         self.deadline = None if total is None else now + total
         self._lent_as: int | None = None
         self.held: Connection | Ticket | None = None
+        self.timeline: Timeline | None = None
         self.is_asked = False
         if body is not None and body.length is None and route.version == b"HTTP/1.0":
             raise InvalidBody("HTTP/1.0 has no chunked bodies: give the body a length, or set Content-Length")
@@ -181,6 +188,8 @@ class Exchange:
         self.request_sent = False
         self.answer: ResponseHead | None = None
         self.rest = b""
+        if self.timeline is not None:
+            self.timeline.begun(connection, cast("AnyStream", connection.stream).laps, now)
 
     def is_holder(self, connection: Connection) -> bool:
         """Tell whether the connection in `held` is still lent to us.
@@ -191,6 +200,12 @@ class Exchange:
             return True  # No attempt was begun on it yet, perhaps one on another that was dead.
         return connection.generation == self._lent_as
 
+    def sent_whole(self) -> None:
+        """Take note that the kernel has the whole request."""
+        self.request_sent = True
+        if self.timeline is not None:
+            self.timeline.sent()
+
     def take(self, data: bytes) -> ResponseHead | None:
         """Take bytes of the response; the final head, once it is whole.
 
@@ -198,6 +213,8 @@ class Exchange:
             ProtocolError: It is no HTTP.
         """
         self.received += len(data)
+        if self.timeline is not None:
+            self.timeline.heard()
         reader = self._reader
         if reader is None:
             route = self.route
@@ -210,12 +227,16 @@ class Exchange:
         head = reader.feed(data)
         while head is not None and head.status < 200 and head.status != 101:
             self.has_interim = True
+            if self.timeline is not None:
+                self.timeline.heard_interim()
             head = reader.following()
         if head is None:
             self._has_begun = self.is_timed = True
         else:
             self.answer = head
             self.rest = reader.rest
+            if self.timeline is not None:
+                self.timeline.heard()  # Behind an interim response, perhaps in the same piece.
         return head
 
     def head_ends(self, now: float) -> float | None:
@@ -339,6 +360,8 @@ class Exchange:
         """Note that the request goes out again, and put its body back to the start."""
         self._resent = True
         self._lent_as = None
+        if self.timeline is not None:
+            self.timeline.repeated()
         self.is_asked = False
         if self.body is not None:
             self.body.rewind()

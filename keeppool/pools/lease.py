@@ -60,9 +60,9 @@ class Lease:
         """Close the connection: what is left on it is not wanted."""
         self._pool.release(self._exchange, Why.BODY_UNREAD)
 
-    def close_failed(self) -> None:
-        """Close the connection: the exchange on it has failed."""
-        self._pool.release(self._exchange, Why.EXCHANGE_FAILED)
+    def close_failed(self, error: BaseException | None) -> None:
+        """Close the connection: `error` has ended the exchange on it."""
+        self._pool.release(self._exchange, Why.EXCHANGE_FAILED, error)
 
     def drain_within(self, seconds: float) -> None:
         """Let all following reads together take this long at the most."""

@@ -74,6 +74,8 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
         except KeepPoolError as error:
             name_call(error, method, url)
             raise
+        if pool.is_heard:
+            pool.begin_timeline(exchange, started)
         try:
             source = await self._send(exchange, started)
             response = self._respond(KINDS, exchange, source, url, stream, decode, started)

@@ -75,6 +75,8 @@ class PoolManager(Requesting[Response], Closing):
         except KeepPoolError as error:
             name_call(error, method, url)
             raise
+        if self._pool.is_heard:
+            self._pool.begin_timeline(exchange, started)
         try:
             source = self._send(exchange, started)
             response = self._respond(KINDS, exchange, source, url, stream, decode, started)

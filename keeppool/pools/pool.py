@@ -6,6 +6,7 @@ Does not know: waiting, locks, event loops.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import warnings
@@ -26,6 +27,7 @@ from keeppool.net.streams import AnyStream, Liveness
 from keeppool.pools import log, reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.snapshot import snapshot
+from keeppool.pools.timeline import Timeline
 from keeppool.stats import Stats
 
 # Looked up on the way of every request; as members of their classes they would cost three times as much.
@@ -65,6 +67,8 @@ class Pool:
         self.limits = limits
         self._look_up = look_up
         self._tell = None if tell is None else weakref.WeakMethod(tell)
+        #: Numbers for requests. `next` is one step, whichever thread asks.
+        self._numbers = itertools.count(1)
         self.look_at_log()
         self.dropped: deque[tuple[Exchange, str]] = deque()
         self._counted: dict[Origin | Proxy | None, tuple[int, str]] = {}
@@ -76,8 +80,24 @@ class Pool:
         """Make the tables, and all that belongs to one process."""
         raise NotImplementedError
 
-    def release(self, exchange: Exchange, why: Why | None) -> None:
-        """Give a connection back at its exchange's end; `why` tells why it cannot be used again, None that it can."""
+    def release(self, exchange: Exchange, why: Why | None, error: BaseException | None = None) -> None:
+        """Give a connection back at its exchange's end.
+
+        Args:
+            exchange: What has ended.
+            why: Why the connection cannot be used again; `None` if it can.
+            error: What has ended it, if it has failed.
+        """
+        raise NotImplementedError
+
+    def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
+        """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
+        self._end_badly(exchange, error)
+        if exchange.timeline is not None:
+            self.report_done(exchange, error)
+
+    def _end_badly(self, exchange: Exchange, error: BaseException | None) -> None:
+        """Take back what an exchange holds, and do what follows from that."""
         raise NotImplementedError
 
     def collect_soon(self) -> None:
@@ -123,29 +143,46 @@ class Pool:
         """Ask; where there is a lock, under it."""
         return question(self._state, clock())
 
+    def begin_timeline(self, exchange: Exchange, started: float) -> None:
+        """Have it noted what happens to a request from here on; where somebody listens."""
+        exchange.timeline = Timeline(next(self._numbers), started)
+
+    def report_done(self, exchange: Exchange, error: BaseException | None, why: Why | None = None) -> None:
+        """Report the end of a request, once; to be called without a lock, where its `timeline` is there.
+
+        Args:
+            exchange: What has ended.
+            error: What has ended it; `None` if it has not failed.
+            why: Why its connection cannot be used again.
+        """
+        timeline, exchange.timeline = exchange.timeline, None
+        # Of the drop-in for urllib3 one may borrow a connection, and give it back without a request.
+        if timeline is not None and (error is not None or timeline.connection is not None):
+            self.report(reports.done(exchange, timeline, error, why, clock()))
+
     def _report_performed(self, orders: Iterable[Close | Serve], now: float) -> None:
         for order in orders:
             if (event := reports.performed(order, now)) is not None:
                 self.report(event)
 
     @contextmanager
-    def _reporting_failure(self, connection: Connection) -> Iterator[None]:
-        """Report a dial that fails within."""
+    def _reporting_failure(self, connection: Connection, request: int) -> Iterator[None]:
+        """Report a dial that fails within; `request` is the number of the one it was for."""
         try:
             yield
         except ConnectError as error:
             if self.is_heard:
-                self.report(reports.connect_failed(connection, error))
+                self.report(reports.connect_failed(connection, error, request))
             raise
 
-    def _report_opened(self, connection: Connection, began: float, *, is_wanted: bool) -> None:
+    def _report_opened(self, connection: Connection, began: float, request: int, *, is_wanted: bool) -> None:
         """Report a dial that ended well.
 
         Raises:
             PoolClosed: It is not wanted any more.
         """
         if self.is_heard:
-            self.report(reports.opened(connection, began))
+            self.report(reports.opened(connection, began, request))
         if not is_wanted:
             name = str(connection.origin)
             raise PoolClosed(f"the pool was closed while {name} was dialled", origin=name)
@@ -219,8 +256,9 @@ class Pool:
         liveness = cast("AnyStream", connection.stream).probe()
         if liveness is not ALIVE:
             exchange.connection = connection
-            self.release(exchange, why_unusable(liveness))
-            raise exchange.unexpected_data(closed=liveness is Liveness.CLOSED)
+            error = exchange.unexpected_data(closed=liveness is Liveness.CLOSED)
+            self.release(exchange, why_unusable(liveness), error)
+            raise error
         return connection
 
 

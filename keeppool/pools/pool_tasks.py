@@ -33,12 +33,14 @@ from keeppool.core.trust import seconds_to_watch
 from keeppool.errors import ConnectError, ConnectTimeout, LoopError
 from keeppool.events import Why
 from keeppool.net.dial_tasks import dial
+from keeppool.net.laps import Laps
 from keeppool.net.resolver_tasks import LoopResolver
 from keeppool.net.stream_tasks import Channel
 from keeppool.net.tls import TlsStore
 from keeppool.pools import reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, T, closed_as_ordered, why_unusable
+from keeppool.pools.timeline import room_of
 from keeppool.pools.waiter_tasks import TaskWaiter, WaitEnds
 from keeppool.pools.waits import shorter, total_passed
 
@@ -142,7 +144,9 @@ class LoopPool(Pool):
             assert isinstance(waiter, TaskWaiter), "bug: nobody waits"
             if ticket.dial is None and self.is_heard:
                 waiter.is_queued = True
-                self.report(reports.queued(ticket))
+                if exchange.timeline is not None:
+                    exchange.timeline.queued(room_of(ticket, self.limits.total), ticket.since)
+                self.report(reports.queued(ticket, exchange))
             try:
                 if ticket.connection is None and ticket.failure is None:
                     waiter.bound(ticket.since)
@@ -165,7 +169,7 @@ class LoopPool(Pool):
         if waiter.exchange.is_asked and self.is_heard and (connection := ticket.connection) is not None:
             if waiter.is_queued:
                 self.report(waiter.served_at(connection.taken_at))
-            self.report(reports.reused(connection))
+            self.report(reports.reused(connection, waiter.exchange))
 
     async def redial(self, exchange: Exchange) -> Connection:
         """Replace the connection of a failed attempt by a new one, in the same slot, for the one resend.
@@ -177,12 +181,12 @@ class LoopPool(Pool):
         if self.is_heard:
             self.report(reports.resent(exchange))
         self._perform()
-        began = clock()
+        began, number = clock(), reports.number_of(exchange)
         seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
-        connection.stream = await self._connect(connection, seconds)
+        connection.stream = await self._connect(connection, seconds, exchange)
         is_wanted = self._state.connected(connection, clock())
         self._perform()
-        self._report_opened(connection, began, is_wanted=is_wanted)
+        self._report_opened(connection, began, number, is_wanted=is_wanted)
         return self._silent(exchange, connection)
 
     async def _watch(self, exchange: Exchange, connection: Connection) -> None:
@@ -206,7 +210,7 @@ class LoopPool(Pool):
                     return None
                 channel.watch(None)
                 if self.is_heard:
-                    self.report(reports.reused(got))
+                    self.report(reports.reused(got, exchange))
                 return got
             got = exchange.held = self._state.found_stale(got, why_unusable(liveness), clock(), exchange.is_unsafe)
             if isinstance(got, Ticket):
@@ -218,21 +222,23 @@ class LoopPool(Pool):
 
     def _begin_dial(self, connection: Connection) -> None:
         """Begin a dial for the caller who counts on it, within that one's limit."""
-        ticket, seconds = connection.ticket, None
+        ticket, seconds, exchange = connection.ticket, None, None
         if ticket is not None and isinstance(ticket.waiter, TaskWaiter):
-            seconds = ticket.waiter.begins(connection, clock())
+            seconds, exchange = ticket.waiter.begins(connection, clock()), ticket.waiter.exchange
         assert self.loop is not None, "bug: no event loop yet"
         # Not by the loop's own factory, which may make eager tasks (Python 3.12): a dial that begins right here begins
         # before the sockets are closed in whose place it comes, and may end before the pool has written it down.
-        task = asyncio.Task(self._dial(connection, ticket, seconds), loop=self.loop)
+        task = asyncio.Task(self._dial(connection, ticket, seconds, exchange), loop=self.loop)
         self._dials[connection] = task
         task.add_done_callback(partial(self._dial_ended, connection))
 
-    async def _dial(self, connection: Connection, ticket: Ticket | None, seconds: float | None) -> None:
-        """Open the connection, and let the state say whose it is; `ticket` is the caller it was begun for."""
-        began = clock()
+    async def _dial(
+        self, connection: Connection, ticket: Ticket | None, seconds: float | None, exchange: Exchange | None
+    ) -> None:
+        """Open the connection, and let the state say whose it is; it was begun for the caller with this ticket."""
+        began, number = clock(), reports.number_of(exchange)
         try:
-            connection.stream = channel = await self._connect(connection, seconds)
+            connection.stream = channel = await self._connect(connection, seconds, exchange)
         except Exception as error:
             self._dial_failed(connection, ticket, error)
             return
@@ -240,19 +246,29 @@ class LoopPool(Pool):
             channel.abort()
             return
         if self.is_heard:
-            self.report(reports.opened(connection, began))
+            self.report(reports.opened(connection, began, number))
         self._perform()
         self._watch_if_idle(connection)
 
-    async def _connect(self, connection: Connection, seconds: float | None) -> Channel:
-        """Open a connection's channel. It may take the place of a dial that is being broken off."""
+    async def _connect(self, connection: Connection, seconds: float | None, exchange: Exchange | None) -> Channel:
+        """Open a connection's channel for an exchange. It may take the place of a dial that is being broken off."""
         self.look_at_log()
+        laps = Laps()
+        if exchange is not None and exchange.timeline is not None:
+            exchange.timeline.laps = laps
         while self._leaving:
             await asyncio.wait(self._leaving)
-        with self._reporting_failure(connection):
-            return await dial(
-                connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver, opened=self._sockets.add
+        with self._reporting_failure(connection, reports.number_of(exchange)):
+            channel = await dial(
+                connection.origin,
+                seconds=seconds,
+                tls=self.tls,
+                resolver=self._resolver,
+                opened=self._sockets.add,
+                laps=laps,
             )
+        laps.end(channel.address if self.is_heard else None)
+        return channel
 
     def _dial_failed(self, connection: Connection, ticket: Ticket | None, error: Exception) -> None:
         """Report a failure; nobody is to pay for a time limit that another caller had set."""
@@ -270,8 +286,8 @@ class LoopPool(Pool):
 
     # Giving it back
 
-    def release(self, exchange: Exchange, why: Why | None) -> None:
-        """Give a connection back at its exchange's end; `why` tells why it cannot be used again, None that it can."""
+    def release(self, exchange: Exchange, why: Why | None, error: BaseException | None = None) -> None:
+        """As in `Pool`."""
         state, connection = self._state, exchange.connection
         if exchange.held is None or connection.state is not BUSY:
             # Given back already, or inherited by fork, where it was closed and forgotten.
@@ -281,9 +297,10 @@ class LoopPool(Pool):
         if state.orders:
             self._perform()
         self._watch_if_idle(connection)
+        if exchange.timeline is not None:
+            self.report_done(exchange, error, why)
 
-    def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
-        """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
+    def _end_badly(self, exchange: Exchange, error: BaseException | None) -> None:
         held = exchange.held
         got = held.connection if isinstance(held, Ticket) else None
         self._take_back(exchange, error)

@@ -18,6 +18,7 @@ from keeppool.core.records import Close, Connection, Order, Serve, State, Ticket
 from keeppool.core.trust import seconds_to_watch
 from keeppool.events import Why
 from keeppool.net.dial import dial
+from keeppool.net.laps import Laps
 from keeppool.net.resolver import BlockingResolver
 from keeppool.net.stream import Stream, gone
 from keeppool.net.streams import Liveness
@@ -25,6 +26,7 @@ from keeppool.net.tls import TlsStore
 from keeppool.pools import janitor, reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, T, closed_as_ordered, why_unusable
+from keeppool.pools.timeline import room_of
 from keeppool.pools.waiter import ThreadWaiter
 from keeppool.pools.waits import CLOCK_SLACK, queue_wait, shorter
 
@@ -69,7 +71,9 @@ class BlockingPool(Pool):
         with self._lock:
             got = exchange.held = state.requested(route.origin, route.policy, now, exchange.is_unsafe)
             if isinstance(got, Ticket):
-                waiter = got.waiter = ThreadWaiter()
+                waiter = got.waiter = ThreadWaiter(reports.number_of(exchange))
+                if exchange.timeline is not None:
+                    exchange.timeline.queued(room_of(got, self.limits.total), now)
         if state.orders:
             self._perform()
         connection = self._wait(got, waiter, exchange) if isinstance(got, Ticket) else got
@@ -81,7 +85,7 @@ class BlockingPool(Pool):
             liveness = stream.probe() if not exchange.is_unsafe else _watched(stream, connection, exchange)
             if liveness is ALIVE:
                 if self.is_heard:
-                    self.report(reports.reused(connection))
+                    self.report(reports.reused(connection, exchange))
                 return connection
             with self._lock:
                 connection = exchange.held = state.found_dead(
@@ -106,23 +110,29 @@ class BlockingPool(Pool):
         # Orders may stand for the socket whose place this one takes: it has to be closed first.
         self._perform()
         self.look_at_log()
+        laps = Laps()
+        if exchange.timeline is not None:
+            exchange.timeline.laps = laps
         began = clock()
         seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
-        with self._reporting_failure(connection):
-            connection.stream = dial(connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver)
-        self._enter(connection, began)
+        with self._reporting_failure(connection, reports.number_of(exchange)):
+            connection.stream = stream = dial(
+                connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver, laps=laps
+            )
+        laps.end(stream.address if self.is_heard else None)
+        self._enter(exchange, connection, began)
         return self._silent(exchange, connection)
 
-    def _enter(self, connection: Connection, began: float) -> None:
-        """Write down that a connection's socket is open; it was dialled since `began`."""
+    def _enter(self, exchange: Exchange, connection: Connection, began: float) -> None:
+        """Write down that a connection's socket is open; it was dialled for an exchange, since `began`."""
         with self._lock:
             is_wanted = self._state.connected(connection, clock())
-        self._report_opened(connection, began, is_wanted=is_wanted)
+        self._report_opened(connection, began, reports.number_of(exchange), is_wanted=is_wanted)
 
     def _wait(self, ticket: Ticket, waiter: ThreadWaiter, exchange: Exchange) -> Connection:
         """Wait in the queue. A time limit of a queue that moves is looked at again when it is up."""
         if self.is_heard:
-            self.report(reports.queued(ticket))
+            self.report(reports.queued(ticket, exchange))
         # While somebody waits, a response dropped unread must give its slot back although nobody else may come by.
         janitor.watch(self)
         seconds, _ = queue_wait(exchange, 0.0, 0.0, ticket.since)
@@ -134,6 +144,8 @@ class BlockingPool(Pool):
                 seconds, by = queue_wait(exchange, now - ticket.since, self._state.stalled(ticket, now), now)
                 if seconds is None or seconds <= CLOCK_SLACK:
                     raise self.pool_timeout(ticket, exchange, by, now)
+        if exchange.timeline is not None:
+            exchange.timeline.let_in(clock())
         if ticket.failure is not None:
             raise ticket.failure
         with self._lock:
@@ -143,8 +155,8 @@ class BlockingPool(Pool):
 
     # Giving it back
 
-    def release(self, exchange: Exchange, why: Why | None) -> None:
-        """Give a connection back at its exchange's end; `why` tells why it cannot be used again, None that it can."""
+    def release(self, exchange: Exchange, why: Why | None, error: BaseException | None = None) -> None:
+        """As in `Pool`."""
         state, connection = self._state, exchange.connection
         with self._lock:
             if exchange.held is None or connection.state is not BUSY:
@@ -160,9 +172,10 @@ class BlockingPool(Pool):
                 self._is_watched = False
         if self.is_heard and (event := reports.idle(connection)) is not None:
             self.report(event)
+        if exchange.timeline is not None:
+            self.report_done(exchange, error, why)
 
-    def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
-        """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
+    def _end_badly(self, exchange: Exchange, error: BaseException | None) -> None:
         with self._lock:
             self._take_back(exchange, error)
         self._perform()

@@ -1,10 +1,12 @@
 """Events, built from what a front end has just done. Called only when somebody listens.
 
 Decides: nothing.
-Knows: records and events.
+Knows: records, timelines and events.
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 from keeppool.core.records import Close, Connection, Serve, State, Ticket
 from keeppool.events import (
@@ -14,13 +16,22 @@ from keeppool.events import (
     ConnectionOpened,
     ConnectionReused,
     Event,
+    RequestDone,
     RequestQueued,
     RequestResent,
     RequestServed,
     ResponseStarted,
+    Why,
 )
+from keeppool.net.streams import AnyStream
 from keeppool.pools.exchange import Exchange
+from keeppool.pools.send import BodyFailed
+from keeppool.pools.timeline import Timeline
+from keeppool.pools.waiter import ThreadWaiter
 from keeppool.wire.head import ResponseHead
+
+#: Why a connection was closed whose response's body has not come to its end.
+_INCOMPLETE = frozenset((Why.BODY_UNREAD, Why.EXCHANGE_FAILED))
 
 
 def performed(order: Close | Serve, now: float) -> Event | None:
@@ -37,30 +48,36 @@ def served(order: Serve, now: float) -> Event | None:
     ticket = order.ticket
     if ticket.failure is not None:
         return None
-    return RequestServed(str(ticket.host.origin), now - ticket.since)
+    number = ticket.waiter.request if isinstance(ticket.waiter, ThreadWaiter) else 0
+    return RequestServed(str(ticket.host.origin), now - ticket.since, number)
 
 
-def queued(ticket: Ticket) -> Event:
+def number_of(exchange: Exchange | None) -> int:
+    """Give the number of a request; 0 if it has none."""
+    return 0 if exchange is None or exchange.timeline is None else exchange.timeline.number
+
+
+def queued(ticket: Ticket, exchange: Exchange) -> Event:
     """Report that a caller has to wait."""
-    return RequestQueued(str(ticket.host.origin), len(ticket.host.waiters))
+    return RequestQueued(str(ticket.host.origin), len(ticket.host.waiters), number_of(exchange))
 
 
-def opened(connection: Connection, began_at: float) -> Event:
-    """Report a successful dial."""
+def opened(connection: Connection, began_at: float, request: int) -> Event:
+    """Report a successful dial, for a request with this number."""
     took = connection.born_at - began_at
     is_resumed = connection.stream is not None and connection.stream.resumed
-    return ConnectionOpened(str(connection.origin), connection.number, took, is_resumed)
+    return ConnectionOpened(str(connection.origin), connection.number, took, is_resumed, request)
 
 
-def connect_failed(connection: Connection, error: BaseException) -> Event:
-    """Report a failed dial."""
-    return ConnectFailed(str(connection.origin), connection.number, type(error).__name__)
+def connect_failed(connection: Connection, error: BaseException, request: int) -> Event:
+    """Report a failed dial, for a request with this number."""
+    return ConnectFailed(str(connection.origin), connection.number, type(error).__name__, request)
 
 
-def reused(connection: Connection) -> Event:
+def reused(connection: Connection, exchange: Exchange) -> Event:
     """Report that a request got an open connection."""
     idle = connection.taken_at - connection.read_at
-    return ConnectionReused(str(connection.origin), connection.number, connection.served, idle)
+    return ConnectionReused(exchange.route.name, connection.number, connection.served, idle, number_of(exchange))
 
 
 def idle(connection: Connection) -> Event | None:
@@ -75,9 +92,68 @@ def idle(connection: Connection) -> Event | None:
 def answered(exchange: Exchange, head: ResponseHead, after: float) -> Event:
     """Report the head of a response."""
     number, method = exchange.connection.number, exchange.method.decode()
-    return ResponseStarted(exchange.route.name, number, method, head.status, after)
+    return ResponseStarted(exchange.route.name, number, method, head.status, after, number_of(exchange))
 
 
 def resent(exchange: Exchange) -> Event:
     """Report that a request goes out again; its figures are still those of the attempt that failed."""
-    return RequestResent(exchange.route.name, exchange.method.decode(), exchange.sent)
+    return RequestResent(exchange.route.name, exchange.method.decode(), exchange.sent, number_of(exchange))
+
+
+def done(
+    exchange: Exchange, timeline: Timeline, error: BaseException | None, why: Why | None, now: float
+) -> RequestDone:
+    """Report the end of a request.
+
+    Args:
+        exchange: The request.
+        timeline: What was noted of it.
+        error: What has ended it; `None` if it has not failed.
+        why: Why its connection cannot be used again; `None` also if that is not known.
+        now: When it has ended.
+    """
+    timeline.let_in(now)
+    phases = timeline.phases(now)
+    connection, route = timeline.connection, exchange.route
+    head = None if timeline.begun_at is None else exchange.answer
+    if isinstance(error, BodyFailed):
+        error = error.error
+    return RequestDone(
+        request=timeline.number,
+        method=exchange.method.decode(),
+        url=_without_user(exchange.url or timeline.url),
+        origin=route.name,
+        connection=None if connection is None else connection.number,
+        served=timeline.served,
+        status=timeline.status if head is None else head.status,
+        error=None if error is None else type(error).__name__,
+        complete=error is None and why not in _INCOMPLETE,
+        resent=timeline.resent,
+        started_at=timeline.started,
+        total_s=now - timeline.started,
+        waits=tuple(timeline.waits),
+        sent=exchange.sent if connection is not None else 0,
+        received=exchange.received if connection is not None else 0,
+        peer=_peer(connection),
+        version=None if head is None else f"1.{head.version - 10}",
+        reason="" if head is None else head.reason,
+        per_host=route.policy.per_host,
+        request_head=exchange.head.partition(b"\r\n\r\n")[0],
+        response_lines=() if head is None else head.lines,
+        **phases._asdict(),
+    )
+
+
+def _peer(connection: Connection | None) -> str | None:
+    """Give the address of the other end of a connection, if it is known."""
+    laps = None if connection is None else cast("AnyStream", connection.stream).laps
+    return None if laps is None else laps.peer
+
+
+def _without_user(url: str) -> str:
+    """Take user and password out of a URL: all before the last @ of what comes before the path."""
+    if "@" not in url:
+        return url
+    before, mark, rest = url.partition("://")
+    end = min(at for at in (*map(rest.find, "/?#"), len(rest)) if at >= 0)
+    return f"{before}{mark}{rest[:end].rpartition('@')[2]}{rest[end:]}" if mark else url

@@ -22,7 +22,7 @@ from keeppool.wire.head import ResponseHead
 RECEIVE = 65536
 
 
-def send(exchange: Exchange, stream: Stream) -> ResponseHead:
+def send(exchange: Exchange, stream: Stream) -> ResponseHead:  # noqa: C901  each step apart would be a call more
     """Send the request and read the response's head.
 
     Args:
@@ -44,6 +44,8 @@ def send(exchange: Exchange, stream: Stream) -> ResponseHead:
             if early is not None:
                 return early
         exchange.request_sent = True
+        if exchange.timeline is not None:
+            exchange.timeline.sent()
         sending = False
         while True:
             if exchange.is_timed:
@@ -119,7 +121,7 @@ def _is_readable(exchange: Exchange, stream: Stream) -> bool:
 
 def _let_arrive(exchange: Exchange, stream: Stream) -> ResponseHead | None:
     """Wait until the server has what the kernel holds of the body: its own time begins then. As `_upload` otherwise."""
-    exchange.request_sent = True  # What has not arrived is the kernel's to send.
+    exchange.sent_whole()  # What has not arrived is the kernel's to send.
     if exchange.timeout.read is None:
         return None
     progress = Progress(exchange, held := stream.held)

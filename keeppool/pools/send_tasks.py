@@ -42,7 +42,7 @@ async def send(exchange: Exchange, channel: Channel) -> ResponseHead:
             early = await _send_rest(exchange, channel)
             if early is not None:
                 return early
-            exchange.request_sent = True
+            exchange.sent_whole()
         sending = False
         head = None
         while head is None:
@@ -73,7 +73,10 @@ def ask(exchange: Exchange, channel: Channel) -> None:
         raise
     exchange.is_asked = True
     exchange.sent = len(exchange.head) if is_whole else channel.accepted
-    exchange.request_sent = is_whole and exchange.body is None
+    if is_whole and exchange.body is None:
+        exchange.request_sent = True
+        if exchange.timeline is not None:
+            exchange.timeline.sent()
 
 
 async def _send_rest(exchange: Exchange, channel: Channel) -> ResponseHead | None:
@@ -114,7 +117,7 @@ async def _drain(exchange: Exchange, channel: Channel) -> ResponseHead | None:
 
 async def _let_arrive(exchange: Exchange, channel: Channel) -> ResponseHead | None:
     """Wait until the server has what the kernel holds of the body: its own time begins then."""
-    exchange.request_sent = True  # What has not arrived is the kernel's to send.
+    exchange.sent_whole()  # What has not arrived is the kernel's to send.
     if exchange.timeout.read is None:
         return None
     progress = Progress(exchange, held := channel.held)

@@ -12,11 +12,15 @@ class ThreadWaiter:
     """A thread that waits for its ticket to end, and what wakes it.
 
     A lock is the cheapest thing a thread can wait on and another one can end the wait with.
+
+    Attributes:
+        request: The number of the request it waits for, for events; 0 if it has none.
     """
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_lock", "request")
 
-    def __init__(self) -> None:
+    def __init__(self, request: int = 0) -> None:
+        self.request = request
         self._lock = threading.Lock()
         self._lock.acquire()
 

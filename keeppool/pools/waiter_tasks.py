@@ -133,7 +133,12 @@ class TaskWaiter:
 
     def served_at(self, now: float) -> RequestServed:
         """Say for how long the caller waited for room."""
-        return RequestServed(self.exchange.route.name, (self.let_in_at or now) - self._ticket.since)
+        let_in_at = self.let_in_at or now
+        timeline = self.exchange.timeline
+        if timeline is not None:
+            timeline.let_in(let_in_at)
+        number = 0 if timeline is None else timeline.number
+        return RequestServed(self.exchange.route.name, let_in_at - self._ticket.since, number)
 
     def bound(self, now: float) -> None:
         """Bound what the caller waits for now: room, its own dial, or one begun for another."""
@@ -152,6 +157,8 @@ class TaskWaiter:
         seconds = self.dial_seconds(now)
         if self.let_in_at is None:
             self.let_in_at = now
+            if self.exchange.timeline is not None:
+                self.exchange.timeline.let_in(now)
             self._until = None if seconds is None else now + seconds
         if seconds is not None and dial is not self.own:
             self._ends.watch_alone(self, seconds)

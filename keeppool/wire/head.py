@@ -103,6 +103,11 @@ class ResponseHead:
         self.size = size
 
     @property
+    def lines(self) -> tuple[bytes, ...]:
+        """The fields as received, in order, one a line; folded ones made one line."""
+        return tuple(self._lines)
+
+    @property
     def names(self) -> list[bytes]:
         """The fields' names as received, in order."""
         return [line.partition(b":")[0] for line in self._lines]

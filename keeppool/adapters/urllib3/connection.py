@@ -230,11 +230,15 @@ class LeanConnection(urllib3.connection.HTTPConnection):
             sent = borrowing.sent = sock.send(data)
             if sent == size:
                 borrowing.request_sent = True
+                if borrowing.timeline is not None:
+                    borrowing.timeline.sent()
                 return
         view = memoryview(data)
         while borrowing.sent < size:
             borrowing.sent += sock.send(view[borrowing.sent : borrowing.sent + TLS_RECORD])
         borrowing.request_sent = True
+        if borrowing.timeline is not None:
+            borrowing.timeline.sent()
 
     def _tunnel(self) -> None:
         """Have the proxy open a tunnel, within `timeout` from now and within bounds; see http.client."""

@@ -167,8 +167,8 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
             raise ClosedPoolError(self, "Pool is closed.") from error
         try:
             return self._outfit(borrowing, connection.stream)
-        except BaseException:
-            self._lending.give_up(borrowing)
+        except BaseException as error:
+            self._lending.give_up(borrowing, error)
             raise
 
     _get_conn = borrow
@@ -273,8 +273,8 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         try:
             connect()
         except BaseException as error:
-            self._lending.dial_failed(borrowing, error)
-            self._fail(conn, borrowing)
+            self._lending.dial_failed(borrowing, error, began)
+            self._fail(conn, borrowing, error)
             raise
         try:
             self._lending.dialled(
@@ -291,7 +291,7 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         if borrowing is None:
             return super()._make_request(conn, method, url, *args, **options)
         _here.unused = None
-        borrowing.asks(method, args[0] if args else options.get("body"))
+        borrowing.asks(method, url, args[0] if args else options.get("body"))
         removed = getattr(options.get("retries"), "remove_headers_on_redirect", None)
         borrowing.hides_credentials = removed is None or "proxy-authorization" in removed
         total = getattr(options.get("timeout"), "total", None)
@@ -307,8 +307,8 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
                     raise
             self._redial(conn, borrowing, options.get("timeout"))
             return self._attempt(conn, borrowing, method, url, *args, **options)
-        except BaseException:
-            self._fail(conn, borrowing)
+        except BaseException as error:
+            self._fail(conn, borrowing, error)
             raise
 
     def _attempt(self, conn: Any, borrowing: Borrowing, *request: Any, **options: Any) -> Any:
@@ -343,8 +343,8 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
             conn.timeout = urllib3.Timeout.resolve_default_timeout(limit)
             self._prepare_proxy(conn)
 
-    def _fail(self, conn: Any, borrowing: Borrowing) -> None:
-        """Give the slot of a failed request back.
+    def _fail(self, conn: Any, borrowing: Borrowing, error: BaseException) -> None:
+        """Give the slot of a request back that `error` has ended.
 
         The socket is closed before that, the connection itself is not: `urlopen` has still to see how far it came.
         """
@@ -352,7 +352,7 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
             conn.borrowing = None
             if borrowing.connection.state is State.CONNECTING and conn.sock is not None:
                 conn.sock.close()
-            self._lending.give_up(borrowing)
+            self._lending.give_up(borrowing, error)
 
     # Where it leads
 

@@ -22,6 +22,7 @@ from keeppool.core.records import Connection, State
 from keeppool.core.resend import is_idempotent
 from keeppool.core.reuse import why_not_reusable
 from keeppool.events import Event, ResponseStarted, Why
+from keeppool.net.laps import Lap, Laps
 from keeppool.net.stream import Stream
 from keeppool.net.streams import Liveness
 from keeppool.pools import reports
@@ -109,6 +110,7 @@ class Borrowing(Exchange):
         self.route = route
         self.timeout = timeout
         self.held = None
+        self.timeline = None
         self.method = b""
         self.body = None
         self.head = b""
@@ -136,8 +138,10 @@ class Borrowing(Exchange):
         """True from when the connection is open and about to be used by a host pool."""
         return self._lent_as is not None
 
-    def asks(self, method: str, body: object) -> None:
+    def asks(self, method: str, target: str, body: object) -> None:
         """Take note of the request; of its header, `says` does."""
+        if self.timeline is not None:
+            self.timeline.url = target if "://" in target else f"{self.route.name}{target}"
         self.method = method.upper().encode("latin-1", "replace")
         self.is_replayable = _is_in_memory(body)
 
@@ -183,10 +187,13 @@ class SlotPool(BlockingPool):
         Raises:
             PoolTimeout, PoolClosed, QueueFull: Nothing was lent.
         """
+        now = clock()
+        if self.is_heard:
+            self.begin_timeline(borrowing, now)
         try:
-            return self.acquire(borrowing, clock())
-        except BaseException:
-            self.give_up(borrowing)
+            return self.acquire(borrowing, now)
+        except BaseException as error:
+            self.give_up(borrowing, error)
             raise
 
     def _dial(self, exchange: Exchange, connection: Connection) -> Connection:
@@ -210,17 +217,22 @@ class SlotPool(BlockingPool):
         """
         connection = borrowing.connection
         stream = connection.stream = LentStream(sock)
-        self._enter(connection, began)
+        if borrowing.timeline is not None:
+            stream.laps = borrowing.timeline.laps = _laps(began)
+            stream.laps.end(stream.address)
+        self._enter(borrowing, connection, began)
         liveness = stream.probe() if is_http1 else Liveness.IDLE
         if liveness is Liveness.CLOSED:
             raise RemoteDisconnected("Remote end closed connection without response")
         if liveness is Liveness.DATA:
             raise BadStatusLine("the server sent bytes before the request")
 
-    def dial_failed(self, borrowing: Borrowing, error: BaseException) -> None:
+    def dial_failed(self, borrowing: Borrowing, error: BaseException, began: float) -> None:
         """Report it; the slot is given back when the borrowing is given up."""
+        if borrowing.timeline is not None:
+            borrowing.timeline.laps = _laps(began)
         if self.is_heard:
-            self.report(reports.connect_failed(borrowing.connection, error))
+            self.report(reports.connect_failed(borrowing.connection, error, reports.number_of(borrowing)))
 
     def clear(self) -> None:
         """Close what is idle, and let what is lent be closed when it comes back."""
@@ -250,9 +262,12 @@ class SlotPool(BlockingPool):
 
     def report_answer(self, borrowing: Borrowing, status: int, after: float) -> None:
         """Report the head of a response."""
-        self.report(
-            ResponseStarted(borrowing.route.name, borrowing.connection.number, borrowing.method.decode(), status, after)
-        )
+        number = reports.number_of(borrowing)
+        name, connection, method = borrowing.route.name, borrowing.connection.number, borrowing.method.decode()
+        if borrowing.timeline is not None:
+            borrowing.timeline.heard()
+            borrowing.timeline.status = status
+        self.report(ResponseStarted(name, connection, method, status, after, number))
 
     def sweep(self) -> bool:
         """Do as any pool, and take back what was closed without a word: urllib3's own response gives nothing back."""
@@ -276,6 +291,13 @@ class SlotPool(BlockingPool):
             if place and is_open:
                 text = f"a streamed response from {borrowing.route.name} was dropped unread; it was made at {place}"
                 warnings.warn(text, ResourceWarning, stacklevel=2)
+
+
+def _laps(began: float) -> Laps:
+    """Note a dial by urllib3, which does not say when it is at which step."""
+    laps = Laps()
+    laps.begun.append((Lap.CONNECT, began))
+    return laps
 
 
 def may_be_repeated(method: str, body: object, idempotent: bool | None) -> bool:

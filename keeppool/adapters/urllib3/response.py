@@ -272,6 +272,7 @@ class ResponseFile:
         if not data and self._reader.failure is None:
             remaining = self._reader.remaining
             data = self._sock.recv(min(READ_SIZE, most if remaining is None else min(most, remaining)))
+            self._borrowing.received += len(data)
         try:
             if data:
                 return self._reader.feed(data)
@@ -304,6 +305,7 @@ class ResponseFile:
             self._raw, self._at = self._rest_of_raw(), 0
         while not end and (limit < 0 or len(self._raw) < limit):
             data = self._sock.recv(READ_SIZE)
+            self._borrowing.received += len(data)
             if not data:
                 break
             searched = len(self._raw)
@@ -356,6 +358,7 @@ class ResponseFile:
     def _receive_raw(self) -> bool:
         """Wait for more of the body as it was sent; False if the server has closed."""
         self._raw, self._at = self._sock.recv(READ_SIZE), 0
+        self._borrowing.received += len(self._raw)
         return bool(self._raw)
 
     def _rest_of_raw(self) -> bytes:
