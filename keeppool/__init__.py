@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from keeppool.client.response.response_tasks import AsyncResponse
     from keeppool.client.session import Session
     from keeppool.client.session_tasks import AsyncSession
-    from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
+    from keeppool.config import INHERIT, Config, HostConfig, Limits, Pace, Timeout
     from keeppool.config_file import load_config
     from keeppool.errors import (
         ChunkedEncodingError,
@@ -100,6 +100,7 @@ _HOMES = {
     "Limits": "keeppool.config",
     "Timeout": "keeppool.config",
     "HostConfig": "keeppool.config",
+    "Pace": "keeppool.config",
     "Config": "keeppool.config",
     "INHERIT": "keeppool.config",
     "load_config": "keeppool.config_file",
@@ -151,6 +152,7 @@ __all__ = [
     "JSONDecodeError",
     "Limits",
     "MissingSchema",
+    "Pace",
     "PoolManager",
     "PreparedRequest",
     "ProxyError",

@@ -1,4 +1,4 @@
-"""What a user can decide: `Limits`, `Timeout`, `HostConfig` and the `Config` that holds all three.
+"""What a user can decide: `Limits`, `Timeout`, `Pace`, `HostConfig` and the `Config` that holds them.
 
 Knows: which values are possible. Everything is frozen, keyword-only and checked at birth.
 Does not know: how hosts are matched (`hosts.py`), where files are (`config_file.py`), or what a pool does with it.
@@ -198,6 +198,79 @@ TimeoutArgument = Timeout | float | tuple[float | None, float | None] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How quickly requests to one host may follow each other, however many connections there are.
+
+    Attributes:
+        per_second: Requests that may start in a second, such as 2 or 0.5; `None` where `interval` says it.
+        interval: Seconds between two of them; `None` where `per_second` says it.
+        burst: Requests that may start at once after a silence. They are made up for: over a longer time the pace holds.
+        since: What the interval is counted from: "start" of the last request, or the "end" of its response. With "end"
+            a host has one request at a time.
+
+    Raises:
+        ConfigError: Not exactly one of `per_second` and `interval`, or a value of the wrong type or out of range.
+    """
+
+    per_second: float | None = None
+    interval: float | None = None
+    burst: int = 1
+    since: str = "start"
+
+    def __post_init__(self) -> None:
+        for name in ("per_second", "interval"):
+            _check_rate(name, getattr(self, name))
+        if (self.per_second is None) is (self.interval is None):
+            raise bad("per_second", self.per_second, "must be set, or interval, and not both")
+        if isinstance(self.burst, bool) or not isinstance(self.burst, int) or self.burst < 1:
+            raise bad("burst", self.burst, "must be a whole number from 1 on")
+        if self.since not in ("start", "end"):
+            raise bad("since", self.since, 'must be "start" or "end"')
+        if self.since == "end" and self.burst > 1:
+            raise bad("burst", self.burst, 'must be 1 with since="end": there is one request at a time')
+
+    @property
+    def gap(self) -> float:
+        """Seconds from one start to the next, as far as `burst` lets it be."""
+        if self.interval is not None:
+            return self.interval
+        assert self.per_second is not None, "bug: neither is set"
+        return 1 / self.per_second
+
+    @classmethod
+    def of(cls, value: PaceArgument) -> Pace | None:
+        """Read the forms `HostConfig(pace=)` takes: a `Pace`, a number per second, a mapping of its fields, or `None`.
+
+        Raises:
+            ConfigError: None of these, or a value of the wrong type or out of range.
+        """
+        if value is None or isinstance(value, Pace):
+            return value
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return cls(per_second=value)
+        if not isinstance(value, Mapping):
+            raise bad("pace", value, "must be a Pace, requests per second as a number, a mapping of both, or None")
+        names = [entry.name for entry in fields(cls)]
+        for name in value:
+            if name not in names:
+                raise bad("pace", name, f"has no such field; there are {', '.join(names)}")
+        return cls(**value)
+
+
+#: What `HostConfig(pace=)` takes.
+PaceArgument = Pace | float | Mapping[str, Any] | None
+
+
+def _check_rate(name: str, value: object) -> None:
+    """Let pass `None` and finite numbers above 0; raise ConfigError otherwise."""
+    if value is None:
+        return
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, int) and value.bit_length() > _MOST_BITS) or not 0 < value < math.inf:  # type: ignore[operator]
+        raise bad(name, value, "must be a finite number above 0, or None")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostConfig:
     """What is different for some hosts. Every field may be left at `INHERIT`.
 
@@ -244,6 +317,11 @@ class HostConfig:
         unsafe: "fresh" gives requests that could not be sent again (POST, or a body that cannot be replayed) always a
             new connection, on which nothing has been sent; "any" an idle one too, unless its server is known not to
             keep connections.
+        pace: How quickly requests may follow each other: a `Pace`, a number of them per second, a mapping of `Pace`'s
+            fields, or `None` for as quickly as they come. It holds for a host and port as a whole, whatever proxy, tag
+            or TLS settings requests have, redirects, retries and what the pool sends again included.
+        obey_retry_after: True lets a 429 or 503 with `Retry-After` hold every request to the host for that long. Where
+            it is not set, that is so where a `pace` is.
 
     Raises:
         ConfigError: A value of the wrong type or out of range; names field, value and rule.
@@ -274,6 +352,8 @@ class HostConfig:
     tag: str | None | Inherit = INHERIT
     idempotent: bool | None | Inherit = INHERIT
     unsafe: str | Inherit = INHERIT
+    pace: PaceArgument | Inherit = INHERIT
+    obey_retry_after: bool | Inherit = INHERIT
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __hash__(self) -> int:
@@ -295,6 +375,8 @@ class HostConfig:
             value = getattr(self, name)
             if value is not INHERIT:
                 object.__setattr__(self, name, _header_pairs(name, value))
+        if self.pace is not INHERIT:
+            object.__setattr__(self, "pace", _pace_of(self.pace))
         if self.timeout is not INHERIT:
             # Only checked: what a number or a pair leaves open is the pool's to say, which is not known here.
             Timeout.of(self.timeout, Timeout())
@@ -344,6 +426,7 @@ _KNOWN: Final = frozenset(
     (
         *HOST_FIELDS,
         *(entry.name for entry in fields(Limits)),
+        *(entry.name for entry in fields(Pace)),
         *("config", "connect", "hosts", "path", "pool", "preset", "read", "stall", "total", "users"),
     )
 )
@@ -456,6 +539,15 @@ def _header_pairs(field: str, value: Any) -> tuple[tuple[str, str], ...]:
             rule = "tells how one request's body is sent, so it cannot be set for all of a host's"
             raise bad(field, pair, rule)
     return pairs
+
+
+def _pace_of(value: PaceArgument) -> Pace | None:
+    """Read a pace; an error names the field of it that is wrong as a part of `pace`."""
+    try:
+        return Pace.of(value)
+    except ConfigError as error:
+        name = "pace" if error.field == "pace" else f"pace.{error.field}"
+        raise bad(name, error.value, error.rule) from error
 
 
 def _merged(below: Any, above: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -577,4 +669,5 @@ _HOST_CHECKS: Mapping[str, Callable[[str, object], None]] = {
     "tag": _check_text,
     "idempotent": _check_idempotent,
     "unsafe": _check_unsafe,
+    "obey_retry_after": _check_bool,
 }

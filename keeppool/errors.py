@@ -304,7 +304,7 @@ class PoolError(ConnectionError):
 
 
 class PoolTimeout(PoolError, Timeout):
-    """No connection came free in time. The message says what the pool looked like."""
+    """No connection came free in time, or it was not the request's turn. The message says what the pool looked like."""
 
     in_use: int = 0
     waiting: int = 0
@@ -313,6 +313,8 @@ class PoolTimeout(PoolError, Timeout):
     unread: int = 0
     #: The limit that has passed: "stall", "pool" or "total", as in `keeppool.Timeout`.
     limited_by: str = ""
+    #: What was waited for: "connection", "pace" or "retry-after"; see `keeppool.events.Room`.
+    waits_for: str = "connection"
 
 
 class PoolClosed(PoolError):

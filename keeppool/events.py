@@ -57,7 +57,7 @@ class Why(enum.Enum):
 
 
 class Room(enum.Enum):
-    """What a caller in the queue waits for: the cap that is used up."""
+    """What a caller waits for: the cap that is used up, or its turn at a host that has a pace."""
 
     #: `per_host`: its host has all the connections it may have.
     HOST = "host"
@@ -65,20 +65,28 @@ class Room(enum.Enum):
     PROXY = "proxy"
     #: `total`: the whole pool has.
     TOTAL = "total"
+    #: It is not its turn yet.
+    PACE = "pace"
+    #: Its host's server has said, by `Retry-After`, when to come again.
+    RETRY_AFTER = "retry-after"
 
 
 @dataclass(frozen=True, slots=True)
 class RequestQueued:
-    """No connection was free; the caller waits. `waiting` callers wait for this origin, this one included."""
+    """The caller waits. `waiting` callers do, this one included, at this origin or in the line of its host.
+
+    `waits_for` says for what; `None` if that is not known.
+    """
 
     origin: str
     waiting: int
     request: int = 0
+    waits_for: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RequestServed:
-    """A caller that had queued got its connection, or the right to dial one, after `waited_s`."""
+    """A caller that had queued got its connection, the right to dial one, or its turn, after `waited_s`."""
 
     origin: str
     waited_s: float

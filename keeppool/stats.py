@@ -135,6 +135,31 @@ class ProxyStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaceStats:
+    """The line of one host that has a pace, or whose server's `Retry-After` is heard.
+
+    Attributes:
+        waiting: Callers in line.
+        started: Counter: requests that have started, what the pool has sent again included.
+        next_s: Seconds until the next may be let go, 0 for at once; `None` if others under way decide that.
+        held_s: Seconds for which the server's `Retry-After` holds on; 0 if it does not.
+    """
+
+    waiting: int = 0
+    started: int = 0
+    next_s: float | None = 0.0
+    held_s: float = 0.0
+
+    def __str__(self) -> str:
+        held = f", held by Retry-After for another {seconds(self.held_s)}" if self.held_s else ""
+        return f"{self.started:,} started, {self.waiting} in line{held}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats(_Turnover):
     """A snapshot of a whole pool, taken at one moment: the gauges fit together.
 
@@ -164,6 +189,8 @@ class Stats(_Turnover):
         waiting_s: Gauge: seconds the caller that has waited longest has waited.
         requests: Counter: responses whose head arrived.
         proxies: Gauges by proxy, named like "http://proxy.example:3128".
+        paces: The lines of hosts with a pace, by host and port, as "example.com:443". Callers in them are not counted
+            as `waiting`, `queued` and `waited_s`, which are about connections.
     """
 
     open: int = 0
@@ -186,20 +213,23 @@ class Stats(_Turnover):
     waiting_s: float = 0.0
     requests: int = 0
     proxies: Mapping[str, ProxyStats] = field(default_factory=dict)
+    paces: Mapping[str, PaceStats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "closed_by", _every_reason(self.closed_by))
         object.__setattr__(self, "hosts", MappingProxyType(dict(self.hosts)))
         object.__setattr__(self, "learned", MappingProxyType(dict(self.learned)))
         object.__setattr__(self, "proxies", MappingProxyType(dict(self.proxies)))
+        object.__setattr__(self, "paces", MappingProxyType(dict(self.paces)))
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON: reasons by their text, `closed` and `reuse_ratio` included."""
         hosts = {origin: host.as_dict() for origin, host in self.hosts.items()}
         proxies = {proxy: one.as_dict() for proxy, one in self.proxies.items()}
+        paces = {key: pace.as_dict() for key, pace in self.paces.items()}
         figures = {f.name: getattr(self, f.name) for f in fields(self)}
         plain = {"hosts": hosts, "proxies": proxies, "learned": dict(self.learned), "not_kept": list(self.not_kept)}
-        return figures | self._derived() | plain
+        return figures | self._derived() | plain | {"paces": paces}
 
     def to_dict(self) -> dict[str, Any]:
         """Give `as_dict` for another program: with `schema`, the version of what the keys mean (now 1)."""
@@ -231,6 +261,7 @@ class Stats(_Turnover):
         values = _known(cls, told) | {
             "hosts": {name: HostStats(**_known(HostStats, host)) for name, host in told.get("hosts", {}).items()},
             "proxies": {name: ProxyStats(**_known(ProxyStats, one)) for name, one in told.get("proxies", {}).items()},
+            "paces": {key: PaceStats(**_known(PaceStats, one)) for key, one in told.get("paces", {}).items()},
             "not_kept": tuple(told.get("not_kept", ())),
         }
         return cls(**values)
@@ -260,6 +291,7 @@ class Stats(_Turnover):
             (f"proxy {name}", f"{one.open}{'' if one.cap is None else f' of {one.cap}'}, for {one.hosts} hosts")
             for name, one in self.proxies.items()
         ]
+        facts += [(f"pace of {key}", str(one)) for key, one in self.paces.items()]
         facts += [("learned", f"{name} is kept {seconds(limit_s)} idle") for name, limit_s in self.learned.items()]
         facts += [("learned", f"{name} keeps no connection") for name in self.not_kept]
         return facts

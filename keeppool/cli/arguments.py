@@ -79,6 +79,8 @@ def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> ar
         "--per-host", type=_cap, default=INHERIT, metavar="N", help="most connections to one host, or none"
     )
     fetch.add_argument("--total", type=_cap, default=INHERIT, metavar="N", help="most connections in all, or none")
+    pace = "most requests to one host in a second; Retry-After is heard then. Hosts with a pace in FILE keep theirs"
+    fetch.add_argument("--pace", type=float, metavar="N", help=pace)
     _add_preset(fetch)
     fetch.add_argument("--config", metavar="FILE", help="keeppool.toml; --preset, --per-host and --total win over it")
     fetch.add_argument("--threads", type=_count, default=_FETCH_THREADS, metavar="N", help="threads (%(default)s)")

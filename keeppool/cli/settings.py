@@ -8,7 +8,7 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import replace
 
-from keeppool import Config, Timeout, load_config, presets
+from keeppool import Config, HostConfig, Timeout, load_config, presets
 from keeppool.config import INHERIT
 
 
@@ -22,7 +22,8 @@ def config_of(arguments: Namespace) -> Config:
     limits = presets.by_name(arguments.preset) if arguments.preset is not None else config.limits
     caps = {name: getattr(arguments, name) for name in ("per_host", "total")}
     limits = replace(limits, **{name: cap for name, cap in caps.items() if cap is not INHERIT})
-    return replace(config, limits=limits, timeout=_timeout(config.timeout, arguments.timeout))
+    defaults = config.defaults if arguments.pace is None else HostConfig(pace=arguments.pace).over(config.defaults)
+    return replace(config, limits=limits, timeout=_timeout(config.timeout, arguments.timeout), defaults=defaults)
 
 
 def _timeout(base: Timeout, seconds: float | None) -> Timeout:

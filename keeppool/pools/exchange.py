@@ -16,6 +16,7 @@ from typing import cast
 
 from keeppool.config import Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive, why_not_persistent, with_proxys_close
+from keeppool.core.pace import Turn
 from keeppool.core.records import Connection, Ticket
 from keeppool.core.resend import IDEMPOTENT, Outcome, is_idempotent, may_resend
 from keeppool.core.reuse import why_not_reusable
@@ -71,6 +72,7 @@ class Exchange:
             is to be set anew before each read, those of the body included.
         is_asked: The request was sent in this attempt, or a part of it.
         is_unsafe: It could not be sent again if its connection turned out stale after it had left.
+        turn: The place in the line of its host, if that has a pace; see `core/pace.py`.
         sent: Bytes the kernel has accepted in this attempt.
         request_sent: True once the whole request was accepted.
         answer: The final response's head, once it is there.
@@ -113,6 +115,7 @@ class Exchange:
         "sent",
         "timeline",
         "timeout",
+        "turn",
         "url",
         "why_again",
     )
@@ -135,6 +138,7 @@ class Exchange:
         self._lent_as: int | None = None
         self.held: Connection | Ticket | None = None
         self.timeline: Timeline | None = None
+        self.turn: Turn | None = None
         self.is_asked = False
         if body is not None and body.length is None and route.version == b"HTTP/1.0":
             raise InvalidBody("HTTP/1.0 has no chunked bodies: give the body a length, or set Content-Length")

@@ -21,10 +21,17 @@ from keeppool.events import (
     RequestQueued,
     RequestResent,
     RequestServed,
+    Room,
 )
 
 _pool = logging.getLogger("keeppool.pool")
 _http = logging.getLogger("keeppool.http")
+
+#: What a caller waits for, in words; all else is a connection.
+_WAITS: dict[Room | None, str] = {
+    Room.PACE: "not its turn yet, by the host's pace",
+    Room.RETRY_AFTER: "held by the server's Retry-After",
+}
 
 
 def is_wanted() -> bool:
@@ -53,7 +60,10 @@ def write(event: Event) -> None:
                 *(event.origin, event.connection, event.why.value, event.served, event.age_s),
             )
         case RequestQueued():
-            _pool.debug("%s: no connection free, %d waiting", event.origin, event.waiting)
+            reason = (
+                "no connection free" if event.waits_for is None else _WAITS.get(event.waits_for, "no connection free")
+            )
+            _pool.debug("%s: %s, %d waiting", event.origin, reason, event.waiting)
         case RequestServed():
             _pool.debug("%s: served after %.3f s in the queue", event.origin, event.waited_s)
         case RequestResent():

@@ -22,6 +22,7 @@ from keeppool.config import (
     bad,
     check_config,
 )
+from keeppool.core.pace import HOLDING
 from keeppool.errors import InvalidURL, KeepPoolError, name_call
 from keeppool.events import Event
 from keeppool.net.streams import AnyStream
@@ -192,6 +193,9 @@ class Manager:
         if self._pool.is_heard:
             self._pool.report(reports.answered(exchange, head, answered - started))
             log.answered(exchange.method, url, head.status, answered - started)
+        paced = exchange.route.paced
+        if paced is not None and paced.obeys and head.status in HOLDING:
+            self._pool.hold(paced, head.get(b"retry-after"), head.get(b"date"))
         first = reader.feed(exchange.rest) if exchange.rest else b""
         if reader.complete:
             lease = None

@@ -19,15 +19,17 @@ from typing import TypeVar, cast
 from keeppool.clock import clock
 from keeppool.config import Limits, LookUp
 from keeppool.core.origin import Origin, Proxy
+from keeppool.core.pace import Paced
 from keeppool.core.pool import PoolState
-from keeppool.core.records import LONG_AGO, Close, Connection, Host, Serve, State, Ticket
+from keeppool.core.records import LONG_AGO, Close, Connection, Host, Serve, State, Ticket, Waiter
 from keeppool.errors import ConnectError, PoolClosed, PoolTimeout
 from keeppool.events import Event, Why
 from keeppool.net.streams import AnyStream, Liveness
-from keeppool.pools import log, reports
+from keeppool.pools import log, reports, turns
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.snapshot import snapshot
 from keeppool.pools.timeline import Timeline
+from keeppool.pools.turns import Turns
 from keeppool.stats import Stats
 
 # Looked up on the way of every request; as members of their classes they would cost three times as much.
@@ -62,6 +64,7 @@ class Pool:
     #: False where another library logs the same connections and requests.
     is_logged = True
     _state: PoolState
+    _turns: Turns
 
     def __init__(self, limits: Limits, tell: Callable[[Event], None] | None, look_up: LookUp | None = None) -> None:
         self.limits = limits
@@ -79,6 +82,64 @@ class Pool:
     def _start_empty(self) -> None:
         """Make the tables, and all that belongs to one process."""
         raise NotImplementedError
+
+    def _resend_over(self, exchange: Exchange) -> Connection:
+        """Give a failed attempt the connection to be dialled for the next."""
+        connection = self._redialled(exchange)
+        if self.is_heard:
+            self.report(reports.resent(exchange))
+        return connection
+
+    def _redialled(self, exchange: Exchange) -> Connection:
+        """Tell the tables; where there is a lock, under it."""
+        self._turns.again(exchange, clock())
+        connection = exchange.held = self._state.redialled(exchange.connection, exchange.why_again, clock())
+        return connection
+
+    # A host's pace. Where there is a lock, all but `_turn_waits` and `_starts` are done under it.
+
+    def hold(self, paced: Paced, retry_after: bytes | None, date: bytes | None) -> None:
+        """Take note of a response's `Retry-After`, if it has one, for all requests to its host."""
+        self._turns.heard(paced, retry_after, date, clock())
+
+    def _turn_look(self, exchange: Exchange, waiter: Waiter) -> float | None:
+        """Tell how long a caller has to wait for its turn, as `Turns.look` does."""
+        return self._turns.look(exchange, waiter, clock())
+
+    def _turn_waits(self, exchange: Exchange, waiter: Waiter) -> Iterator[float | None]:
+        """Give the waits of a caller until it is its turn, and report them: seconds, or `None` for until it is woken.
+
+        Raises:
+            PoolTimeout, PoolClosed, QueueFull: As `Turns.look`.
+        """
+        is_told = False
+        while (seconds := self._turn_look(exchange, waiter)) != 0.0:
+            if self.is_heard and not is_told:
+                self.report(turns.queued(exchange, clock()))
+                is_told = True
+            yield seconds
+        if is_told:
+            self.report(turns.served(exchange, clock()))
+
+    def _starts(self, exchange: Exchange, connection: Connection) -> bool:
+        """Tell whether the request starts now that its connection is there; else that goes back to the pool."""
+        if self._may_start(exchange, connection):
+            return True
+        if connection.state is BUSY:
+            exchange.connection = connection
+            timeline, exchange.timeline = exchange.timeline, None
+            try:
+                self.release(exchange, None)
+            finally:
+                exchange.timeline = timeline  # This was not its end.
+        return False
+
+    def _may_start(self, exchange: Exchange, connection: Connection) -> bool:
+        may_start = self._turns.starts(exchange, clock())
+        if not may_start and connection.state is State.CONNECTING:  # Its caller dials by itself.
+            self._state.connect_failed(connection, clock())
+            exchange.held = None
+        return may_start
 
     def release(self, exchange: Exchange, why: Why | None, error: BaseException | None = None) -> None:
         """Give a connection back at its exchange's end.
@@ -125,7 +186,7 @@ class Pool:
 
     def stats(self) -> Stats:
         """Take a snapshot of all gauges and counters, at one moment."""
-        return self.look(snapshot)
+        return self.look(self._snapshot)
 
     def look(self, question: Callable[[PoolState, float], T]) -> T:
         """Answer a question about the tables, as they are at one moment; from any thread. It changes nothing.
@@ -160,6 +221,9 @@ class Pool:
         if timeline is not None and (error is not None or timeline.connection is not None):
             self.report(reports.done(exchange, timeline, error, why, clock()))
 
+    def _snapshot(self, state: PoolState, now: float) -> Stats:
+        return snapshot(state, self._turns, now)
+
     def _report_performed(self, orders: Iterable[Close | Serve], now: float) -> None:
         for order in orders:
             if (event := reports.performed(order, now)) is not None:
@@ -189,6 +253,8 @@ class Pool:
 
     def _take_back(self, exchange: Exchange, error: BaseException | None) -> None:
         """Take whatever an exchange holds that was broken off by `error`; where there is a lock, under it."""
+        if exchange.turn is not None:
+            self._turns.over(exchange, clock())
         held, exchange.held = exchange.held, None
         if isinstance(held, Ticket):
             self._state.abandoned(held, clock())

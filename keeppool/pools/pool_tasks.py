@@ -41,7 +41,8 @@ from keeppool.pools import reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, T, closed_as_ordered, why_unusable
 from keeppool.pools.timeline import room_of
-from keeppool.pools.waiter_tasks import TaskWaiter, WaitEnds
+from keeppool.pools.turns import Turns
+from keeppool.pools.waiter_tasks import TaskWaiter, TurnWaiter, WaitEnds
 from keeppool.pools.waits import shorter, total_passed
 
 #: Seconds a question from another thread waits for the event loop. What blocks one for longer is a fault of its own,
@@ -68,6 +69,7 @@ class LoopPool(Pool):
         self.loop: asyncio.AbstractEventLoop | None = None
         self._owner: dict[str, asyncio.AbstractEventLoop] = {}
         self._state: LatePoolState = LatePoolState(self.limits)
+        self._turns = Turns(self._state)
         self._dials: dict[Connection, asyncio.Task[None]] = {}
         #: Every socket there is, from before its connection is made; for life after fork.
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -115,6 +117,8 @@ class LoopPool(Pool):
             PoolClosed, QueueFull: Nothing was sent.
         """
         state, route = self._state, exchange.route
+        if route.paced is not None and exchange.turn is None:
+            return None
         got = exchange.held = state.requested(route.origin, route.policy, now, exchange.is_unsafe)
         if type(got) is Ticket:
             TaskWaiter(got, exchange, self._wait_ends or self._make_wait_ends())
@@ -126,12 +130,15 @@ class LoopPool(Pool):
         """Wait for what `lend` had not got: for a dial, for a connection given back, whatever comes first.
 
         Args:
-            exchange: With its ticket in `held`, or with a connection that is to be watched first.
+            exchange: With its ticket in `held`, with a connection that is to be watched first, or, where its host has a
+                pace, with nothing yet.
 
         Raises:
             PoolTimeout, PoolClosed, ConnectError: Nothing was sent.
             ServerDisconnected, ProtocolError: The server closed, or sent something, too early. Nothing was sent.
         """
+        if exchange.route.paced is not None and exchange.turn is None:
+            return await self._obtain_in_turn(exchange)
         connection = None
         while connection is None:
             ticket = exchange.held
@@ -163,6 +170,16 @@ class LoopPool(Pool):
             connection = self._usable(exchange, got) if ticket.reuses else self._silent(exchange, got)
         return connection
 
+    async def _obtain_in_turn(self, exchange: Exchange) -> Connection:
+        """As `obtain`, for a host with a pace: when the connection is there, the request may start."""
+        waiter = TurnWaiter(self.bind())
+        while True:
+            for seconds in self._turn_waits(exchange, waiter):
+                await waiter.wait(seconds)
+            connection = self.lend(exchange, clock()) or await self.obtain(exchange)
+            if self._starts(exchange, connection):
+                return connection
+
     def _serve(self, ticket: Ticket, waiter: TaskWaiter) -> None:
         """Let a caller go on whose ticket has ended; its request may be on its way afterwards."""
         waiter.serve()
@@ -177,9 +194,7 @@ class LoopPool(Pool):
         Raises:
             PoolClosed, ConnectError: As `obtain`.
         """
-        connection = exchange.held = self._state.redialled(exchange.connection, exchange.why_again, clock())
-        if self.is_heard:
-            self.report(reports.resent(exchange))
+        connection = self._resend_over(exchange)
         self._perform()
         began, number = clock(), reports.number_of(exchange)
         seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
@@ -296,6 +311,8 @@ class LoopPool(Pool):
         exchange.held = None
         if state.orders:
             self._perform()
+        if exchange.turn is not None:
+            self._turns.ended(exchange, clock())
         self._watch_if_idle(connection)
         if exchange.timeline is not None:
             self.report_done(exchange, error, why)
@@ -332,6 +349,7 @@ class LoopPool(Pool):
     def close(self) -> None:
         """Close idle connections now and busy ones when they are done; break dials off; refuse what comes later."""
         self._state.closed_by_user()
+        self._turns.wake_all()
         self._set_timer()
         if self._wait_ends is not None:
             self._wait_ends.close()

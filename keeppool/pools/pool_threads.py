@@ -13,8 +13,9 @@ import threading
 from collections.abc import Callable
 
 from keeppool.clock import clock
+from keeppool.core.pace import Paced
 from keeppool.core.pool import PoolState
-from keeppool.core.records import Close, Connection, Order, Serve, State, Ticket
+from keeppool.core.records import Close, Connection, Order, Serve, State, Ticket, Waiter
 from keeppool.core.trust import seconds_to_watch
 from keeppool.events import Why
 from keeppool.net.dial import dial
@@ -27,6 +28,7 @@ from keeppool.pools import janitor, reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, T, closed_as_ordered, why_unusable
 from keeppool.pools.timeline import room_of
+from keeppool.pools.turns import Turns
 from keeppool.pools.waiter import ThreadWaiter
 from keeppool.pools.waits import CLOCK_SLACK, queue_wait, shorter
 
@@ -49,6 +51,7 @@ class BlockingPool(Pool):
         #: Held while orders are performed. Never taken with `_lock` held.
         self._performing = threading.RLock()
         self._state = PoolState(self.limits)
+        self._turns = Turns(self._state)
         self._is_watched = False
 
     # Getting a connection. What the pool has given is in `exchange.held` from the moment its tables say so.
@@ -68,6 +71,8 @@ class BlockingPool(Pool):
         if self.dropped:
             self._collect_dropped()
         route = exchange.route
+        if route.paced is not None and exchange.turn is None:
+            return self._acquire_in_turn(exchange)
         with self._lock:
             got = exchange.held = state.requested(route.origin, route.policy, now, exchange.is_unsafe)
             if isinstance(got, Ticket):
@@ -93,17 +98,37 @@ class BlockingPool(Pool):
                 )
         return self._dial(exchange, connection)
 
+    def _acquire_in_turn(self, exchange: Exchange) -> Connection:
+        """As `acquire`, for a host with a pace: when the connection is there, the request may start."""
+        waiter = ThreadWaiter()
+        while True:
+            for seconds in self._turn_waits(exchange, waiter):
+                # While somebody waits, a response dropped unread must end its turn although nobody else may come by.
+                janitor.watch(self)
+                waiter.wait(seconds)
+            connection = self.acquire(exchange, clock())
+            if self._starts(exchange, connection):
+                return connection
+
+    def _turn_look(self, exchange: Exchange, waiter: Waiter) -> float | None:
+        with self._lock:
+            return super()._turn_look(exchange, waiter)
+
+    def _may_start(self, exchange: Exchange, connection: Connection) -> bool:
+        with self._lock:
+            return super()._may_start(exchange, connection)
+
     def redial(self, exchange: Exchange) -> Connection:
         """Replace the connection of a failed attempt by a new one, in the same slot, for the one resend.
 
         Raises:
             PoolClosed, ConnectError: As `acquire`.
         """
+        return self._dial(exchange, self._resend_over(exchange))
+
+    def _redialled(self, exchange: Exchange) -> Connection:
         with self._lock:
-            fresh = exchange.held = self._state.redialled(exchange.connection, exchange.why_again, clock())
-        if self.is_heard:
-            self.report(reports.resent(exchange))
-        return self._dial(exchange, fresh)
+            return super()._redialled(exchange)
 
     def _dial(self, exchange: Exchange, connection: Connection) -> Connection:
         """Open the connection's socket."""
@@ -164,6 +189,8 @@ class BlockingPool(Pool):
                 return
             state.released(connection, why, clock())
             exchange.held = None
+            if exchange.turn is not None:
+                self._turns.ended(exchange, clock())
         if state.orders:
             self._perform()
         if not self._is_watched and connection.state is IDLE:
@@ -180,6 +207,11 @@ class BlockingPool(Pool):
             self._take_back(exchange, error)
         self._perform()
 
+    def hold(self, paced: Paced, retry_after: bytes | None, date: bytes | None) -> None:
+        """Take note of a response's `Retry-After`, if it has one, for all requests to its host."""
+        with self._lock:
+            super().hold(paced, retry_after, date)
+
     def _answered(self, question: Callable[[PoolState, float], T]) -> T:
         with self._lock:
             return super()._answered(question)
@@ -188,6 +220,7 @@ class BlockingPool(Pool):
         """Close idle connections now and busy ones when they are done; refuse what comes later."""
         with self._lock:
             self._state.closed_by_user()
+            self._turns.wake_all()
         self._perform()
 
     @property
@@ -212,7 +245,7 @@ class BlockingPool(Pool):
             self._state.looked(began)
         self._perform()
         with self._lock:
-            self._is_watched = bool(self._state.idle or self._state.waiting)
+            self._is_watched = bool(self._state.idle or self._state.waiting or self._turns.lines.waiting)
             return self._is_watched
 
     def _close_expired(self) -> bool:

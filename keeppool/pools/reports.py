@@ -59,7 +59,9 @@ def number_of(exchange: Exchange | None) -> int:
 
 def queued(ticket: Ticket, exchange: Exchange) -> Event:
     """Report that a caller has to wait."""
-    return RequestQueued(str(ticket.host.origin), len(ticket.host.waiters), number_of(exchange))
+    timeline = exchange.timeline
+    room = None if timeline is None else timeline.room[0]
+    return RequestQueued(str(ticket.host.origin), len(ticket.host.waiters), number_of(exchange), room)
 
 
 def opened(connection: Connection, began_at: float, request: int) -> Event:

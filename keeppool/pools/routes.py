@@ -16,9 +16,10 @@ import threading
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
 
-from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Timeout
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Pace, Timeout
 from keeppool.core.keepalive import connection_options
 from keeppool.core.origin import Origin, Proxy, TlsIdentity
+from keeppool.core.pace import Paced
 from keeppool.core.records import Policy
 from keeppool.errors import (
     InvalidSchema,
@@ -69,6 +70,7 @@ class Route:
         idempotent: Whether requests to this host may be applied twice; None leaves it to the method.
         head_bytes: The largest response head taken.
         head_fields: The most fields one may have.
+        paced: The pace it keeps; `None` if nothing holds its requests up.
         proxied: What stands before the path in the request line where a proxy needs the whole URL; else empty.
     """
 
@@ -82,6 +84,7 @@ class Route:
         "idempotent",
         "name",
         "origin",
+        "paced",
         "policy",
         "proxied",
         "timeout",
@@ -98,6 +101,7 @@ class Route:
         self.version = version
         self.proxied = b""
         self.idempotent: bool | None = None
+        self.paced: Paced | None = None
         self.head_bytes, self.head_fields = MAX_HEAD_BYTES, MAX_HEAD_FIELDS
         self._host_line = host_line
         # Without a proxy, and inside a tunnel, the origin reads the head: what is meant for a proxy is not for it.
@@ -233,6 +237,7 @@ class Locator:
             b"HTTP/1.0" if entry.http_version == "1.0" else b"HTTP/1.1",
         )
         route.idempotent = _or(entry.idempotent, None)
+        route.paced = paced_of(entry, host, port)
         route.head_bytes = _or(entry.head_bytes, limits.head_bytes) or sys.maxsize
         route.head_fields = _or(entry.head_fields, limits.head_fields) or sys.maxsize
         if plain_through_proxy:
@@ -272,6 +277,22 @@ def _policy(entry: HostConfig, limits: Limits, per_host: int | None) -> Policy:
         max_requests=_or(entry.max_requests, limits.max_requests),
         new_for_unsafe=entry.unsafe == "fresh",
     )
+
+
+def paced_of(entry: HostConfig, host: str, port: int) -> Paced | None:
+    """Give the pace that requests to a server keep, whatever way they go; `None` if nothing holds them up.
+
+    Args:
+        entry: What is configured for it.
+        host: As in the URL.
+        port: Likewise.
+    """
+    pace = cast("Pace | None", _or(entry.pace, None))
+    obeys = _or(entry.obey_retry_after, pace is not None)
+    if pace is None and not obeys:
+        return None
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return Paced(_or(entry.unix_socket, None) or address, pace, obeys)
 
 
 def _origin(entry: HostConfig, scheme: str, host: str, port: int, proxy: Proxy | None) -> Origin:

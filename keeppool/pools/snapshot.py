@@ -6,10 +6,11 @@ from collections import Counter
 
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Group, Host
+from keeppool.pools.turns import Turns
 from keeppool.stats import HostStats, ProxyStats, Stats
 
 
-def snapshot(state: PoolState, now: float) -> Stats:
+def snapshot(state: PoolState, turns: Turns, now: float) -> Stats:
     """Copy every gauge and counter. To be called under the pool's lock, so that they fit together."""
     hosts: dict[str, HostStats] = {}
     groups: dict[Group, None] = {}
@@ -43,6 +44,7 @@ def snapshot(state: PoolState, now: float) -> Stats:
         waiting_s=max((host.waiting_s for host in hosts.values()), default=0.0),
         requests=counters.answered + carried,
         proxies={str(group.proxy): _proxy_stats(group) for group in groups if group.proxy is not None},
+        paces=turns.stats(now),
     )
 
 

@@ -48,13 +48,13 @@ class Timeline:
         sent_at: When the kernel had taken the whole request, in the last attempt.
         first_at: When the first byte of the final response came.
         begun_at: When the attempt was begun that is under way, or was the last; `None` between two, and before.
+        room: What the caller waits for, or has waited for last, and how much of it there is.
         url: The request's, where its exchange has none: others talk for it.
         status: The response's, likewise.
     """
 
     __slots__ = (
         "_queued_at",
-        "_room",
         "begun_at",
         "connection",
         "first_at",
@@ -62,6 +62,7 @@ class Timeline:
         "lost",
         "number",
         "resent",
+        "room",
         "sent_at",
         "served",
         "started",
@@ -85,18 +86,18 @@ class Timeline:
         self.status: int | None = None
         self.begun_at: float | None = None
         self._queued_at: float | None = None
-        self._room: tuple[Room, int | None] = (Room.TOTAL, None)
+        self.room: tuple[Room, int | None] = (Room.TOTAL, None)
 
     # What happens, as it happens
 
     def queued(self, room: tuple[Room, int | None], now: float) -> None:
         """The caller stands in the queue, for this room."""
-        self._room, self._queued_at = room, now
+        self.room, self._queued_at = room, now
 
     def let_in(self, now: float) -> None:
         """The caller stands in the queue no longer. Safe to repeat."""
         if self._queued_at is not None:
-            self.waits.append(Waited(*self._room, max(now - self._queued_at, 0.0)))
+            self.waits.append(Waited(*self.room, max(now - self._queued_at, 0.0)))
             self._queued_at = None
 
     def begun(self, connection: Connection, laps: Laps | None, now: float) -> None:

@@ -102,6 +102,7 @@ class TaskWaiter:
             self._ticket.reuses
             and connection is not None
             and exchange.body is None
+            and exchange.turn is None  # With a pace, the time of the start is decided when the caller has it.
             and not exchange.is_asked  # An interrupt may have ended an earlier try right here. Nothing is asked twice.
             and not self.future.done()
             and not (exchange.is_unsafe and seconds_to_watch(connection, connection.taken_at))
@@ -204,6 +205,35 @@ class TaskWaiter:
             raise pool.pool_timeout(ticket, self.exchange, by, now)
         within = "" if timeout.connect is None else f" within {timeout.connect:g} s"
         raise ConnectTimeout(f"{name}: no connection{within}", origin=name, limit=timeout.connect)
+
+
+class TurnWaiter:
+    """A task that waits for its turn in the line of a host with a pace.
+
+    Args:
+        loop: The pool's.
+    """
+
+    __slots__ = ("_future", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] = loop.create_future()
+
+    def wake(self) -> None:
+        """Let the caller look. Twice does no harm."""
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self, seconds: float | None) -> None:
+        """Wait until woken, or so long."""
+        timer = None if seconds is None else self._loop.call_later(seconds, self.wake)
+        try:
+            await self._future
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._future = self._loop.create_future()
 
 
 class WaitEnds:

@@ -111,6 +111,8 @@ def queue_wait(exchange: Exchange, waited: float, stalled: float, now: float) ->
         Seconds, not above 0 where the time is up, and the name of one of the timeouts; `None` for no limit.
     """
     timeout, deadline = exchange.timeout, exchange.deadline
+    if exchange.turn is not None:
+        waited = now - exchange.turn.since  # First for its turn, then for a connection: one wait.
     seconds: float | None = None
     by = ""
     if timeout.stall is not None:

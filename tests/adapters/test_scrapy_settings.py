@@ -15,7 +15,7 @@ import pytest
 import trustme
 from scrapy_bench import Bench, Request, crawler_with
 
-from keeppool import HostConfig, Limits, Timeout
+from keeppool import HostConfig, Limits, Pace, Timeout
 from keeppool.adapters.scrapy import pool as scrapy_pool
 from keeppool.adapters.scrapy.errors import DownloadCancelledError, DownloadFailedError, DownloadTimeoutError
 from keeppool.adapters.scrapy.settings import configuration
@@ -87,6 +87,11 @@ def test_keeppools_own_setting_wins_also_as_json():
     assert limits_with(KEEPPOOL_LIMITS='{"per_host": null}').per_host is None
 
 
+def test_a_pace_may_be_a_dict_as_json_has_it():
+    crawler = crawler_with(KEEPPOOL_HOSTS='{"a.example": {"pace": {"per_second": 2, "burst": 5}}}')
+    assert configuration(crawler.settings).hosts["a.example"].pace == Pace(per_second=2, burst=5)
+
+
 def test_a_files_tables_win_over_scrapys_settings_and_the_other_settings_over_the_file(tmp_path):
     file = tmp_path / "keeppool.toml"
     file.write_text('[limits]\ntotal = 99\n[host."a.example"]\nper_host = 3\n[host."b.example"]\nper_host = 4\n')
@@ -115,6 +120,10 @@ def test_a_file_without_limits_leaves_them_to_scrapy_and_its_timeouts_hold(tmp_p
         ({"KEEPPOOL_HOSTS": {"a.example": 6}}, r"KEEPPOOL_HOSTS\[\"a.example\"\]=6: must be a dict"),
         ({"KEEPPOOL_HOSTS": {"a.example": {"cap": 6}}}, r"KEEPPOOL_HOSTS\[\"a.example\"\]\[\"cap\"\]=6: no such field"),
         ({"KEEPPOOL_HOSTS": {"a.example": {"tag": 7}}}, r"\[\"a.example\"\]\[\"tag\"\]=7: must be non-empty text"),
+        (
+            {"KEEPPOOL_HOSTS": {"a.example": {"pace": {"per_second": 1, "burst": 0}}}},
+            r"\[\"pace.burst\"\]=0: must be a whole number",
+        ),
         ({"KEEPPOOL_HOSTS": {"a.*": {}}}, r"KEEPPOOL_HOSTS='a\.\*': \* stands alone"),
         ({"KEEPPOOL_CONFIG": 7}, "KEEPPOOL_CONFIG=7: must be the path"),
         ({"KEEPPOOL_CONFIG": "missing.toml"}, "missing.toml"),

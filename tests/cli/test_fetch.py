@@ -197,6 +197,18 @@ def test_a_cap_may_be_none(capsys):
         assert site.peak_open == 8
 
 
+def test_a_pace_holds_for_hosts_that_have_none_of_their_own(tmp_path, capsys):
+    with Site() as site, Site() as other:
+        file = tmp_path / "keeppool.toml"
+        file.write_text(f'[host."127.0.0.1:{other.port}"]\npace = 1000\n')
+        urls = [f"{one.url}/{number}" for number in range(4) for one in (site, other)]
+        assert main(["fetch", *urls, "--config", str(file), "--pace", "10"]) == 0
+        first, *_, last = sorted(request.at for request in site.log)
+        # Three tenths of a second, but for what the first of them may be late.
+        assert last - first > 0.2
+    capsys.readouterr()
+
+
 def test_configuration_file_and_preset_and_options_lie_over_each_other(tmp_path, capsys):
     """The file's hosts and headers hold; a preset and single limits win over its limits."""
     with Site() as site:
@@ -225,6 +237,7 @@ def test_a_read_that_takes_too_long_fails_by_name(capsys):
         (["--preset", "mosaic"], "preset='mosaic': must be one of NETSCAPE"),
         (["--per-host", "0"], "per_host=0: must be 1 or more"),
         (["--total", "-3"], "total=-3: must be 1 or more"),
+        (["--pace", "0"], "pace.per_second=0.0: must be a finite number above 0"),
         (["--timeout", "-1"], "connect=-1.0: must be more than 0 seconds"),
         (["-i", "/nowhere/at/all"], "cannot read /nowhere/at/all: No such file"),
         (["-i", "/"], "cannot read /: Is a directory"),

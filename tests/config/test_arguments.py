@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
 import urllib3
 
-from keeppool import AsyncPoolManager, AsyncSession, Config, HostConfig, Limits, PoolManager, Session, Timeout
+from keeppool import AsyncPoolManager, AsyncSession, Config, HostConfig, Limits, Pace, PoolManager, Session, Timeout
 from keeppool.errors import ConfigError, KeepPoolError, quoted, quoted_url, readable
 
 MAKERS = [PoolManager, AsyncPoolManager, Session, AsyncSession]
@@ -117,3 +118,43 @@ def test_a_text_is_one_line_and_keeps_both_ends() -> None:
     assert len(str(error)) <= 1010
     assert str(error).isprintable()
     assert len(repr(error)) < 1100
+
+
+@pytest.mark.parametrize(
+    ("pace", "field", "rule"),
+    [
+        (0, "pace.per_second", "above 0"),
+        (float("nan"), "pace.per_second", "above 0"),
+        (float("inf"), "pace.per_second", "finite"),
+        (10**400, "pace.per_second", "finite"),
+        (True, "pace", "must be a Pace"),
+        ("2", "pace", "must be a Pace"),
+        ({}, "pace.per_second", "must be set, or interval"),
+        ({"per_second": 1, "interval": 1}, "pace.per_second", "not both"),
+        ({"rate": 1}, "pace", "no such field"),
+        ({"per_second": 1, "burst": 0}, "pace.burst", "whole number from 1"),
+        ({"per_second": 1, "burst": True}, "pace.burst", "whole number from 1"),
+        ({"per_second": 1, "since": "middle"}, "pace.since", "must be"),
+        ({"interval": 1, "since": "end", "burst": 2}, "pace.burst", "one request at a time"),
+    ],
+)
+def test_a_wrong_pace_is_named_with_the_field_and_the_rule(pace: object, field: str, rule: str) -> None:
+    with pytest.raises(ConfigError, match=rule) as caught:
+        HostConfig(pace=pace)  # type: ignore[arg-type]
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (2, Pace(per_second=2)),
+        ({"interval": 0.5, "since": "end"}, Pace(interval=0.5, since="end")),
+        (Pace(per_second=1, burst=3), Pace(per_second=1, burst=3)),
+        (None, None),
+    ],
+)
+def test_a_pace_has_several_forms(written: Any, meant: Pace | None) -> None:
+    entry = HostConfig(pace=written)
+    assert entry.pace == meant
+    assert pickle.loads(pickle.dumps(entry)) == entry
+    assert HostConfig(per_host=2).over(entry).pace == meant

@@ -115,6 +115,8 @@ SAMPLES = {
     "tag": '"blue"',
     "idempotent": "true",
     "unsafe": '"fresh"',
+    "pace": "{ interval = 0.5, since = 'end' }",
+    "obey_retry_after": "true",
 }
 
 
@@ -122,6 +124,12 @@ SAMPLES = {
 def test_every_field_of_a_host_can_be_set_from_a_file(tmp_path: Path, name: str) -> None:
     """A new field has to come with a sample here, and needs nothing else to be readable."""
     assert getattr(loaded(tmp_path, f"[default]\n{name} = {SAMPLES[name]}").defaults, name) is not INHERIT
+
+
+def test_a_wrong_pace_is_named_with_its_place_in_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, "[host.a]\npace = { per_second = 0 }")
+    assert caught.value.field == 'host."a".pace.per_second'
 
 
 @pytest.mark.parametrize(("table", "kind"), [("limits", Limits), ("timeout", Timeout)])

@@ -10,7 +10,7 @@ import pytest
 import urllib3
 
 from keeppool import presets
-from keeppool.config import HOST_FIELDS, HostConfig, Limits, Timeout
+from keeppool.config import HOST_FIELDS, HostConfig, Limits, Pace, Timeout
 from keeppool.config_file import load_config
 from keeppool.hosts import HostTable
 
@@ -38,10 +38,15 @@ def test_each_way_to_write_a_timeout_means_what_the_page_says() -> None:
         assert [getattr(found, name) for name in names] == meant, written
 
 
-@pytest.mark.parametrize("kind", [Limits, Timeout])
-def test_each_limit_and_timeout_is_listed_with_its_default(kind: type[Limits | Timeout]) -> None:
+@pytest.mark.parametrize("kind", [Limits, Timeout, Pace])
+def test_each_limit_and_timeout_is_listed_with_its_default(kind: type[Limits | Timeout | Pace]) -> None:
     listed = [(row[0], row[2]) for row in rows(kind.__name__)]
-    assert listed == [(f"`{f.name}`", f"`{f.default}`") for f in fields(kind)]
+    assert listed == [(f"`{f.name}`", f"`{_written(f.default)}`") for f in fields(kind)]
+
+
+def _written(default: object) -> str:
+    """Write a default as the page does."""
+    return f'"{default}"' if isinstance(default, str) else str(default)
 
 
 def test_each_field_of_a_host_config_is_listed() -> None:
@@ -69,4 +74,5 @@ def test_the_example_file_can_be_loaded(tmp_path: Path) -> None:
     config = load_config(file)
     assert config.limits == Limits(per_host=4, per_proxy=32, total=256, idle_timeout=None)
     assert config.hosts["*.example.com"].timeout == Timeout(connect=5, read=20, total=120)
+    assert config.hosts["*.example.com"].pace == Pace(per_second=2, burst=5)
     assert config.hosts["https://api.example.com:8443"].proxy is None

@@ -53,6 +53,7 @@ class Core(NamedTuple):
     lifetime: ModuleType
     trust: ModuleType
     origin: ModuleType
+    pace: ModuleType
 
 
 def core_of(package: str) -> Core:

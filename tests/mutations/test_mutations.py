@@ -1,7 +1,7 @@
 """Known bugs of other pools, put into copies of ours: the state machine must notice each of them.
 
 A file in `known/` tells what goes wrong, who shipped it, and which text of which module of the core to replace by what;
-`machine = "late"` is for bugs of pools that bind late.
+`machine = "late"` is for bugs of pools that bind late, `machine = "pace"` for those of a host's pace.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from late_machine import LateMachine
+from pace_machine import PaceMachine
 from pool_machine import PoolMachine, core_of
 
 import keeppool.core
@@ -25,7 +26,9 @@ KNOWN = sorted((Path(__file__).parent / "known").glob("*.toml"))
 #: Bounds made small in every copy, so that few steps are enough to reach them.
 SMALL = [("pool", "\nMOST_OVERTAKES = 8\n", "\nMOST_OVERTAKES = 1\n")]
 SMALL += [(module, "\nSLACK = 64\n", "\nSLACK = 0\n") for module in ("idle", "waiting")]
-MACHINES = {"early": PoolMachine, "late": LateMachine}
+MACHINES = {"early": PoolMachine, "late": LateMachine, "pace": PaceMachine}
+#: What they have in common: a core that can be another.
+Machine = PoolMachine | PaceMachine
 #: Random walks of 50 steps after which a bug counts as unnoticed.
 MOST_WALKS = 5000
 
@@ -41,9 +44,7 @@ def imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def copy_core(
-    folder: Path, changes: list[tuple[str, str, str]], machine: type[PoolMachine] = PoolMachine
-) -> type[PoolMachine]:
+def copy_core(folder: Path, changes: list[tuple[str, str, str]], machine: type[Machine] = PoolMachine) -> type[Machine]:
     """Copy the core into a package named `mutant`, change it, and give the state machine that drives the copy."""
     sources = {path.stem: path.read_text(encoding="utf-8") for path in CORE.glob("*.py")}
     for module, old, new in changes:
@@ -58,7 +59,7 @@ def copy_core(
     return type("MutantMachine", (machine,), {"core": core_of("mutant")})
 
 
-def walk(machine: type[PoolMachine], walks: int) -> None:
+def walk(machine: type[Machine], walks: int) -> None:
     """Drive the machine at random until something is wrong; what exactly need not be made small."""
     run_state_machine_as_test(
         machine,
@@ -76,12 +77,12 @@ def walk(machine: type[PoolMachine], walks: int) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
-def test_an_unchanged_copy_is_sound(machine: type[PoolMachine], imports: Path) -> None:
+def test_an_unchanged_copy_is_sound(machine: type[Machine], imports: Path) -> None:
     """Or else the tests below would prove nothing."""
     walk(copy_core(imports, SMALL, machine), 200)
 
 
-def planted(file: Path, folder: Path) -> type[PoolMachine]:
+def planted(file: Path, folder: Path) -> type[Machine]:
     """Put the bug that a file describes into a copy of the core."""
     bug: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     changes = [(bug["module"], change["old"], change["new"]) for change in bug["change"]]

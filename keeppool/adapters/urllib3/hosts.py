@@ -326,6 +326,7 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         elif response.status == 408 and borrowing.is_late_408(clock()):
             response._connection = None
             return None
+        self._lending.hold_if_told(borrowing, response)
         if self._lending.is_heard:
             self._lending.report_answer(borrowing, response.status, clock() - began)
         if not borrowing.is_urlopens:

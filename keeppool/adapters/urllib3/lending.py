@@ -18,6 +18,7 @@ from keeppool.clock import clock
 from keeppool.config import Limits, Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive
 from keeppool.core.origin import Origin
+from keeppool.core.pace import HOLDING
 from keeppool.core.records import Connection, State
 from keeppool.core.resend import is_idempotent
 from keeppool.core.reuse import why_not_reusable
@@ -111,6 +112,7 @@ class Borrowing(Exchange):
         self.timeout = timeout
         self.held = None
         self.timeline = None
+        self.turn = None
         self.method = b""
         self.body = None
         self.head = b""
@@ -259,6 +261,13 @@ class SlotPool(BlockingPool):
         with self._lock:
             idle = [one.stream for one in self._state.idle_connections() if one.origin == origin]
         return [one.conn for one in idle if isinstance(one, LentStream) and one.conn is not None]
+
+    def hold_if_told(self, borrowing: Borrowing, response: BaseHTTPResponse) -> None:
+        """Take note of a response's `Retry-After`, where that holds all requests to its host."""
+        paced = borrowing.route.paced
+        if paced is not None and paced.obeys and response.status in HOLDING:
+            told = [response.headers.get(name) for name in ("retry-after", "date")]
+            self.hold(paced, *(None if value is None else value.encode("latin-1", "replace") for value in told))
 
     def report_answer(self, borrowing: Borrowing, status: int, after: float) -> None:
         """Report the head of a response."""

@@ -19,14 +19,14 @@ from keeppool.core.records import Policy
 from keeppool.events import Event
 from keeppool.hosts import HostTable
 from keeppool.pools import janitor
-from keeppool.pools.routes import Route
+from keeppool.pools.routes import Route, paced_of
 from keeppool.stats import Stats
 from keeppool.wire.fields import EMPTY
 
 #: Hosts whose terms are remembered. An entry is under 1 KiB; a scraper sees few at a time.
 REMEMBERED_HOSTS = 1024
 #: What a `HostConfig` may say here. Everything else (certificates, proxies, headers, …) is given to urllib3 itself.
-HONOURED = ("idempotent", "idle_timeout", "max_age", "max_requests", "per_host")
+HONOURED = ("idempotent", "idle_timeout", "max_age", "max_requests", "obey_retry_after", "pace", "per_host")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -124,6 +124,7 @@ class Lender:
         )
         route = Route(origin, policy, self._timeout, b"", EMPTY, b"HTTP/1.1")
         route.idempotent = _or(entry.idempotent, None)
+        route.paced = paced_of(entry, origin.host, origin.port)
         return route
 
     def _cap(self, entry: HostConfig, size: PoolSize) -> int | None:

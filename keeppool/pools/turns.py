@@ -1,0 +1,199 @@
+"""What the pools for threads and for tasks do with the lines of hosts that have a pace.
+
+Decides: what a caller reads who waited in vain for its turn, and which limits on a queue its wait counts for.
+Knows: lines (`core/pace.py`), exchanges, a response's `Retry-After`.
+Does not know: locks, event loops; where there is a lock, all of this happens under it. Waking a caller does not wait.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from keeppool.core.pace import Line, Lines, Paced, Stage, Turn, seconds_until
+from keeppool.core.records import NEVER, Waiter
+from keeppool.errors import PoolClosed, PoolTimeout, QueueFull
+from keeppool.events import RequestQueued, RequestServed, Room
+from keeppool.pools.waits import CLOCK_SLACK, queue_wait
+from keeppool.stats import PaceStats
+
+if TYPE_CHECKING:
+    from keeppool.core.pool import PoolState
+    from keeppool.pools.exchange import Exchange
+
+
+class Turns:
+    """The lines of one pool, by host.
+
+    Args:
+        state: The pool's tables: asked whether it is closed, and how many wait there.
+    """
+
+    __slots__ = ("_state", "lines")
+
+    def __init__(self, state: PoolState) -> None:
+        self.lines = Lines()
+        self._state = state
+
+    def look(self, exchange: Exchange, waiter: Waiter, now: float) -> float | None:
+        """Let those of a caller's line go whose time has come; tell how long the caller has to wait for its own.
+
+        Args:
+            exchange: The caller's; it joins the line if it has not yet.
+            waiter: Woken when the caller is let go, or when it has come to the front and is to look again.
+            now: The time.
+
+        Returns:
+            Seconds after which to look again at the latest, `None` for no limit; 0 if the caller may go.
+
+        Raises:
+            PoolTimeout, PoolClosed, QueueFull: It has waited for too long, or may not wait. Its turn is still to be
+                ended, by `over`.
+        """
+        paced, turn = exchange.route.paced, exchange.turn
+        assert paced is not None, "bug: waits for no pace"
+        self._check_open(exchange)
+        line = self.lines.at(paced, now)
+        is_new = turn is None
+        if turn is None:
+            turn = exchange.turn = Turn(line, now)
+            line.joined(turn)
+        for gone in line.let_in(now):
+            if gone is not turn and gone.waiter is not None:
+                gone.waiter.wake()
+        if turn.stage is not Stage.WAITING:
+            _wake_first(line)
+            return 0.0
+        turn.waiter = waiter
+        if is_new:
+            self._check_room(exchange)
+        return self._seconds(exchange, turn, now)
+
+    def _seconds(self, exchange: Exchange, turn: Turn, now: float) -> float | None:
+        """Give the seconds a caller in line may wait until it looks again."""
+        line = turn.line
+        seconds, by = queue_wait(exchange, now - turn.since, line.stalled(turn, now), now)
+        if seconds is not None and seconds <= CLOCK_SLACK:
+            raise _timeout(exchange, turn, by, now)
+        if line.first is turn and (opens_at := line.opens_at()) < NEVER:
+            # The shortest wait: the kernel's timer may ring a little early.
+            until = max(opens_at - now, CLOCK_SLACK)
+            seconds = until if seconds is None else min(seconds, until)
+        return seconds
+
+    def starts(self, exchange: Exchange, now: float) -> bool:
+        """Tell whether a caller that has its connection starts now; else it has to give it back, and `look` again."""
+        turn = exchange.turn
+        assert turn is not None, "bug: has no turn"
+        is_started = turn.line.starts(turn, now)
+        _wake_first(turn.line)
+        return is_started
+
+    def again(self, exchange: Exchange, now: float) -> None:
+        """Count a request that is sent once more as another start. It does not wait: it had its turn."""
+        if exchange.turn is not None:
+            exchange.turn.line.counted(now)
+
+    def ended(self, exchange: Exchange, now: float) -> None:
+        """An exchange has given its connection back: at its end, or because it came too early to its start."""
+        turn = exchange.turn
+        if turn is not None and turn.stage is Stage.STARTED:
+            self.over(exchange, now)
+
+    def over(self, exchange: Exchange, now: float) -> None:
+        """A caller has gone, at whatever moment."""
+        turn = exchange.turn
+        if turn is not None:
+            turn.line.left(turn, now)
+            _wake_first(turn.line)
+
+    def heard(self, paced: Paced, retry_after: bytes | None, date: bytes | None, now: float) -> None:
+        """Take note of what a response's `Retry-After` says for the whole host; `date` is the value of its `Date`."""
+        seconds = None if retry_after is None else seconds_until(retry_after, date, time.time())
+        if seconds:
+            self.lines.at(paced, now).held(seconds, now)
+
+    def wake_all(self) -> None:
+        """Let everybody look: the pool is closed."""
+        for line in self.lines:
+            for turn in line:
+                if turn.waiter is not None:
+                    turn.waiter.wake()
+
+    def stats(self, now: float) -> dict[str, PaceStats]:
+        """Give the gauges of each line."""
+        return {line.key: _stats(line, now) for line in self.lines}
+
+    def _check_open(self, exchange: Exchange) -> None:
+        if self._state.is_closed:
+            name = exchange.route.name
+            raise PoolClosed(f"the pool is closed; nothing was sent to {name}", origin=name)
+
+    def _check_room(self, exchange: Exchange) -> None:
+        most = self._state.limits.waiting
+        # The caller itself stands in line by now.
+        if most is not None and self.lines.waiting + self._state.waiting > most:
+            name = exchange.route.name
+            raise QueueFull(f"{name}: {most} callers already wait", origin=name, waiting=most)
+
+
+def queued(exchange: Exchange, now: float) -> RequestQueued:
+    """Report that a caller has to wait for its turn."""
+    turn = exchange.turn
+    assert turn is not None, "bug: has no turn"
+    room, timeline = _waits_for(turn.line, now), exchange.timeline
+    if timeline is not None:
+        timeline.queued((room, None), turn.since)
+    number = 0 if timeline is None else timeline.number
+    return RequestQueued(exchange.route.name, len(turn.line), number, room)
+
+
+def served(exchange: Exchange, now: float) -> RequestServed:
+    """Report that a caller that had waited has its turn."""
+    turn = exchange.turn
+    assert turn is not None, "bug: has no turn"
+    number = 0
+    if exchange.timeline is not None:
+        number = exchange.timeline.number
+        exchange.timeline.let_in(now)
+    return RequestServed(exchange.route.name, now - turn.since, number)
+
+
+def _wake_first(line: Line) -> None:
+    """Let the first in line look when its time comes: nobody else does."""
+    first = line.first
+    if first is not None and first.waiter is not None:
+        first.waiter.wake()
+
+
+def _waits_for(line: Line, now: float) -> Room:
+    return Room.RETRY_AFTER if now < line.held_until else Room.PACE
+
+
+def _timeout(exchange: Exchange, turn: Turn, by: str, now: float) -> PoolTimeout:
+    """Say what a caller waited for in vain."""
+    line, name = turn.line, exchange.route.name
+    limit, waited = getattr(exchange.timeout, by, None), now - turn.since
+    text = f"waited {waited:.1f} s for {name} ({by}={limit}): {_described(line, now)}, {len(line)} waiting"
+    facts = {"waiting": len(line), "waited": waited, "waits_for": _waits_for(line, now).value}
+    return PoolTimeout(text, origin=name, limit=limit, limited_by=by, **facts)
+
+
+def _described(line: Line, now: float) -> str:
+    if now < line.held_until:
+        return f"the Retry-After of {line.key} holds for another {line.held_until - now:.1f} s"
+    pace = line.pace
+    assert pace is not None, "bug: waits for nothing"
+    if pace.since == "end":
+        return f"{line.key} has one request at a time, {pace.gap:g} s apart"
+    return f"requests to {line.key} start {pace.gap:g} s apart"
+
+
+def _stats(line: Line, now: float) -> PaceStats:
+    opens_at = line.opens_at()
+    return PaceStats(
+        waiting=len(line),
+        started=line.started,
+        next_s=None if opens_at == NEVER else max(0.0, opens_at - now),
+        held_s=max(0.0, line.held_until - now),
+    )
