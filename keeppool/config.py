@@ -106,6 +106,7 @@ class Timeout:
         seconds: A number, a `(connect, read)` pair, or `None`. Left out, the defaults hold.
         connect: As the attribute; so are the others.
         read: See there.
+        write: See there.
         stall: See there.
         pool: See there.
         total: See there.
@@ -113,6 +114,7 @@ class Timeout:
     Attributes:
         connect: For one connection to be open, TLS and proxy included. 10 by default.
         read: Between two pieces of the response; also for the server to take a piece of the request. 60 by default.
+        write: For the server to take a piece of the request, if that is not `read`; INHERIT, the default, for as long.
         stall: In the queue for a connection, while that does not move: no connection that could serve somebody in it
             is given back, opened or closed. A queue that moves may be as long as it is. 60 by default.
         pool: In the queue for a connection, whether it moves or not. No limit by default.
@@ -129,6 +131,7 @@ class Timeout:
     stall: float | None = 60.0
     pool: float | None = None
     total: float | None = None
+    write: float | None | Inherit = INHERIT
 
     def __init__(
         self,
@@ -139,15 +142,22 @@ class Timeout:
         stall: float | None | Inherit = INHERIT,
         pool: float | None | Inherit = INHERIT,
         total: float | None | Inherit = INHERIT,
+        write: float | None | Inherit = INHERIT,
     ) -> None:
         waits = dict(_DEFAULT_WAITS)
         if seconds is not INHERIT:
             waits.update(_waits(seconds))
-        given = {"connect": connect, "read": read, "stall": stall, "pool": pool, "total": total}
+        given = {"connect": connect, "read": read, "stall": stall, "pool": pool, "total": total, "write": write}
         for name, value in given.items():
             wait = waits[name] if value is INHERIT else value
-            check_seconds(name, wait, zero=name in ("pool", "stall"))
+            if wait is not INHERIT:
+                check_seconds(name, wait, zero=name in ("pool", "stall"))
             object.__setattr__(self, name, wait)
+
+    @property
+    def sending(self) -> float | None:
+        """How long the server may take no piece of the request: `write`, or `read` where that is not set."""
+        return self.read if isinstance(self.write, Inherit) else self.write
 
     @classmethod
     def of(cls, value: TimeoutArgument, base: Timeout) -> Timeout:
@@ -171,15 +181,15 @@ class Timeout:
 _DEFAULT_WAITS: Final[Mapping[str, Any]] = {entry.name: entry.default for entry in fields(Timeout)}
 
 
-def _waits(value: Any) -> dict[str, float | None]:
+def _waits(value: Any) -> dict[str, Any]:
     """Read what a number, a pair or `None` says of each wait."""
     if value is None or value == (None, None):
         return dict.fromkeys(_DEFAULT_WAITS)
     if isinstance(value, tuple):
         if len(value) != 2:
             raise bad("timeout", value, "a tuple holds (connect, read)")
-        return {"connect": value[0], "read": value[1]}
-    return {"connect": value, "read": value, "stall": value}
+        return {"connect": value[0], "read": value[1], "write": INHERIT}
+    return {"connect": value, "read": value, "write": INHERIT, "stall": value}
 
 
 def _foreign_timeout(value: Any, base: Timeout) -> Timeout:

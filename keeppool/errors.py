@@ -398,7 +398,7 @@ class RepeatedReadTimeout(ReadTimeout, ConnectionError):
 
 
 class WriteTimeout(ExchangeError, Timeout):
-    """The server took no byte of the request for longer than the read timeout."""
+    """The server took no byte of the request for longer than the write timeout, or the read timeout if none is set."""
 
 
 class TotalTimeout(ExchangeError, Timeout):

@@ -1,4 +1,4 @@
-"""How browsers and RFC 2616 capped their connections, as `Limits` to start from.
+"""How browsers, RFC 2616 and SDKs cap their connections, as `Limits` to start from.
 
     PoolManager(limits=presets.CHROME)      dataclasses.replace(presets.IE8, total=50)
 
@@ -14,13 +14,16 @@ The sources, by the names used below:
     Souders         S. Souders, "Roundup on Parallel Connections", 2008 to 2010: connections per server, measured
     MozillaZine     kb.mozillazine.org, one page for each network.http preference
     source          the browser's published source, file named
+
+`SDK` is for programs that ask few hosts with many requests at a time; its figures are those of the SDKs' own source
+(openai 3, `_constants.py`; anthropic 2, `_constants.py` and `_base_client.py`; httpx 0.28, `_config.py`).
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from keeppool.config import Limits, bad
+from keeppool.config import Config, HostConfig, Limits, Timeout, bad
 
 NETSCAPE: Final = Limits(
     # Source of 1998, network/main/mkgeturl.c: four live connections a window, others wait first come, first served.
@@ -118,6 +121,36 @@ def rfc2616(users: int = 1) -> Limits:
     return Limits(per_host=2, per_proxy=2 * users)
 
 
+SDK: Final = Limits(
+    # SDKs ask one or two hosts, with many requests at a time that each wait for seconds: six connections would make a
+    # queue of them. 100 is the most httpx opens by default, and what openai keeps idle (2026).
+    per_host=100,
+    # All that is asked goes through one proxy where there is one, so as many as for a host.
+    per_proxy=100,
+    # The most openai and anthropic allow their own client, whatever the hosts.
+    total=1000,
+    # keeppool's own: below the 60 s at which load balancers before such services hang up. httpx keeps connections for
+    # 5 s, so that a program that thinks for longer shakes hands for each request.
+    idle_timeout=Limits().idle_timeout,
+)
+
+#: `SDK` with what is no limit: what the transports for httpx and httpx2 use unless they are told otherwise.
+SDK_CONFIG: Final = Config(
+    limits=SDK,
+    timeout=Timeout(
+        # openai, anthropic and httpx all wait 5 s for a connection.
+        connect=5.0,
+        # openai and anthropic wait ten minutes for an answer: a model may think for as long before its first byte.
+        read=600.0,
+        # As long for a connection to come free; a queue whose heads think for minutes stands still without a fault.
+        stall=None,
+        pool=600.0,
+    ),
+    # anthropic probes a silent connection after 60 s, below the 350 s after which network gateways forget one, because
+    # a model thinks without sending anything. It is the operating system's probe, no request.
+    defaults=HostConfig(tcp_keepalive=60.0),
+)
+
 _BY_NAME: Final = {
     "NETSCAPE": NETSCAPE,
     "IE6": IE6,
@@ -125,6 +158,7 @@ _BY_NAME: Final = {
     "FIREFOX": FIREFOX,
     "OPERA": OPERA,
     "CHROME": CHROME,
+    "SDK": SDK,
     "RFC2616": rfc2616(),
 }
 

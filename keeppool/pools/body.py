@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from keeppool.clock import clock
 from keeppool.errors import ContentDecodingError, JSONDecodeError, KeepPoolError, StreamConsumedError, TotalTimeout
+from keeppool.events import Why
+from keeppool.net.streams import AnyStream
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease import Lease
 from keeppool.pools.whole import Whole
@@ -178,7 +180,32 @@ class AnyResponse:
         unread = len(self._buffer) > self._offset or self._first or (self._data is not None and not self._streamed)
         return self._lease is None and not unread
 
+    @property
+    def carrier(self) -> AnyStream | None:
+        """What the response came over, to look at it: once `closed`, another request may be using it."""
+        return cast("AnyStream | None", self._exchange.connection.stream)
+
     # Handing out
+
+    def come(self) -> bytes | None:
+        """Give a body as it was sent, without waiting, if all of it is here; `None` if it is still on its way.
+
+        Only for a response that was asked for with `stream`, and instead of any other reading.
+        """
+        if self._lease is not None:
+            return None
+        whole, self._first, self._data = self._first, b"", b""
+        return whole
+
+    @property
+    def is_switched(self) -> bool:
+        """True if the connection is not HTTP any more: it is the caller's until the response is closed."""
+        return self._exchange.framing.why_close is Why.SWITCHED
+
+    def come_behind(self) -> bytes:
+        """Take what has come behind the head of a response whose connection is not HTTP any more."""
+        first, self._first = self._first, b""
+        return first
 
     @property
     def data(self) -> bytes:

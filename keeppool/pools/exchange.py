@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from keeppool.config import Timeout
+from keeppool.config import INHERIT, Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive, why_not_persistent, with_proxys_close
 from keeppool.core.pace import Turn
 from keeppool.core.records import Connection, Ticket
@@ -43,13 +43,15 @@ from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
 from keeppool.wire.framing import Framing, framing_of
 from keeppool.wire.head import HeadReader, ResponseHead, plain_head
-from keeppool.wire.message import BodyReader, body_reader
+from keeppool.wire.message import BodyReader, CloseBody, body_reader
 
 _EXPECT = frozenset((b"expect",))
 
 #: Read timeouts a response's head may take from its first byte on, interim responses included. These are sent to say
 #: "not yet" (102), some seconds apart: ten minutes of them by default, while one without an end is given up.
 HEAD_TIMES = 10
+#: Bytes of a request that every kernel takes at once on a connection on which nothing waits to be sent.
+SMALL = 4096
 #: Seconds after the request's first byte within which a close, or a 408, on a reused connection was meant for the
 #: silence before it, not for this request.
 LATE_CLOSE = 1.0
@@ -90,6 +92,7 @@ class Exchange:
         "_head_ends",
         "_idempotent",
         "_idle",
+        "_is_paced",
         "_lent_as",
         "_plain_head",
         "_reader",
@@ -156,6 +159,8 @@ class Exchange:
             whole = None if self.expects_continue else body.whole
             self.body = None if whole is not None else body
             self.head = b"%b %b%b%b\r\n%b" % (method, target, tail, body.framing.lines, whole or b"")
+        # A small request leaves at once, however long that may take.
+        self._is_paced = self.timeout.write is not INHERIT and (self.body is not None or len(self.head) > SMALL)
         # Not by `is_idempotent`: this is on the way of every request.
         is_repeatable = method in IDEMPOTENT if self._idempotent is None else self._idempotent
         self.is_unsafe = not is_repeatable or (self.body is not None and not self.body.may_replay())
@@ -186,7 +191,7 @@ class Exchange:
         self._reader: HeadReader | None = None
         self._has_begun = False
         self._head_ends: float | None = None
-        self.is_timed = self.deadline is not None
+        self.is_timed = self._is_paced or self.deadline is not None
         self.has_interim = False
         self.sent = self.received = 0
         self.request_sent = False
@@ -268,15 +273,24 @@ class Exchange:
             raise self.closed()
         return self.take(data)
 
-    def open_body(self) -> BodyReader:
-        """Record what the response says about its connection, and make the reader for its body."""
+    def open_body(self, *, keeps: bool = False) -> BodyReader:
+        """Record what the response says about its connection, and make the reader for its body.
+
+        Args:
+            keeps: The caller takes the connection if the server switches to the protocol that was asked for.
+        """
         head = self.answer
         assert head is not None, "bug: no response yet"
         index = head.index
         hinted = b"keep-alive" in index
         self.connection.answered(parse_keep_alive(head.get(b"keep-alive") or b"") if hinted else NO_HINT)
         self.framing: Framing = framing_of(self.method, head)
+        if keeps and self.framing.why_close is Why.SWITCHED and (head.status != 101 or self._asks_upgrade()):
+            return CloseBody()  # What follows is the other protocol's, up to the connection's end.
         return body_reader(self.framing, head)
+
+    def _asks_upgrade(self) -> bool:
+        return b"\r\nupgrade:" in self.head.lower()
 
     def why_close(self, body: BodyReader) -> Why | None:
         """Tell, at the body's end, why the connection cannot carry another request; `None` if it can."""
@@ -404,12 +418,12 @@ class Exchange:
         """Build the error for a wait that was too long."""
         if total is not None:
             return self._about(TotalTimeout, f"not done within the total timeout of {total:g} s", limit=total)
-        limit = self.timeout.read
+        limit = self.timeout.sending if sending else self.timeout.read
         assert limit is not None, "bug: a wait without a limit has ended"
         if sending:
-            return self._about(
-                WriteTimeout, f"the server took no byte of the request for {limit:g} s (read timeout)", limit=limit
-            )
+            which = "read" if self.timeout.write is INHERIT else "write"
+            what = f"the server took no byte of the request for {limit:g} s ({which} timeout)"
+            return self._about(WriteTimeout, what, limit=limit)
         is_begun = self.answer is None and self.received
         what = "the server did not finish its response's head in" if is_begun else "the server sent nothing for"
         return self._about(ReadTimeout, f"{what} {limit:g} s (read timeout)", limit=limit)

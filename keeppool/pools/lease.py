@@ -58,7 +58,8 @@ class Lease:
 
     def discard(self) -> None:
         """Close the connection: what is left on it is not wanted."""
-        self._pool.release(self._exchange, Why.BODY_UNREAD)
+        is_switched = self._exchange.framing.why_close is Why.SWITCHED
+        self._pool.release(self._exchange, Why.SWITCHED if is_switched else Why.BODY_UNREAD)
 
     def close_failed(self, error: BaseException | None) -> None:
         """Close the connection: `error` has ended the exchange on it."""

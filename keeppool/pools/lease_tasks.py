@@ -30,6 +30,11 @@ class TaskLease(Lease):
         return place or f"an unknown place in the task {task.get_name()!r}"
 
     @property
+    def stream(self) -> Channel:
+        """What is on loan."""
+        return self._stream
+
+    @property
     def is_stranded(self) -> bool:
         """Whether the connection's event loop is closed, so that nothing more can be read."""
         return self._stream.loop.is_closed()

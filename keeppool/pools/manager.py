@@ -184,7 +184,7 @@ class Manager:
             started: When the request was begun.
         """
         make_response, make_lease = kinds
-        reader, connection = exchange.open_body(), exchange.connection
+        reader, connection = exchange.open_body(keeps=stream_body), exchange.connection
         if connection.served == 1 and stream.is_tls:
             # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
             self._pool.tls.remember(connection.origin, stream.tls)

@@ -50,6 +50,11 @@ class AsyncResponse(AnyResponse, AsyncClosing):
         return channel.peer
 
     @property
+    def lent_stream(self) -> Channel | None:
+        """What the body comes from, while it does; `None` once the connection was given back."""
+        return None if self._lease is None else self._lease.stream
+
+    @property
     def data(self) -> bytes:
         """The whole body, decoded, kept for the next look.
 

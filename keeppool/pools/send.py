@@ -14,7 +14,7 @@ from keeppool.clock import clock
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
 from keeppool.net.stream import TLS_RECORD, Stream
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.waits import LATE_RESPONSE, Progress, continue_wait_ends, next_wait, total_passed
+from keeppool.pools.waits import LATE_RESPONSE, Progress, continue_wait_ends, next_wait, sending_wait, total_passed
 from keeppool.wire.body import RequestBody
 from keeppool.wire.head import ResponseHead
 
@@ -35,7 +35,7 @@ def send(exchange: Exchange, stream: Stream) -> ResponseHead:  # noqa: C901  eac
     """
     sending = True
     try:
-        stream.set_timeout(next_wait(exchange) if exchange.is_timed else exchange.timeout.read)
+        stream.set_timeout(sending_wait(exchange) if exchange.is_timed else exchange.timeout.read)
         data = exchange.head
         # Over TLS one record at a time: see `TLS_RECORD`.
         sent = exchange.sent = stream.send(data if len(data) <= TLS_RECORD or not stream.is_tls else data[:TLS_RECORD])
@@ -69,7 +69,7 @@ def _send_rest(exchange: Exchange, stream: Stream) -> ResponseHead | None:
     """Send what the kernel has not taken yet; the response's head, if that was there before the end of the body."""
     data = exchange.head
     while exchange.sent < len(data):
-        stream.set_timeout(next_wait(exchange))
+        stream.set_timeout(sending_wait(exchange))
         exchange.sent += stream.send(data[exchange.sent :])
     if exchange.body is None:
         return None
@@ -122,7 +122,7 @@ def _is_readable(exchange: Exchange, stream: Stream) -> bool:
 def _let_arrive(exchange: Exchange, stream: Stream) -> ResponseHead | None:
     """Wait until the server has what the kernel holds of the body: its own time begins then. As `_upload` otherwise."""
     exchange.sent_whole()  # What has not arrived is the kernel's to send.
-    if exchange.timeout.read is None:
+    if exchange.timeout.sending is None:
         return None
     progress = Progress(exchange, held := stream.held)
     while held:

@@ -118,7 +118,7 @@ async def _drain(exchange: Exchange, channel: Channel) -> ResponseHead | None:
 async def _let_arrive(exchange: Exchange, channel: Channel) -> ResponseHead | None:
     """Wait until the server has what the kernel holds of the body: its own time begins then."""
     exchange.sent_whole()  # What has not arrived is the kernel's to send.
-    if exchange.timeout.read is None:
+    if exchange.timeout.sending is None:
         return None
     progress = Progress(exchange, held := channel.held)
     while held:

@@ -21,8 +21,8 @@ CONTINUE_WAIT = 1.0
 LATE_RESPONSE = 0.1
 #: Seconds by which the kernel's timer and our clock may differ when both say that the same time has passed.
 CLOCK_SLACK = 0.001
-#: Parts of the read timeout after which a wait for the server to take something looks whether it has. The kernel says
-#: that there is room only when a third of its buffer is free, so the wait itself does not tell.
+#: Parts of the timeout for sending after which a wait for the server to take something looks whether it has. The kernel
+#: says that there is room only when a third of its buffer is free, so the wait itself does not tell.
 LOOKS = 8
 #: Seconds of the shortest wait: 0 would not even try.
 SHORTEST = 0.001
@@ -37,11 +37,16 @@ def next_wait(exchange: Exchange) -> float | None:
     return within(exchange.timeout.read, exchange.head_ends(clock()))
 
 
+def sending_wait(exchange: Exchange) -> float | None:
+    """As `next_wait`, for a piece of the request that the server is to take."""
+    return within(exchange.timeout.sending, exchange.head_ends(clock()))
+
+
 class Progress:
     """Whether the server still takes what was sent: what the kernel holds of it becomes less.
 
     Args:
-        exchange: Whose read timeout is the longest time without a byte of progress.
+        exchange: Whose timeout for sending is the longest time without a byte of progress.
         held: Bytes the kernel holds; `None` if that is not known, or not yet.
     """
 
@@ -58,21 +63,23 @@ class Progress:
         Raises:
             TimeoutError: The time for the whole exchange has passed.
         """
-        read = self._exchange.timeout.read
-        return within(None if read is None else read / LOOKS, self._exchange.head_ends(clock()))
+        timeout = self._exchange.timeout
+        # The read timeout too: it begins once everything was taken, and that is seen by a look alone.
+        seconds = min((limit for limit in (timeout.sending, timeout.read) if limit is not None), default=None)
+        return within(None if seconds is None else seconds / LOOKS, self._exchange.head_ends(clock()))
 
     def check(self, held: int | None, error: TimeoutError) -> None:
         """Take note of what the kernel holds now that a look is due.
 
         Args:
             held: Bytes the kernel holds; `None` if that cannot be told.
-            error: Raised if there was no progress for as long as the read timeout.
+            error: Raised if there was no progress for as long as that timeout.
         """
-        now, read = clock(), self._exchange.timeout.read
+        now, seconds = clock(), self._exchange.timeout.sending
         if held is not None and self._held is not None and held != self._held:
             self._since = now
         self._held = held
-        if read is not None and now - self._since >= read - CLOCK_SLACK:
+        if seconds is not None and now - self._since >= seconds - CLOCK_SLACK:
             raise error
 
 

@@ -10,7 +10,7 @@ import pytest
 import urllib3
 
 from keeppool import presets
-from keeppool.config import HOST_FIELDS, HostConfig, Limits, Pace, Timeout
+from keeppool.config import HOST_FIELDS, INHERIT, HostConfig, Limits, Pace, Timeout
 from keeppool.config_file import load_config
 from keeppool.hosts import HostTable
 
@@ -33,7 +33,7 @@ def test_each_way_to_write_a_timeout_means_what_the_page_says() -> None:
     for written, *cells in ways:
         value = eval(written.strip("`"), {"Timeout": Timeout, "urllib3": urllib3})
         found = Timeout.of(value, base)
-        said = {"no limit": None} | {str(x): float(x) for x in range(91)}
+        said = {"no limit": None, "as `read`": INHERIT} | {str(x): float(x) for x in range(91)}
         meant = [getattr(base, name) if cell == "kept" else said[cell] for name, cell in zip(names, cells, strict=True)]
         assert [getattr(found, name) for name in names] == meant, written
 
@@ -46,7 +46,7 @@ def test_each_limit_and_timeout_is_listed_with_its_default(kind: type[Limits | T
 
 def _written(default: object) -> str:
     """Write a default as the page does."""
-    return f'"{default}"' if isinstance(default, str) else str(default)
+    return f'"{default}"' if isinstance(default, str) else repr(default)
 
 
 def test_each_field_of_a_host_config_is_listed() -> None:

@@ -55,7 +55,6 @@ ONE_SIDED = {
     (Response, "read1"): "as readable",
     (Response, "tell"): "as readable",
     (Response, "at_hand"): "for the mount, which stands where http.client's response is read",
-    (Response, "lent_stream"): "as at_hand",
     (
         AsyncResponse,
         "peer",

@@ -181,10 +181,11 @@ def stuck():
         is_over.set()
 
 
+@pytest.mark.parametrize("waits", [Timeout(read=0.2), Timeout(read=None, write=0.2)], ids=["read", "write"])
 class TestTakenNoMore:
     @pytest.mark.parametrize("size", [200_000, len(LARGE)], ids=["held by the kernel", "more than it holds"])
-    def test_threads(self, stuck, size):
-        with PoolManager(timeout=Timeout(read=0.2)) as pool:
+    def test_threads(self, stuck, size, waits):
+        with PoolManager(timeout=waits) as pool:
             with pytest.raises(errors.Timeout) as caught:
                 pool.request("POST", stuck.url, body=bytes(size))
             assert caught.value.limit == 0.2
@@ -192,14 +193,35 @@ class TestTakenNoMore:
 
     @on_both_loops
     @pytest.mark.parametrize("size", [200_000, len(LARGE)], ids=["held by the kernel", "more than it holds"])
-    def test_tasks(self, run, stuck, size):
+    def test_tasks(self, run, stuck, size, waits):
         async def main():
-            async with AsyncPoolManager(timeout=Timeout(read=0.2)) as pool:
+            async with AsyncPoolManager(timeout=waits) as pool:
                 with pytest.raises(errors.Timeout) as caught:
                     await pool.request("POST", stuck.url, body=bytes(size))
                 assert isinstance(caught.value, errors.WriteTimeout) or size < len(LARGE)
 
         run(main())
+
+
+class TestReadBehindWrite:
+    def test_a_response_is_waited_for_as_long_as_read_says_whatever_write_does(self):
+        script = [RawConnection.read_request, RawConnection.read_until_closed]
+        with ScriptedServer(script) as server, PoolManager(timeout=Timeout(read=0.05, write=60)) as pool:
+            for body in (b"small", bytes(200_000)):
+                with pytest.raises(errors.ReadTimeout) as caught:
+                    pool.request("POST", server.url, body=body)
+                assert caught.value.limit == 0.05
+
+    @on_both_loops
+    def test_a_response_is_waited_for_as_long_as_read_says_in_tasks_too(self, run):
+        async def main():
+            async with AsyncPoolManager(timeout=Timeout(read=0.05, write=60)) as pool:
+                with pytest.raises(errors.ReadTimeout) as caught:
+                    await pool.request("POST", server.url, body=bytes(200_000))
+                assert caught.value.limit == 0.05
+
+        with ScriptedServer([RawConnection.read_request, RawConnection.read_until_closed]) as server:
+            run(main())
 
     def test_the_total_timeout_ends_an_upload_that_goes_on_slowly(self):
         def take_until_gone(connection: RawConnection) -> None:

@@ -130,6 +130,7 @@ class Borrowing(Exchange):
         self.hides_credentials = True
         self._lent_as = None
         self.deadline = None
+        self._is_paced = False
         self._resent = False
         self.why_again = Why.PEER_CLOSED
         self._closes = False
