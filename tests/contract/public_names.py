@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import keeppool.requests
 #: The modules that programs may import from, besides those of `keeppool.requests`.
 MODULES = (
     "keeppool",
+    "keeppool.adapters.httpx",
+    "keeppool.adapters.httpx2",
     "keeppool.adapters.requests",
     "keeppool.adapters.scrapy",
     "keeppool.adapters.urllib3",
@@ -29,11 +32,20 @@ MODULES = (
     "keeppool.testing",
 )
 
+#: Those whose names are classes of another project's, which the quick tests do without.
+OPTIONAL = {"keeppool.adapters.httpx": "httpx", "keeppool.adapters.httpx2": "httpx2"}
+
+
+def missing_modules() -> set[str]:
+    """Name the modules whose names cannot be looked at here."""
+    return {module for module, package in OPTIONAL.items() if importlib.util.find_spec(package) is None}
+
 
 def public_modules() -> list[str]:
     """Name the modules that programs may import from."""
     below = [f"keeppool.requests.{found.name}" for found in pkgutil.iter_modules(keeppool.requests.__path__)]
-    return sorted([*MODULES, "keeppool.requests", *(name for name in below if not name.split(".")[-1].startswith("_"))])
+    there = set(MODULES) - missing_modules()
+    return sorted([*there, "keeppool.requests", *(name for name in below if not name.split(".")[-1].startswith("_"))])
 
 
 def names_in(module_name: str) -> list[str]:
