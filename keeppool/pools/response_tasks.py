@@ -46,6 +46,8 @@ class AsyncResponse(AnyResponse, AsyncClosing):
     def peer(self) -> Peer:
         """Who has responded: the address that was dialled and, over TLS, the certificate that was shown."""
         channel = self._exchange.connection.stream
+        if channel is None:  # A recalled response: nobody is known to have sent it.
+            return Peer(None)
         assert isinstance(channel, Channel), "bug: a response over no channel"
         return channel.peer
 

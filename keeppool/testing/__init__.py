@@ -1,9 +1,10 @@
 """Servers and observers for tests of code that uses keeppool, or any other HTTP/1.x client.
 
-Knows: HTTP from the server's side. Needs the standard library only. Does not know: the pool.
+Knows: HTTP from the server's side; the servers need the standard library only, and do not know the pool.
 
 - `Site`, `Sites`: embedded servers with a chosen `Behaviour`, which count what they see. Dozens run on one thread.
 - `ScriptedServer`: a raw server that does exactly what a script says, well-formed or not.
+- `Replay`: responses from a HAR file, or made up for requests of a pattern, in the place of the network.
 - `recorded_events`: collects what a pool reports. `FakeClock`: time that passes on command.
 
 Example:
@@ -29,9 +30,11 @@ Example:
 """
 
 from keeppool.testing.behaviour import Behaviour, Manners
+from keeppool.testing.canned import Canned
 from keeppool.testing.clock import FakeClock
 from keeppool.testing.messages import Answer, Request
 from keeppool.testing.recorder import Recorder, recorded_events
+from keeppool.testing.replay import Replay, UnexpectedRequest, UnusedResponses
 from keeppool.testing.script import ClientGone, RawConnection, ScriptedServer
 from keeppool.testing.site import Site, Sites
 from keeppool.testing.tally import Tally
@@ -39,15 +42,19 @@ from keeppool.testing.tally import Tally
 __all__ = [
     "Answer",
     "Behaviour",
+    "Canned",
     "ClientGone",
     "FakeClock",
     "Manners",
     "RawConnection",
     "Recorder",
+    "Replay",
     "Request",
     "ScriptedServer",
     "Site",
     "Sites",
     "Tally",
+    "UnexpectedRequest",
+    "UnusedResponses",
     "recorded_events",
 ]

@@ -82,6 +82,31 @@ class RequestBody:
         """
         return _framed(self._source, content_length, chunked, method)
 
+    def holding(self, payload: bytes) -> RequestBody:
+        """Give a body framed as this one is that holds its payload in memory, and can be sent again and again.
+
+        Args:
+            payload: What `payload` or `awaited_payload` of this one has given, all of it.
+
+        Raises:
+            BodyLengthError: It is not as long as was announced.
+        """
+        if self.length not in (None, len(payload)):
+            raise wrong_length(self.length or 0, len(payload))
+        return RequestBody(_Memory(payload), self.length, self.framing)
+
+    def payload(self) -> Iterator[bytes | memoryview]:
+        """Yield what is to be sent, from where the body stands, without framing.
+
+        Raises:
+            InvalidBody: As `pieces`; or it `is_async`.
+        """
+        return self._source.payload()
+
+    def awaited_payload(self) -> AsyncGenerator[bytes | memoryview, None]:
+        """Yield what `payload` does, of a body that is async."""
+        return self._source.awaited_payload()
+
     def pieces(self) -> Iterator[bytes | memoryview]:
         """Yield what goes on the wire, from where the body stands.
 
