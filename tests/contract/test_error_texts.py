@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,6 +63,8 @@ def no_answer(connection: RawConnection) -> None:
 
 
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+#: More than the sockets of both ends hold.
+LARGE = bytes(32_000_000)
 REDIRECT = b"HTTP/1.1 307 Moved\r\nLocation: /path?q=1\r\nContent-Length: 0\r\n\r\n"
 
 CASES = {
@@ -79,6 +82,7 @@ CASES = {
     "ProxyError": Case("cannot connect to the proxy: ", call={"proxies": {"http": "http://me:hush@127.0.0.1:{nobody}"}}),
     "CertificateError": Case("the certificate is refused", (OK,), tls=True, url="https://user:hush@{place}/path?q=1"),
     "ServerDisconnected": Case("without a response", (RawConnection.close,), method="POST"),
+    "SendError": Case("failed while the request was sent", (RawConnection.reset,), method="POST", call={"data": LARGE}),
     "ReadError": Case("failed in the middle of the body", (OK + b"Content-Length: 9\r\n\r\nab", RawConnection.reset)),
     "ReadTimeout": Case("sent nothing for 0.05 s (read timeout)", (no_answer,), {"timeout": Timeout(read=0.05)}),
     "TotalTimeout": Case("the total timeout of 0.05 s", (no_answer,), {"timeout": Timeout(total=0.05)}),
@@ -97,7 +101,7 @@ CASES = {
     "UnrewindableBodyError": Case("read from an iterator", (REDIRECT,), method="POST", call={"data": iter([b"once"])}),
 }  # fmt: skip
 #: Leaves with a test of their own below, and those that no call raises.
-APART = {"PoolTimeout", "PoolClosed", "QueueFull", "ConnectTimeout", "SendError", "WriteTimeout", "RetryError"}
+APART = {"PoolTimeout", "PoolClosed", "QueueFull", "ConnectTimeout", "WriteTimeout", "RetryError"}
 APART |= {"RepeatedReadTimeout"}
 APART |= {"StreamConsumedError", "LoopError", "CookieFileError", "HarError"}
 
@@ -141,7 +145,7 @@ def tasks(case: Case, url: str, call: dict[str, Any]) -> None:
 def test_method_and_url_stand_in_front_of_what_happened(name, front, context):
     case, nobody = CASES[name], nobodys_port()
     answer = [
-        RawConnection.read_request if name != "BodyLengthError" else RawConnection.read_head,
+        RawConnection.read_head if name in ("BodyLengthError", "SendError") else RawConnection.read_request,
         *(case.answer or (OK,)),
     ]
     with ScriptedServer(answer, tls=context if case.tls else None) as server:
@@ -215,6 +219,21 @@ def test_what_never_leaves_the_pool(holding):
     with pytest.raises(errors.PoolClosed) as closed:
         session.get(url)
     assert told(closed, url)
+
+
+@pytest.mark.parametrize("front", [threads, tasks])
+def test_a_server_that_takes_no_more_of_a_body(front):
+    given_up = threading.Event()
+    script = [RawConnection.read_head, lambda connection: connection.wait(given_up)]
+    with ScriptedServer(script) as server:
+        url = f"http://user:{SECRET}@{server.host}:{server.port}/path"
+        case = Case("", method="POST", settings={"timeout": Timeout(read=0.05)})
+        with pytest.raises(errors.WriteTimeout) as caught:
+            front(case, url, {"data": LARGE})
+        given_up.set()
+    assert told(caught, url, "POST") == ": the server took no byte of the request for 0.05 s (read timeout)"
+    assert 0 < caught.value.sent < len(LARGE)
+    assert not caught.value.retry_safe
 
 
 def test_a_dial_that_takes_too_long_says_target_and_proxy_once_each():
