@@ -56,6 +56,18 @@ def test_requests_one_after_the_other_share_a_connection_also_over_two_prefixes(
     assert site.opened == 1
 
 
+def test_no_post_is_lost_on_a_server_that_closes_behind_each_response_unannounced(mounted):
+    """Row K1."""
+    bodies = [b"%d" % number for number in range(60)]
+    with Site(behaviour=Behaviour(close_after=1)) as site:
+        session = mounted()
+        answers = [session.post(f"{site.url}/echo", data=body) for body in bodies]
+        with ThreadPoolExecutor(8) as threads:
+            answers += threads.map(lambda body: session.post(f"{site.url}/echo", data=body), bodies)
+        assert [answer.json()["body"].encode() for answer in answers] == bodies * 2
+        assert sorted(request.body for request in site.log) == sorted(bodies * 2)
+
+
 def test_eight_threads_never_open_more_than_the_cap(site, mounted):
     session = mounted(limits=Limits(per_host=3))
     site.pause()

@@ -6,7 +6,7 @@ import pytest
 from scrapy_bench import Bench, Request
 
 from keeppool.adapters.scrapy.errors import DownloadCancelledError, UnsupportedURLSchemeError
-from keeppool.testing import RawConnection, ScriptedServer, Site
+from keeppool.testing import Behaviour, RawConnection, ScriptedServer, Site
 
 
 @pytest.fixture
@@ -38,6 +38,15 @@ def test_empty_values_go_out_and_none_does_not(bench, site):
     bench.download(Request(site.url, headers={"X-Empty": "", "X-None": None, "Cookie": None}))
     assert site.log[0].headers["x-empty"] == ""
     assert not {"x-none", "cookie"} & set(site.log[0].headers)
+
+
+def test_no_post_is_lost_on_a_server_that_closes_behind_each_response_unannounced(bench):
+    """Row K1."""
+    with Site(behaviour=Behaviour(close_after=1)) as site:
+        for number in range(60):
+            sent = Request(f"{site.url}/echo", method="POST", body=b"%d" % number)
+            assert bench.download(sent).json()["body"] == str(number)
+        assert [request.body for request in site.log] == [b"%d" % number for number in range(60)]
 
 
 def test_a_host_and_a_connection_field_of_the_requests_own_stand_alone(bench, site):
