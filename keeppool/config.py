@@ -181,6 +181,9 @@ class Timeout:
 _DEFAULT_WAITS: Final[Mapping[str, Any]] = {entry.name: entry.default for entry in fields(Timeout)}
 
 
+_TIMEOUT_RULE: Final = "must be a Timeout, seconds, a (connect, read) pair, or None"
+
+
 def _waits(value: Any) -> dict[str, Any]:
     """Read what a number, a pair or `None` says of each wait."""
     if value is None or value == (None, None):
@@ -189,6 +192,9 @@ def _waits(value: Any) -> dict[str, Any]:
         if len(value) != 2:
             raise bad("timeout", value, "a tuple holds (connect, read)")
         return {"connect": value[0], "read": value[1], "write": INHERIT}
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise bad("timeout", value, _TIMEOUT_RULE)
+    check_seconds("timeout", value, zero=False)
     return {"connect": value, "read": value, "write": INHERIT, "stall": value}
 
 
@@ -468,14 +474,15 @@ class Config:
             raise bad("resolver", self.resolver, "must be a function from host and port to addresses")
         for name, kind in (("limits", Limits), ("timeout", Timeout), ("defaults", HostConfig)):
             if not isinstance(getattr(self, name), kind):
-                raise bad(name, getattr(self, name), f"must be a {kind.__name__}")
+                like = "" if kind is Timeout else f", such as {kind.__name__}(per_host=6)"
+                raise bad(name, getattr(self, name), f"must be a {kind.__name__}{like}")
         if not isinstance(self.hosts, Mapping):
             raise bad("hosts", self.hosts, "must map patterns (str) to HostConfigs")
         for pattern, entry in self.hosts.items():
-            if not isinstance(pattern, str) or not isinstance(entry, HostConfig):
-                raise bad(
-                    "hosts", pattern, f"must be a pattern (str) for a HostConfig, not for a {type(entry).__name__}"
-                )
+            if not isinstance(pattern, str):
+                raise bad("hosts", pattern, "must map patterns (str) to HostConfigs")
+            if not isinstance(entry, HostConfig):
+                raise bad("hosts", pattern, f"must map to a HostConfig(...), not to {quoted(entry)}")
         object.__setattr__(self, "hosts", MappingProxyType(dict(self.hosts)))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -522,6 +529,12 @@ def check_count(name: str, value: object, *, least: int) -> None:
         raise bad(name, value, "must be a whole number, or None for no limit")
     if value < least:
         raise bad(name, value, f"must be {least} or more, or None for no limit")
+
+
+def check_listener(on_event: object) -> None:
+    """Let pass `None` and what can be called; raise ConfigError otherwise."""
+    if on_event is not None and not callable(on_event):
+        raise bad("on_event", on_event, "must be a function that takes an event, or None")
 
 
 def check_seconds(name: str, value: object, *, zero: bool = True) -> None:
@@ -649,11 +662,17 @@ def _check_unsafe(name: str, value: object) -> None:
 
 def _check_timeout(name: str, value: object) -> None:
     if value is not None and not isinstance(value, (Timeout, int, float, tuple)):
-        raise bad(name, value, "must be a Timeout, seconds, a (connect, read) pair, or None")
+        raise bad(name, value, _TIMEOUT_RULE)
 
 
 def _check_least_one(name: str, value: object) -> None:
     check_count(name, value, least=1)
+
+
+def _check_context(name: str, value: object) -> None:
+    # By what it can do: whether it is one of ssl's own is seen where it is used, which spares this module the import.
+    if value is not None and not hasattr(value, "wrap_bio"):
+        raise bad(name, value, "must be an ssl.SSLContext, or None")
 
 
 _HOST_CHECKS: Mapping[str, Callable[[str, object], None]] = {
@@ -668,6 +687,7 @@ _HOST_CHECKS: Mapping[str, Callable[[str, object], None]] = {
     "cert": _check_cert,
     "fingerprint": _check_fingerprint,
     "server_hostname": _check_text,
+    "ssl_context": _check_context,
     "proxy": _check_text,
     "proxy_verify": _check_verify,
     "http_version": _check_http_version,

@@ -172,7 +172,7 @@ def name_call(error: KeepPoolError, method: object, url: object, way: str = "") 
     # A dial's error begins with the origin, which the URL says better.
     error._reason = error.message.removeprefix(f"{getattr(error, 'origin', '')}: ")
     says_url = isinstance(error, InvalidURL) and not isinstance(error, InvalidProxyURL) and error.response is None
-    shown = _text_of(method)[:_LONGEST_METHOD]
+    shown = _text_of(method)[:_LONGEST_METHOD] or "''"
     call = shown if says_url else f"{shown} {plain_url(_text_of(url))}{way}"
     error.message = readable(f"{call}: {error._reason}")
     if not isinstance(error, JSONDecodeError):

@@ -49,7 +49,15 @@ class _Watched(ABCMeta):
         def __call__(cls, *arguments: Any, **named: Any) -> Any:
             # Mixins are classes like any other: what is set on one later is only found here.
             cls._refuse_own()
-            return super().__call__(*arguments, **named)
+            try:
+                return super().__call__(*arguments, **named)
+            except TypeError as error:
+                # Imported late, as it serves mistakes alone.
+                from keeppool.client.misspelt import refused
+
+                if (text := refused(error, cls, named)) is None:
+                    raise
+                raise TypeError(text) from None
 
 
 class OwnInterface(metaclass=_Watched):

@@ -90,7 +90,7 @@ class SessionSettings(Routing):
 
     @base_url.setter
     def base_url(self, base_url: str | None) -> None:
-        self._base = BaseUrl(base_url) if base_url else None
+        self._base = None if base_url is None or base_url == "" else BaseUrl(base_url)
 
     def _begin_with(
         self,

@@ -21,6 +21,7 @@ from keeppool.config import (
     TimeoutArgument,
     bad,
     check_config,
+    check_listener,
 )
 from keeppool.core.pace import HOLDING
 from keeppool.errors import InvalidURL, KeepPoolError, name_call
@@ -74,6 +75,7 @@ class Manager:
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         base = check_config(config)
+        check_listener(on_event)
         self.config = Config(
             limits=base.limits if limits is None else limits,
             timeout=base.timeout if timeout is INHERIT else Timeout.of(timeout, base.timeout),

@@ -292,7 +292,10 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     try:
         scheme, _, host, port, *_ = parse_url(f"{before}{slashes}{authority_}")
     except LocationParseError as error:
-        raise InvalidURL(f"URL {shown(url)} is malformed: {error}", url=url) from error
+        port_ = authority_.rpartition(":")[2]
+        is_port = port_.isdecimal() and len(port_) >= 5
+        why = "a port is a number up to 65535" if is_port else error
+        raise InvalidURL(f"URL {shown(url)} is malformed: {why}", url=url) from error
     if scheme is None or not host:
         raise InvalidURL(f"URL {shown(url)} has no host", url=url)
     written = host
@@ -368,6 +371,8 @@ def _check_scheme(url: str) -> None:
     match = _SCHEME.fullmatch(url)
     if match is None:
         hint = f"; {shown('https://' + url.lstrip('/'))[1:-1]} perhaps" if url else ""
+        if url.startswith("/") and not url.startswith("//"):
+            hint = "; it is a path, which takes a session with base_url="
         raise MissingSchema(f"URL {shown(url)} has no scheme{hint}", url=url)
     if match[1].lower() not in DEFAULT_PORTS:
         raise InvalidSchema(f"URL {shown(url)}: keeppool speaks http and https, not {match[1].lower()}", url=url)

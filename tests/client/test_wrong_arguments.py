@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import pytest
+import urllib3
 
 import keeppool.adapters.urllib3
 from keeppool import AsyncPoolManager, AsyncSession, PoolManager, Session
@@ -117,3 +119,119 @@ def test_the_error_names_argument_value_and_rule(on, site, given, kind, says):
     assert str(caught.value).startswith(f"GET {site.url}")
     assert "hush" not in str(caught.value)
     assert site.requests == 0
+
+
+# What a newcomer gets wrong, and reads
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"per_host": 5}, "has no argument 'per_host': it is Limits(per_host=…), the first argument"),
+        ({"connect": 5}, "'connect': it is timeout=Timeout(connect=…)"),
+        ({"unix_socket": "/s"}, "'unix_socket': it is defaults=HostConfig(unix_socket=…)"),
+        ({"max_redirects": 5}, "'max_redirects': set it on the session"),
+        ({"pool_maxsize": 5}, "'pool_maxsize': it is Limits(per_host=…)"),
+        ({"timeouts": 5}, "'timeouts': timeout perhaps"),
+        ({"http2": True}, "has no argument 'http2'"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [Session, AsyncSession, keeppool.requests.Session])
+def test_an_argument_that_a_session_does_not_have_is_told_by_its_place(kind, given, says):
+    with pytest.raises(TypeError) as caught:
+        kind(**given)
+    assert str(caught.value).startswith(f"{kind.__name__}() has no argument ")
+    assert says in str(caught.value)
+
+
+def test_a_type_error_from_within_stays_as_it_is():
+    class Own(Session):
+        def __init__(self, per_host: int) -> None:
+            print(per_host=per_host)
+
+    with pytest.raises(TypeError, match="print"):
+        Own(per_host=5)
+    with pytest.raises(TypeError, match=r"^Own\(\) has no argument 'per_hosts'"):
+        Own(per_hosts=5)
+
+
+@pytest.mark.parametrize("value", ["soon", -1, 0, True, [], {"connect": 3}], ids=str)
+def test_a_wrong_timeout_is_called_timeout(on, site, value):
+    for make in (
+        lambda: on.Session(timeout=value),
+        lambda: keeppool.Timeout(value),
+        lambda: keeppool.HostConfig(timeout=value),
+        lambda: on.wait(on.session().get(site.url, timeout=value)),
+    ):
+        with pytest.raises(ConfigError, match=r"\btimeout=") as caught:
+            make()
+        assert caught.value.field == "timeout"
+    assert site.requests == 0
+
+
+@pytest.mark.parametrize("value", ["soon", 5, []], ids=str)
+@pytest.mark.parametrize("maker", [*MAKERS, KeepPoolAdapter, keeppool.adapters.urllib3.PoolManager])
+def test_a_listener_that_cannot_be_called_is_refused_where_it_is_given(maker, value):
+    with pytest.raises(ConfigError, match=r"on_event=.*must be a function"):
+        maker(on_event=value)
+
+
+@pytest.mark.parametrize("value", ["soon", 5, [], Odd()], ids=lambda value: type(value).__name__)
+def test_a_context_that_is_none_is_refused_where_it_is_given(value):
+    with pytest.raises(ConfigError, match=r"ssl_context=.*must be an ssl\.SSLContext"):
+        keeppool.HostConfig(ssl_context=value)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("/x", "it is a path, which takes a session with base_url="),
+        ("example.com/x", "https://example.com/x perhaps"),
+        ("//example.com/x", "https://example.com/x perhaps"),
+        ("http://a:99999/", "a port is a number up to 65535"),
+        ("http://a:x/", "not a valid host or port"),
+    ],
+)
+def test_a_wrong_url_says_what_is_wrong_with_it(on, url, says):
+    with pytest.raises(InvalidRequest, match=re.escape(says)):
+        on.wait(on.session().get(url))
+
+
+def test_the_rest_of_what_a_newcomer_gets_wrong(on, site):
+    with pytest.raises(InvalidRequest, match=r"^'' http://.*: method '' is not a token"):
+        on.wait(on.session().request("", site.url))
+    with pytest.raises(InvalidRequest, match=r"params must be .*, not <Odd>"):
+        on.wait(on.session().get(site.url, params=Odd()))
+    with pytest.raises(ConfigError, match=r"hosts='a': must map to a HostConfig\(\.\.\.\), not to <dict>"):
+        on.Session(hosts={"a": {"per_host": 2}})
+    with pytest.raises(ConfigError, match=r"must be a Limits, such as Limits\(per_host=6\)"):
+        on.Session(5)
+    with pytest.raises(ConfigError, match="base_url"):
+        on.Session(base_url=[])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, "x") for name in ("total", "connect", "read", "redirect", "status", "other")),
+        *((name, value) for name in ("backoff_factor", "backoff_max", "backoff_jitter") for value in ("x", -1)),
+        *((name, value) for name in ("allowed_methods", "status_forcelist") for value in ("x", 5, [[]])),
+    ],
+    ids=str,
+)
+def test_a_retry_that_could_not_count_is_refused_before_it_has_to(on, site, name, value):
+    retry = urllib3.Retry(**({"total": 1} | {name: value}))
+    with pytest.raises(ConfigError, match=rf"Retry\.{name}="):
+        on.Session(retries=retry)
+    with pytest.raises(ConfigError, match=rf"Retry\.{name}="):
+        on.wait(on.session().get(site.url, retries=retry))
+    assert site.requests == 0
+
+
+@pytest.mark.parametrize(
+    "retry", [{"total": None}, {"total": False, "allowed_methods": None}, {"status": 0, "read": 2}]
+)
+def test_a_retry_as_people_write_them_is_taken(on, site, retry):
+    policy = urllib3.Retry(**retry, status_forcelist={503}, backoff_factor=0.5)
+    assert on.wait(on.session(retries=policy).get(site.url)).ok

@@ -68,7 +68,7 @@ LARGE = bytes(32_000_000)
 REDIRECT = b"HTTP/1.1 307 Moved\r\nLocation: /path?q=1\r\nContent-Length: 0\r\n\r\n"
 
 CASES = {
-    "ConfigError": Case("connect='soon'", call={"timeout": "soon"}),
+    "ConfigError": Case("timeout='soon'", call={"timeout": "soon"}),
     "InvalidSchema": Case("http and https", url="ftp://user:hush@{place}/path"),
     "MissingSchema": Case("scheme", url="no-scheme/path"),
     "InvalidProxyURL": Case("the proxy's URL", call={"proxies": {"http": "http://me:hush@:1"}}),

@@ -35,6 +35,7 @@ class RepeatedReadTimeout(theirs.ReadTimeout, theirs.ConnectionError):
 TABLE: Final[Mapping[type[ours.KeepPoolError], type[theirs.RequestException]]] = {
     ours.KeepPoolError: theirs.RequestException,
     ours.CookieFileError: theirs.RequestException,
+    ours.HarError: theirs.RequestException,
     ours.ConfigError: InvalidRequest,
     # What cannot be put into HTTP.
     ours.InvalidRequest: InvalidRequest,
@@ -90,7 +91,6 @@ TABLE: Final[Mapping[type[ours.KeepPoolError], type[theirs.RequestException]]] =
     ours.TooManyRedirects: theirs.TooManyRedirects,
     ours.RetryError: theirs.RetryError,
     ours.StreamConsumedError: theirs.StreamConsumedError,
-    ours.CookieFileError: theirs.RequestException,
     ours.LoopError: theirs.RequestException,
     ours.UnrewindableBodyError: theirs.UnrewindableBodyError,
 }

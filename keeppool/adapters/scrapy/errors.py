@@ -53,6 +53,7 @@ TABLE: Final[Mapping[type[ours.KeepPoolError], type[Exception]]] = {
     ours.KeepPoolError: DownloadFailedError,
     # Not of a download: it comes where a jar is loaded.
     ours.CookieFileError: DownloadFailedError,
+    ours.HarError: DownloadFailedError,
     # What a request or its meta says is invalid, or cannot be put into HTTP: nothing was sent, nor would be.
     ours.ConfigError: DownloadCancelledError,
     ours.InvalidRequest: DownloadCancelledError,
@@ -87,6 +88,7 @@ TABLE: Final[Mapping[type[ours.KeepPoolError], type[Exception]]] = {
     ours.SendError: DownloadFailedError,
     ours.ReadError: DownloadFailedError,
     ours.ReadTimeout: DownloadTimeoutError,
+    ours.RepeatedReadTimeout: DownloadTimeoutError,
     ours.WriteTimeout: DownloadTimeoutError,
     ours.TotalTimeout: DownloadTimeoutError,
     # The request's own Content-Length is wrong.
@@ -106,7 +108,6 @@ TABLE: Final[Mapping[type[ours.KeepPoolError], type[Exception]]] = {
     ours.TooManyRedirects: DownloadFailedError,
     ours.RetryError: DownloadFailedError,
     ours.StreamConsumedError: DownloadFailedError,
-    ours.CookieFileError: DownloadFailedError,
     ours.LoopError: DownloadFailedError,
     ours.UnrewindableBodyError: DownloadFailedError,
 }

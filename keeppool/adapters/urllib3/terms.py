@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 from keeppool.adapters.urllib3.lending import SlotPool
-from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, bad, check_config
+from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, bad, check_config, check_listener
 from keeppool.core.origin import Origin, Proxy
 from keeppool.core.records import Policy
 from keeppool.events import Event
@@ -70,6 +70,7 @@ class Lender:
         maxsize: int,
     ) -> None:
         base = check_config(config)
+        check_listener(on_event)
         self._is_explicit = limits is not None or config is not None
         usual = base.limits if config is not None else _limits_for(maxsize)
         # Once more a configuration, which checks what it is made of.

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 from keeppool.client.arguments import ParamsArgument
 from keeppool.client.request.urls import quoted_query
-from keeppool.errors import InvalidBody, InvalidJSONError, InvalidRequest
+from keeppool.errors import InvalidBody, InvalidJSONError, InvalidRequest, quoted
 
 _FORM: Final = b"application/x-www-form-urlencoded"
 _JSON: Final = b"application/json"
@@ -141,7 +141,9 @@ def _items(what: str, fields: Any) -> list[tuple[Any, Any]]:
     try:
         return [(name, values) for name, values in (fields.items() if isinstance(fields, Mapping) else fields)]
     except (TypeError, ValueError) as error:
-        raise InvalidRequest(f"{what} must be a mapping, (name, value) pairs, text or bytes, not {fields!r}") from error
+        raise InvalidRequest(
+            f"{what} must be a mapping, (name, value) pairs, text or bytes, not {quoted(fields)}"
+        ) from error
 
 
 def _form(what: str, items: list[tuple[Any, Any]]) -> str:
