@@ -33,7 +33,7 @@ from collections import OrderedDict
 from keeppool.config import Limits
 from keeppool.core.pool import MOST_PER_TICK, PoolState
 from keeppool.core.records import NEVER, Bind, Cancel, Connect, Connection, Host, Serve, State, Ticket
-from keeppool.core.trust import must_be_new
+from keeppool.core.trust import refuses
 from keeppool.errors import PoolClosed
 from keeppool.events import Why
 
@@ -202,7 +202,7 @@ class LatePoolState(PoolState):
         have a new connection waits for that.
         """
         host = connection.host
-        if not host.bound or (next(iter(host.bound)).unsafe and must_be_new(connection, now)):
+        if not host.bound or refuses(next(iter(host.bound)), connection, now):
             super()._pass_on(connection, now)
             return
         ticket = self._next_at(host) if host.waiters else None

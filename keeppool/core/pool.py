@@ -36,13 +36,14 @@ from keeppool.core.records import (
     Group,
     Host,
     Order,
+    Pipeline,
     Policy,
     Serve,
     State,
     Ticket,
 )
 from keeppool.core.tallies import Tallies
-from keeppool.core.trust import ages_of, must_be_new
+from keeppool.core.trust import ages_of, must_be_new, refuses
 from keeppool.core.waiting import Queue
 from keeppool.errors import PoolClosed, QueueFull
 from keeppool.events import Why
@@ -161,6 +162,8 @@ class PoolState:
         `connection.read_at` is up to date. A caller of its own host takes the connection, unless an older one of
         another host has been passed over often enough; else it goes on the shelf.
         """
+        if connection.pipeline is not None:
+            return self._released_pipeline(connection, connection.pipeline, why, now)
         # Not `del`: an interrupt may have ended an earlier try right here, and whoever cleans up after it comes again.
         connection.host.busy.pop(connection, None)
         if connection.served == 2:
@@ -178,6 +181,7 @@ class PoolState:
         else:
             connection.state = _IDLE
             self._shelf.put(connection)
+        return None
 
     def found_dead(self, connection: Connection, why: Why, now: float, unsafe: bool = False) -> Connection:
         """The connection just handed out turned out unusable. Its holder gets another: idle, or to be dialled.
@@ -399,9 +403,13 @@ class PoolState:
             return rival
         return mine
 
+    def _released_pipeline(self, connection: Connection, pipeline: Pipeline, why: Why | None, now: float) -> None:
+        """As `released`, for a connection that others may have boarded; only where callers ride (`riding.py`)."""
+        raise NotImplementedError
+
     def _hand_on(self, connection: Connection, ticket: Ticket, now: float) -> None:
         """Give an open connection to a caller of its own host, or its slot where it must be a new one."""
-        if ticket.unsafe and must_be_new(connection, now):
+        if refuses(ticket, connection, now):
             self._give_way(connection, now)
             return
         self._hold(connection, now)

@@ -1,6 +1,8 @@
 """What the pool writes down: a connection, a host, a group of hosts behind one proxy, a caller that waits.
 
-Knows: nothing but fields. Who changes them is `pool.py`, and it alone.
+Knows: nothing but fields. Who changes them is `pool.py`, `late.py` and `riding.py`, and they alone.
+
+The file is long for this house, because the records know each other.
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ import enum
 from collections import OrderedDict
 from typing import NamedTuple, Protocol
 
+from keeppool.core.credit import Credit
 from keeppool.core.habits import Habit
 from keeppool.core.keepalive import NO_HINT, Hint, uses_left
 from keeppool.core.origin import Origin, Proxy
+from keeppool.core.pipelines import Pipelines, Stage
 from keeppool.core.tallies import Tally
 from keeppool.events import Why
 
@@ -63,6 +67,8 @@ class Policy(NamedTuple):
     max_requests: int | None = None
     #: Requests that could not be sent again go only over connections on which nothing was sent before.
     new_for_unsafe: bool = False
+    #: Requests in flight on one connection at the most, in pools whose callers can ride (`riding.py`).
+    pipelining: int = 1
 
 
 class Connection:
@@ -86,6 +92,7 @@ class Connection:
         expires_at: While idle: when it must not be used any more.
         expires_by: The reason it will be closed for then.
         entry_at: Time of its entry in the expiry heap; NEVER without one.
+        pipeline: While busy: the requests on it, where others may follow the holder's or have done so.
     """
 
     __slots__ = (
@@ -97,6 +104,7 @@ class Connection:
         "hint",
         "host",
         "number",
+        "pipeline",
         "read_at",
         "rested",
         "served",
@@ -123,6 +131,7 @@ class Connection:
         self.uses_left: int | None = None
         self.expires_at = self.entry_at = NEVER
         self.expires_by = Why.IDLE_TIMEOUT
+        self.pipeline: Pipeline | None = None
 
     def answered(self, hint: Hint) -> None:
         """Record that a response's head arrived, with what it said about keeping the connection.
@@ -156,9 +165,30 @@ class Ticket:
         overtaken: How often a younger caller of another host was served before it.
         unsafe: Its request could not be sent again; see `PoolState.requested`.
         waiter: The caller, as the front end wakes it; `None` once nobody waits.
+        rides: Its request may follow others on one connection.
+        streams: ... but none may follow it: its response takes as long as its caller does.
+        ride: Its place on a connection that it has boarded; `None` as long as it waits for something else.
+        returns: How often it was put back to the front of the queue, because its pipeline had ended.
+        is_last: Its request was sent, and may have been carried out. It goes out once more, on a new connection.
     """
 
-    __slots__ = ("connection", "dial", "failure", "host", "number", "overtaken", "reuses", "since", "unsafe", "waiter")
+    __slots__ = (
+        "connection",
+        "dial",
+        "failure",
+        "host",
+        "is_last",
+        "number",
+        "overtaken",
+        "returns",
+        "reuses",
+        "ride",
+        "rides",
+        "since",
+        "streams",
+        "unsafe",
+        "waiter",
+    )
 
     def __init__(self, number: int, host: Host, now: float, unsafe: bool = False) -> None:
         self.number = number
@@ -171,6 +201,70 @@ class Ticket:
         self.overtaken = 0
         self.unsafe = unsafe
         self.waiter: Waiter | None = None
+        self.rides = self.streams = self.is_last = False
+        self.ride: Ride | None = None
+        self.returns = 0
+
+
+class Ride:
+    """A place on a connection behind the request that it carries.
+
+    Attributes:
+        connection: Which.
+        place: Where it stood when it boarded; the first stands at 1.
+        is_blind: The head of the first response had not come when it boarded.
+        is_sent: The kernel has taken something of the request. Written by the front end.
+        is_ghost: Its caller has gone; its response is thrown away.
+        streams: See `Ticket`.
+    """
+
+    __slots__ = ("connection", "is_blind", "is_ghost", "is_sent", "place", "streams")
+
+    def __init__(self, connection: Connection, place: int, is_blind: bool, streams: bool) -> None:
+        self.connection = connection
+        self.place = place
+        self.is_blind = is_blind
+        self.streams = streams
+        self.is_sent = self.is_ghost = False
+
+
+class Pipeline:
+    """The requests on one connection.
+
+    Attributes:
+        riders: Who comes behind the holder, in the order of their responses. Some are *ghosts*: their callers have
+            gone, and their responses are thrown away.
+        holder: The holder's own ride, where it has boarded; `None` where it was given the connection.
+        stage: How far the holder's response is.
+        is_listed: It is in the host's `Pipelines`, by stage and length.
+        ghosts: How many of the riders are ghosts.
+        moved_at: When the holder's request was sent, had its turn, or was answered by a head.
+        ends_by: Why the connection is closed as soon as nobody rides on it any more; `None` if it need not be.
+    """
+
+    __slots__ = ("ends_by", "ghosts", "holder", "is_listed", "moved_at", "riders", "stage")
+
+    def __init__(self, now: float) -> None:
+        self.riders: OrderedDict[Ticket, Ride] = OrderedDict()
+        self.holder: Ride | None = None
+        self.stage = Stage.SHUT
+        self.is_listed = False
+        self.ghosts = 0
+        self.moved_at = now
+        self.ends_by: Why | None = None
+
+    @property
+    def length(self) -> int:
+        """How many requests there are."""
+        return 1 + len(self.riders)
+
+    @property
+    def may_be_boarded(self) -> bool:
+        """False behind a ghost, whose response may be of any size, and a streamed one, as slow as its caller."""
+        if self.stage is Stage.SHUT or self.ghosts or self.ends_by is not None:
+            return False
+        last = next(reversed(self.riders.values()), self.holder)
+        return last is None or not last.streams
 
 
 class Host:
@@ -179,12 +273,14 @@ class Host:
     __slots__ = (
         "bound",
         "busy",
+        "credit",
         "group",
         "habit",
         "idle",
         "moved_at",
         "open",
         "origin",
+        "pipelines",
         "policy",
         "queued_in",
         "spare",
@@ -211,6 +307,9 @@ class Host:
         #: Callers who count on a dial, and dials nobody counts on; see `late.py`.
         self.bound: OrderedDict[Ticket, None] = OrderedDict()
         self.spare: dict[Connection, None] = {}
+        #: Where requests may follow each other: with how many it is trusted, and which connections may be boarded.
+        self.credit: Credit | None = None
+        self.pipelines: Pipelines[Connection] | None = None
         #: The heap that holds this host, if one does; see `waiting.py`.
         self.queued_in: list[tuple[int, int, Host]] | None = None
 
@@ -264,6 +363,8 @@ class Counters:
         reused: Requests given a connection that was open already.
         connect_failed: Dials that failed or were given up.
         resent: Requests that went out a second time, on a new connection.
+        piped: Requests sent behind another, on a connection that still carried that one.
+        requeued: How often one of these went back to the queue, because its connection had ended first.
         queued: Callers that had to wait.
         waited: Seconds they waited, all together.
         closed_by: Opened connections closed, by reason. `opened - sum(closed_by)` are open now.
@@ -277,7 +378,9 @@ class Counters:
         "connect_failed",
         "opened",
         "peak_open",
+        "piped",
         "queued",
+        "requeued",
         "resent",
         "reused",
         "waited",
@@ -288,6 +391,8 @@ class Counters:
         self.reused = 0
         self.connect_failed = 0
         self.resent = 0
+        self.piped = 0
+        self.requeued = 0
         self.queued = 0
         self.waited = 0.0
         self.closed_by = dict.fromkeys(Why, 0)
@@ -326,5 +431,23 @@ class Bind(NamedTuple):
     ticket: Ticket
 
 
-#: What a pool orders; the last three are given by pools that bind late alone.
-Order = Close | Serve | Connect | Cancel | Bind
+class Board(NamedTuple):
+    """Order of a pool whose callers ride: send this caller's request behind those on the connection of its ride."""
+
+    ticket: Ticket
+
+
+class Return(NamedTuple):
+    """Order of a pool whose callers ride: this caller waits again, and what it has sent counts for nothing.
+
+    Attributes:
+        ticket: Where it waits.
+        is_spent: Its request may have been carried out: this was the one time that it is sent again.
+    """
+
+    ticket: Ticket
+    is_spent: bool
+
+
+#: What a pool orders; all but the first two are given by pools that bind late, or whose callers ride, alone.
+Order = Close | Serve | Connect | Cancel | Bind | Board | Return

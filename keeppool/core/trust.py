@@ -13,7 +13,7 @@ Source: RFC 9110 §9.2.2 (idempotent methods), RFC 9112 §9.3.1 (a client must n
 from __future__ import annotations
 
 from keeppool.core.habits import Ages
-from keeppool.core.records import Connection
+from keeppool.core.records import Connection, Ticket
 
 #: Seconds from a response's last byte for which a connection to an unproved origin is watched before an unsafe request
 #: rides on it. Measured from the last byte to the close (2026-11, loopback, two cores with other load of 2 to 9, 1 and
@@ -47,6 +47,13 @@ def must_be_new(connection: Connection, now: float) -> bool:
         return True
     habit = host.habit
     return habit is not None and habit.hangs_up and now - connection.read_at < SETTLED
+
+
+def refuses(ticket: Ticket, connection: Connection, now: float) -> bool:
+    """Tell whether a caller in the queue must not have a connection that has just been given back."""
+    if ticket.is_last and connection.served:
+        return True
+    return ticket.unsafe and must_be_new(connection, now)
 
 
 def ages_of(connection: Connection, alive_at: float | None, now: float) -> Ages:

@@ -49,6 +49,20 @@ class Queue:
         if heap is not None and not host.waiters and len(heap) > 2 * self.length + SLACK:
             self._sweep(heap)
 
+    def returned(self, host: Host) -> None:
+        """Put right where a host stands, one of whose callers has come back to the front of its own line.
+
+        Its entry may stand behind that caller's number now, which nothing else can bring about; so it is looked for.
+        """
+        heap = host.queued_in
+        if heap is None:
+            return self.enter(host)
+        heap[:] = [
+            (host.oldest.number, serial, one) if one is host else (number, serial, one) for number, serial, one in heap
+        ]
+        heapify(heap)
+        return self.unpark(host.group)
+
     def is_clear(self, group: Group) -> bool:
         """Tell whether nobody stands in line who could have what comes free in this group: the usual case."""
         return not self._heap and not group.parked

@@ -5,7 +5,8 @@ what they see stands here, and `test_states.py` that all of this was seen. `draw
 core knows nothing of it: its states follow from its rules, and a look at a table would cost each request a step.
 
 Facts are the methods by which a front end reports to `core/pool.py`; those of `core/late.py` alone are `dialled`,
-`dial_failed` and `found_stale`.
+`dial_failed` and `found_stale`, and those of `core/riding.py` `offered`, `sent`, `begun`, `unfit`, `broken`, `cut` and
+`pipeline_waited`. What riding adds to the table stands by itself.
 """
 
 from __future__ import annotations
@@ -64,10 +65,30 @@ TABLE: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
     },
 }
 
+#: The same, for what only pools do whose callers ride. A ticket that is put back may find an idle connection at once.
+RIDING: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
+    CONNECTION: {
+        (NEW, "connecting"): "begun cut pipeline_waited",
+        ("idle", "busy"): "released redialled begun cut pipeline_waited",
+        # Expired, or closed so that a request goes out for the last time over a new one.
+        ("idle", "closed"): "released begun cut pipeline_waited",
+    },
+    TICKET: {
+        ("waiting for room", "riding"): "offered sent begun released abandoned",
+        # Its turn has come; all but `released` put it back.
+        ("riding", "served"): "released redialled begun cut pipeline_waited",
+        ("riding", "waiting for room"): "released redialled begun cut pipeline_waited",
+        ("riding", "waiting for a dial"): "released redialled begun cut pipeline_waited",
+        ("riding", "failed"): "closed_by_user released redialled begun pipeline_waited",
+        ("riding", ABANDONED): "abandoned",
+    },
+}
+
 MOVES: Final = frozenset(
     Move(kind, before, after, fact)
-    for kind, moves in TABLE.items()
+    for table in (TABLE, RIDING)
+    for kind, moves in table.items()
     for (before, after), facts in moves.items()
     for fact in facts.split()
 )
-FACTS: Final = frozenset(move.fact for move in MOVES)
+FACTS: Final = frozenset(move.fact for move in MOVES) | {"broken", "unfit"}

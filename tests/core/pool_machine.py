@@ -47,6 +47,7 @@ class Core(NamedTuple):
 
     pool: ModuleType
     late: ModuleType
+    riding: ModuleType
     records: ModuleType
     keepalive: ModuleType
     habits: ModuleType

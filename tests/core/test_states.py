@@ -5,6 +5,8 @@ That no other move is seen, the state machines assert at every step; see `watche
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +18,15 @@ from hypothesis.stateful import run_state_machine_as_test
 from late_machine import LateMachine
 from lifecycle import CONNECTION, MOVES, Move
 from pool_machine import PoolMachine
+from riding_machine import RidingMachine
 from watched import Watched
 
 from keeppool.config import Limits
 from keeppool.core.late import LONGEST_SPARE, LatePoolState
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Policy
+from keeppool.core.riding import LONGEST_STALL, RidingPoolState
+from keeppool.errors import PoolClosed
 from keeppool.events import Why
 
 #: Short-lived enough for a test to outlive it.
@@ -142,6 +147,80 @@ def a_second_dial_fails_while_somebody_waits(pool: Any) -> None:
     pool.connect_failed(pool.redialled(connection, Why.PEER_CLOSED, 0.0), 0.0)
 
 
+def a_line(pool: Any, policy: Policy, beside: int, written: int) -> Any:
+    """Let two callers ride behind a holder, of whom some have sent, with idle connections beside; give that one."""
+    tickets = [pool.requested(A, policy, 0.0) for _ in range(1 + beside)]
+    holder, *others = [ticket.dial for ticket in tickets]
+    for dial in (holder, *others):
+        pool.dialled(dial, 0.0)
+        dial.served += 1
+    pool.sent(holder, 0.0)
+    holder.host.credit.answered(3, 0.0)
+    riders = [pool.requested(A, policy, 0.0) for _ in range(2)]
+    for ticket in riders:
+        pool.offered(ticket, False, 0.0)
+    for ticket in riders[:written]:
+        ticket.ride.is_sent = True
+    for connection in others:
+        connection.read_at = 1.0
+        pool.released(connection, None, 1.0)
+    return holder
+
+
+def end(pool: Any, fact: str, holder: Any, now: float) -> None:
+    """Let a line end by this fact."""
+    if fact == "released":
+        pool.released(holder, Why.EXCHANGE_FAILED, now)
+    elif fact == "redialled":
+        with contextlib.suppress(PoolClosed):
+            pool.redialled(holder, Why.UNASKED_DATA, now)
+    elif fact == "begun":
+        pool.begun(holder, 0.0, 0, True, now)
+    elif fact == "cut":
+        pool.cut(holder, now)
+    else:
+        pool.pipeline_waited(holder, now)
+
+
+def lines_end_in_every_way(pool: Any) -> None:
+    """With idle connections beside that are fresh or have expired, with none, and in a pool that was closed."""
+    facts = ("released", "redialled", "begun", "cut", "pipeline_waited")
+    for fact, beside, written, *cases in itertools.product(facts, (0, 1, 2), (0, 1, 2), (False, True), (False, True)):
+        is_expired, is_closed = cases
+        one = Watched(RidingPoolState(Limits(total=6)), pool._seen)
+        holder = a_line(one, Policy(per_host=1 + beside, idle_timeout=15.0, pipelining=8), beside, written)
+        if is_closed:
+            one.closed_by_user()
+        end(one, fact, holder, LONGEST_STALL + (20.0 if is_expired else 0.5))
+
+
+def riders_come_and_go(pool: Any) -> None:
+    """One has its turn, one leaves, and one that could not ride makes way for another that can."""
+    one = Policy(per_host=1, pipelining=8)
+    holder = a_line(pool, one, 0, 2)
+    tickets = list(holder.pipeline.riders)
+    blocks, behind = (pool.requested(A, one, 0.0) for _ in range(2))
+    pool.offered(behind, False, 0.0)
+    pool.abandoned(blocks, 0.0)
+    pool.released(holder, None, 0.0)
+    pool.abandoned(tickets[1], 0.0)
+    pool.closed_by_user()
+
+
+def a_place_on_a_line_comes_free(pool: Any) -> None:
+    """Because the first has gone, and because a response has begun where nobody rides before that."""
+    two = Policy(per_host=1, pipelining=2)
+    holder = a_line(pool, two, 0, 1)
+    pool.released(holder, None, 0.0)
+    holder.host.credit.broke(0.0)
+    third = pool.requested(A, two, 0.0)
+    pool.offered(third, False, 0.0)
+    for rider in list(holder.pipeline.riders):
+        rider.ride.is_sent = True
+        pool.released(holder, None, 0.0)
+    pool.begun(holder, 0.0, 0, False, 0.0)
+
+
 TOURS: dict[Callable[[Any], None], type[PoolState]] = {
     an_assignment_is_abandoned: PoolState,
     a_dead_one_is_found_beside_others: PoolState,
@@ -154,6 +233,9 @@ TOURS: dict[Callable[[Any], None], type[PoolState]] = {
     a_stale_one_is_found_alone: LatePoolState,
     what_comes_back_serves_who_counts_on_a_dial: LatePoolState,
     a_second_dial_fails_while_somebody_waits: LatePoolState,
+    lines_end_in_every_way: RidingPoolState,
+    riders_come_and_go: RidingPoolState,
+    a_place_on_a_line_comes_free: RidingPoolState,
 }
 
 
@@ -161,7 +243,7 @@ def test_every_move_in_the_table_is_seen() -> None:
     seen: set[Move] = set()
     for tour, kind in TOURS.items():
         tour(Watched(kind(Limits(total=4)), seen))
-    for machine in (PoolMachine, LateMachine):
+    for machine in (PoolMachine, LateMachine, RidingMachine):
         run_state_machine_as_test(
             machine,
             settings=settings(

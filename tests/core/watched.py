@@ -80,4 +80,6 @@ def _state_of(ticket: Any, before: str) -> str:
         return "failed"
     if ticket.connection is not None:
         return "served"
+    if ticket.ride is not None:
+        return "riding"
     return "waiting for room" if ticket.dial is None else "waiting for a dial"
