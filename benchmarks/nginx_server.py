@@ -33,6 +33,8 @@ JSON = {"items": [{"id": number, "name": f"item {number}", "price": number / 8, 
 LONG_JSON = [JSON] * 100
 #: Bytes of the large body.
 LARGE = 256 * 2**20
+#: Listened on, it is every address, those of the loopback (127.0.0.0/8) among them.
+EVERYWHERE = "0.0.0.0"
 #: Debian has nginx where a user's PATH does not look.
 _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/sbin:/opt/homebrew/bin"
 #: 500 looks, 20 ms apart: ten seconds for a server that needs a tenth of one.
@@ -59,6 +61,7 @@ keepalive_timeout 600s;
 server {{
 {listen}
 {tls}
+{reach}
 root {folder}/www;
 location = /256m.bin {{ sendfile on; tcp_nopush on; }}
 location = /answer {{ default_type application/json; return 200 '{json}'; }}
@@ -79,8 +82,8 @@ class Certificate(NamedTuple):
 
 
 @contextlib.contextmanager
-def certificate(address: str = "127.0.0.1") -> Iterator[Certificate]:
-    """Make a certificate for the loopback or another address, and a root that vouches for it.
+def certificate(*addresses: str) -> Iterator[Certificate]:
+    """Make a certificate for these addresses, or the loopback, and a root that vouches for it.
 
     Raises:
         ImportError: trustme is not installed.
@@ -88,7 +91,7 @@ def certificate(address: str = "127.0.0.1") -> Iterator[Certificate]:
     import trustme
 
     authority = trustme.CA()
-    issued = authority.issue_cert(address)
+    issued = authority.issue_cert(*(addresses or ("127.0.0.1",)))
     with tempfile.TemporaryDirectory(prefix="keeppool-tls-") as name:
         made = Certificate(*(str(Path(name, file)) for file in ("chain.pem", "key.pem", "roots.pem")))
         issued.private_key_pem.write_to_path(made.key)
@@ -125,6 +128,8 @@ def sites(number: int = 1, *, tls: Certificate | None = None, address: str = "12
                 folder=folder,
                 user="user root;" if os.geteuid() == 0 else "",
                 listen="\n".join(f"listen {address}:{port}{' ssl' if tls else ''};" for port in ports),
+                # On every address of the machine it serves the machine alone.
+                reach="allow 127.0.0.0/8; deny all;" if address == EVERYWHERE else "",
                 tls=f"ssl_certificate {tls.chain};\nssl_certificate_key {tls.key};" if tls else "",
                 json=json.dumps(JSON),
             )

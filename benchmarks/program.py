@@ -59,6 +59,7 @@ _FORMATS = {
     "growth_mib": ("MiB taken", ",.1f"),
     "held_ms": ("others held, ms", ",.1f"),
     "cpu_us": ("CPU µs", ",.2f"),
+    "cpu_by_floor": ("CPU ÷ floor's", ".2f"),
     "cpu_ms": ("CPU ms", ",.1f"),
 }
 

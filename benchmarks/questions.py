@@ -116,6 +116,16 @@ QUESTIONS = (
         ),
     ),
     Question("ring", "200 hosts in a ring, 64 connections in all", (3, 1)),
+    Question(
+        "new_hosts",
+        "One page from each of many hosts",
+        (3, 250),
+        (
+            Bar(SESSION, "rate_by_urllib3", least=1.8),
+            Bar(SESSION, "cpu_by_floor", most=2.5),
+            Bar("200 tasks: keeppool.AsyncSession", "rate_by_aiohttp", least=1.5),
+        ),
+    ),
     Question("tls", "TLS: one connection kept, and a new one each time", (5, 60)),
     Question("latency", "Latency at 500 requests per second", (4, 250)),
     Question("link", "A link of 20 ms round trip", (2, 2)),

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from keeppool.config import HostConfig, bad
 from keeppool.errors import ConfigError
@@ -53,6 +53,10 @@ class _Pattern(NamedTuple):
     host: str
     scheme: str | None
     port: int | None
+
+
+#: Entries by their patterns.
+Matching: TypeAlias = tuple[tuple[str, HostConfig], ...]
 
 
 class HostTable:
@@ -94,12 +98,9 @@ class HostTable:
         Returns:
             The merged entry; every field is `INHERIT` where nothing matches.
         """
-        merged: HostConfig | None = None
-        for _, entry in self.matching(scheme, host, port):
-            merged = entry if merged is None else entry.over(merged)
-        return merged or _SAYS_NOTHING
+        return merged(self.matching(scheme, host, port))
 
-    def matching(self, scheme: str, host: str, port: int) -> list[tuple[str, HostConfig]]:
+    def matching(self, scheme: str, host: str, port: int) -> Matching:
         """List the entries that match with their patterns as they were written, the most specific last.
 
         Args:
@@ -107,12 +108,22 @@ class HostTable:
             host: See there.
             port: See there.
         """
+        if not self._by_host:
+            return ()
         scheme = scheme.lower()
         around = [(None, None), (None, port), (scheme, port)]
         if DEFAULT_PORTS.get(scheme) == port:
             around.insert(1, (scheme, None))
         by_host = [self._by_host.get(key, {}) for key in _host_keys(_normal_or_as_is(host))]
-        return [found for entries in by_host for found in map(entries.get, around) if found is not None]
+        return tuple([found for entries in by_host for found in map(entries.get, around) if found is not None])
+
+
+def merged(matching: Matching) -> HostConfig:
+    """Merge entries, the most specific last; of none, every field is `INHERIT`."""
+    whole: HostConfig | None = None
+    for _, entry in matching:
+        whole = entry if whole is None else entry.over(whole)
+    return whole or _SAYS_NOTHING
 
 
 def normal_host(host: str) -> str:

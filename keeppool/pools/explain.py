@@ -17,6 +17,7 @@ from keeppool.core.pool import PoolState
 from keeppool.core.records import Connection
 from keeppool.errors import plain_url
 from keeppool.explanation import BUILT_IN, Explanation, Setting
+from keeppool.hosts import Matching
 from keeppool.pools.routes import Route
 from keeppool.tables import seconds
 
@@ -74,7 +75,7 @@ class _Decided:
 def explained(
     url: str,
     config: Config,
-    matching: list[tuple[str, HostConfig]],
+    matching: Matching,
     route: Route,
     override: tuple[HostConfig | None, str | Mapping[str, str]],
     found: tuple[tuple[str, ...], Mapping[str, str]],

@@ -195,3 +195,35 @@ def test_a_number_as_a_hosts_timeout_leaves_the_pools_waits_for_the_whole():
 def test_credentials_for_a_proxy_do_not_go_into_the_tunnel():
     found = route("https://a/", defaults=HostConfig(proxy="http://p:1")).route
     assert b"secret" not in found.tail(field_block([("Proxy-Authorization", "secret")]))[0]
+
+
+def test_hosts_share_what_the_configuration_says_of_them_and_nothing_else():
+    entry = HostConfig(per_host=2, headers={"X-Team": "b"}, tag="b")
+    locate = Locator(Config(hosts={"*.b.example": entry, "two.b.example": HostConfig(per_host=3)})).locate
+    first, second = locate("https://a.example/").route, locate("https://c.example/").route
+    below, other = locate("https://one.b.example/").route, locate("https://two.b.example/").route
+    assert first.policy is second.policy
+    assert first.origin.tls is second.origin.tls
+    assert (first.origin.host, second.origin.host) == ("a.example", "c.example")
+    assert [found.policy.per_host for found in (first, below, other)] == [6, 2, 3]
+    assert [found.origin.tag for found in (first, below, other)] == [None, "b", "b"]
+    fields = field_block([("Accept", "*/*")])
+    heads = [found.tail(fields)[0] for found in (first, second, below, other)]
+    assert [head.partition(b"\r\nHost: ")[2].partition(b"\r\n")[0] for head in heads] == [
+        b"a.example",
+        b"c.example",
+        b"one.b.example",
+        b"two.b.example",
+    ]
+    assert [b"X-Team: b" in head for head in heads] == [False, False, True, True]
+
+
+def test_one_override_leaves_the_terms_of_other_requests_alone():
+    locate = Locator(Config()).locate
+    plain, tagged = (
+        locate("http://a.example/").route,
+        locate("http://a.example/", HostConfig(tag="t", per_host=1)).route,
+    )
+    assert (plain.origin.tag, plain.policy.per_host) == (None, 6)
+    assert (tagged.origin.tag, tagged.policy.per_host) == ("t", 1)
+    assert locate("http://b.example/", HostConfig(tag="t", per_host=1)).route.policy is tagged.policy

@@ -19,9 +19,9 @@ from keeppool.core.records import Policy
 from keeppool.events import Event
 from keeppool.hosts import HostTable
 from keeppool.pools import janitor
-from keeppool.pools.routes import Route, paced_of
+from keeppool.pools.routes import Route
+from keeppool.pools.terms import Terms, paced_of
 from keeppool.stats import Stats
-from keeppool.wire.fields import EMPTY
 
 #: Hosts whose terms are remembered. An entry is under 1 KiB; a scraper sees few at a time.
 REMEMBERED_HOSTS = 1024
@@ -123,8 +123,9 @@ class Lender:
             max_age=_or(entry.max_age, self.limits.max_age),
             max_requests=_or(entry.max_requests, self.limits.max_requests),
         )
-        route = Route(origin, policy, self._timeout, b"", EMPTY, b"HTTP/1.1")
-        route.idempotent = _or(entry.idempotent, None)
+        terms = Terms(policy, self._timeout)
+        terms.idempotent = _or(entry.idempotent, None)
+        route = Route(origin, terms, b"")
         route.paced = paced_of(entry, origin.host, origin.port)
         return route
 
