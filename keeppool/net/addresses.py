@@ -41,8 +41,11 @@ def interleaved(addresses: Iterable[Address]) -> list[Address]:
     Returns:
         Each address once.
     """
+    given = list(dict.fromkeys(addresses))
+    if len(given) == 1:
+        return given
     families: dict[int, list[Address]] = {}
-    for address in dict.fromkeys(addresses):
+    for address in given:
         families.setdefault(address.family, []).append(address)
     queues = list(families.values())
     longest = max(map(len, queues), default=0)

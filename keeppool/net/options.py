@@ -47,7 +47,7 @@ def preparation(origin: Origin, source: Address | None) -> Callable[[socket.sock
     """Give the function that prepares each socket of a race for its `connect`."""
 
     def prepare(sock: socket.socket) -> None:
-        if sock.family != socket.AF_UNIX:
+        if origin.unix_socket is None:
             _set_options(sock, origin.tcp_keepalive)
         if source is not None and sock.family == source.family:
             sock.bind(source.target)

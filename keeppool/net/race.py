@@ -15,7 +15,8 @@ import math
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Self
 
 from keeppool.clock import clock
 from keeppool.closing import Closing
@@ -64,7 +65,7 @@ class RaceLost(OSError):
 
 
 def race(
-    addresses: Iterable[Address],
+    addresses: Sequence[Address],
     *,
     deadline: Deadline,
     prepare: Callable[[socket.socket], None],
@@ -89,6 +90,18 @@ def race(
 
     Source: RFC 8305 §5.
     """
+    if len(addresses) != 1:
+        return _first_of(addresses, deadline, prepare, stagger)
+    with Alone(addresses[0], deadline, prepare) as attempt:
+        attempt.sock.settimeout(attempt.left)
+        attempt.sock.connect(addresses[0].target)
+        attempt.sock.settimeout(None)
+    return attempt.sock
+
+
+def _first_of(
+    addresses: Sequence[Address], deadline: Deadline, prepare: Callable[[socket.socket], None], stagger: float
+) -> socket.socket:
     with Attempts(addresses, prepare) as attempts:
         for seconds in attempts.turns(deadline, stagger):
             attempts.answered = _answered(attempts.under_way(), seconds)
@@ -104,6 +117,62 @@ def _answered(numbers: Iterable[int], seconds: float | None) -> list[int]:
         poll.register(number, WRITABLE)
     # Rounded up: rounded down, the last millisecond would be spent turning round the race.
     return [number for number, _ in poll.poll(None if seconds is None else math.ceil(seconds * 1000))]
+
+
+class Alone:
+    """The one attempt where there is one address, as most hosts have it in a crawl; it takes a third of a race's time.
+
+    In its block the socket is connected; if it is not, it is closed at the end.
+
+    Args:
+        address: The address.
+        deadline: The end of the attempt.
+        prepare: Called with the new socket before it connects.
+
+    Attributes:
+        sock: To be connected.
+        left: The seconds there are for it; `None` for no limit. A `TimeoutError` of the block's own, without a number
+            of the operating system's, says that they have passed.
+    """
+
+    __slots__ = ("_address", "_deadline", "_prepare", "left", "sock")
+
+    sock: socket.socket
+
+    def __init__(self, address: Address, deadline: Deadline, prepare: Callable[[socket.socket], None]) -> None:
+        self._address = address
+        self._deadline = deadline
+        self._prepare = prepare
+
+    def __enter__(self) -> Self:
+        try:
+            self.left = self._deadline.left()
+        except TimeoutError:
+            raise RaceLost((), (), [self._address]) from None
+        try:
+            self.sock = socket.socket(self._address.family, socket.SOCK_STREAM)
+        except OSError as error:  # No such family here, or no descriptor left.
+            raise RaceLost([(self._address, error)], (), ()) from None
+        try:
+            self._prepare(self.sock)
+        except BaseException as error:
+            self._failed(error)
+            raise
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None:
+            self._failed(error)
+        elif _is_own_peer(self.sock, self._address):
+            self._failed(OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)))
+
+    def _failed(self, error: BaseException) -> None:
+        """Close the socket, and say what became of the attempt."""
+        self.sock.close()
+        if isinstance(error, TimeoutError) and error.errno is None:
+            raise RaceLost((), [self._address], ()) from None
+        if isinstance(error, OSError):
+            raise RaceLost([(self._address, error)], (), ()) from None
 
 
 class Attempts(Closing):
@@ -199,7 +268,7 @@ class Attempts(Closing):
         return None
 
     def _finish(self, sock: socket.socket, code: int) -> socket.socket | None:
-        if code or _is_own_peer(sock):
+        if code or _is_own_peer(sock, self._running[sock.fileno()][0]):
             # From any other port the connection would have been refused.
             code = code or errno.ECONNREFUSED
             self._drop(sock, OSError(code, os.strerror(code)))
@@ -218,15 +287,19 @@ class Attempts(Closing):
         self._next_start = 0.0
 
 
-def _is_own_peer(sock: socket.socket) -> bool:
+def _is_own_peer(sock: socket.socket, address: Address) -> bool:
     """Tell whether TCP connected the socket to itself.
 
     That happens on loopback when the kernel picks as the source port the very port that is dialled and nobody
     listens on (RFC 9293 §3.5, simultaneous open); the request would come back as its own answer. Go checks it too.
     """
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if address.family not in _INTERNET:
         return False
     try:
-        return bool(sock.getsockname() == sock.getpeername())
+        name = sock.getsockname()
+        return bool(name[1] == address.target[1] and name == sock.getpeername())
     except OSError:  # Already reset by the peer; the first use of the socket will show it.
         return False
+
+
+_INTERNET = frozenset((int(socket.AF_INET), int(socket.AF_INET6)))

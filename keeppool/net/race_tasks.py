@@ -12,16 +12,18 @@ Source: RFC 8305 §5 (connection attempts).
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from keeppool.net.addresses import Address
 from keeppool.net.deadline import Deadline
-from keeppool.net.race import STAGGER, Attempts
+from keeppool.net.race import STAGGER, Alone, Attempts
 
 
 async def race(
-    addresses: Iterable[Address],
+    addresses: Sequence[Address],
     *,
     deadline: Deadline,
     prepare: Callable[[socket.socket], None],
@@ -34,10 +36,26 @@ async def race(
     Returns:
         A connected, non-blocking socket.
     """
+    if len(addresses) == 1:
+        return await _alone(Alone(addresses[0], deadline, prepare), addresses[0])
     with Attempts(addresses, prepare) as attempts:
         for seconds in attempts.turns(deadline, stagger):
             attempts.answered = await _answered(attempts.under_way(), seconds)
         return attempts.winner
+
+
+async def _alone(only: Alone, address: Address) -> socket.socket:
+    """Connect to the only address."""
+    with only as attempt:
+        attempt.sock.setblocking(False)
+        code = attempt.sock.connect_ex(address.target)
+        if code == errno.EINPROGRESS:
+            if not await _answered([attempt.sock.fileno()], attempt.left):
+                raise TimeoutError
+            code = attempt.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+    return attempt.sock
 
 
 async def _answered(numbers: list[int], seconds: float | None) -> list[int]:

@@ -132,7 +132,7 @@ class Resolver:
 
     def keeps(self, question: Question) -> bool:
         """Tell whether a name's addresses are from an earlier look-up, and may be old."""
-        return literal(question) is None and self._kept_for(question) is not None
+        return self._kept_for(question) is not None
 
     def begin(self, question: Question, wake: Callable[[], object]) -> Search:
         """Begin a look-up, or join one that is under way; `leave` has to follow.
@@ -260,6 +260,8 @@ class Resolver:
             self._kept.popitem(last=False)
 
     def _kept_for(self, question: Question) -> list[Address] | None:
+        if not self._kept:
+            return None
         with self._lock:
             until, found = self._kept.get(question, (0.0, None))
             return found if self._clock() < until else None

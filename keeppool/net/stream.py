@@ -68,7 +68,8 @@ class Stream:
         self.send = self.sock.send
         self.receive = self.sock.recv
         self.receive_into = self.sock.recv_into
-        sock.settimeout(None)
+        if sock.gettimeout() is not None:
+            sock.settimeout(None)
         self._timeout: float | None = None
         # Registered once: a fresh poll object at each probe costs twice the probe itself.
         self._poll = poller()
