@@ -7,12 +7,18 @@ Does not know: what reports events and what listens. A front end builds an event
 Durations end in `_s` and are seconds; `origin` reads like "https://example.com:443"; `connection` is the number of
 the connection in its pool, from 1. `request` is the number of the request, from 1 in its pool: the same in all events
 of one request. It is 0 where no request is meant, or one that was begun before anybody listened.
+
+A listener (`on_event`) may have an attribute `wants`, a set of these classes when the pool is made: then it is told of
+those alone. Most of what listening costs are the events that each request has; what nobody wants is not built.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from keeppool.phases import Dial, Moments, Phases, phases_of
 
 
 class Why(enum.Enum):
@@ -180,13 +186,14 @@ class Waited:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestDone:
+class RequestDone(NamedTuple):
     """A request has ended, well or not, and all of its time is accounted for. The last event with its number.
 
-    The times from `blocked_s` to `receiving_s` follow one another in this order and add up to `total_s`; `None` stands
-    for what did not happen: no name, TCP, proxy or TLS on a connection that was open already, nothing sent by a request
-    that never had one. Redirects, retries and challenges are requests of their own; one that is resent is not.
+    Redirects, retries and challenges are requests of their own; one that is resent is not. Moments are on
+    `keeppool.clock.clock`. The times from `blocked_s` to `receiving_s` follow one another in this order and add up to
+    `total_s`; `None` stands for what did not happen: no name, TCP, proxy or TLS on a connection that was open already,
+    nothing sent by a request that never had one. Who needs several takes `phases`: each is reckoned when it is asked
+    for, as making a request must not take longer for it.
 
     Attributes:
         request: Its number.
@@ -200,18 +207,14 @@ class RequestDone:
             wrong with a body that came whole, such as its coding, is not told here.
         complete: The body has come to its end.
         resent: Times it was sent again because its connection was dead: 0 or 1.
-        started_at: When it was begun, on `keeppool.clock.clock`.
-        total_s: From then to its end.
-        blocked_s: Until it had a connection, or one was dialled for it: `waits`, and what the pool itself took.
         waits: The times it stood in the queue, which are part of `blocked_s`.
+        started_at: When it was begun.
+        dial: How its connection was opened, if that was done for it or while it waited.
         lost_s: What the attempt took that was resent.
-        name_s: Looking up the host's name, or its proxy's.
-        connect_s: TCP, to the first address that answered.
-        proxy_s: TLS with the proxy, and CONNECT or SOCKS.
-        tls_s: TLS with the host.
-        sending_s: From the first byte of the request until the kernel had taken the last one.
-        first_byte_s: From then to the first byte of the final response.
-        receiving_s: From there to the end. A body that is read piece by piece takes as long as its reader.
+        begun_at: When its last attempt was begun, on a connection; `None` if it never had one.
+        sent_at: When the kernel had taken the whole request; `None` if it has not.
+        first_byte_at: When the first byte of the final response came; `None` if none did.
+        ended_at: When it was over.
         sent: Bytes sent, as HTTP, in the last attempt.
         received: Bytes received likewise.
         peer: IP address of the other end, the proxy's if there is one; `None` if unknown, and for a Unix socket.
@@ -232,31 +235,90 @@ class RequestDone:
     error: str | None
     complete: bool
     resent: int
-    started_at: float
-    total_s: float
-    blocked_s: float
     waits: tuple[Waited, ...]
+    started_at: float
+    dial: Dial | None
     lost_s: float
-    name_s: float | None
-    connect_s: float | None
-    proxy_s: float | None
-    tls_s: float | None
-    sending_s: float | None
-    first_byte_s: float | None
-    receiving_s: float | None
+    begun_at: float | None
+    sent_at: float | None
+    first_byte_at: float | None
+    ended_at: float
     sent: int
     received: int
     peer: str | None
     version: str | None
     reason: str
     per_host: int | None
-    request_head: bytes = field(repr=False)
-    response_lines: tuple[bytes, ...] = field(repr=False)
+    request_head: bytes
+    response_lines: tuple[bytes, ...]
+
+    @property
+    def total_s(self) -> float:
+        """Seconds from its beginning to its end."""
+        return self.ended_at - self.started_at
 
     @property
     def waited_s(self) -> float:
         """Seconds in the queue, for whatever room."""
         return sum(waited.seconds for waited in self.waits)
+
+    @property
+    def phases(self) -> Phases:
+        """All parts of its time at once."""
+        moments = (
+            self.started_at,
+            self.dial,
+            self.lost_s,
+            self.begun_at,
+            self.sent_at,
+            self.first_byte_at,
+            self.ended_at,
+        )
+        return phases_of(Moments(*moments))
+
+    @property
+    def blocked_s(self) -> float:
+        """Until it had a connection, or one was dialled for it: `waits`, and what the pool itself took."""
+        return self.phases.blocked_s
+
+    @property
+    def name_s(self) -> float | None:
+        """Looking up the host's name, or its proxy's."""
+        return self.phases.name_s
+
+    @property
+    def connect_s(self) -> float | None:
+        """TCP, to the first address that answered."""
+        return self.phases.connect_s
+
+    @property
+    def proxy_s(self) -> float | None:
+        """TLS with the proxy, and CONNECT or SOCKS."""
+        return self.phases.proxy_s
+
+    @property
+    def tls_s(self) -> float | None:
+        """TLS with the host."""
+        return self.phases.tls_s
+
+    @property
+    def sending_s(self) -> float | None:
+        """From the first byte of the request until the kernel had taken the last one."""
+        return self.phases.sending_s
+
+    @property
+    def first_byte_s(self) -> float | None:
+        """From then to the first byte of the final response."""
+        return self.phases.first_byte_s
+
+    @property
+    def receiving_s(self) -> float | None:
+        """From there to the end. A body that is read piece by piece takes as long as its reader."""
+        return self.phases.receiving_s
+
+    def __repr__(self) -> str:
+        told = zip(self._fields[:-2], self[:-2], strict=True)
+        return f"RequestDone({', '.join(f'{name}={value!r}' for name, value in told)})"
 
 
 Event = (

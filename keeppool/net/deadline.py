@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 
 from keeppool.clock import clock
-from keeppool.net.laps import Lap, Laps
+from keeppool.net.laps import Laps
+from keeppool.phases import Step
 
 #: Seconds above which a wait counts as unlimited: `poll` and `settimeout` count milliseconds in a C int (24 days).
 LONGEST_WAIT = 2_000_000.0
@@ -34,10 +35,10 @@ class Deadline:
         self.laps = laps
         self._end = None if seconds is None or seconds > LONGEST_WAIT else clock() + seconds
 
-    def begin(self, lap: Lap) -> None:
+    def begin(self, step: Step) -> None:
         """Take note that a stage begins."""
         if self.laps is not None:
-            self.laps.begin(lap)
+            self.laps.begin(step)
 
     def left(self) -> float | None:
         """Seconds that are left, more than 0; `None` for no limit.

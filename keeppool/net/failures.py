@@ -28,10 +28,10 @@ from keeppool.errors import (
     SSLError,
 )
 from keeppool.net.deadline import Deadline
-from keeppool.net.laps import Lap
 from keeppool.net.questions import questions_of
 from keeppool.net.race import RaceLost
 from keeppool.net.resolver import Question, Resolver, Unresolved
+from keeppool.phases import Step
 
 
 def unresolved(origin: Origin, host: str, reason: object, *, by_proxy: bool) -> ConnectError:
@@ -116,7 +116,7 @@ def opening(origin: Origin, resolver: Resolver) -> Iterator[None]:
 def resolving(origin: Origin, question: Question, deadline: Deadline) -> Iterator[None]:
     """Say whose failure it is if a name, the origin's or its proxy's, has no address."""
     proxy = origin.proxy
-    deadline.begin(Lap.NAME)
+    deadline.begin(Step.NAME)
     try:
         yield
     except TimeoutError as error:
@@ -129,7 +129,7 @@ def resolving(origin: Origin, question: Question, deadline: Deadline) -> Iterato
 @contextmanager
 def reaching(origin: Origin, deadline: Deadline) -> Iterator[None]:
     """Say whose failure it is if a race is lost."""
-    deadline.begin(Lap.CONNECT)
+    deadline.begin(Step.CONNECT)
     try:
         yield
     except RaceLost as lost:
@@ -139,7 +139,7 @@ def reaching(origin: Origin, deadline: Deadline) -> Iterator[None]:
 @contextmanager
 def tunnelling(origin: Origin, deadline: Deadline) -> Iterator[None]:
     """Say whose failure it is if the way through the proxy does not open."""
-    deadline.begin(Lap.PROXY)
+    deadline.begin(Step.PROXY)
     try:
         yield
     except KeepPoolError:
@@ -153,7 +153,7 @@ def tunnelling(origin: Origin, deadline: Deadline) -> Iterator[None]:
 @contextmanager
 def shaking_hands(origin: Origin, deadline: Deadline, *, by_proxy: bool) -> Iterator[None]:
     """Say whose failure it is if a TLS handshake fails; `by_proxy` if it is with the proxy."""
-    deadline.begin(Lap.PROXY if by_proxy else Lap.TLS)
+    deadline.begin(Step.PROXY if by_proxy else Step.TLS)
     try:
         yield
     except KeepPoolError:

@@ -1,46 +1,40 @@
 """`Laps`: the steps of one dial, and when each was begun.
 
 Knows: the clock.
-Does not know: who dials, and what comes of the figures; `keeppool/pools/timeline.py` does.
+Does not know: who dials, and what comes of the figures; `keeppool/phases.py` does.
 """
 
 from __future__ import annotations
 
-import enum
-
 from keeppool.clock import clock
-
-
-class Lap(enum.Enum):
-    """A step of a dial."""
-
-    NAME = "name"
-    CONNECT = "connect"
-    PROXY = "proxy"
-    TLS = "tls"
+from keeppool.phases import Dial, Step
 
 
 class Laps:
-    """When the steps of one dial were begun. A step may come twice, as where kept addresses turn out to be old.
+    """When the steps of one dial were begun.
 
     Attributes:
-        begun: Each step with the time it was begun; it lasts until the next one is, the last one until `ended`.
-        ended: When the dial was over; `None` before, and where it failed.
+        begun: Each step with the time.
+        ended: When the connection was open; `None` before, and where the dial failed.
         peer: IP address of the other end, where somebody has asked for it.
     """
 
     __slots__ = ("begun", "ended", "peer")
 
     def __init__(self) -> None:
-        self.begun: list[tuple[Lap, float]] = []
+        self.begun: list[tuple[Step, float]] = []
         self.ended: float | None = None
         self.peer: str | None = None
 
-    def begin(self, lap: Lap) -> None:
+    def begin(self, step: Step) -> None:
         """Take note that a step begins, and the one before it ends."""
-        self.begun.append((lap, clock()))
+        self.begun.append((step, clock()))
 
     def end(self, peer: str | None) -> None:
         """Take note that the connection is open, and of the address at its other end."""
         self.ended = clock()
         self.peer = peer
+
+    def dial(self) -> Dial:
+        """Give what was noted."""
+        return Dial(tuple(self.begun), self.ended)

@@ -12,8 +12,6 @@ The file is long, because all that follows from the facts of one request stands 
 
 from __future__ import annotations
 
-from typing import cast
-
 from keeppool.config import INHERIT, Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive, why_not_persistent, with_proxys_close
 from keeppool.core.pace import Turn
@@ -36,7 +34,6 @@ from keeppool.errors import (
     name_call,
 )
 from keeppool.events import Why
-from keeppool.net.streams import AnyStream
 from keeppool.pools.routes import Located
 from keeppool.pools.timeline import Timeline
 from keeppool.wire.body import RequestBody
@@ -198,7 +195,7 @@ class Exchange:
         self.answer: ResponseHead | None = None
         self.rest = b""
         if self.timeline is not None:
-            self.timeline.begun(connection, cast("AnyStream", connection.stream).laps, now)
+            self.timeline.begun(connection, now)
 
     def is_holder(self, connection: Connection) -> bool:
         """Tell whether the connection in `held` is still lent to us.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, cast
 
 from keeppool.config import (
     INHERIT,
@@ -88,9 +89,9 @@ class Manager:
         self._configured = locator.configured
         self._matching = locator.matching
         self._on_event = on_event
-        self._open_pool(None if on_event is None else self._tell)
+        self._open_pool(None if on_event is None else cast("MethodType", self._tell))
 
-    def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
+    def _open_pool(self, tell: MethodType | None) -> None:
         """Make the pool that waits, in threads or on an event loop."""
         raise NotImplementedError
 
@@ -192,8 +193,9 @@ class Manager:
             self._pool.tls.remember(connection.origin, stream.tls)
         head, answered = exchange.answer, connection.read_at
         assert head is not None, "bug: no response yet"
-        if self._pool.is_heard:
+        if self._pool.is_followed:
             self._pool.report(reports.answered(exchange, head, answered - started))
+        if self._pool.is_logging:
             log.answered(exchange.method, url, head.status, answered - started)
         paced = exchange.route.paced
         if paced is not None and paced.obeys and head.status in HOLDING:
@@ -210,7 +212,7 @@ class Manager:
     def _give_up(self, exchange: Exchange, error: BaseException, url: str, started: float) -> NoReturn:
         """Take back what a broken-off exchange holds, and raise what its caller gets to see."""
         self._pool.give_up(exchange, error)
-        if self._pool.is_heard:
+        if self._pool.is_logging:
             log.failed(exchange.method, url, error.error if isinstance(error, BodyFailed) else error, started)
         if isinstance(error, BodyFailed):
             raise error.error from error.error.__cause__

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import weakref
 from asyncio import get_running_loop
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
+from types import MethodType
 from typing import Any, NoReturn
 
 from keeppool.clock import clock
 from keeppool.closing import AsyncClosing
 from keeppool.errors import ExchangeError, KeepPoolError, name_call
-from keeppool.events import Event
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.exchange import ASKS_AGAIN, Exchange
 from keeppool.pools.lease_tasks import TaskLease
 from keeppool.pools.manager import ExchangeArguments, Requesting
+from keeppool.pools.pool import wanted_by
 from keeppool.pools.pool_tasks import LoopPool
 from keeppool.pools.response_tasks import AsyncResponse
 from keeppool.pools.send_tasks import send
@@ -53,8 +54,8 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
 
     _pool: LoopPool
 
-    def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
-        self._pool = LoopPool(self.config.limits, tell, self.config.resolver)
+    def _open_pool(self, tell: MethodType | None) -> None:
+        self._pool = LoopPool(self.config.limits, tell, self.config.resolver, wanted_by(self._on_event))
         # A manager dropped without `aclose` leaves its sockets to the event loop.
         self._orphaned = weakref.finalize(self, self._pool.abandon)
 
@@ -74,7 +75,7 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
         except KeepPoolError as error:
             name_call(error, method, url)
             raise
-        if pool.is_heard:
+        if pool.is_timed:
             pool.begin_timeline(exchange, started)
         try:
             source = await self._send(exchange, started)

@@ -7,20 +7,20 @@ and the core's; whether a request is sent again is `exchange.py`'s.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from types import MethodType
 from typing import NoReturn
 
 from keeppool.clock import clock
 from keeppool.closing import Closing
 from keeppool.config import LookUp, bad
 from keeppool.errors import ExchangeError, InvalidBody, KeepPoolError, name_call
-from keeppool.events import Event
 from keeppool.net.resolver import is_awaited
 from keeppool.net.stream import Stream
 from keeppool.pools import janitor
 from keeppool.pools.exchange import ASKS_AGAIN, Exchange
 from keeppool.pools.lease import ThreadLease
 from keeppool.pools.manager import ExchangeArguments, Requesting
+from keeppool.pools.pool import wanted_by
 from keeppool.pools.pool_threads import BlockingPool
 from keeppool.pools.response import Response
 from keeppool.pools.send import send
@@ -53,10 +53,10 @@ class PoolManager(Requesting[Response], Closing):
 
     _pool: BlockingPool
 
-    def _open_pool(self, tell: Callable[[Event], None] | None) -> None:
+    def _open_pool(self, tell: MethodType | None) -> None:
         if self.config.resolver is not None:
             _check_blocking(self.config.resolver)
-        self._pool = BlockingPool(self.config.limits, tell, self.config.resolver)
+        self._pool = BlockingPool(self.config.limits, tell, self.config.resolver, wanted_by(self._on_event))
         # A manager dropped without `close` leaves its sockets to the janitor.
         self._orphaned = weakref.finalize(self, janitor.adopt, self._pool)
 
@@ -75,7 +75,7 @@ class PoolManager(Requesting[Response], Closing):
         except KeepPoolError as error:
             name_call(error, method, url)
             raise
-        if self._pool.is_heard:
+        if self._pool.is_timed:
             self._pool.begin_timeline(exchange, started)
         try:
             source = self._send(exchange, started)

@@ -12,8 +12,9 @@ import os
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from types import MethodType
 from typing import TypeVar, cast
 
 from keeppool.clock import clock
@@ -23,7 +24,7 @@ from keeppool.core.pace import Paced
 from keeppool.core.pool import PoolState
 from keeppool.core.records import LONG_AGO, Close, Connection, Host, Serve, State, Ticket, Waiter
 from keeppool.errors import ConnectError, PoolClosed, PoolTimeout
-from keeppool.events import Event, Why
+from keeppool.events import ConnectionIdle, ConnectionReused, Event, RequestDone, ResponseStarted, Why
 from keeppool.net.streams import AnyStream, Liveness
 from keeppool.pools import log, reports, turns
 from keeppool.pools.exchange import Exchange
@@ -43,6 +44,9 @@ T = TypeVar("T")
 #: a pool has come to a standstill thousands of callers are told in the same moment.
 COUNT_HOLDS = 0.1
 
+#: Events that nearly every request has, besides the one at its end.
+PER_REQUEST = frozenset((ConnectionReused, ResponseStarted, ConnectionIdle))
+
 #: Every pool of the process, for `_forget_parents`.
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
@@ -54,9 +58,13 @@ class Pool:
         limits: The caps.
         tell: Where events go; `None` if nobody listens. Held weakly: who listens often owns the pool.
         look_up: Asked for names instead of the system's resolver.
+        wants: The kinds of events that go there; `None` for all.
 
     Attributes:
         is_heard: True if somebody listens, or reads the log; without either no event is built.
+        is_followed: True if so, and the events of each request's way are wanted, which cost most: `PER_REQUEST`.
+        is_logging: True if the log is read.
+        is_timed: True if somebody listens who wants to know how each request ended.
         dropped: Exchanges whose response was dropped unread, and where it was made. A finalizer may run on any thread
             and inside any lock, so all it does is append.
     """
@@ -66,10 +74,20 @@ class Pool:
     _state: PoolState
     _turns: Turns
 
-    def __init__(self, limits: Limits, tell: Callable[[Event], None] | None, look_up: LookUp | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        tell: MethodType | None,
+        look_up: LookUp | None = None,
+        wants: Collection[type[Event]] | None = None,
+    ) -> None:
         self.limits = limits
         self._look_up = look_up
-        self._tell = None if tell is None else weakref.WeakMethod(tell)
+        #: Who listens, and what to call with it. Not a `WeakMethod`, which costs ten times as much to ask.
+        self._listener = None if tell is None else weakref.ref(tell.__self__)
+        self._pass_on = None if tell is None else tell.__func__
+        self._wants = wants
+        self.is_timed = tell is not None and (wants is None or RequestDone in wants)
         #: Numbers for requests. `next` is one step, whichever thread asks.
         self._numbers = itertools.count(1)
         self.look_at_log()
@@ -171,16 +189,21 @@ class Pool:
 
     def look_at_log(self) -> None:
         """Notice that the log was turned on or off. For moments that cost more than this by themselves."""
-        self.is_heard = self._tell is not None or (self.is_logged and log.is_wanted())
+        self.is_logging = self.is_logged and log.is_wanted()
+        is_told, wants = self._listener is not None, self._wants
+        self.is_heard = self.is_logging or is_told
+        self.is_followed = self.is_logging or (is_told and (wants is None or not PER_REQUEST.isdisjoint(wants)))
 
     def report(self, event: Event) -> None:
         """Tell whoever listens. An error of theirs is theirs: it is logged, and changes nothing here."""
-        if self.is_logged:
+        if self.is_logging:
             log.write(event)
-        tell = None if self._tell is None else self._tell()
-        if tell is not None:
+        if self._listener is None or (self._wants is not None and type(event) not in self._wants):
+            return
+        listener = self._listener()
+        if listener is not None and self._pass_on is not None:
             try:
-                tell(event)
+                self._pass_on(listener, event)
             except Exception:
                 logging.getLogger("keeppool").exception("a listener failed at %r", event)
 
@@ -334,6 +357,12 @@ def _forget_parents() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_parents)
+
+
+def wanted_by(listener: object) -> frozenset[type[Event]] | None:
+    """Tell which events a listener says that it wants, in an attribute `wants`; `None` for all, if it says nothing."""
+    wants = getattr(listener, "wants", None)
+    return frozenset(wants) if isinstance(wants, (set, frozenset, list, tuple)) else None
 
 
 def closed_as_ordered(order: Close) -> None:

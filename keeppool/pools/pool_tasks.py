@@ -224,7 +224,7 @@ class LoopPool(Pool):
                 if exchange.is_unsafe and seconds_to_watch(got, clock()):
                     return None
                 channel.watch(None)
-                if self.is_heard:
+                if self.is_followed:
                     self.report(reports.reused(got, exchange))
                 return got
             got = exchange.held = self._state.found_stale(got, why_unusable(liveness), clock(), exchange.is_unsafe)
@@ -406,7 +406,7 @@ class LoopPool(Pool):
         channel.watch(partial(self._found_news, connection, channel))
         if self._state.next_expiry() < self._timer_at:
             self._set_timer()
-        if self.is_heard and (event := reports.idle(connection)) is not None:
+        if self.is_followed and (event := reports.idle(connection)) is not None:
             self.report(event)
 
     def _found_news(self, connection: Connection, channel: Channel) -> None:

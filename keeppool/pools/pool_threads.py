@@ -89,7 +89,7 @@ class BlockingPool(Pool):
             assert isinstance(stream, Stream), "bug: lent without a socket"
             liveness = stream.probe() if not exchange.is_unsafe else _watched(stream, connection, exchange)
             if liveness is ALIVE:
-                if self.is_heard:
+                if self.is_followed:
                     self.report(reports.reused(connection, exchange))
                 return connection
             with self._lock:
@@ -197,7 +197,7 @@ class BlockingPool(Pool):
             self._is_watched = True
             if not janitor.watch(self):
                 self._is_watched = False
-        if self.is_heard and (event := reports.idle(connection)) is not None:
+        if self.is_followed and (event := reports.idle(connection)) is not None:
             self.report(event)
         if exchange.timeline is not None:
             self.report_done(exchange, error, why)

@@ -1,32 +1,26 @@
-"""`Timeline`: when each step of one request was done, for threads and tasks alike; and the times that follow from it.
+"""`Timeline`: the moments of one request, noted as they come, for threads and tasks alike.
 
-Decides: which moment belongs to which phase, so that the phases of a request follow one another without a gap.
-Knows: the clock; the steps of a dial.
-Does not know: who waits, sends and receives. They say what has happened, and only where somebody listens.
+Knows: the clock.
+Does not know: who waits, sends and receives: they say what has happened, and only where somebody listens. Nor what
+follows from the moments, which `keeppool/phases.py` does. This is on the way of every request of a pool with a
+listener, so nothing is reckoned here that can be reckoned later.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, cast
 
 from keeppool.clock import clock
 from keeppool.core.records import Connection, Ticket
 from keeppool.events import Room, Waited
-from keeppool.net.laps import Lap, Laps
+
+if TYPE_CHECKING:
+    from keeppool.net.laps import Laps
+    from keeppool.net.streams import AnyStream
 
 
-class Phases(NamedTuple):
-    """A request's time, in the order of its parts; the names are `keeppool.events.RequestDone`'s."""
-
-    blocked_s: float
-    lost_s: float
-    name_s: float | None
-    connect_s: float | None
-    proxy_s: float | None
-    tls_s: float | None
-    sending_s: float | None = None
-    first_byte_s: float | None = None
-    receiving_s: float | None = None
+#: What is waited for before anybody has said for what.
+_ANY: tuple[Room, int | None] = (Room.TOTAL, None)
 
 
 class Timeline:
@@ -45,22 +39,23 @@ class Timeline:
         served: Responses that connection had carried before.
         lost: Seconds of attempts that were repeated.
         resent: How many these were.
+        begun_at: When the attempt was begun that is under way, or was the last; `None` between two, and before.
         sent_at: When the kernel had taken the whole request, in the last attempt.
         first_at: When the first byte of the final response came.
-        begun_at: When the attempt was begun that is under way, or was the last; `None` between two, and before.
         room: What the caller waits for, or has waited for last, and how much of it there is.
+        queued_at: Since when it stands in the queue; `None` while it does not.
         url: The request's, where its exchange has none: others talk for it.
         status: The response's, likewise.
     """
 
     __slots__ = (
-        "_queued_at",
         "begun_at",
         "connection",
         "first_at",
         "laps",
         "lost",
         "number",
+        "queued_at",
         "resent",
         "room",
         "sent_at",
@@ -74,40 +69,41 @@ class Timeline:
     def __init__(self, number: int, started: float) -> None:
         self.number = number
         self.started = started
-        self.waits: list[Waited] = []
+        self.waits: tuple[Waited, ...] = ()
         self.laps: Laps | None = None
         self.connection: Connection | None = None
-        self.served = 0
+        self.served = self.resent = 0
         self.lost = 0.0
-        self.resent = 0
+        self.begun_at: float | None = None
         self.sent_at: float | None = None
         self.first_at: float | None = None
         self.url = ""
         self.status: int | None = None
-        self.begun_at: float | None = None
-        self._queued_at: float | None = None
-        self.room: tuple[Room, int | None] = (Room.TOTAL, None)
-
-    # What happens, as it happens
+        self.queued_at: float | None = None
+        self.room = _ANY
 
     def queued(self, room: tuple[Room, int | None], now: float) -> None:
         """The caller stands in the queue, for this room."""
-        self.room, self._queued_at = room, now
+        self.room, self.queued_at = room, now
 
     def let_in(self, now: float) -> None:
         """The caller stands in the queue no longer. Safe to repeat."""
-        if self._queued_at is not None:
-            self.waits.append(Waited(*self.room, max(now - self._queued_at, 0.0)))
-            self._queued_at = None
+        if self.queued_at is not None:
+            self.waits += (Waited(*self.room, max(now - self.queued_at, 0.0)),)
+            self.queued_at = None
 
-    def begun(self, connection: Connection, laps: Laps | None, now: float) -> None:
-        """An attempt begins, on a connection that was dialled as `laps` tells."""
+    def begun(self, connection: Connection, now: float) -> None:
+        """An attempt begins."""
         self.connection = connection
-        self.served = connection.served
-        is_news = laps is not None and laps.ended is not None and laps.ended > self.started and not self.served
-        self.laps = laps if is_news else None
         self.begun_at = now
         self.sent_at = self.first_at = None
+        self.served = connection.served
+        self.laps = None if connection.served else self._news_of(connection)
+
+    def _news_of(self, connection: Connection) -> Laps | None:
+        """Give the dial of a connection, if it was over after this request began: before, it was for others."""
+        laps = cast("AnyStream", connection.stream).laps
+        return laps if laps is not None and laps.ended is not None and laps.ended > self.started else None
 
     def repeated(self) -> None:
         """The attempt is given up, and the request goes out again."""
@@ -129,35 +125,6 @@ class Timeline:
     def heard_interim(self) -> None:
         """What came was an interim response: the final one is still to come."""
         self.first_at = None
-
-    # What follows
-
-    def phases(self, ended: float) -> Phases:
-        """Divide the time between `started` and `ended`; they add up to it."""
-        begun = ended if self.begun_at is None else self.begun_at
-        dialling = self._dialling(begun)
-        blocked = max(begun - self.started - self.lost - sum(dialling.values()), 0.0)
-        phases = Phases(blocked, self.lost, *map(dialling.get, (Lap.NAME, Lap.CONNECT, Lap.PROXY, Lap.TLS)))
-        if self.begun_at is None:
-            return phases
-        # A response may come before the request is sent whole: then that is where the sending ends.
-        sent = min(at for at in (self.sent_at, self.first_at, ended) if at is not None)
-        sending = max(sent - begun, 0.0)
-        if self.sent_at is None and self.first_at is None:
-            return phases._replace(sending_s=sending)
-        first = ended if self.first_at is None else self.first_at
-        receiving = None if self.first_at is None else max(ended - first, 0.0)
-        return phases._replace(sending_s=sending, first_byte_s=max(first - sent, 0.0), receiving_s=receiving)
-
-    def _dialling(self, until: float) -> dict[Lap, float]:
-        """Add up the steps of the dial, as far as they lie within the request's own time."""
-        laps, spent = self.laps, dict[Lap, float]()
-        if laps is None:
-            return spent
-        ends = [at for _, at in laps.begun[1:]] + [until if laps.ended is None else laps.ended]
-        for (lap, began), end in zip(laps.begun, ends, strict=True):
-            spent[lap] = spent.get(lap, 0.0) + max(min(end, until) - max(began, self.started), 0.0)
-        return spent
 
 
 def room_of(ticket: Ticket, total: int | None) -> tuple[Room, int | None]:

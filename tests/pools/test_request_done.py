@@ -17,6 +17,7 @@ from keeppool.adapters.requests import KeepPoolAdapter
 from keeppool.adapters.urllib3 import PoolManager as DropIn
 from keeppool.events import (
     ConnectFailed,
+    ConnectionClosed,
     ConnectionOpened,
     ConnectionReused,
     RequestDone,
@@ -69,7 +70,7 @@ def test_a_new_connection_and_a_reused_one(make, recorder):
     assert (first.peer, first.version, first.reason, first.per_host) == ("127.0.0.1", "1.1", "OK", 3)
     assert first.complete
     assert (first.error, first.waits, first.resent, first.lost_s) == (None, (), 0, 0.0)
-    assert second.sent == len(second.request_head) + 4 + 100
+    assert second.sent == len(second.request_head) + 100
     assert second.request_head.startswith(b"POST /2 HTTP/1.1\r\n")
     assert b"x" * 100 not in second.request_head
     assert second.received > 0
@@ -294,3 +295,20 @@ def test_what_is_secret_is_in_no_repr(make, recorder):
     (event,) = done(recorder)
     assert b"hush" in event.request_head
     assert "hush" not in repr(event)
+
+
+def test_a_listener_is_told_what_it_wants_and_nothing_else(make, recorder):
+    recorder.wants = {RequestDone, ConnectionClosed}
+    with Site() as site, make() as pool:
+        for _ in range(3):
+            pool.request("GET", site.url)
+    assert [type(event) for event in recorder] == [RequestDone] * 3 + [ConnectionClosed]
+    assert [event.request for event in done(recorder, 3)] == [1, 2, 3]
+
+
+def test_who_does_not_want_the_end_of_requests_costs_no_timeline(make, recorder):
+    recorder.wants = {ConnectionReused}
+    with Site() as site, make() as pool:
+        pool.request("GET", site.url)
+        pool.request("GET", site.url)
+    assert [(type(event), event.request) for event in recorder] == [(ConnectionReused, 0)]

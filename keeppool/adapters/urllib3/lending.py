@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http.client import BadStatusLine, RemoteDisconnected
-from types import FrameType
+from types import FrameType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 
 from keeppool.clock import clock
@@ -23,9 +23,10 @@ from keeppool.core.records import Connection, State
 from keeppool.core.resend import is_idempotent
 from keeppool.core.reuse import why_not_reusable
 from keeppool.events import Event, ResponseStarted, Why
-from keeppool.net.laps import Lap, Laps
+from keeppool.net.laps import Laps
 from keeppool.net.stream import Stream
 from keeppool.net.streams import Liveness
+from keeppool.phases import Step
 from keeppool.pools import reports
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool_threads import BlockingPool
@@ -179,8 +180,8 @@ class SlotPool(BlockingPool):
 
     is_logged = False
 
-    def __init__(self, limits: Limits, tell: Callable[[Event], None] | None) -> None:
-        super().__init__(limits, tell)
+    def __init__(self, limits: Limits, tell: MethodType | None, wants: Collection[type[Event]] | None = None) -> None:
+        super().__init__(limits, tell, wants=wants)
         #: Counts the calls of `clear`.
         self.generation = 0
 
@@ -191,7 +192,7 @@ class SlotPool(BlockingPool):
             PoolTimeout, PoolClosed, QueueFull: Nothing was lent.
         """
         now = clock()
-        if self.is_heard:
+        if self.is_timed:
             self.begin_timeline(borrowing, now)
         try:
             return self.acquire(borrowing, now)
@@ -306,7 +307,7 @@ class SlotPool(BlockingPool):
 def _laps(began: float) -> Laps:
     """Note a dial by urllib3, which does not say when it is at which step."""
     laps = Laps()
-    laps.begun.append((Lap.CONNECT, began))
+    laps.begun.append((Step.CONNECT, began))
     return laps
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, replace
+from types import MethodType
 from typing import Any, cast
 
 from keeppool.adapters.urllib3.lending import SlotPool
@@ -19,6 +20,7 @@ from keeppool.core.records import Policy
 from keeppool.events import Event
 from keeppool.hosts import HostTable
 from keeppool.pools import janitor
+from keeppool.pools.pool import wanted_by
 from keeppool.pools.routes import Route
 from keeppool.pools.terms import Terms, paced_of
 from keeppool.stats import Stats
@@ -81,7 +83,9 @@ class Lender:
         self._defaults = _checked({"*": base.defaults})["*"]
         self._on_event = on_event
         self._routes: dict[Hashable, Route] = {}
-        self.pool = SlotPool(self.limits, None if on_event is None else self._hear)
+        self.pool = SlotPool(
+            self.limits, None if on_event is None else cast("MethodType", self._hear), wanted_by(on_event)
+        )
         # The last user of this one leaves the sockets to the janitor.
         weakref.finalize(self, janitor.adopt, self.pool)
 
