@@ -80,11 +80,11 @@ def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> ar
     )
     fetch.add_argument("--total", type=_cap, default=INHERIT, metavar="N", help="most connections in all, or none")
     pace = "most requests to one host in a second; Retry-After is heard then. Hosts with a pace in FILE keep theirs"
-    fetch.add_argument("--pace", type=float, metavar="N", help=pace)
+    fetch.add_argument("--pace", type=_number, metavar="N", help=pace)
     _add_preset(fetch)
     fetch.add_argument("--config", metavar="FILE", help="keeppool.toml; --preset, --per-host and --total win over it")
     fetch.add_argument("--threads", type=_count, default=_FETCH_THREADS, metavar="N", help="threads (%(default)s)")
-    fetch.add_argument("--timeout", type=float, metavar="S", help="seconds to connect, and between two pieces")
+    fetch.add_argument("--timeout", type=_number, metavar="S", help="seconds to connect, and between two pieces")
     fetch.add_argument("--json", action="store_true", help="one JSON object a URL; the last one holds the totals")
     return fetch
 
@@ -98,11 +98,11 @@ def _add_probe(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     probe = verbs.add_parser("probe", help="find out how a server keeps connections", description=text)
     probe.add_argument("url", metavar="URL", help="absolute, http or https")
     wait = "seconds for everything; what is still open then is reported as open (%(default)g)"
-    probe.add_argument("--max-wait", type=float, default=_PROBE_WAIT_S, metavar="S", help=wait)
+    probe.add_argument("--max-wait", type=_number, default=_PROBE_WAIT_S, metavar="S", help=wait)
     most = "most requests on one connection (%(default)s)"
     probe.add_argument("--max-requests", type=_count, default=_PROBE_REQUESTS, metavar="N", help=most)
     patience = "seconds to connect, and between two pieces (%(default)g)"
-    probe.add_argument("--timeout", type=float, default=_PROBE_TIMEOUT_S, metavar="S", help=patience)
+    probe.add_argument("--timeout", type=_number, default=_PROBE_TIMEOUT_S, metavar="S", help=patience)
     probe.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -112,12 +112,23 @@ def _add_preset(parser: argparse.ArgumentParser) -> None:
 
 def _cap(text: str) -> int | None:
     """Read a cap: a number, or `none` for no limit."""
-    return None if text.lower() == "none" else int(text)
+    if text.lower() == "none":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor none") from None
 
 
 def _count(text: str) -> int:
     """Read a number of pages, threads or requests."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None

@@ -40,7 +40,8 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
             _try_writing(self.path)
         except OSError as error:
-            raise UsageError(f"cannot write to {path}: {error.strerror}") from error
+            why = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+            raise UsageError(f"cannot write to {path}: {why}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -135,3 +135,31 @@ def closed(descriptor, *arguments):
     command = [sys.executable, "-m", "keeppool", *arguments]
     line = shlex.join(command) + f" {descriptor}>&-"
     return subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("fetch", "--per-host", "x"), "--per-host: 'x' is neither a whole number nor none"),
+        (("fetch", "--total", "1.5"), "--total: '1.5' is neither a whole number nor none"),
+        (("fetch", "--threads", "many"), "--threads: 'many' is no whole number from 1 on"),
+        (("demo", "--pages", "0"), "--pages: '0' is no whole number from 1 on"),
+        (("fetch", "--timeout", "soon"), "--timeout: 'soon' is no number"),
+        (("probe", "--max-wait", "soon"), "--max-wait: 'soon' is no number"),
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_is_told_in_plain_words(run, arguments, says):
+    code, out, said = run(*arguments, "http://127.0.0.1:9/")
+    assert (code, out) == (2, "")
+    assert said.endswith(f"error: argument {says}\n")
+
+
+def test_a_file_where_a_folder_has_to_be_is_told(run, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    assert run("fetch", "-o", str(file), "http://127.0.0.1:9/") == (
+        2,
+        "",
+        f"keeppool: cannot write to {file}: it is no folder\n",
+    )

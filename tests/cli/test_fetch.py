@@ -238,7 +238,7 @@ def test_a_read_that_takes_too_long_fails_by_name(capsys):
         (["--per-host", "0"], "per_host=0: must be 1 or more"),
         (["--total", "-3"], "total=-3: must be 1 or more"),
         (["--pace", "0"], "pace.per_second=0.0: must be a finite number above 0"),
-        (["--timeout", "-1"], "connect=-1.0: must be more than 0 seconds"),
+        (["--timeout", "-1"], "timeout=-1.0: must be more than 0 seconds"),
         (["-i", "/nowhere/at/all"], "cannot read /nowhere/at/all: No such file"),
         (["-i", "/"], "cannot read /: Is a directory"),
         (["-o", "/dev/null/x"], "cannot write to /dev/null/x: "),
