@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 #: What only a session of `keeppool.requests` has.
 _ELSEWHERE: Final = frozenset(
@@ -22,6 +22,17 @@ _NOT_CALLED: Final = ("request", "prepare_request", "send")
 
 
 _REFUSED: Final = (*_NOT_CALLED, *sorted(_ELSEWHERE))
+
+
+class Switch(int):
+    """True or False, and in httpx the name of a method: called, it says what to write."""
+
+    def __call__(self, *_: object, **__: object) -> object:  # noqa: D102  # The class says it.
+        text = "session.stream is a setting here, as in requests: write session.get(url, stream=True), or"
+        raise TypeError(f"{text} session.request(method, url, stream=True), which may stand behind with and async with")
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
 
 
 class _Watched(ABCMeta):
@@ -68,6 +79,7 @@ class OwnInterface(metaclass=_Watched):
 
     #: The session of requests' kind that does what this one refuses.
     _requests_kind: ClassVar[str]
+    stream: bool = cast("bool", Switch(False))
     #: The methods of `_NOT_CALLED`, in a class that has been made; set where a class may have others.
     _may_override: ClassVar[bool] = False
 

@@ -47,7 +47,7 @@ class Routing:
     """
 
     pool: Manager
-    stream: bool = False
+    stream: bool
 
     def __init__(self) -> None:
         self.proxies: dict[str, str | None] = {}

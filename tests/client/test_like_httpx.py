@@ -288,9 +288,15 @@ def test_what_is_called_otherwise_here_says_so():
     assert keeppool.Timeout(10.0, connect=5.0).connect == 5.0
 
 
-def test_stream_of_a_session_is_a_bool_as_in_requests(on):
+def test_stream_of_a_session_is_a_setting_as_in_requests_and_says_so(on, site):
     session = on.session()
-    assert session.stream is False
+    assert (session.stream, repr(session.stream), bool(session.stream)) == (False, "False", False)
+    assert not pickle.loads(pickle.dumps(session)).stream
+    if isinstance(session, (keeppool.requests.Session, keeppool.requests.AsyncSession)):
+        assert session.stream is False
+    else:
+        with pytest.raises(TypeError, match=r"write session\.get\(url, stream=True\)"):
+            session.stream("GET", site.url)
     session.stream = True
     assert session.stream is True
 

@@ -88,6 +88,7 @@ class Mounting(RequestsVerbs[ResponseT], Caller[ResponseT], Redirecting, Generic
         *("trust_env", "max_redirects"),
     ]
     _may_override = True
+    stream = False
     _flow_kind = MountedFlow
     #: What sends for such a session where a program has mounted nothing else.
     _adapter_kind: ClassVar[type[PooledAdapter]]
