@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from keeppool._version import __version__
 
 if TYPE_CHECKING:
-    from keeppool import adapters, auth, cookies, errors, events, presets, requests, testing
+    from keeppool import adapters, auth, cookies, errors, events, observe, presets, requests, testing
     from keeppool import errors as exceptions
     from keeppool.client.api import delete, get, head, options, patch, post, put, request
     from keeppool.client.request.prepared import PreparedRequest
@@ -122,6 +122,7 @@ _MODULES = {
     "errors": "keeppool.errors",
     "events": "keeppool.events",
     "exceptions": "keeppool.errors",
+    "observe": "keeppool.observe",
     "presets": "keeppool.presets",
     "requests": "keeppool.requests",
     "testing": "keeppool.testing",
@@ -182,6 +183,7 @@ __all__ = [
     "get",
     "head",
     "load_config",
+    "observe",
     "options",
     "patch",
     "post",

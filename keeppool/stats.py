@@ -160,6 +160,30 @@ class PaceStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A connection that is carrying a request now.
+
+    Attributes:
+        origin: Where to, as in `Stats.hosts`.
+        connection: Its number in the pool, as in events.
+        held_s: Seconds since its request got it.
+        served: Responses it has carried, this one included once its head is there.
+        unread_since: The line of the program that asked for the response whose body is still to be read, such as
+            "crawl.py:33"; `None` as long as the response is not in the program's hands.
+    """
+
+    origin: str
+    connection: int
+    held_s: float
+    served: int
+    unread_since: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats(_Turnover):
     """A snapshot of a whole pool, taken at one moment: the gauges fit together.
 

@@ -35,6 +35,7 @@ from keeppool.pools.lease import Lease
 from keeppool.pools.request import FieldsArgument, prepare_body, prepare_fields
 from keeppool.pools.routes import Locator
 from keeppool.pools.send import BodyFailed
+from keeppool.pools.snapshot import longest_held
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
 from keeppool.wire.request import check_method
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from keeppool.pools.exchange import Exchange
     from keeppool.pools.pool_tasks import LoopPool
     from keeppool.pools.pool_threads import BlockingPool
-    from keeppool.stats import Stats
+    from keeppool.stats import Held, Stats
 
 #: What a manager makes for itself from its configuration.
 _MACHINERY = frozenset(("_configured", "_locate", "_matching", "_orphaned", "_pool"))
@@ -125,6 +126,17 @@ class Manager:
             LoopError: The pool's event loop runs, and is blocked.
         """
         return self._pool.stats()
+
+    def held(self, most: int = 10) -> list[Held]:
+        """Tell of the connections that are carrying a request now, the longest held first; from any thread.
+
+        Args:
+            most: How many of them.
+
+        Raises:
+            LoopError: As for `stats`.
+        """
+        return self._pool.look(lambda state, now: longest_held(state, now, most))
 
     def explain(self, url: str, host: HostConfig | None = None) -> Explanation:
         """Tell which entry decides what for a URL, what was learned of its host, and what a request would get now.

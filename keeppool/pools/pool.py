@@ -28,7 +28,7 @@ from keeppool.events import ConnectionIdle, ConnectionReused, Event, RequestDone
 from keeppool.net.streams import AnyStream, Liveness
 from keeppool.pools import log, reports, turns
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.snapshot import snapshot
+from keeppool.pools.snapshot import snapshot, unread_at
 from keeppool.pools.timeline import Timeline
 from keeppool.pools.turns import Turns
 from keeppool.stats import Stats
@@ -333,7 +333,7 @@ class Pool:
         cap, busy = _in_the_way(host, self._state)
         found = self._counted.get(cap)
         if found is None:
-            unread = [(one.taken_at, where) for one in busy if (where := _unread_at(one)) is not None]
+            unread = [(one.taken_at, where) for one in busy if (where := unread_at(one)) is not None]
             found = self._counted[cap] = len(unread), min(unread)[1] if unread else ""
         return found
 
@@ -384,9 +384,3 @@ def _in_the_way(host: Host, state: PoolState) -> tuple[Origin | Proxy | None, It
     group = host.group if host.group.is_full else None
     busy = (one for other in state.hosts() if group is None or other.group is group for one in other.busy)
     return None if group is None else group.proxy, busy
-
-
-def _unread_at(connection: Connection) -> str | None:
-    """Name the line that asked for the response whose body is still to be read from a connection, if there is one."""
-    unread = connection.unread
-    return unread[1] if unread is not None and unread[0] == connection.generation else None

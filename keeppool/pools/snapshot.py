@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from heapq import nsmallest
 
 from keeppool.core.pool import PoolState
-from keeppool.core.records import Group, Host
+from keeppool.core.records import Connection, Group, Host
 from keeppool.pools.turns import Turns
-from keeppool.stats import HostStats, ProxyStats, Stats
+from keeppool.stats import Held, HostStats, ProxyStats, Stats
 
 
 def snapshot(state: PoolState, turns: Turns, now: float) -> Stats:
@@ -46,6 +47,28 @@ def snapshot(state: PoolState, turns: Turns, now: float) -> Stats:
         proxies={str(group.proxy): _proxy_stats(group) for group in groups if group.proxy is not None},
         paces=turns.stats(now),
     )
+
+
+def longest_held(state: PoolState, now: float, most: int) -> list[Held]:
+    """Tell of the connections in callers' hands, the longest held first, `most` of them. To be called as `snapshot`."""
+    busy = (one for host in state.hosts() for one in host.busy)
+    longest = nsmallest(most, busy, key=lambda one: one.taken_at)
+    return [
+        Held(
+            origin=str(one.origin),
+            connection=one.number,
+            held_s=now - one.taken_at,
+            served=one.served,
+            unread_since=unread_at(one),
+        )
+        for one in longest
+    ]
+
+
+def unread_at(connection: Connection) -> str | None:
+    """Name the line that asked for the response whose body is still to be read from a connection, if there is one."""
+    unread = connection.unread
+    return unread[1] if unread is not None and unread[0] == connection.generation else None
 
 
 def _host_stats(host: Host, live: int, now: float) -> HostStats:

@@ -27,6 +27,8 @@ MODULES = (
     "keeppool.cookies",
     "keeppool.errors",
     "keeppool.events",
+    "keeppool.explanation",
+    "keeppool.observe",
     "keeppool.presets",
     "keeppool.stats",
     "keeppool.testing",

@@ -1,0 +1,37 @@
+"""What a pool does and has done, made visible: to another process, to metrics and traces, and as a picture.
+
+Each name comes from a module of its own, which is imported when the name is first asked for: some need a package that
+nothing else needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keeppool.observe.remote import Remote, RemoteError, Told
+    from keeppool.observe.serving import Serving, serve
+
+_HOMES = {
+    "Remote": "remote",
+    "RemoteError": "remote",
+    "Serving": "serving",
+    "Told": "remote",
+    "serve": "serving",
+}
+
+__all__ = ["Remote", "RemoteError", "Serving", "Told", "serve"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
