@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import sys
 from types import FrameType
+from typing import Final
 
 from keeppool.clock import clock
 from keeppool.errors import IncompleteBody, KeepPoolError, ReadError
@@ -20,6 +21,9 @@ from keeppool.pools.pool import Pool
 from keeppool.pools.waits import has_passed, within
 from keeppool.wire.framing import Kind
 from keeppool.wire.message import BodyReader
+
+#: What stands between the pool and the program: whoever reads the name of a line wants one of their own.
+LIBRARIES: Final = ("keeppool.", "requests.", "httpx.", "httpx2.")
 
 
 class Lease:
@@ -44,7 +48,7 @@ class Lease:
 
     def _asked_at(self) -> str | None:
         """Name the line of the program that asked for the response; `None` if there is none."""
-        return line_outside(("keeppool.",))
+        return line_outside(LIBRARIES)
 
     def receive_now(self, size: int) -> bytes | None:
         """Read what has arrived already, up to `size` bytes; `None` if nothing has, no bytes if the server closed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from keeppool.net.stream_tasks import Channel
-from keeppool.pools.lease import Lease, line_outside
+from keeppool.pools.lease import LIBRARIES, Lease, line_outside
 
 
 class TaskLease(Lease):
@@ -26,7 +26,7 @@ class TaskLease(Lease):
         task = asyncio.current_task()
         if task is None:
             return None
-        place = line_outside(("keeppool.", "asyncio."), getattr(task.get_coro(), "cr_frame", None))
+        place = line_outside((*LIBRARIES, "asyncio."), getattr(task.get_coro(), "cr_frame", None))
         return place or f"an unknown place in the task {task.get_name()!r}"
 
     @property

@@ -28,6 +28,9 @@ REMEMBERED: Final = 64
 #: Seconds for a wait of none: it is tried, and ends at once.
 SHORTEST: Final = 0.001
 
+#: A WebSocket begins as a request for another protocol (RFC 6455 §3, §4.1).
+WEBSOCKETS: Final = {"ws": "http", "wss": "https"}
+
 
 class Outgoing(NamedTuple):
     """A request as a pool takes it."""
@@ -91,7 +94,7 @@ def address_of(scheme: bytes, host: bytes, port: int | None, path: bytes, target
     """Make the address of a URL whose parts a client has read; nothing in its path is quoted anew.
 
     Args:
-        scheme: Lower case.
+        scheme: Lower case: http, https, or the schemes of WebSockets.
         host: As in the DNS; an IPv6 address without brackets.
         port: `None` for the scheme's own.
         path: With the query.
@@ -101,6 +104,7 @@ def address_of(scheme: bytes, host: bytes, port: int | None, path: bytes, target
         MissingSchema, InvalidSchema, InvalidURL: A pool cannot go there.
     """
     name = scheme.decode("latin-1")
+    name = WEBSOCKETS.get(name, name)
     place = host.decode("latin-1")
     text = f"{name}://{place}"
     if name not in DEFAULT_PORTS:
