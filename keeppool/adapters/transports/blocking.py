@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from keeppool.adapters.transports.bodies import BlockingBody, TracedBlockingBody
 from keeppool.adapters.transports.common import Transport, delays
 from keeppool.adapters.transports.errors import translated
-from keeppool.adapters.transports.network import BlockingNetworkStream
+from keeppool.adapters.transports.network import BlockingNetworkStream, NetworkStream
 from keeppool.adapters.transports.outgoing import Outgoing
 from keeppool.adapters.transports.settings import Surroundings
 from keeppool.adapters.transports.tracing import until_failure, until_head
@@ -103,12 +103,22 @@ class BlockingTransport(Transport):
                 for name, info in until_failure(request, error):
                     trace(name, info)
             raise translated(module, error) from error
+        network = self._network(answer)
         if trace is not None:
-            for name, info in until_head(request, answer):
-                trace(name, info)
-            return self._response(answer, self._traced_kind(module, answer, trace, request))
+            return self._traced(answer, network, trace, request)
         whole = answer.come()
-        return self._response(answer, self._body_kind(module, answer) if whole is None else module.ByteStream(whole))
+        body = self._body_kind(module, answer) if whole is None else module.ByteStream(whole)
+        return self._response(answer, body, network)
+
+    def _traced(self, answer: Response, network: NetworkStream, trace: Any, request: Any) -> Any:
+        """Tell what has happened, and make the response; what ends the telling ends the response too."""
+        try:
+            for name, info in until_head(request, answer, network):
+                trace(name, info)
+        except BaseException:
+            answer.close()
+            raise
+        return self._response(answer, self._traced_kind(self.module, answer, trace, request), network)
 
     def _sent(self, call: Outgoing, override: HostConfig | None) -> Response:
         """Send, with a new dial as often as `retries` allows where one has failed."""

@@ -93,10 +93,12 @@ class Transport:
         name = request.extensions.get("sni_hostname")
         return override if name is None else with_name(override, name)
 
-    def _response(self, answer: AnyResponse, stream: Any) -> Any:
+    def _network(self, answer: AnyResponse) -> NetworkStream:
+        return self._network_kind(self.module, answer, answer.is_switched)
+
+    def _response(self, answer: AnyResponse, stream: Any, network: NetworkStream) -> Any:
         """Make the client's response, its body as it was sent: decoding is the client's."""
         head = answer.head
-        is_switched = answer.is_switched
         return self.module.Response(
             head.status,
             headers=list(zip(head.names, head.values, strict=True)),
@@ -104,7 +106,7 @@ class Transport:
             extensions={
                 "http_version": http_version(answer),
                 "reason_phrase": head.reason.encode("latin-1"),
-                "network_stream": self._network_kind(self.module, answer, is_switched),
+                "network_stream": network,
             },
         )
 

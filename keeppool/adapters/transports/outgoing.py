@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from keeppool.config import Timeout
-from keeppool.errors import InvalidSchema, InvalidURL, MissingSchema
+from keeppool.errors import ConnectError, InvalidSchema, InvalidURL, MissingSchema, quoted
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.pools.request import prepare_body
 from keeppool.urls.address import Address, authority, checked_host
@@ -101,7 +101,7 @@ def address_of(scheme: bytes, host: bytes, port: int | None, path: bytes, target
         target: What stands in the request line instead of the path.
 
     Raises:
-        MissingSchema, InvalidSchema, InvalidURL: A pool cannot go there.
+        MissingSchema, InvalidSchema, InvalidURL, ConnectError: A pool cannot go there.
     """
     name = scheme.decode("latin-1")
     name = WEBSOCKETS.get(name, name)
@@ -109,12 +109,14 @@ def address_of(scheme: bytes, host: bytes, port: int | None, path: bytes, target
     text = f"{name}://{place}"
     if name not in DEFAULT_PORTS:
         if not name:
-            raise MissingSchema("the URL has no scheme: http:// or https://", url=text)
-        raise InvalidSchema(f"keeppool speaks http and https, not {name}", url=text)
+            raise MissingSchema("Request URL is missing an 'http://' or 'https://' protocol.", url=text)
+        raise InvalidSchema(f"Request URL has an unsupported protocol {quoted(name + '://')}.", url=text)
     if not host:
         raise InvalidURL("the URL has no host", url=text)
     place = checked_host(text, f"[{place}]" if ":" in place else place).strip("[]")
     number = DEFAULT_PORTS[name] if port is None else port
+    if not 0 < number < 65536:
+        raise ConnectError(f"the URL's port {quoted(number)} cannot be dialled", origin=text)
     asked = (path if target is None else target).decode("latin-1")
     sent = f"{name}://{authority(name, place, number)}"
     shown = sent + path.decode("latin-1")

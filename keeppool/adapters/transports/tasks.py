@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 from keeppool.adapters.transports.bodies import AwaitedBody, TracedAwaitedBody
 from keeppool.adapters.transports.common import Transport, delays
 from keeppool.adapters.transports.errors import refusal, translated
-from keeppool.adapters.transports.network import AsyncNetworkStream
+from keeppool.adapters.transports.network import AsyncNetworkStream, NetworkStream
 from keeppool.adapters.transports.outgoing import Outgoing
 from keeppool.adapters.transports.settings import Surroundings
 from keeppool.adapters.transports.tracing import until_failure, until_head
@@ -92,20 +92,22 @@ class TaskTransport(Transport):
                 for name, info in until_failure(request, error):
                     await trace(name, info)
             raise translated(module, error) from error
+        network = self._network(answer)
         if trace is not None:
-            return await self._traced(answer, trace, request)
+            return await self._traced(answer, network, trace, request)
         whole = answer.come()
-        return self._response(answer, self._body_kind(module, answer) if whole is None else module.ByteStream(whole))
+        body = self._body_kind(module, answer) if whole is None else module.ByteStream(whole)
+        return self._response(answer, body, network)
 
-    async def _traced(self, answer: AsyncResponse, trace: Any, request: Any) -> Any:
+    async def _traced(self, answer: AsyncResponse, network: NetworkStream, trace: Any, request: Any) -> Any:
         """Tell what has happened, and make the response; whatever ends the telling ends the response too."""
         try:
-            for name, info in until_head(request, answer):
+            for name, info in until_head(request, answer, network):
                 await trace(name, info)
         except BaseException:
             await answer.aclose()
             raise
-        return self._response(answer, self._traced_kind(self.module, answer, trace, request))
+        return self._response(answer, self._traced_kind(self.module, answer, trace, request), network)
 
     async def _sent(self, pool: AsyncPoolManager, call: Outgoing, override: HostConfig | None) -> AsyncResponse:
         """Send, with a new dial as often as `retries` allows where one has failed."""

@@ -33,13 +33,13 @@ BODY: Final = "http11.receive_response_body"
 CLOSED: Final = "http11.response_closed"
 
 
-def until_head(request: Any, answer: AnyResponse) -> Iterator[Told]:
-    """Give the events of an exchange that has come to its response's head."""
+def until_head(request: Any, answer: AnyResponse, network: Any) -> Iterator[Told]:
+    """Give the events of an exchange that has come to its response's head, over `network`."""
     url, head = request.url, answer.head
     if not answer.reused:
-        yield from done(_TCP, host=url.host, port=url.port)
-        if url.scheme == "https":
-            yield from done(_TLS, server_hostname=url.host)
+        yield from done(_TCP, network, host=url.host, port=url.port)
+        if url.scheme in ("https", "wss"):
+            yield from done(_TLS, network, server_hostname=url.host)
     for step in _SENDING:
         yield from done(step, request=request)
     fields = list(zip(head.names, head.values, strict=True))
