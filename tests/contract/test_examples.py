@@ -15,7 +15,7 @@ def test_there_are_examples():
 
 def marked(example: Path):
     """An SDK's example runs where the SDKs' tests do."""
-    marks = [pytest.mark.sdk] if example.name.startswith("sdk") else []
+    marks = [pytest.mark.sdk] if example.name.startswith(("sdk", "openai")) else []
     return pytest.param(example, id=example.name, marks=marks)
 
 
