@@ -19,14 +19,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 from keeppool import har
 from keeppool.config import bad
-from keeppool.errors import ContentDecodingError, quoted_url
+from keeppool.errors import quoted_url
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.pools.recalled import Recalled
 from keeppool.testing.bodies import difference
 from keeppool.testing.messages import Request
 from keeppool.testing.routes import compress
 from keeppool.testing.secrets import Secrets
-from keeppool.wire.decode import content_decoder
+from keeppool.wire.decode import decoded_whole
 from keeppool.wire.head import ResponseHead
 
 Entry = dict[str, Any]
@@ -36,8 +36,6 @@ Filter = Callable[[Entry], Entry | None]
 #: The codings that the standard library writes; a body in another one is played without it.
 _WRITTEN: Final = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 _EXPIRES: Final = re.compile(r"(;\s*expires\s*=\s*)([^;]*)", re.IGNORECASE)
-#: Decoded bytes asked for in one step.
-_STEP: Final = 1 << 20
 
 
 class Compared(NamedTuple):
@@ -223,7 +221,7 @@ class Recording:
             for name, value in zip(head.names, head.values, strict=True)
         ]
         fields = self._secrets.in_fields(pairs)
-        body = _decoded(coded, head.get(b"content-encoding") or b"")
+        body = decoded_whole(coded, head.get(b"content-encoding") or b"")
         clear = coded if body is None else self._secrets.in_body(body, har.media_type_of(pairs))
         version = "HTTP/1.1" if head.version == 11 else "HTTP/1.0"
         response = har.response(
@@ -263,23 +261,6 @@ def _coded(body: bytes, fields: list[tuple[str, str]]) -> tuple[bytes, list[tupl
     if not codings or coding is None or not body:
         return body, [pair for pair in fields if pair[0].lower() != "content-encoding"]
     return compress(body, coding), fields
-
-
-def _decoded(coded: bytes, codings: bytes) -> bytes | None:
-    """Undo content codings; `None` if nobody can."""
-    named = [coding for coding in codings.lower().split(b",") if coding.strip() not in (b"", b"identity")]
-    if not named or not coded:
-        return coded
-    with suppress(ContentDecodingError):
-        decoder = content_decoder(codings)
-        if decoder is None:
-            return None
-        pieces = [decoder.feed(coded, _STEP)]
-        while decoder.pending:
-            pieces.append(decoder.feed(b"", _STEP))
-        decoder.finish()
-        return b"".join(pieces)
-    return None
 
 
 def _age(entry: Entry) -> timedelta:

@@ -21,6 +21,10 @@ from keeppool.wire.codings.zstandard import Zstd, zstd_module
 
 #: Codings one body may have. curl and urllib3 stop at 5 too; nobody means more than two.
 MAX_CODINGS: Final = 5
+#: What a field may say where there is none.
+_NO_CODINGS: Final = (b"", b"identity")
+#: Bytes of output asked for in one step where nobody waits for the first.
+_WHOLE_STEP: Final = 1 << 20
 
 
 class Decoder:
@@ -104,7 +108,7 @@ def content_decoder(content_encoding: bytes) -> Decoder | None:
         ContentDecodingError: More than five codings: that is an attack, not a body.
     """
     codings = [coding.strip(b" \t").lower() for coding in content_encoding.split(b",")]
-    named = [coding for coding in codings if coding not in (b"", b"identity")]
+    named = [coding for coding in codings if coding not in _NO_CODINGS]
     if len(named) > MAX_CODINGS:
         raise ContentDecodingError(
             f"more than {MAX_CODINGS} content codings: {quoted(content_encoding, 80)}",
@@ -114,6 +118,30 @@ def content_decoder(content_encoding: bytes) -> Decoder | None:
     if not stages or not all(stage and _is_installed(stage) for stage in stages):
         return None
     return Decoder([stage() for stage in stages if stage])
+
+
+def decoded_whole(data: bytes, content_encoding: bytes) -> bytes | None:
+    """Undo the content codings of a body that is there whole, however much comes of it.
+
+    Args:
+        data: The body.
+        content_encoding: The value of the Content-Encoding field; empty for none.
+
+    Returns:
+        `None` if it is damaged, or a coding is not known or its library not installed.
+    """
+    try:
+        decoder = content_decoder(content_encoding)
+        if decoder is None:
+            named = [coding for coding in content_encoding.lower().split(b",") if coding.strip() not in _NO_CODINGS]
+            return None if named and data else data
+        pieces = [decoder.feed(data, _WHOLE_STEP)]
+        while decoder.pending:
+            pieces.append(decoder.feed(b"", _WHOLE_STEP))
+        decoder.finish()
+    except ContentDecodingError:
+        return None
+    return b"".join(pieces)
 
 
 @functools.cache

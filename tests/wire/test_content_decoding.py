@@ -15,7 +15,7 @@ from cuts import every_cut
 from keeppool.errors import ContentDecodingError
 from keeppool.wire.codings.br import Brotli
 from keeppool.wire.codings.stage import STEP
-from keeppool.wire.decode import Decoder, accept_encoding, content_decoder
+from keeppool.wire.decode import Decoder, accept_encoding, content_decoder, decoded_whole
 
 brotli = pytest.importorskip("brotli")
 zstd = pytest.importorskip("compression.zstd") if sys.version_info >= (3, 14) else pytest.importorskip("backports.zstd")
@@ -308,3 +308,22 @@ def test_what_is_offered_can_be_decoded():
     """Each coding offered has a decoder, and the newer ones are offered where their libraries are."""
     assert accept_encoding() == "gzip, deflate, br, zstd"
     assert all(content_decoder(coding.strip().encode()) for coding in accept_encoding().split(","))
+
+
+@pytest.mark.parametrize(
+    ("data", "codings", "expected"),
+    [
+        (b"plain", b"", b"plain"),
+        (b"plain", b"identity, ", b"plain"),
+        (gzip.compress(b"x" * 5_000_000), b"gzip", b"x" * 5_000_000),
+        (gzip.compress(zlib.compress(b"two")), b"deflate, gzip", b"two"),
+        (b"", b"gzip", b""),
+        (b"", b"unknown", b""),
+        (b"plain", b"gzip", None),
+        (gzip.compress(b"cut")[:-3], b"gzip", None),
+        (b"abc", b"unknown", None),
+        (b"abc", b"gzip," * 9, None),
+    ],
+)
+def test_a_whole_body_is_decoded_at_once(data, codings, expected):
+    assert decoded_whole(data, codings) == expected

@@ -22,7 +22,10 @@ from requests.adapters import DEFAULT_RETRIES, HTTPAdapter
 from requests.utils import select_proxy
 from urllib3 import Retry
 
+from keeppool.adapters import tools
+from keeppool.adapters.cassettes import recorded
 from keeppool.adapters.requests import retries as tries
+from keeppool.adapters.requests.door import Door, FailedError
 from keeppool.adapters.requests.errors import translated
 from keeppool.adapters.requests.raw import RawResponse
 from keeppool.adapters.requests.settings import (
@@ -48,6 +51,10 @@ REMEMBERED_SETTINGS = 1024
 
 #: requests waits without limit unless a timeout is given. The queue is ours, and a wait there says more as an error.
 _THEIR_TIMEOUT = Timeout(connect=None, read=None)
+
+
+#: As it is while nobody has put anything in its place; `None` if somebody had before this was imported.
+_THEIR_SEND = HTTPAdapter.send if HTTPAdapter.send.__module__ == HTTPAdapter.__module__ else None
 
 
 class KeepPoolAdapter(HTTPAdapter):
@@ -112,7 +119,7 @@ class KeepPoolAdapter(HTTPAdapter):
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         for name in ("get_connection_with_tls_context", "get_connection", "proxy_manager_for"):
-            if getattr(cls, name) is not getattr(HTTPAdapter, name):
+            if getattr(cls, name) is not getattr(KeepPoolAdapter, name):
                 instead = "what init_poolmanager and proxy_headers say holds through proxies too; refuse in send"
                 raise TypeError(f"{cls.__name__}.{name} would never be called, and what it says not hold: {instead}")
         hooks = ("cert_verify", "build_connection_pool_key_attributes", "proxy_headers")
@@ -175,16 +182,41 @@ class KeepPoolAdapter(HTTPAdapter):
             OSError: A certificate's path leads nowhere.
             ValueError: A timeout that is none.
         """
+        tools.refuse_httpretty()
+        if HTTPAdapter.send is not _THEIR_SEND:
+            # Somebody has put something in its place, to fake responses or to watch: it is to see this request too.
+            if isinstance(timeout, Timeout):
+                timeout = timeout.connect, timeout.read
+            try:
+                return super().send(request, stream, timeout, verify, cert, proxies)
+            except FailedError as failure:
+                raise failure.error from failure.error.__cause__
         self.add_headers(request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
-        limit = None if timeout is None else waits(timeout, self._base.timeout)
-        try:
-            override = self._override(request, verify, cert, proxies)
-            raw = self._answer(request, limit, override)
-        except KeepPoolError as error:
-            raise translated(error, request) from error
+        raw = self._raw(request, timeout, verify, cert, proxies)
         if not stream:
             raw.preload()
         return self.build_response(request, raw)
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Give what requests' own `send` takes for a pool of urllib3's, where that was called; not to be overridden.
+
+        Args:
+            request: What is to be sent.
+            verify: As for `send`.
+            proxies: As for `send`.
+            cert: As for `send`.
+        """
+        return Door(lambda timeout: self._raw(request, timeout, verify, cert, proxies))
+
+    def _raw(self, request: PreparedRequest, timeout: Any, verify: Any, cert: Any, proxies: Any) -> RawResponse:
+        """Send, and give what `requests.Response.raw` becomes. Raises as `send`."""
+        limit = None if timeout is None else waits(timeout, self._base.timeout)
+        try:
+            return self._answer(request, limit, self._override(request, verify, cert, proxies))
+        except KeepPoolError as error:
+            raise translated(error, request) from error
 
     def build_response(self, req: PreparedRequest, resp: Any) -> requests.Response:
         """Make requests' response; see `requests.adapters.HTTPAdapter.build_response`."""
@@ -238,13 +270,14 @@ class KeepPoolAdapter(HTTPAdapter):
         url = request.url or ""
         fields = self._fields(tuple(_without_upgrade(request.headers.items())))
         body = prepare_body(payload(request.body), fields, verb)
+        given = (verb, url, fields, body, limit, True, override, False)
         retry: Retry | None = self.max_retries
         if retry is None or tries.is_single(retry):
-            answer = self.poolmanager.exchange(verb, url, fields, body, limit, True, override, False)
+            answer = recorded(self.poolmanager).exchange(*given)
             return RawResponse(answer, verb.decode())
         while True:
             try:
-                answer = self.poolmanager.exchange(verb, url, fields, body, limit, True, override, False)
+                answer = recorded(self.poolmanager).exchange(*given)
             except KeepPoolError as error:
                 left = tries.after_error(retry, request, verb, error)
                 if left is None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from keeppool.adapters.cassettes import recorded
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.response import Response as OwnResponse
 from keeppool.client.session import send_over
@@ -73,7 +74,7 @@ class HTTPAdapter(SendingAdapter["Response"], BaseAdapter):
     _pool_kind = PoolManager
 
     def _carry(self, given: SendArguments, stream: bool) -> Response:
-        return sent_by(self, send_over(self.pool, self._step(*given), stream, Response))
+        return sent_by(self, send_over(recorded(self.pool), self._step(*given), stream, Response))
 
     def close(self) -> None:
         """Close the pool: idle connections now, busy ones when they are done."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
+from keeppool.adapters.cassettes_tasks import recorded
 from keeppool.client.response.response_tasks import AsyncResponse as OwnResponse
 from keeppool.client.session_tasks import send_over
 from keeppool.pools.manager_tasks import AsyncPoolManager
@@ -49,7 +50,7 @@ class AsyncHTTPAdapter(SendingAdapter[Coroutine[Any, Any, "AsyncResponse"]]):
     _pool_kind = AsyncPoolManager
 
     async def _carry(self, given: SendArguments, stream: bool) -> AsyncResponse:
-        return sent_by(self, await send_over(self.pool, self._step(*given), stream, AsyncResponse))
+        return sent_by(self, await send_over(recorded(self.pool), self._step(*given), stream, AsyncResponse))
 
     async def aclose(self) -> None:
         """Close the pool: idle connections now, busy ones when they are done."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
+from keeppool.adapters.tools import faker, is_any_active
 from keeppool.client.arguments import (
     AuthArgument,
     CertArgument,
@@ -194,7 +195,17 @@ class Mounting(RequestsVerbs[ResponseT], Caller[ResponseT], Redirecting, Generic
         if self._is_own("get_adapter"):
             return self.get_adapter(url=url)
         is_untouched = self._mounts is None and _of_adapter(self._adapter_kind) == self._plain_adapter
-        return None if is_untouched and url.scheme in DEFAULT_PORTS else self.adapters.find(url)
+        adapter = None if is_untouched and url.scheme in DEFAULT_PORTS else self.adapters.find(url)
+        return adapter if (tool := faker()) is None else self._faked_by(tool, adapter)
+
+    def _faked_by(self, tool: str, adapter: Any) -> Any:
+        """Give what lets a tool that has replaced a method of requests see a request; a program's own adapter stays."""
+        if adapter is not None and not isinstance(adapter, self._adapter_kind):
+            return adapter
+        # Imported late: it needs requests, which only such a tool brings.
+        from keeppool.requests.mounting.faking import Faked
+
+        return Faked(self.pool if adapter is None else adapter.pool, tool)
 
     def _over_pool(self, step: SendBy) -> Manager | None:
         """Find the pool that sends a request; `None` where something of a program's stands in between."""
@@ -332,6 +343,7 @@ class Mounting(RequestsVerbs[ResponseT], Caller[ResponseT], Redirecting, Generic
             ways_of(type(self)) == self._plain_ways
             and self._mounts is None
             and not (self._hooks and self._hooks.get("response"))
+            and not is_any_active()
         )
 
     def _call(  # type: ignore[override]  # `Verbs` calls it so; nobody else does

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
+from keeppool.adapters.cassettes import recorded
 from keeppool.client.call import Call, Send
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.response import Response as OwnResponse
@@ -76,7 +77,7 @@ class Session(Mounting[Response, Iterator[Any]], OwnSession):
         return with_history(response, first.history, followed)
 
     def _send_over(self, pool: PoolManager, step: Send, stream: bool) -> OwnResponse:
-        return sent_by(cast("SendBy", step).adapter, super()._send_over(pool, step, stream))
+        return sent_by(cast("SendBy", step).adapter, super()._send_over(recorded(pool), step, stream))
 
     def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
         with Checked(by) as sending:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, cast
 
+from keeppool.adapters.cassettes_tasks import recorded
 from keeppool.client.call import Call, Send
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.response.pending import Pending, awaited, closed, pending
@@ -79,7 +80,7 @@ class AsyncSession(Mounting[Pending[AsyncResponse], AsyncIterator[Any]], OwnSess
         return with_history(response, first.history, followed)
 
     async def _send_over(self, pool: AsyncPoolManager, step: Send, stream: bool) -> OwnResponse:
-        return sent_by(cast("SendBy", step).adapter, await super()._send_over(pool, step, stream))
+        return sent_by(cast("SendBy", step).adapter, await super()._send_over(recorded(pool), step, stream))
 
     async def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
         with Checked(by) as sending:
