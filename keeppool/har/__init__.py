@@ -7,11 +7,12 @@ Source: "HTTP Archive 1.2", http://www.softwareishard.com/blog/har-12-spec/
 """
 
 from keeppool.har.bodies import body_of, charset_of, pairs_of
-from keeppool.har.build import content, document, entry, media_type_of, posted, request, response, total_of
-from keeppool.har.files import load, save
+from keeppool.har.build import UNKNOWN, content, document, entry, media_type_of, posted, request, response, total_of
+from keeppool.har.files import load, save, save_text
 from keeppool.har.parse import parse
 
 __all__ = [
+    "UNKNOWN",
     "body_of",
     "charset_of",
     "content",
@@ -25,5 +26,6 @@ __all__ = [
     "request",
     "response",
     "save",
+    "save_text",
     "total_of",
 ]

@@ -41,7 +41,11 @@ def save(path: str | os.PathLike[str], entries: Iterable[Object]) -> None:
     Raises:
         OSError: It cannot be written; what was there before still is.
     """
-    text = json.dumps(document(entries), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    save_text(path, json.dumps(document(entries), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def save_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text of any kind, as `save` does."""
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside it, so that it is in the same file system. A name of its own: two processes may write at the same time.

@@ -10,18 +10,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keeppool.observe.recorded import Socket
+    from keeppool.observe.recorder import Recorder
     from keeppool.observe.remote import Remote, RemoteError, Told
     from keeppool.observe.serving import Serving, serve
 
 _HOMES = {
+    "Recorder": "recorder",
     "Remote": "remote",
     "RemoteError": "remote",
     "Serving": "serving",
+    "Socket": "recorded",
     "Told": "remote",
     "serve": "serving",
 }
 
-__all__ = ["Remote", "RemoteError", "Serving", "Told", "serve"]
+__all__ = ["Recorder", "Remote", "RemoteError", "Serving", "Socket", "Told", "serve"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,12 +20,12 @@ from urllib.parse import parse_qsl, urlsplit
 from keeppool import har
 from keeppool.config import bad
 from keeppool.errors import quoted_url
+from keeppool.har.secrets import Secrets
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.pools.recalled import Recalled
 from keeppool.testing.bodies import difference
 from keeppool.testing.messages import Request
 from keeppool.testing.routes import compress
-from keeppool.testing.secrets import Secrets
 from keeppool.wire.decode import decoded_whole
 from keeppool.wire.head import ResponseHead
 

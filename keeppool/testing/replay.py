@@ -26,6 +26,7 @@ from keeppool import har
 from keeppool.clock import clock
 from keeppool.config import bad
 from keeppool.errors import HarError, InvalidBody, KeepPoolError, name_call, quoted, quoted_url
+from keeppool.har.secrets import Secrets
 from keeppool.pools.manager import ExchangeArguments, Manager
 from keeppool.pools.recalled import Recalled, blame, locate, recall
 from keeppool.pools.response import Response
@@ -36,7 +37,6 @@ from keeppool.testing.messages import Request
 from keeppool.testing.patterns import UNSET, FieldPatterns, Params, Pattern, UrlPattern, url_pattern
 from keeppool.testing.recording import Compared, Entry, Filter, Recorded, Recording
 from keeppool.testing.seam import Seam, pool_of
-from keeppool.testing.secrets import Secrets
 from keeppool.urls.address import Address, parse_as_given
 from keeppool.wire.body import RequestBody
 from keeppool.wire.head import ResponseHead

@@ -9,8 +9,8 @@ import pytest
 
 import keeppool
 from keeppool import har
+from keeppool.har.secrets import Secrets
 from keeppool.testing import Answer, Replay, Site
-from keeppool.testing.secrets import Secrets
 
 #: Stands wherever a secret may.
 SECRET = "s3cr3t"

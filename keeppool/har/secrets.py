@@ -42,20 +42,37 @@ class Secrets:
         hide: Names, in any case, whose values are secret too: of fields, query parameters, members of forms and of
             JSON, however deep.
         show: Names of those that are secret by default whose values are to be kept.
+        like: Names in which this is found, in lower case, are secret too, but for those of `show`.
+        all_of_query: The values of all query parameters are secret, whatever they are called.
     """
 
-    def __init__(self, hide: Iterable[str] = (), show: Iterable[str] = ()) -> None:
-        self._names = (_BY_DEFAULT | {name.lower() for name in hide}) - {name.lower() for name in show}
+    def __init__(
+        self,
+        hide: Iterable[str] = (),
+        show: Iterable[str] = (),
+        *,
+        like: re.Pattern[str] | None = None,
+        all_of_query: bool = False,
+    ) -> None:
+        self._shown = {name.lower() for name in show}
+        self._names = (_BY_DEFAULT | {name.lower() for name in hide}) - self._shown
+        self._like = like
+        self._all_of_query = all_of_query
+
+    def _hides(self, name: str) -> bool:
+        """Tell whether the value of this name is secret."""
+        name = name.lower()
+        if name in self._names:
+            return True
+        return self._like is not None and self._like.search(name) is not None and name not in self._shown
 
     def in_fields(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Give header fields without secrets; of a cookie, name and attributes stay."""
         return [(name, self._in_field(name.lower(), value)) for name, value in pairs]
 
     def _in_field(self, name: str, value: str) -> str:
-        if name in _URLS and name not in self._names:
-            return self.in_url(value)
-        if name not in self._names:
-            return value
+        if not self._hides(name):
+            return self.in_url(value) if name in _URLS else value
         if name == "cookie":
             return "; ".join(_without_value(part.strip()) for part in value.split(";"))
         if name == "set-cookie":
@@ -66,7 +83,14 @@ class Secrets:
     def in_url(self, url: str) -> str:
         """Give a URL without user and password, and without the values of secret parameters."""
         bare = _USER.sub(lambda match: f"{match[1] or ''}//", url)
-        return _QUERY.sub(lambda match: match[0][0] + self._in_form(match[0][1:]), bare)
+        return _QUERY.sub(self._in_query, bare)
+
+    def _in_query(self, match: re.Match[str]) -> str:
+        mark, text = match[0][0], match[0][1:]
+        if not self._all_of_query or mark == "#":
+            return mark + self._in_form(text)
+        parts = [part.partition("=") for part in text.split("&")]
+        return mark + "&".join(f"{name}={HIDDEN}" if equals else name and HIDDEN for name, equals, _ in parts)
 
     def in_body(self, body: bytes, media_type: str) -> bytes:
         """Give a body without secrets; the same bytes if it has none, or is of a kind that is not looked into."""
@@ -86,12 +110,12 @@ class Secrets:
         )
 
     def _is_secret(self, name: str) -> bool:
-        return unquote_plus(name).lower() in self._names
+        return self._hides(unquote_plus(name))
 
     def _in_json(self, body: bytes) -> bytes:
         try:
             value = json.loads(body)
-            found = _replaced(value, lambda name: name.lower() in self._names)
+            found = _replaced(value, self._hides)
         except (ValueError, RecursionError):
             return body
         return body if found == value else json.dumps(found, ensure_ascii=False).encode("utf-8", "backslashreplace")
