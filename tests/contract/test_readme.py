@@ -1,4 +1,8 @@
-"""README and docs: every program in them runs, every name is there, every figure is the code's."""
+"""README and docs: every program in them runs, every name is there, every figure is the code's.
+
+Programs talk to a site on loopback that stands in for example.com. A block that cannot run has a comment in front of it
+that says why: `<!-- not run: it installs -->`.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +24,54 @@ PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").g
 EXAMPLE = "https://example.com"
 
 
-class Block(NamedTuple):
-    """A fenced block of a page."""
+#: Blocks of other languages that a test of their own runs, by page and the line's beginning.
+RUN_ELSEWHERE = {
+    "README.md": ("python -m pip install '.[cli]'", "python -m pip install '.[test]'"),
+    "docs/moving-from-requests.md": ("grep -rnE",),
+}
 
+
+class Block(NamedTuple):
+    """A fenced block of a page; `why_not` says why it is not run."""
+
+    page: str
     place: str
     language: str
     text: str
+    why_not: str
+
+
+def all_blocks() -> list[Block]:
+    found = []
+    for page in PAGES:
+        text, name = page.read_text(encoding="utf-8"), str(page.relative_to(ROOT))
+        fence = r"^(?:<!-- not run: ([^\n]+) -->\n)?```(\w+)\n(.*?)^```$"
+        for match in re.finditer(fence, text, re.MULTILINE | re.DOTALL):
+            line = text.count("\n", 0, match.start(2)) + 1
+            found.append(Block(name, f"{name}:{line}", match[2], match[3], match[1] or ""))
+    return found
 
 
 def blocks(language: str) -> list[Block]:
-    found = []
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            line = text.count("\n", 0, match.start()) + 1
-            found.append(Block(f"{page.relative_to(ROOT)}:{line}", match[1], match[2]))
-    return [block for block in found if block.language == language]
+    """Give the blocks of a language that are to be run."""
+    return [block for block in all_blocks() if block.language == language and not block.why_not]
+
+
+def test_every_block_is_run_or_says_why_not():
+    for block in all_blocks():
+        elsewhere = block.text.startswith(RUN_ELSEWHERE.get(block.page, ("\0",)))
+        assert block.language in ("python", "toml", "text") or elsewhere or block.why_not, (
+            f"{block.place}: no test runs this block; write <!-- not run: why --> on the line before it"
+        )
 
 
 def answer(request: Request) -> Answer:
-    """Be the host the programs talk to: some text, some JSON, a large file, by path."""
+    """Be the host the programs talk to: some text, some JSON, a large file, a tree of links, by path."""
     if request.path == "/items":
         return Answer(status=201, headers=(("Content-Type", "application/json"),), body=b'{"id": 1}')
+    if request.path.startswith("/tree/"):
+        links = "".join(f'<a href="{int(request.path[6:]) * 2 + step}">' for step in (0, 1))
+        return Answer(headers=(("Content-Type", "text/html"),), body=links.encode())
     body = b"x" * 300_000 if request.path.endswith(".bin") else b"<p>keep-alive</p>"
     return Answer(headers=(("Content-Type", "text/html; charset=utf-8"),), body=body)
 
@@ -56,7 +86,7 @@ def test_every_program_runs(block, sites, capsys):
     exec(program, {"__name__": "__main__"})
     if EXAMPLE in block.text:
         assert site.requests > 0
-        callers = 6 if "gather" in block.text else 1
+        callers = 6 if "gather" in block.text or "ThreadPool" in block.text else max(1, block.text.count("Session("))
         assert site.opened <= callers, "one host: as many sockets as callers, and never more than six"
 
 
