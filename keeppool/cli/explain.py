@@ -9,12 +9,12 @@ from __future__ import annotations
 import tomllib
 from argparse import Namespace
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keeppool import Config, Session, load_config, presets
+from keeppool import Config, Session, Timeout, load_config, presets
 from keeppool.cli.console import shortened, standard_output, write_json
 from keeppool.cli.endings import Exit, UsageError
 from keeppool.errors import InvalidRequest
@@ -82,5 +82,5 @@ def _said(timeout: Any) -> Collection[str]:
     if isinstance(timeout, dict):
         return timeout
     if timeout in ("none", ["none", "none"]):
-        return ("connect", "read", "stall", "pool", "total")
+        return [field.name for field in fields(Timeout)]
     return ("connect", "read") if isinstance(timeout, list) else ("connect", "read", "stall")

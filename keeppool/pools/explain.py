@@ -8,6 +8,7 @@ Does not know: sessions; they say by whom an override was made.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any, Final
 
 from keeppool.config import HIDDEN, HOST_FIELDS, INHERIT, PRIVATE_NAME, Config, HostConfig, Limits, Timeout, shown
@@ -23,7 +24,7 @@ from keeppool.tables import seconds
 
 #: Fields of a `HostConfig` that `Limits` have too.
 _SHARED: Final = tuple(name for name in HOST_FIELDS if hasattr(Limits(), name))
-_WAITS: Final = ("connect", "read", "stall", "pool", "total")
+_WAITS: Final = tuple(field.name for field in fields(Timeout))
 _WAY: Final = ("proxy", "proxy_headers", "proxy_verify", "source_address", "unix_socket", "tcp_keepalive")
 _TLS: Final = ("verify", "cert", "fingerprint", "server_hostname", "ssl_context")
 _HEADERS: Final = ("headers", "proxy_headers")
@@ -141,7 +142,7 @@ def _waits(config: Config, route: Route, layers: list[tuple[str | Mapping[str, s
         by = BUILT_IN if base == getattr(Timeout(), name) else "timeout"
         if said:
             who, timeout = said[-1]
-            marked = Timeout.of(timeout, Timeout(None, pool=_MARK, stall=_MARK, connect=_MARK, read=_MARK, total=_MARK))
+            marked = Timeout.of(timeout, Timeout(**dict.fromkeys(_WAITS, _MARK)))
             if getattr(marked, name) != _MARK:
                 by = who if isinstance(who, str) else who.get("timeout", "")
         yield Setting("timeout", name, repr(value), by)
