@@ -24,6 +24,8 @@ _PROBE_WAIT_S = 130.0
 _PROBE_REQUESTS = 120
 #: Seconds after which a server that does not answer is not worth waiting for.
 _PROBE_TIMEOUT_S = 10.0
+#: What `keeppool top` sorts by; `top_figures.ORDERS` says how. A test holds the two together.
+_TOP_ORDERS = ("busiest", "waiting", "rate", "open", "held", "requests", "failed", "name")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -36,11 +38,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="keeppool", description="An HTTP client whose heart is its connection pool.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"keeppool {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo | explain | fetch | probe")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo | explain | fetch | probe | top")
     _add_demo(verbs)
     _add_explain(verbs)
     fetch = _add_fetch(verbs)
     _add_probe(verbs)
+    _add_top(verbs)
     arguments = parser.parse_args(argv)
     if arguments.verb == "fetch" and not arguments.urls and arguments.input is None:
         fetch.error("give at least one URL, or -i FILE")
@@ -106,6 +109,20 @@ def _add_probe(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     probe.add_argument("--json", action="store_true", help="one JSON object")
 
 
+def _add_top(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = (
+        "Look at the pool of another process, which serves it with keeppool.observe.serve. Where standard output is no "
+        "terminal, a table is written for each moment. On a port the token is taken from KEEPPOOL_TOKEN."
+    )
+    top = verbs.add_parser("top", help="look at the pool of a running process", description=text)
+    top.add_argument("address", metavar="ADDRESS", help="path of its Unix socket, or 127.0.0.1:PORT")
+    top.add_argument("--interval", type=_seconds, default=1.0, metavar="S", help="seconds between two (%(default)g)")
+    top.add_argument("--sort", choices=_TOP_ORDERS, default="busiest", help="order of the hosts (%(default)s)")
+    top.add_argument("--token-file", metavar="FILE", help="where the token of a port stands")
+    top.add_argument("--once", action="store_true", help="one moment, as a table")
+    top.add_argument("--json", action="store_true", help="one JSON object for each moment")
+
+
 def _add_preset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", metavar="NAME", help=f"a browser's limits: {', '.join(presets.NAMES)}")
 
@@ -118,6 +135,14 @@ def _cap(text: str) -> int | None:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor none") from None
+
+
+def _seconds(text: str) -> float:
+    """Read the seconds between two looks: no fewer than a tenth, so that who is looked at has the rest for itself."""
+    seconds = float(text)
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0.1 to 3600")
+    return seconds
 
 
 def _count(text: str) -> int:

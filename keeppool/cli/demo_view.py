@@ -5,8 +5,6 @@ Knows: rich, and a round's figures. Does not know: what comes of them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -15,24 +13,11 @@ from rich.text import Text
 
 from keeppool.cli.demo_round import Round
 from keeppool.cli.demo_sites import Host
+from keeppool.cli.signs import signs_for
 from keeppool.stats import HostStats
 
 #: Redraws a second: sockets come and go faster than anyone can read.
 _REDRAWS = 12
-
-
-class Signs(NamedTuple):
-    """One character for each state a socket can be in."""
-
-    busy: str
-    idle: str
-    connecting: str
-    free: str
-
-
-_SIGNS = Signs("●", "○", "◌", "·")
-#: Where the terminal has no more than ASCII.
-_PLAIN_SIGNS = Signs("#", "o", "~", ".")
 #: Columns of the bar over all hosts.
 _BAR_WIDTH = 30
 
@@ -49,7 +34,7 @@ class View:
     def __init__(self, console: Console, current: Round, title: str) -> None:
         self._round = current
         self._title = title
-        self._signs = _SIGNS if console.encoding.startswith("utf") else _PLAIN_SIGNS
+        self._signs = signs_for(console)
         self._console = console
         self._live: Live | None = None
 
@@ -73,19 +58,15 @@ class View:
         hosts = Table.grid(padding=(0, 2))
         for host in self._round.hosts:
             hosts.add_row(*self._line(host, stats.hosts.get(host.site.url, HostStats())))
-        return Group(top, "", hosts, "", self._legend())
-
-    def _legend(self) -> Text:
-        signs = self._signs
-        return Text(f"{signs.busy} busy  {signs.idle} idle  {signs.connecting} being opened  {signs.free} free", "dim")
+        return Group(top, "", hosts, "", self._signs.legend())
 
     def _line(self, host: Host, now: HostStats) -> tuple[str, Text, Text, str, Text]:
         done = self._round.done[host.site.url]
         waiting = Text(f"{now.waiting} waiting" if now.waiting else "", "dim")
-        return host.name, Text(host.label, "dim"), self._sockets(now), f"{done:3}", waiting
-
-    def _sockets(self, now: HostStats) -> Text:
-        text = Text(self._signs.busy * now.busy, "green")
-        text.append(self._signs.connecting * now.connecting, "yellow")
-        text.append(self._signs.idle * now.idle, "cyan")
-        return text.append(self._signs.free * max((self._round.limits.per_host or 0) - len(text), 0), "dim")
+        return (
+            host.name,
+            Text(host.label, "dim"),
+            self._signs.sockets(now, self._round.limits.per_host),
+            f"{done:3}",
+            waiting,
+        )

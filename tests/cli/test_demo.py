@@ -143,7 +143,7 @@ def test_the_view_shows_sockets_by_state():
     with Sites() as sites:
         current = Round(open_sites(sites), 1, 1, Limits(), keep_alive=True)
         view = View(standard_output(), current, "title")
-        shown = view._sockets(HostStats(open=3, busy=2, idle=1, connecting=1)).plain
+        shown = view._signs.sockets(HostStats(open=3, busy=2, idle=1, connecting=1), current.limits.per_host).plain
         assert len(shown) == 6
         assert len(set(shown)) == 4
         assert list(current)
