@@ -30,7 +30,7 @@ def cassette() -> Any | None:
 def faker() -> str | None:
     """Name what has replaced a method of requests by its own: "responses" or "requests_mock"; `None` if neither has."""
     requests = sys.modules.get("requests")
-    if requests is None:
+    if requests is None or not any(name in sys.modules for name, _ in _FAKERS):
         return None
     replaced = requests.adapters.HTTPAdapter.send, requests.Session.send
     for name, module in _FAKERS:
@@ -40,17 +40,8 @@ def faker() -> str | None:
 
 
 def is_any_active() -> bool:
-    """Tell whether one of them is, and a request has to go another way than usual.
-
-    Raises:
-        ConfigError: httpretty is: it would hinder a new connection, and not see one that is open.
-    """
-    modules = sys.modules
-    if "httpretty" in modules:
-        refuse_httpretty()
-    if "vcr" in modules and cassette() is not None:
-        return True
-    return ("responses" in modules or "requests_mock" in modules) and faker() is not None
+    """Tell whether one of them is, so that a request has to go another way than usual, or nowhere."""
+    return ("vcr" in sys.modules and cassette() is not None) or faker() is not None or _is_httpretty()
 
 
 def refuse_httpretty() -> None:
@@ -62,7 +53,11 @@ def refuse_httpretty() -> None:
     Raises:
         ConfigError: It is enabled.
     """
-    httpretty = sys.modules.get("httpretty")
-    if httpretty is not None and httpretty.is_enabled():
+    if _is_httpretty():
         rule = "its sockets cannot carry this request: use keeppool.testing.Replay, or a keeppool.testing.Site"
         raise bad("httpretty.is_enabled()", True, rule)
+
+
+def _is_httpretty() -> bool:
+    httpretty = sys.modules.get("httpretty")
+    return httpretty is not None and httpretty.is_enabled()

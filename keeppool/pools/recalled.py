@@ -68,7 +68,8 @@ class Recalled(NamedTuple):
             fields = [pair for pair in fields if not _is_named(pair[0], b"transfer-encoding")]
             length = str(len(body))
             fields = [(name, length if _is_named(name, b"content-length") else value) for name, value in fields]
-        line = f"HTTP/1.{self.version - 10} {self.status} {self.reason}"
+        # A line end in the phrase would be one in the head; a server cannot have sent it.
+        line = f"HTTP/1.{self.version - 10} {self.status} {' '.join(self.reason.split())}"
         return b"%b\r\n%b\r\n%b" % (line.encode("utf-8", "replace"), field_block(fields).lines, body)
 
 

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from keeppool import har
 from keeppool.config import bad
-from keeppool.errors import quoted_url
+from keeppool.errors import HarError, InvalidHeader, quoted, quoted_url
 from keeppool.har.secrets import Secrets
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.pools.recalled import Recalled
@@ -119,6 +119,23 @@ class Recorded:
 
     def __str__(self) -> str:
         return f"recorded {self.number}: {self.request}"
+
+    def check(self, file: str) -> None:
+        """Make sure that the exchange can be played, before anything of the file is.
+
+        Args:
+            file: For the error.
+
+        Raises:
+            HarError: A field of its response is none; `place` says of which exchange.
+        """
+        if not self.is_playable:
+            return
+        try:
+            recalled(self.entry).on_the_wire(self.request.method.encode("latin-1", "replace"))
+        except InvalidHeader as error:
+            place = f"log.entries[{self.number - 1}].response.headers"
+            raise HarError(f"{quoted(file)}: {place} cannot be sent: {error}", file=file, place=place) from error
 
     @property
     def is_playable(self) -> bool:

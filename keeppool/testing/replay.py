@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 from keeppool import har
 from keeppool.clock import clock
@@ -160,7 +160,8 @@ class Replay:
         Recording((), *self._settings)  # What is wrong with them is said here.
         self._strict = strict
         self._complete = complete
-        self._lock = threading.Lock()
+        # A program's own filters and conditions are asked under it, and may send requests.
+        self._lock = threading.RLock()
         self._recording: Recording | None = None
         self._records = False
         self._canned: list[Canned] = []
@@ -208,6 +209,11 @@ class Replay:
             self._canned.append(made)
         return made
 
+    @property
+    def is_recording(self) -> bool:
+        """True in a block that may ask the network and record it: there a program needs true credentials."""
+        return self._seam is not None and self._records
+
     def __enter__(self) -> Self:
         if self._seam is not None:
             raise RuntimeError("this Replay is in use already")
@@ -242,7 +248,10 @@ class Replay:
             name = os.fsdecode(self._path)
             how = f"mode='record', or {MODE_VARIABLE}=record in the environment, makes it"
             raise HarError(f"{quoted(name)} is not there: {how}", file=name)
-        return Recording(har.load(self._path), *self._settings), self._mode == "extend"
+        found = Recording(har.load(self._path), *self._settings)
+        for recorded in found.recorded:
+            recorded.check(os.fsdecode(self._path))
+        return found, self._mode == "extend"
 
     def _left(self) -> list[str]:
         left = [f"{one!r}"[1:-1] for one in self._canned if not one._is_met] if self._strict else []
@@ -251,6 +260,13 @@ class Replay:
         return left
 
     # Requests
+
+    def _refuse(self, origin: str) -> NoReturn:
+        """Refuse a request that cannot be answered here, and must not go to the network either."""
+        how = "use a keeppool.testing.Site for them, or Replay(over=...) for all others"
+        error = UnexpectedRequest(f"a request to {origin} by a drop-in for urllib3, whose requests are not seen: {how}")
+        self._refused.append(error)
+        raise error
 
     def _in_thread(
         self, carry: Callable[[ExchangeArguments], Response], pool: Manager, given: ExchangeArguments

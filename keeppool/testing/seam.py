@@ -8,8 +8,9 @@ Does not know: what is answered.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
+from keeppool.adapters.urllib3.lending import Borrowing, SlotPool
 from keeppool.config import bad
 from keeppool.pools.manager import ExchangeArguments, Manager
 from keeppool.pools.manager_tasks import AsyncPoolManager
@@ -31,24 +32,36 @@ class Answerer(Protocol):
     ) -> Any:
         """Answer a request of a task."""
 
+    def _refuse(self, origin: str) -> NoReturn:
+        """Refuse a request that cannot be seen here."""
+
 
 class Seam:
     """What stands in the place of a pool manager's sending, and what stood there before.
 
     Args:
         replay: Who answers.
-        pool: The one manager; `None` for all of both kinds.
+        pool: The one manager; `None` for all of both kinds. Then drop-ins for urllib3 are refused: they send by
+            urllib3's code, and would ask the network.
     """
 
     def __init__(self, replay: Answerer, pool: Manager | None) -> None:
         self._replay: Answerer | None = replay
-        owners: tuple[Any, ...] = (PoolManager, AsyncPoolManager) if pool is None else (pool,)
-        self._replaced = [(owner, vars(owner).get("_carry"), self._put(owner, replay)) for owner in owners]
+        self._replaced: list[tuple[Any, str, Any, Any]] = []
+        if pool is None:
+            self._put(PoolManager, "_carry", self._carrying(PoolManager, replay._in_thread))
+            self._put(AsyncPoolManager, "_carry", self._carrying(AsyncPoolManager, replay._in_task))
+            self._put(SlotPool, "lend", self._refusing(replay))
+        else:
+            answer = replay._in_task if isinstance(pool, AsyncPoolManager) else replay._in_thread
+            self._put(pool, "_carry", self._carrying(pool, answer))
 
-    def _put(self, owner: Any, replay: Answerer) -> Callable[..., Any]:
+    def _put(self, owner: Any, name: str, method: Callable[..., Any]) -> None:
+        self._replaced.append((owner, name, vars(owner).get(name), method))
+        setattr(owner, name, method)
+
+    def _carrying(self, owner: Any, answer: Callable[..., Any]) -> Callable[..., Any]:
         before = owner._carry
-        is_async = issubclass(owner if isinstance(owner, type) else type(owner), AsyncPoolManager)
-        answer = replay._in_task if is_async else replay._in_thread
 
         def carry(*arguments: Any) -> Any:
             if self._replay is None:  # Over, and somebody else's that has begun since is not.
@@ -56,19 +69,28 @@ class Seam:
             pool = arguments[0] if isinstance(owner, type) else owner
             return answer(lambda given: before(*arguments[:-1], given), pool, arguments[-1])
 
-        owner._carry = carry
         return carry
+
+    def _refusing(self, replay: Answerer) -> Callable[..., Any]:
+        before = SlotPool.lend
+
+        def lend(pool: SlotPool, borrowing: Borrowing) -> Any:
+            if self._replay is None:
+                return before(pool, borrowing)
+            return replay._refuse(borrowing.route.name)
+
+        return lend
 
     def close(self) -> None:
         """Put back what was there."""
         self._replay = None
-        for owner, before, put in self._replaced:
-            if vars(owner).get("_carry") is not put:
+        for owner, name, before, put in self._replaced:
+            if vars(owner).get(name) is not put:
                 continue
             if before is None:
-                del owner._carry
+                delattr(owner, name)
             else:
-                owner._carry = before
+                setattr(owner, name, before)
 
 
 def pool_of(owner: object) -> Manager:

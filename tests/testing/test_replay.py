@@ -18,6 +18,7 @@ from testing.fronts import FRONTS, SESSIONS, Front
 import keeppool
 from keeppool import har
 from keeppool.adapters.requests import KeepPoolAdapter
+from keeppool.adapters.urllib3 import PoolManager
 from keeppool.errors import (
     ConfigError,
     ContentDecodingError,
@@ -432,6 +433,24 @@ def test_a_file_that_is_none_replaces_nothing(content, why, file, site):
     assert file.read_text() == content
 
 
+@pytest.mark.parametrize("fields", [[("a b", "1")], [("a", "1\r2")], [("", "")]])
+def test_a_file_with_fields_that_are_none_replaces_nothing(fields, file):
+    answers = [har.response(200), har.response(200, "", fields)]
+    har.save(file, [har.entry(har.request("GET", "http://a.test/"), answer, started=0) for answer in answers])
+    with (
+        pytest.raises(HarError, match=r"kept\.har': log\.entries\[1\]\.response\.headers cannot be sent"),
+        Replay(file),
+    ):
+        pass
+
+
+def test_a_phrase_with_a_line_end_makes_no_field(file):
+    har.save(file, [har.entry(har.request("GET", "http://a.test/"), har.response(200, "OK\r\nX: 1"), started=0)])
+    with Replay(file):
+        response = keeppool.get("http://a.test/")
+        assert (response.reason, response.headers.get("X")) == ("OK X: 1", None)
+
+
 def test_a_file_that_is_not_there_says_how_to_make_it(file):
     with (
         pytest.raises(HarError, match=r"kept\.har' is not there: mode='record', or KEEPPOOL_REPLAY=record"),
@@ -528,3 +547,32 @@ def test_a_stream_that_was_recorded_is_freed_when_its_reading_is_broken_off(file
                 session.get(site_url, stream=True)
             assert session.stats().busy == 0
     assert har.load(file) == []
+
+
+def test_a_programs_own_condition_may_send_requests(site):
+    with Replay(passes=[f"{site.url}/*"]) as replay:
+        replay.on(where=lambda request: keeppool.get(f"{site.url}/count").ok).respond(content="yes")
+        assert keeppool.get("http://a.test/").text == "yes"
+
+
+def test_a_program_can_ask_whether_it_is_recorded(site, file):
+    replay = Replay(file, mode="once")
+    assert not replay.is_recording
+    for expected in (True, False):
+        with replay:
+            assert replay.is_recording is expected
+            keeppool.get(f"{site.url}/text")
+
+
+def test_drop_ins_for_urllib3_are_refused_and_not_sent_to_the_network(site):
+    def run():
+        with Replay(), PoolManager() as pool:
+            with pytest.raises(UnexpectedRequest, match=r"to http://127\.0\.0\.1:\d+ by a drop-in for urllib3"):
+                pool.request("GET", site.url, retries=False)
+            assert pool.stats().open == 0
+
+    with pytest.raises(UnexpectedRequest):
+        run()
+    with PoolManager() as pool, Replay(over=keeppool.Session()):
+        assert pool.request("GET", f"{site.url}/count").data == b"0"
+    assert site.requests == 1

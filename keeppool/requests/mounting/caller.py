@@ -15,7 +15,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
-from keeppool.adapters.tools import faker, is_any_active
+from keeppool.adapters.tools import faker, is_any_active, refuse_httpretty
 from keeppool.client.arguments import (
     AuthArgument,
     CertArgument,
@@ -196,6 +196,7 @@ class Mounting(RequestsVerbs[ResponseT], Caller[ResponseT], Redirecting, Generic
             return self.get_adapter(url=url)
         is_untouched = self._mounts is None and _of_adapter(self._adapter_kind) == self._plain_adapter
         adapter = None if is_untouched and url.scheme in DEFAULT_PORTS else self.adapters.find(url)
+        refuse_httpretty()
         return adapter if (tool := faker()) is None else self._faked_by(tool, adapter)
 
     def _faked_by(self, tool: str, adapter: Any) -> Any:

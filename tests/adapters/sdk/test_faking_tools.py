@@ -342,3 +342,16 @@ def test_replay_does_what_all_of_them_do(tmp_path):
                 with MAKERS[maker]() as session, Replay(file, mode=mode):
                     assert session.get(site.url).text == "real"
         assert site.requests == len(MAKERS)
+
+
+def test_tasks_are_told_of_httpretty_when_they_await():
+    httpretty = imported("httpretty")
+
+    async def run() -> None:
+        async with keeppool.requests.AsyncSession() as session:
+            with httpretty.enabled():
+                waiting = session.get("http://a.test/")
+                with pytest.raises(keeppool.errors.ConfigError, match=r"GET http://a\.test/: httpretty"):
+                    await waiting
+
+    asyncio.run(run())
