@@ -6,13 +6,14 @@ Does not know: where requests and responses come from, and what is secret in the
 Source: "HTTP Archive 1.2", http://www.softwareishard.com/blog/har-12-spec/
 """
 
-from keeppool.har.bodies import body_of, charset_of, pairs_of
+from keeppool.har.bodies import Object, body_of, charset_of, pairs_of
 from keeppool.har.build import UNKNOWN, content, document, entry, media_type_of, posted, request, response, total_of
 from keeppool.har.files import load, save, save_text
 from keeppool.har.parse import parse
 
 __all__ = [
     "UNKNOWN",
+    "Object",
     "body_of",
     "charset_of",
     "content",

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from keeppool._version import __version__
 from keeppool.har.bodies import Fields, Object, values_of, written
@@ -100,7 +100,7 @@ def request(
             {"name": name, "value": value} for field in values_of(headers, "cookie") for name, value in _pairs_of(field)
         ],
         "headers": _listed(headers),
-        "queryString": _listed(parse_qsl(urlsplit(sent).query, keep_blank_values=True)),
+        "queryString": _listed(parse_qsl(sent.partition("?")[2], keep_blank_values=True)),
         "headersSize": headers_size,
         "bodySize": body_size,
     }

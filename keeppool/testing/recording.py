@@ -14,91 +14,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from typing import Final
 
 from keeppool import har
 from keeppool.config import bad
-from keeppool.errors import HarError, InvalidHeader, quoted, quoted_url
+from keeppool.errors import HarError, quoted
 from keeppool.har.secrets import Secrets
-from keeppool.hosts import DEFAULT_PORTS
 from keeppool.pools.recalled import Recalled
-from keeppool.testing.bodies import difference
+from keeppool.testing.compared import COMPARED, URL, Compared
 from keeppool.testing.messages import Request
 from keeppool.testing.routes import compress
 from keeppool.wire.decode import decoded_whole
 from keeppool.wire.head import ResponseHead
 
-Entry = dict[str, Any]
+Entry = har.Object
 #: Changes what is recorded of a request or a response, as HAR describes it; `None` leaves the exchange out.
 Filter = Callable[[Entry], Entry | None]
 
 #: The codings that the standard library writes; a body in another one is played without it.
 _WRITTEN: Final = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+#: Of a response that is the last to its request.
+_FIRST_STATUS: Final = 200
 _EXPIRES: Final = re.compile(r"(;\s*expires\s*=\s*)([^;]*)", re.IGNORECASE)
-
-
-class Compared(NamedTuple):
-    """What of a request is compared, secrets left out.
-
-    Attributes:
-        method: As sent.
-        url: Without fragment.
-        body: Whole.
-        media_type: Of the body; empty if the request does not say.
-    """
-
-    method: str
-    url: str
-    body: bytes
-    media_type: str
-
-    @classmethod
-    def of(cls, request: Entry) -> Compared:
-        """Read what HAR says of a request."""
-        fields = har.pairs_of(request.get("headers") or ())
-        said = request.get("postData") or {}
-        media_type = next((value for name, value in fields if name.lower() == "content-type"), said.get("mimeType", ""))
-        body = har.body_of(request.get("postData"), fields)
-        return cls(request["method"], request["url"].partition("#")[0], body, media_type)
-
-    def __str__(self) -> str:
-        return f"{self.method} {quoted_url(self.url)[1:-1]}"
-
-
-def _differs(name: str, asked: object, other: object) -> str | None:
-    return None if asked == other else f"the {name} is {asked or 'empty'}, not {other or 'empty'}"
-
-
-def _host(request: Compared) -> str:
-    scheme, host, *_ = urlsplit(request.url)
-    return host.lower().removesuffix(f":{DEFAULT_PORTS.get(scheme, '')}")
-
-
-def _query(url: str) -> list[tuple[str, str]]:
-    return sorted(parse_qsl(urlsplit(url).query, keep_blank_values=True))
-
-
-def _query_differs(asked: Compared, other: Compared) -> str | None:
-    if _query(asked.url) == _query(other.url):
-        return None
-    return _differs("query", urlsplit(asked.url).query, urlsplit(other.url).query)
-
-
-def _part(name: str, find: Callable[[Compared], object]) -> Callable[[Compared, Compared], str | None]:
-    return lambda asked, other: _differs(name, find(asked), find(other))
-
-
-#: What can be compared, by name: each tells the difference of two requests, or `None`.
-COMPARED: Final[Mapping[str, Callable[[Compared, Compared], str | None]]] = {
-    "method": _part("method", lambda request: request.method),
-    "scheme": _part("scheme", lambda request: urlsplit(request.url).scheme),
-    "host": _part("host", _host),
-    "path": _part("path", lambda request: urlsplit(request.url).path or "/"),
-    "query": _query_differs,
-    "body": lambda asked, other: difference(asked.body, asked.media_type, other.body, other.media_type),
-}
-_URL: Final = ("scheme", "host", "path", "query")
 
 
 class Recorded:
@@ -120,27 +57,15 @@ class Recorded:
     def __str__(self) -> str:
         return f"recorded {self.number}: {self.request}"
 
-    def check(self, file: str) -> None:
-        """Make sure that the exchange can be played, before anything of the file is.
-
-        Args:
-            file: For the error.
-
-        Raises:
-            HarError: A field of its response is none; `place` says of which exchange.
-        """
-        if not self.is_playable:
-            return
-        try:
-            recalled(self.entry).on_the_wire(self.request.method.encode("latin-1", "replace"))
-        except InvalidHeader as error:
-            place = f"log.entries[{self.number - 1}].response.headers"
-            raise HarError(f"{quoted(file)}: {place} cannot be sent: {error}", file=file, place=place) from error
-
     @property
-    def is_playable(self) -> bool:
-        """True if it has a response; browsers record requests that have got none, and changes of the protocol."""
-        return bool(self.entry["response"]["status"] >= 200)
+    def why_not(self) -> str | None:
+        """Why it cannot be played, if it cannot."""
+        response = self.entry["response"]
+        if response["status"] < _FIRST_STATUS:
+            return "it has got no response"  # So browsers record what was broken off, and changes of the protocol.
+        content = response.get("content") or {}
+        is_left_out = content.get("size", 0) > 0 and "text" not in content and self.request.method != "HEAD"
+        return "the body of its response was not recorded" if is_left_out else None
 
 
 class Recording:
@@ -170,7 +95,7 @@ class Recording:
     ) -> None:
         self.recorded = [Recorded(entry, number) for number, entry in enumerate(entries, 1)]
         self.added: list[Entry] = []
-        self._conditions = [one for name in match for one in (_URL if name == "url" else (name,))]
+        self._conditions = [one for name in match for one in (URL if name == "url" else (name,))]
         for condition in self._conditions:
             if not callable(condition) and condition not in COMPARED:
                 raise bad("match", condition, f"must be a function, or one of url, {', '.join(COMPARED)}", kind="path")
@@ -207,8 +132,8 @@ class Recording:
             if text is not None:
                 is_same = False
                 yield text
-        if is_same and not recorded.is_playable:
-            yield "it has got no response"
+        if is_same and (why_not := recorded.why_not):
+            yield why_not
         elif is_same and recorded.played and not self._repeats:
             yield "it was played already"
 
@@ -257,10 +182,30 @@ class Recording:
         return [*(one.entry for one in self.recorded), *added]
 
 
+def check(entry: Entry, number: int, file: str) -> None:
+    """Make sure that an exchange can be played, before anything of its file is.
+
+    Args:
+        entry: It.
+        number: Its place in the file, from 1.
+        file: For the error.
+
+    Raises:
+        HarError: Its URL is none, or a field of its response; `place` says of which exchange.
+    """
+    try:
+        place = f"log.entries[{number - 1}].request.url"
+        Compared.of(entry["request"])
+        place = f"log.entries[{number - 1}].response.headers"
+        Recalled(_FIRST_STATUS, _fields(entry["response"])).on_the_wire(b"GET")
+    except ValueError as error:
+        raise HarError(f"{quoted(file)}: {place} cannot be sent: {error}", file=file, place=place) from error
+
+
 def recalled(entry: Entry) -> Recalled:
     """Make the response of an exchange, as it was sent."""
     response = entry["response"]
-    fields = [pair for pair in har.pairs_of(response.get("headers") or ()) if not pair[0].startswith(":")]
+    fields = _fields(response)
     content = response.get("content")
     body = har.body_of(content, fields)
     if not (content or {}).get("_coded"):
@@ -269,6 +214,11 @@ def recalled(entry: Entry) -> Recalled:
     fields = [(name, _renewed(value, age) if name.lower() == "set-cookie" else value) for name, value in fields]
     version = 10 if response.get("httpVersion") == "HTTP/1.0" else 11
     return Recalled(response["status"], fields, body, response.get("statusText") or "", version)
+
+
+def _fields(response: Entry) -> list[tuple[str, str]]:
+    """List a response's fields; what HTTP/2 sends as such besides is none."""
+    return [pair for pair in har.pairs_of(response.get("headers") or ()) if not pair[0].startswith(":")]
 
 
 def _coded(body: bytes, fields: list[tuple[str, str]]) -> tuple[bytes, list[tuple[str, str]]]:

@@ -33,9 +33,10 @@ from keeppool.pools.response import Response
 from keeppool.pools.response_tasks import AsyncResponse
 from keeppool.testing import canned, recording
 from keeppool.testing.canned import Canned
+from keeppool.testing.compared import Compared
 from keeppool.testing.messages import Request
 from keeppool.testing.patterns import UNSET, FieldPatterns, Params, Pattern, UrlPattern, url_pattern
-from keeppool.testing.recording import Compared, Entry, Filter, Recorded, Recording
+from keeppool.testing.recording import Entry, Filter, Recorded, Recording
 from keeppool.testing.seam import Seam, pool_of
 from keeppool.urls.address import Address, parse_as_given
 from keeppool.wire.body import RequestBody
@@ -248,15 +249,16 @@ class Replay:
             name = os.fsdecode(self._path)
             how = f"mode='record', or {MODE_VARIABLE}=record in the environment, makes it"
             raise HarError(f"{quoted(name)} is not there: {how}", file=name)
-        found = Recording(har.load(self._path), *self._settings)
-        for recorded in found.recorded:
-            recorded.check(os.fsdecode(self._path))
-        return found, self._mode == "extend"
+        file = os.fsdecode(self._path)
+        entries = har.load(self._path)
+        for number, entry in enumerate(entries, 1):
+            recording.check(entry, number, file)
+        return Recording(entries, *self._settings), self._mode == "extend"
 
     def _left(self) -> list[str]:
         left = [f"{one!r}"[1:-1] for one in self._canned if not one._is_met] if self._strict else []
         if self._complete and self._recording is not None:
-            left += [str(one) for one in self._recording.recorded if one.is_playable and not one.played]
+            left += [str(one) for one in self._recording.recorded if one.why_not is None and not one.played]
         return left
 
     # Requests
@@ -288,8 +290,8 @@ class Replay:
         answer = self._answer(pool, asking)
         if answer is None:
             started, began = time.time(), clock()
-            raw = carry(_plainly(asking.given))
-            answer = self._record(asking, raw.head, raw.read(), started, (began, raw.answered_at, clock()))
+            with carry(_plainly(asking.given)) as raw:
+                answer = self._record(asking, raw.head, raw.read(), started, (began, raw.answered_at, clock()))
         response = recall(pool, Response, asking.given, answer)
         if not given[5]:
             response.preload()
@@ -306,8 +308,8 @@ class Replay:
         answer = self._answer(pool, asking)
         if answer is None:
             started, began = time.time(), clock()
-            raw = await carry(_plainly(asking.given))
-            answer = self._record(asking, raw.head, await raw.read(), started, (began, raw.answered_at, clock()))
+            async with await carry(_plainly(asking.given)) as raw:
+                answer = self._record(asking, raw.head, await raw.read(), started, (began, raw.answered_at, clock()))
         response = recall(pool, AsyncResponse, asking.given, answer)
         if not given[5]:
             await response.preload()

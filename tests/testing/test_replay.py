@@ -444,6 +444,39 @@ def test_a_file_with_fields_that_are_none_replaces_nothing(fields, file):
         pass
 
 
+def test_a_file_with_a_url_that_is_none_replaces_nothing(file):
+    written(file, ("GET", "http://a.test/", [], None, b""), ("GET", "http://[::1/", [], None, b""))
+    with pytest.raises(HarError, match=r"log\.entries\[1\]\.request\.url cannot be sent"), Replay(file):
+        pass
+
+
+def test_a_body_that_was_not_recorded_is_not_played_as_an_empty_one(file):
+    answers = [har.response(200, size=9), har.response(200, size=0), har.response(200, size=-1)]
+    urls = ["http://a.test/9", "http://a.test/0", "http://a.test/unknown"]
+    har.save(file, [har.entry(har.request("GET", url), one, started=0) for url, one in zip(urls, answers, strict=True)])
+    with Replay(file, strict=False, complete=True), keeppool.Session() as session:
+        assert [session.get(url).content for url in urls[1:]] == [b"", b""]
+        with pytest.raises(UnexpectedRequest, match=r"recorded 1: .*: the body of its response was not recorded"):
+            session.get(urls[0])
+
+
+@pytest.mark.parametrize("name", ["AsyncSession", "AsyncPoolManager"])
+def test_a_task_that_is_cancelled_while_it_is_recorded_leaves_nothing(name, file):
+    async def run(client):
+        task = asyncio.create_task(client.request("GET", site.url))
+        while not site.requests:  # noqa: ASYNC110  # another thread counts
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return client.stats().busy
+
+    slow = Site(handler=lambda request: Answer(body=(b"a", b"b"), pause_s=30))
+    with slow as site, Front(name) as front, Replay(file, mode="record"):
+        assert front.wait(run(front.client)) == 0
+    assert har.load(file) == []
+
+
 def test_a_phrase_with_a_line_end_makes_no_field(file):
     har.save(file, [har.entry(har.request("GET", "http://a.test/"), har.response(200, "OK\r\nX: 1"), started=0)])
     with Replay(file):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import textwrap
@@ -147,13 +148,13 @@ TRIED: list[tuple[str, str, Callable[..., str], int, tuple[str, str, str]]] = [
     ("requests-mock, `Mocker()`", "requests_mock", with_mocker, 0, (WORKS, WORKS, WORKS)),
     ("requests-mock, `Mocker(session=...)`", "requests_mock", with_one_session, 0, (ERROR, ERROR, WORKS)),
     ("requests-mock, its `Adapter` mounted", "requests_mock", with_adapter, 0, (WORKS, WORKS, WORKS)),
-    ("betamax", "betamax", with_betamax, 1, (WORKS, ERROR, WORKS)),
+    ("betamax", "betamax", with_betamax, 1, (WORKS, "an error", WORKS)),
     ("httpretty", "httpretty", with_httpretty, 1, (ERROR, ERROR, ERROR)),
 ]
 SAID = {
     "httpretty": r"httpretty\.is_enabled\(\)=True: .*Replay",
     "requests_mock": "Only a requests.Session object can be mocked",
-    "betamax": "",
+    "betamax": "'coroutine' object has no attribute",
 }
 
 
@@ -166,10 +167,12 @@ def imported(name: str) -> Any:
 def test_a_tool_does_what_the_page_says(row, name, use, asked, does, maker, tmp_path):
     tool = imported(name)
     with Site(handler=lambda request: Answer(body=b"real")) as site, MAKERS[maker]() as session:
-        if does[list(MAKERS).index(maker)] == ERROR:
+        if does[list(MAKERS).index(maker)] != WORKS:
             with pytest.raises(Exception, match=SAID[name]):
                 use(tool, session, f"{site.url}/x", tmp_path)
             assert site.requests <= asked
+            session = None  # What betamax has made of a session for tasks is never awaited, which is said here.
+            gc.collect()
             return
         text = use(tool, session, f"{site.url}/x", tmp_path)
         assert site.requests == asked
