@@ -1,4 +1,4 @@
-"""One dataclass for each thing that can happen in a pool, and `Why`, the one list of reasons to close.
+"""One dataclass for each thing that can happen in a pool; with `Why` and `Room`, the words they use.
 
 Knows: names and units. Everything is plain data: text, numbers, `Why`, `Room`.
 Does not know: what reports events and what listens. A front end builds an event only when somebody listens, and
@@ -14,67 +14,12 @@ those alone. Most of what listening costs are the events that each request has; 
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from keeppool.phases import Dial, Moments, Phases, phases_of
-
-
-class Why(enum.Enum):
-    """Why a connection was closed. The same word in orders, events, statistics and documentation."""
-
-    #: The server closed it while it was idle, as a look at it or the next request found out.
-    PEER_CLOSED = "peer_closed"
-    #: Bytes arrived that no request had asked for (RFC 9112 §9.2).
-    UNASKED_DATA = "unasked_data"
-    #: It sat idle for the pool's own `idle_timeout`.
-    IDLE_TIMEOUT = "idle_timeout"
-    #: The server's `Keep-Alive: timeout=` was about to pass.
-    HINT_TIMEOUT = "hint_timeout"
-    #: The server's `Keep-Alive: max=` is used up.
-    HINT_MAX = "hint_max"
-    #: The server has been seen to close silently after about this idle time.
-    LEARNED_TIMEOUT = "learned_timeout"
-    #: Older than `max_age`.
-    MAX_AGE = "max_age"
-    #: Carried `max_requests` requests.
-    MAX_REQUESTS = "max_requests"
-    #: Least recently used; closed to make room for another host.
-    EVICTED = "evicted"
-    #: The server sent `Connection: close`, or speaks HTTP/1.0 without keep-alive.
-    SERVER_CLOSE = "server_close"
-    #: The request had `Connection: close` (`keep_alive=False`, or the request's own header).
-    CLIENT_CLOSE = "client_close"
-    #: Only the close tells where the response's body ends (RFC 9112 §6.3).
-    CLOSE_DELIMITED = "close_delimited"
-    #: The response's framing was ambiguous: Transfer-Encoding with Content-Length, or in HTTP/1.0.
-    AMBIGUOUS_FRAMING = "ambiguous_framing"
-    #: The response came before the request was fully sent.
-    REQUEST_UNSENT = "request_unsent"
-    #: The body was not read to its end.
-    BODY_UNREAD = "body_unread"
-    #: The connection is no longer HTTP (101, or CONNECT).
-    SWITCHED = "switched"
-    #: The exchange on it failed.
-    EXCHANGE_FAILED = "exchange_failed"
-    #: The pool was closed.
-    POOL_CLOSED = "pool_closed"
-
-
-class Room(enum.Enum):
-    """What a caller waits for: the cap that is used up, or its turn at a host that has a pace."""
-
-    #: `per_host`: its host has all the connections it may have.
-    HOST = "host"
-    #: `per_proxy`: its proxy has.
-    PROXY = "proxy"
-    #: `total`: the whole pool has.
-    TOTAL = "total"
-    #: It is not its turn yet.
-    PACE = "pace"
-    #: Its host's server has said, by `Retry-After`, when to come again.
-    RETRY_AFTER = "retry-after"
+from keeppool.reasons import Room as Room
+from keeppool.reasons import Why as Why
 
 
 @dataclass(frozen=True, slots=True)

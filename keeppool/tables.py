@@ -8,8 +8,14 @@ Does not know: what the figures are about.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from keeppool.deferred import Deferred
+
+if TYPE_CHECKING:
+    import html
+else:
+    html = Deferred("html")
 
 #: Characters of a cell that are shown: with it and six columns of figures a line has 80.
 LONGEST_CELL: Final = 36
@@ -79,4 +85,4 @@ def _cells(tag: str, texts: Sequence[str]) -> str:
 
 
 def _markup(text: str) -> str:
-    return escape(printable(text))
+    return html.escape(printable(text))

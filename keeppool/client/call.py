@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _ResponseT = TypeVar("_ResponseT")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Call:
     """What holds for all the requests that one call leads to. Never changed; to have that enforced costs it 1 µs.
 
@@ -60,7 +60,7 @@ class Step:
     __slots__ = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Send(Step):
     """Step: send this request, and bring its response."""
 
@@ -69,14 +69,14 @@ class Send(Step):
     override: HostConfig | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Drain(Step):
     """Step: have the connection of this response free; of a body that was not read, what is small is kept."""
 
     response: BaseResponse
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Pause(Step):
     """Step: wait, holding nothing."""
 
@@ -84,7 +84,7 @@ class Pause(Step):
     retrying: Retrying
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Ask(Step):
     """Step: call a hook with the response, and bring what it returns."""
 

@@ -13,16 +13,19 @@ Source: there is no standard; https://everything.curl.dev/usingcurl/proxies/env.
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keeppool.config import INHERIT, Inherit
-from keeppool.hosts import DEFAULT_PORTS, normal_host
+from keeppool.deferred import Deferred
+from keeppool.hosts import DEFAULT_PORTS
+
+if TYPE_CHECKING:
+    from keeppool.client import no_proxy as no_proxies
+    from keeppool.client.no_proxy import NoProxy
+else:
+    no_proxies = Deferred("keeppool.client.no_proxy")
 
 #: All that is looked at.
 NAMES: Final = (
@@ -34,9 +37,6 @@ NAMES: Final = (
 _REMEMBERED: Final = 1024
 #: No decision was made; `None` is one.
 _UNDECIDED: Final = ""
-
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Environment:
@@ -115,7 +115,7 @@ class Settings:
         self.no_proxy = values.get("no_proxy") or values.get("NO_PROXY") or ""
         self.ca_bundle = _ca_bundle(values)
         self.netrc = values.get("NETRC")
-        self._bypass = NoProxy(self.no_proxy)
+        self._bypass: NoProxy | None = None
         self._decided: dict[tuple[str, str, int | None, str | None], str | None] = {}
 
     def proxy_for(self, scheme: str, host: str, port: int | None, no_proxy: str | None = None) -> str | None:
@@ -132,7 +132,7 @@ class Settings:
         key = (scheme, host, port, no_proxy)
         decided = self._decided.get(key, _UNDECIDED)
         if decided is _UNDECIDED:
-            bypass = self._bypass if no_proxy is None else NoProxy(no_proxy)
+            bypass = self._rules() if no_proxy is None else no_proxies.NoProxy(no_proxy)
             goes_direct = bypass.covers(host, port or DEFAULT_PORTS.get(scheme))
             decided = None if goes_direct else self.proxies.get(scheme, self.proxies.get("all"))
             if len(self._decided) >= _REMEMBERED:
@@ -140,47 +140,10 @@ class Settings:
             self._decided[key] = decided
         return decided
 
-
-class NoProxy:
-    """The rules of a `no_proxy` list: which hosts are reached direct.
-
-    Entries are separated by commas or white space; case does not count. Each is one of
-
-    - `*`: every host,
-    - `example.com`, `.example.com` or `*.example.com`: that host and all below it,
-    - an IP address, or a network such as `10.0.0.0/8` or `fd00::/8`: hosts given as such an address. Names are not
-      resolved,
-    - a host or address with a port, `example.com:8080` or `[::1]:8080`: only at that port.
-
-    What is none of these matches nothing.
-
-    Args:
-        text: The list.
-    """
-
-    __slots__ = ("_all", "_names", "_networks")
-
-    def __init__(self, text: str) -> None:
-        entries = re.split(r"[,\s]+", text.lower())
-        self._all = "*" in entries
-        self._networks: list[tuple[_Network, int | None]] = []
-        names: set[str] = set()
-        for entry in filter(None, entries):
-            network = _network_and_port(entry)
-            if network is None:
-                names.add(_name(entry))
-            else:
-                self._networks.append(network)
-        self._names = frozenset(names)
-
-    def covers(self, host: str, port: int | None) -> bool:
-        """Tell whether a host is to be reached direct."""
-        if self._all:
-            return True
-        address = _address(host.strip("[]"))
-        if address is not None:
-            return any(address in network and own in (None, port) for network, own in self._networks)
-        return any(name in self._names or f"{name}:{port}" in self._names for name in _names_above(_name(host)))
+    def _rules(self) -> NoProxy:
+        if self._bypass is None:
+            self._bypass = no_proxies.NoProxy(self.no_proxy)
+        return self._bypass
 
 
 def select_proxy(scheme: str, host: str, proxies: Mapping[str, str | None] | None) -> str | None | Inherit:
@@ -218,48 +181,8 @@ def _ca_bundle(values: Mapping[str, str]) -> str | None:
         if values.get(name):
             return values[name]
     file = values.get("SSL_CERT_FILE")
-    if file and Path(file).is_file():
+    # Not by pathlib, which takes 1 ms to import, for a file that is looked at once.
+    if file and os.path.isfile(file):  # noqa: PTH113
         return file
     folders = values.get("SSL_CERT_DIR", "").split(os.pathsep)
-    return next((folder for folder in folders if folder and Path(folder).is_dir()), None)
-
-
-def _network_and_port(entry: str) -> tuple[_Network, int | None] | None:
-    """Read an address or network, perhaps with a port behind; `None` if it is a name."""
-    network = _network(entry)
-    if network is not None:
-        return network, None
-    host, _, port = entry.rpartition(":")
-    network = _network(host) if port.isdecimal() else None
-    return None if network is None else (network, int(port))
-
-
-def _name(entry: str) -> str:
-    """Write a name as URLs have it: in its A-labels, without the signs for all that is below it."""
-    name, colon, port = entry.removeprefix("*").lstrip(".").lower().partition(":")
-    with suppress(ValueError):  # Where it cannot be encoded, no host has such a name.
-        name = normal_host(name)
-    return name + colon + port
-
-
-def _network(text: str) -> _Network | None:
-    """Read an address or a network; brackets may stand around the address."""
-    address, slash, bits = text.partition("/")
-    try:
-        return ipaddress.ip_network(address.strip("[]") + slash + bits, strict=False)
-    except ValueError:
-        return None
-
-
-def _address(host: str) -> _Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def _names_above(host: str) -> Iterable[str]:
-    """Yield the host's name and those of the domains it is in."""
-    while host:
-        yield host
-        host = host.partition(".")[2]
+    return next((folder for folder in folders if folder and os.path.isdir(folder)), None)  # noqa: PTH112

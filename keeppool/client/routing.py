@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from ssl import CERT_REQUIRED
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.environment import Environment, Settings, select_proxy
 from keeppool.config import HOST_FIELDS, INHERIT, HostConfig, Inherit, bad
+from keeppool.deferred import Deferred
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.urls.address import Address
 
 if TYPE_CHECKING:
+    import ssl
+
     from keeppool.client.call import Call
     from keeppool.pools.manager import Manager
+else:
+    ssl = Deferred("ssl")
 
 #: Origins whose way is remembered, and settings passed by hand: sets of proxies in rotation may be some hundreds.
 _REMEMBERED = 1024
@@ -178,7 +182,7 @@ class Routing:
     def _checks_by_context(self, address: Address) -> bool:
         """Tell whether a host's own context checks certificates, so that being asked for a check says no more."""
         context = self._config_for(address).ssl_context if address.scheme == "https" else None
-        return getattr(context, "verify_mode", None) == CERT_REQUIRED
+        return getattr(context, "verify_mode", None) == ssl.CERT_REQUIRED
 
     def _settings_of(self, address: Address, call: Call) -> dict[str, Any]:
         """List what holds for a request's sending by requests' names, for hooks."""

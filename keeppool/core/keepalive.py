@@ -14,7 +14,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from keeppool.events import Why
+from keeppool.reasons import Why
 
 #: The most seconds taken off a server's `timeout`. Its clock starts when it has sent, ours when we have read, and the
 #: next request still has to travel: a round trip and a timer's coarseness. Node's and HTTP.jl's clients take 1 s off,

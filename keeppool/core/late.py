@@ -35,7 +35,7 @@ from keeppool.core.pool import MOST_PER_TICK, PoolState
 from keeppool.core.records import NEVER, Bind, Cancel, Connect, Connection, Host, Serve, State, Ticket
 from keeppool.core.trust import refuses
 from keeppool.errors import PoolClosed
-from keeppool.events import Why
+from keeppool.reasons import Why
 
 #: Seconds from its beginning within which a dial whose caller gave up is as good as a new one. RFC 8305 §8 waits for
 #: an answer to a connection attempt as long ("Connection Attempt Delay", 250 ms) before it begins another beside it.

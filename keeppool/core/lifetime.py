@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from keeppool.core.keepalive import idle_limit
 from keeppool.core.records import NEVER, Connection
-from keeppool.events import Why
+from keeppool.reasons import Why
 
 # Looked up at the end of every request; as a member of its class it would cost three times as much (Python 3.11).
 _IDLE_TIMEOUT = Why.IDLE_TIMEOUT

@@ -46,7 +46,7 @@ from keeppool.core.tallies import Tallies
 from keeppool.core.trust import ages_of, must_be_new, refuses
 from keeppool.core.waiting import Queue
 from keeppool.errors import PoolClosed, QueueFull
-from keeppool.events import Why
+from keeppool.reasons import Why
 
 #: How often a released connection may serve its own host although an older caller of another host waits for the total.
 #: Keeping the connection saves that host a handshake; the bound keeps the other from starving. At 8 a busy host pays

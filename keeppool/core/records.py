@@ -17,7 +17,7 @@ from keeppool.core.keepalive import NO_HINT, Hint, uses_left
 from keeppool.core.origin import Origin, Proxy
 from keeppool.core.pipelines import Pipelines, Stage
 from keeppool.core.tallies import Tally
-from keeppool.events import Why
+from keeppool.reasons import Why
 
 NEVER = float("inf")
 #: Before every time there is.
@@ -149,6 +149,11 @@ class Connection:
     def origin(self) -> Origin:
         """The origin it is connected to."""
         return self.host.origin
+
+    @property
+    def unread_from(self) -> str | None:
+        """The line that asked for the response whose body is still to be read from it, if there is one."""
+        return self.unread[1] if self.unread is not None and self.unread[0] == self.generation else None
 
 
 class Ticket:

@@ -9,7 +9,7 @@ Source: RFC 9112 §6.3 (message length), §9.3 (persistence), §9.6 (teardown).
 from __future__ import annotations
 
 from keeppool.core.keepalive import LONGEST_VALUE, why_not_persistent
-from keeppool.events import Why
+from keeppool.reasons import Why
 
 
 def why_not_reusable(

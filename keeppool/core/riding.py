@@ -30,7 +30,7 @@ from keeppool.core.origin import Origin
 from keeppool.core.pipelines import Pipelines, Stage
 from keeppool.core.records import Board, Connection, Host, Pipeline, Policy, Return, Ride, Serve, State, Ticket
 from keeppool.errors import PoolClosed
-from keeppool.events import Why
+from keeppool.reasons import Why
 
 #: Bytes still to come of a response behind which nobody begins to ride. At a megabyte a second it is a quarter of a
 #: second; Firefox counted 300 kB against an origin.

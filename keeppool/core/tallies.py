@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import Final
 
 from keeppool.core.origin import Origin
-from keeppool.events import Why
+from keeppool.reasons import Why
 
 #: Hosts without a connection whose counts are kept, as many as origins whose habits are (`habits.py`). One takes about
 #: 300 bytes.

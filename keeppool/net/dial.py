@@ -10,9 +10,10 @@ Source: RFC 9110 §4.2 (http and https), §9.3.6 (CONNECT); RFC 9112 §3.2.2 (ht
 from __future__ import annotations
 
 import socket
-import ssl
+from typing import TYPE_CHECKING
 
 from keeppool.core.origin import Origin, TlsIdentity
+from keeppool.deferred import Deferred
 from keeppool.net.addresses import Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
 from keeppool.net.failures import Memory, opening, reaching, resolving, shaking_hands, tunnelling
@@ -26,6 +27,11 @@ from keeppool.net.resolver import BlockingResolver, Question
 from keeppool.net.steps import drive
 from keeppool.net.stream import Stream
 from keeppool.net.tls import TlsStore
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = Deferred("ssl")
 
 
 def dial(
@@ -103,7 +109,7 @@ def _open(
 def _is_resumed(sock: socket.socket | LayeredSocket) -> bool:
     if isinstance(sock, LayeredSocket):
         return sock.layer.resumed
-    return isinstance(sock, ssl.SSLSocket) and bool(sock.session_reused)
+    return bool(getattr(sock, "session_reused", False))  # A plain socket has no session.
 
 
 def _reach(origin: Origin, resolver: BlockingResolver, deadline: Deadline) -> socket.socket:

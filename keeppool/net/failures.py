@@ -12,11 +12,12 @@ stage of the dial, and says to its deadline that it begins.
 from __future__ import annotations
 
 import errno
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from keeppool.core.origin import Origin
+from keeppool.deferred import Deferred
 from keeppool.errors import (
     CertificateError,
     ConnectError,
@@ -32,6 +33,11 @@ from keeppool.net.questions import questions_of
 from keeppool.net.race import RaceLost
 from keeppool.net.resolver import Question, Resolver, Unresolved
 from keeppool.phases import Step
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = Deferred("ssl")
 
 
 def unresolved(origin: Origin, host: str, reason: object, *, by_proxy: bool) -> ConnectError:

@@ -9,11 +9,17 @@ Source: RFC 8446 §4.6.2 (a certificate asked for late), §4.6.3 (key updates), 
 
 from __future__ import annotations
 
-import ssl
+from typing import TYPE_CHECKING
 
+from keeppool.deferred import Deferred
 from keeppool.net.deadline import Deadline
 from keeppool.net.steps import drive
 from keeppool.net.tls_layer import TlsLayer
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = Deferred("ssl")
 
 #: Bytes read at once: what one TLS record carries at most (RFC 8446 §5.1), so all an `SSLSocket` ever gives.
 _RECORD = 16384

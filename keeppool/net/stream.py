@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import math
 import socket
-import ssl
 import struct
 from collections.abc import Iterable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from keeppool.clock import clock
+from keeppool.deferred import Deferred
 from keeppool.net.deadline import LONGEST_WAIT
 from keeppool.net.laps import Laps
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.polls import GONE, READABLE, WATCHED, WRITABLE, has_kernel_timers, poller
 from keeppool.net.streams import Liveness
 from keeppool.net.unsent import held_bytes
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = Deferred("ssl")
 
 #: One TLS record carries at most 16 KiB (RFC 8446 §5.1). `SSLSocket.send` is all or nothing: of a larger piece the
 #: server may have decrypted a part although send reported nothing. Only up to one record is "0 accepted" a proof.
@@ -59,7 +64,8 @@ class Stream:
     def __init__(self, sock: socket.socket | LayeredSocket, *, resumed: bool = False, laps: Laps | None = None) -> None:
         # What a layered socket lacks, only plain ones are asked for.
         self.sock = cast("socket.socket", sock)
-        self.tls = sock if isinstance(sock, (ssl.SSLSocket, LayeredSocket)) else None
+        # What TLS sockets have, and plain ones lack.
+        self.tls = cast("ssl.SSLSocket | LayeredSocket", sock) if hasattr(sock, "pending") else None
         self.is_tls = self.tls is not None
         #: The calls block in the kernel, which knows timers and flags for that.
         self._blocks = not self.is_tls and has_kernel_timers(sock)
@@ -146,7 +152,7 @@ class Stream:
         self.sock.settimeout(0)
         try:
             return self.receive(size)
-        except (ssl.SSLWantReadError, BlockingIOError, TimeoutError):
+        except self._nothing_there():
             return None
         finally:
             self.sock.settimeout(limit)
@@ -213,12 +219,16 @@ class Stream:
             return Liveness.CLOSED
         return Liveness.DATA if byte else Liveness.CLOSED
 
+    def _nothing_there(self) -> tuple[type[OSError], ...]:
+        """Give what a read without a timeout raises where there is nothing to read."""
+        return (BlockingIOError, TimeoutError, ssl.SSLWantReadError) if self.is_tls else (BlockingIOError, TimeoutError)
+
     def _read_one_byte(self) -> Liveness:
         timeout = self.sock.gettimeout()
         try:
             self.sock.settimeout(0)
             byte = self.sock.recv(1) if self.is_tls else self.sock.recv(1, socket.MSG_PEEK)
-        except (ssl.SSLWantReadError, BlockingIOError, TimeoutError):
+        except self._nothing_there():
             self.sock.settimeout(timeout)
             return Liveness.IDLE
         except (OSError, ValueError):

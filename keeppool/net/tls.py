@@ -10,20 +10,26 @@ Source: RFC 8446 §2.2 (resumption), RFC 6066 §3 (server name), RFC 9110 §4.3.
 from __future__ import annotations
 
 import errno
+import os
 import socket
-import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from keeppool.config import bad
 from keeppool.core.origin import Origin, TlsIdentity
+from keeppool.deferred import Deferred, have_urllib3
 from keeppool.net.deadline import Deadline
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.tls_layer import TlsLayer
+
+if TYPE_CHECKING:
+    import ssl
+    from concurrent import futures
+else:
+    futures = Deferred("concurrent.futures")
+    ssl = Deferred("ssl")
 
 #: Contexts kept. One holds certifi's roots parsed (0.7 MB) and costs 15 to 35 ms to build; who uses more than 64
 #: client certificates or trust files at a time pays for the least recently used ones again.
@@ -70,7 +76,7 @@ class TlsStore:
             return _callers_own(identity.context)
         return self._lazy(identity).get(identity.verify, identity.cert)
 
-    def building(self, identity: TlsIdentity) -> Future[ssl.SSLContext] | None:
+    def building(self, identity: TlsIdentity) -> futures.Future[ssl.SSLContext] | None:
         """Have the context built by a thread of its own; `None` if there is nothing to build.
 
         Meant for event loops: whoever comes meanwhile gets the same future, which cannot be cancelled. Its error, as
@@ -218,7 +224,7 @@ class _LazyContext:
         self._context: ssl.SSLContext | None = None
         #: Guards what a thread is building; held for a handful of statements.
         self._guard = threading.Lock()
-        self._building: Future[ssl.SSLContext] | None = None
+        self._building: futures.Future[ssl.SSLContext] | None = None
 
     def get(self, verify: bool | str, cert: _Certificate) -> ssl.SSLContext:
         with self._lock:
@@ -226,12 +232,12 @@ class _LazyContext:
                 self._context = build_context(verify, cert)
             return self._context
 
-    def begin(self, verify: bool | str, cert: _Certificate) -> Future[ssl.SSLContext] | None:
+    def begin(self, verify: bool | str, cert: _Certificate) -> futures.Future[ssl.SSLContext] | None:
         with self._guard:
             if self._context is not None:
                 return None  # Though the thread that has built it may not have said so yet.
             if self._building is None:
-                future: Future[ssl.SSLContext] = Future()
+                future: futures.Future[ssl.SSLContext] = futures.Future()
                 future.set_running_or_notify_cancel()  # From here on nobody who gives up takes it from the others.
                 # A daemon: a program that ends has no use for it.
                 thread = threading.Thread(target=self._build, args=(future, verify, cert), name=BUILDER, daemon=True)
@@ -242,7 +248,7 @@ class _LazyContext:
                 self._building = future
             return self._building
 
-    def _build(self, future: Future[ssl.SSLContext], verify: bool | str, cert: _Certificate) -> None:
+    def _build(self, future: futures.Future[ssl.SSLContext], verify: bool | str, cert: _Certificate) -> None:
         context, failure = None, None
         try:
             context = self.get(verify, cert)
@@ -266,6 +272,7 @@ def build_context(verify: bool | str, cert: _Certificate) -> ssl.SSLContext:
     Raises:
         ConfigError: A file is missing or unusable; names the field.
     """
+    have_urllib3()
     from urllib3.util.ssl_ import create_urllib3_context
 
     context = create_urllib3_context(cert_reqs=ssl.CERT_NONE if verify is False else ssl.CERT_REQUIRED)
@@ -280,6 +287,7 @@ def build_context(verify: bool | str, cert: _Certificate) -> ssl.SSLContext:
 
 
 def _check_fingerprint(tls: ssl.SSLSocket | TlsLayer, fingerprint: str) -> None:
+    have_urllib3()
     from urllib3.exceptions import SSLError
     from urllib3.util.ssl_ import assert_fingerprint
 
@@ -320,7 +328,7 @@ def _trust(context: ssl.SSLContext, verify: bool | str) -> None:
         context.load_verify_locations(cafile=certifi.where())
         return
     path = _existing("verify", verify, verify)
-    folder = path.is_dir()
+    folder = os.path.isdir(path)  # noqa: PTH112  # as above
     _load("verify", verify, lambda: context.load_verify_locations(*((None, path) if folder else (path, None))))
 
 
@@ -335,10 +343,10 @@ def _identify(context: ssl.SSLContext, cert: _Certificate) -> None:
     _load("cert", cert, lambda: context.load_cert_chain(certificate, key, password=""))
 
 
-def _existing(field: str, value: object, path: str) -> Path:
-    if not Path(path).exists():
+def _existing(field: str, value: object, path: str) -> str:
+    if not os.path.exists(path):  # noqa: PTH110  # pathlib takes 1 ms to import, for the few programs that name a file
         raise bad(field, value, f"there is no file or folder {path}")
-    return Path(path)
+    return path
 
 
 #: What says of a file that it cannot be opened now, and nothing against it.

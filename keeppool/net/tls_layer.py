@@ -11,10 +11,15 @@ Source: RFC 8446 §4.6 (messages after the handshake), §6.1 (closure alerts).
 
 from __future__ import annotations
 
-import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from keeppool.deferred import Deferred
 from keeppool.net.steps import Steps
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = Deferred("ssl")
 
 
 class TlsLayer:

@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from keeppool.clock import clock
+from keeppool.deferred import have_urllib3
 from keeppool.errors import ContentDecodingError, JSONDecodeError, KeepPoolError, StreamConsumedError, TotalTimeout
-from keeppool.events import Why
 from keeppool.net.streams import AnyStream
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.lease import Lease
 from keeppool.pools.whole import Whole
+from keeppool.reasons import Why
 from keeppool.wire.codings.stage import STEP
 from keeppool.wire.decode import Decoder, content_decoder
 from keeppool.wire.head import ResponseHead
@@ -159,6 +160,7 @@ class AnyResponse:
     def headers(self) -> HTTPHeaderDict:
         """The fields, as text in ISO 8859-1, found in any case; built when first looked at."""
         if self._headers is None:
+            have_urllib3()
             from urllib3 import HTTPHeaderDict
 
             self._headers = HTTPHeaderDict(

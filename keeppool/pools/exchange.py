@@ -12,6 +12,8 @@ The file is long, because all that follows from the facts of one request stands 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from keeppool.config import INHERIT, Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive, why_not_persistent, with_proxys_close
 from keeppool.core.pace import Turn
@@ -33,14 +35,16 @@ from keeppool.errors import (
     WriteTimeout,
     name_call,
 )
-from keeppool.events import Why
 from keeppool.pools.routes import Located
-from keeppool.pools.timeline import Timeline
+from keeppool.reasons import Why
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
 from keeppool.wire.framing import Framing, framing_of
 from keeppool.wire.head import HeadReader, ResponseHead, plain_head
 from keeppool.wire.message import BodyReader, CloseBody, body_reader
+
+if TYPE_CHECKING:
+    from keeppool.pools.timeline import Timeline
 
 _EXPECT = frozenset((b"expect",))
 
@@ -441,3 +445,8 @@ class Exchange:
         error = kind(what, **facts)
         self.blame(error)
         return error
+
+
+def number_of(exchange: Exchange | None) -> int:
+    """Give the number of a request; 0 if it has none."""
+    return 0 if exchange is None or exchange.timeline is None else exchange.timeline.number

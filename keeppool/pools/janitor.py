@@ -12,13 +12,19 @@ Source: RFC 9112 §9.5 (clients should watch idle connections for the server's c
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from keeppool.deferred import Deferred
+
+if TYPE_CHECKING:
+    import logging
+else:
+    logging = Deferred("logging")
 
 #: Seconds between two rounds. A server's close is noticed within that time; a round over 256 idle sockets takes about
 #: 0.2 ms, so looking costs nothing that could be measured.

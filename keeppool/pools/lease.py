@@ -6,21 +6,26 @@ Waits for the network (`ThreadLease`).
 
 from __future__ import annotations
 
-import ssl
 import sys
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from keeppool.clock import clock
+from keeppool.deferred import Deferred
 from keeppool.errors import IncompleteBody, KeepPoolError, ReadError
-from keeppool.events import Why
 from keeppool.net.stream import Stream
 from keeppool.net.streams import AnyStream
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import Pool
 from keeppool.pools.waits import has_passed, within
+from keeppool.reasons import Why
 from keeppool.wire.framing import Kind
 from keeppool.wire.message import BodyReader
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = Deferred("ssl")
 
 #: What stands between the pool and the program: whoever reads the name of a line wants one of their own.
 LIBRARIES: Final = ("keeppool.", "requests.", "httpx.", "httpx2.")
@@ -101,7 +106,7 @@ class Lease:
         exchange = self._exchange
         if isinstance(error, (TimeoutError, BlockingIOError)):
             return exchange.timed_out(total=exchange.timeout.total if has_passed(self._deadline) else None)
-        if not isinstance(error, ssl.SSLEOFError):
+        if not (self._stream.is_tls and isinstance(error, ssl.SSLEOFError)):
             return ReadError(f"the connection failed in the middle of the body: {error}")
         # Without TLS's closure alert anybody on the way may have cut the body short (RFC 9112 §9.8).
         if exchange.framing.kind is Kind.CLOSE:

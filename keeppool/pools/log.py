@@ -8,24 +8,23 @@ Does not know: whether anybody reads. A pool looks at `is_wanted` when it is mad
 
 from __future__ import annotations
 
-import logging
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
 
 from keeppool.clock import clock
+from keeppool.deferred import Deferred
 from keeppool.errors import quoted_url
-from keeppool.events import (
-    ConnectFailed,
-    ConnectionClosed,
-    ConnectionOpened,
-    ConnectionReused,
-    Event,
-    RequestQueued,
-    RequestResent,
-    RequestServed,
-    Room,
-)
+from keeppool.reasons import Room
 
-_pool = logging.getLogger("keeppool.pool")
-_http = logging.getLogger("keeppool.http")
+if TYPE_CHECKING:
+    import logging
+
+    from keeppool import events
+    from keeppool.events import Event
+else:
+    logging = Deferred("logging")
+    events = Deferred("keeppool.events")
 
 #: What a caller waits for, in words; all else is a connection.
 _WAITS: dict[Room | None, str] = {
@@ -34,50 +33,53 @@ _WAITS: dict[Room | None, str] = {
 }
 
 
+@cache
+def _loggers() -> tuple[logging.Logger, logging.Logger]:
+    """Give the loggers of pools and of requests."""
+    return logging.getLogger("keeppool.pool"), logging.getLogger("keeppool.http")
+
+
 def is_wanted() -> bool:
-    """Tell whether one of the loggers is on."""
-    return _pool.isEnabledFor(logging.DEBUG) or _http.isEnabledFor(logging.DEBUG)
+    """Tell whether one of the loggers is on. Where `logging` was never imported, nobody can have turned it on."""
+    return "logging" in sys.modules and any(logger.isEnabledFor(logging.DEBUG) for logger in _loggers())
 
 
 def write(event: Event) -> None:
     """Write what has happened to a connection; of responses there is a line with their request."""
+    debug = _loggers()[0].debug
     match event:
-        case ConnectionOpened():
+        case events.ConnectionOpened():
             resumed = ", TLS resumed" if event.resumed else ""
-            _pool.debug(
-                "%s: connection %d opened in %.1f ms%s", event.origin, event.connection, event.dial_s * 1000, resumed
-            )
-        case ConnectFailed():
-            _pool.debug("%s: connection %d could not be opened: %s", event.origin, event.connection, event.error)
-        case ConnectionReused():
-            _pool.debug(
+            debug("%s: connection %d opened in %.1f ms%s", event.origin, event.connection, event.dial_s * 1000, resumed)
+        case events.ConnectFailed():
+            debug("%s: connection %d could not be opened: %s", event.origin, event.connection, event.error)
+        case events.ConnectionReused():
+            debug(
                 "%s: connection %d reused after %d requests, idle for %.3f s",
                 *(event.origin, event.connection, event.served, event.idle_s),
             )
-        case ConnectionClosed():
-            _pool.debug(
+        case events.ConnectionClosed():
+            debug(
                 "%s: connection %d closed (%s) after %d requests and %.3f s",
                 *(event.origin, event.connection, event.why.value, event.served, event.age_s),
             )
-        case RequestQueued():
+        case events.RequestQueued():
             reason = (
                 "no connection free" if event.waits_for is None else _WAITS.get(event.waits_for, "no connection free")
             )
-            _pool.debug("%s: %s, %d waiting", event.origin, reason, event.waiting)
-        case RequestServed():
-            _pool.debug("%s: served after %.3f s in the queue", event.origin, event.waited_s)
-        case RequestResent():
-            _pool.debug(
-                "%s: %s resent on a new connection; %d bytes had been sent", event.origin, event.method, event.sent
-            )
+            debug("%s: %s, %d waiting", event.origin, reason, event.waiting)
+        case events.RequestServed():
+            debug("%s: served after %.3f s in the queue", event.origin, event.waited_s)
+        case events.RequestResent():
+            debug("%s: %s resent on a new connection; %d bytes had been sent", event.origin, event.method, event.sent)
 
 
 def answered(method: bytes, url: str, status: int, seconds: float) -> None:
     """Write that the head of a response is there."""
-    _http.debug("%s %s %d in %.1f ms", method.decode(), quoted_url(url), status, seconds * 1000)
+    _loggers()[1].debug("%s %s %d in %.1f ms", method.decode(), quoted_url(url), status, seconds * 1000)
 
 
 def failed(method: bytes, url: str, error: BaseException, began: float) -> None:
     """Write that a request, begun at `began`, has brought no response."""
-    seconds = clock() - began
-    _http.debug("%s %s %s after %.1f ms", method.decode(), quoted_url(url), type(error).__name__, seconds * 1000)
+    seconds, kind = clock() - began, type(error).__name__
+    _loggers()[1].debug("%s %s %s after %.1f ms", method.decode(), quoted_url(url), kind, seconds * 1000)

@@ -25,27 +25,31 @@ from keeppool.config import (
     check_listener,
 )
 from keeppool.core.pace import HOLDING
+from keeppool.deferred import Deferred
 from keeppool.errors import InvalidURL, KeepPoolError, name_call
-from keeppool.events import Event
 from keeppool.net.streams import AnyStream
-from keeppool.pools import log, reports
 from keeppool.pools.body import AnyResponse
-from keeppool.pools.explain import explained, seen
 from keeppool.pools.lease import Lease
 from keeppool.pools.request import FieldsArgument, prepare_body, prepare_fields
 from keeppool.pools.routes import Locator
 from keeppool.pools.send import BodyFailed
-from keeppool.pools.snapshot import longest_held
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
+    from keeppool.events import Event
     from keeppool.explanation import Explanation
+    from keeppool.pools import explain, log, reports, snapshot
     from keeppool.pools.exchange import Exchange
     from keeppool.pools.pool_tasks import LoopPool
     from keeppool.pools.pool_threads import BlockingPool
     from keeppool.stats import Held, Stats
+else:
+    explain = Deferred("keeppool.pools.explain")
+    log = Deferred("keeppool.pools.log")
+    reports = Deferred("keeppool.pools.reports")
+    snapshot = Deferred("keeppool.pools.snapshot")
 
 #: What a manager makes for itself from its configuration.
 _MACHINERY = frozenset(("_configured", "_locate", "_matching", "_orphaned", "_pool"))
@@ -136,7 +140,7 @@ class Manager:
         Raises:
             LoopError: As for `stats`.
         """
-        return self._pool.look(lambda state, now: longest_held(state, now, most))
+        return self._pool.look(lambda state, now: snapshot.longest_held(state, now, most))
 
     def explain(self, url: str, host: HostConfig | None = None) -> Explanation:
         """Tell which entry decides what for a URL, what was learned of its host, and what a request would get now.
@@ -156,7 +160,9 @@ class Manager:
     def _explained(self, url: str, override: HostConfig | None, by: str | Mapping[str, str]) -> Explanation:
         """Do what `explain` does with an override, and say who has made it, or each of its settings."""
         route = self._locate(url, override).route
-        return explained(url, self.config, self._matching(url), route, (override, by), self._pool.look(seen(route)))
+        return explain.explained(
+            url, self.config, self._matching(url), route, (override, by), self._pool.look(explain.seen(route))
+        )
 
     def _checked(
         self,

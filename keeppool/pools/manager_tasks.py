@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from keeppool.clock import clock
 from keeppool.closing import AsyncClosing
+from keeppool.deferred import have_urllib3
 from keeppool.errors import ExchangeError, KeepPoolError, name_call
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.exchange import ASKS_AGAIN, Exchange
@@ -55,6 +56,7 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
     _pool: LoopPool
 
     def _open_pool(self, tell: MethodType | None) -> None:
+        have_urllib3()  # An unusual URL needs it, when it would hold up the event loop for 60 ms.
         self._pool = LoopPool(self.config.limits, tell, self.config.resolver, wanted_by(self._on_event))
         # A manager dropped without `aclose` leaves its sockets to the event loop.
         self._orphaned = weakref.finalize(self, self._pool.abandon)

@@ -7,7 +7,6 @@ Does not know: waiting, locks, event loops.
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import warnings
 import weakref
@@ -15,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from types import MethodType
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from keeppool.clock import clock
 from keeppool.config import Limits, LookUp
@@ -23,15 +22,28 @@ from keeppool.core.origin import Origin, Proxy
 from keeppool.core.pace import Paced
 from keeppool.core.pool import PoolState
 from keeppool.core.records import LONG_AGO, Close, Connection, Host, Serve, State, Ticket, Waiter
+from keeppool.deferred import Deferred
 from keeppool.errors import ConnectError, PoolClosed, PoolTimeout
-from keeppool.events import ConnectionIdle, ConnectionReused, Event, RequestDone, ResponseStarted, Why
 from keeppool.net.streams import AnyStream, Liveness
-from keeppool.pools import log, reports, turns
+from keeppool.pools import log, turns
 from keeppool.pools.exchange import Exchange
-from keeppool.pools.snapshot import snapshot, unread_at
-from keeppool.pools.timeline import Timeline
 from keeppool.pools.turns import Turns
-from keeppool.stats import Stats
+from keeppool.reasons import Why
+
+if TYPE_CHECKING:
+    import logging
+
+    from keeppool import events
+    from keeppool.events import Event
+    from keeppool.pools import reports, snapshot
+    from keeppool.pools import timeline as timelines
+    from keeppool.stats import Stats
+else:
+    logging = Deferred("logging")
+    events = Deferred("keeppool.events")
+    reports = Deferred("keeppool.pools.reports")
+    snapshot = Deferred("keeppool.pools.snapshot")
+    timelines = Deferred("keeppool.pools.timeline")
 
 # Looked up on the way of every request; as members of their classes they would cost three times as much.
 BUSY = State.BUSY
@@ -43,9 +55,6 @@ T = TypeVar("T")
 #: Seconds for which a count of unread responses may be told again. To look at 1500 connections takes 0.3 ms, and when
 #: a pool has come to a standstill thousands of callers are told in the same moment.
 COUNT_HOLDS = 0.1
-
-#: Events that nearly every request has, besides the one at its end.
-PER_REQUEST = frozenset((ConnectionReused, ResponseStarted, ConnectionIdle))
 
 #: Every pool of the process, for `_forget_parents`.
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
@@ -62,7 +71,7 @@ class Pool:
 
     Attributes:
         is_heard: True if somebody listens, or reads the log; without either no event is built.
-        is_followed: True if so, and the events of each request's way are wanted, which cost most: `PER_REQUEST`.
+        is_followed: True if so, and the events of each request's way are wanted, which cost most: `_per_request`.
         is_logging: True if the log is read.
         is_timed: True if somebody listens who wants to know how each request ended.
         dropped: Exchanges whose response was dropped unread, and where it was made. A finalizer may run on any thread
@@ -87,9 +96,12 @@ class Pool:
         self._listener = None if tell is None else weakref.ref(tell.__self__)
         self._pass_on = None if tell is None else tell.__func__
         self._wants = wants
-        self.is_timed = tell is not None and (wants is None or RequestDone in wants)
+        self.is_timed = tell is not None and (wants is None or events.RequestDone in wants)
+        self._is_followed = tell is not None and (wants is None or not _per_request().isdisjoint(wants))
         #: Numbers for requests. `next` is one step, whichever thread asks.
         self._numbers = itertools.count(1)
+        # Imported with the pool, not with the package: where descriptors run out, this is what a program wants to hear.
+        snapshot.snapshot  # noqa: B018
         self.look_at_log()
         self.dropped: deque[tuple[Exchange, str]] = deque()
         self._counted: dict[Origin | Proxy | None, tuple[int, str]] = {}
@@ -190,9 +202,10 @@ class Pool:
     def look_at_log(self) -> None:
         """Notice that the log was turned on or off. For moments that cost more than this by themselves."""
         self.is_logging = self.is_logged and log.is_wanted()
-        is_told, wants = self._listener is not None, self._wants
-        self.is_heard = self.is_logging or is_told
-        self.is_followed = self.is_logging or (is_told and (wants is None or not PER_REQUEST.isdisjoint(wants)))
+        self.is_heard = self.is_logging or self._listener is not None
+        if self.is_heard:
+            reports.done  # noqa: B018  # Imported now, and not in the middle of what is to be reported.
+        self.is_followed = self.is_logging or self._is_followed
 
     def report(self, event: Event) -> None:
         """Tell whoever listens. An error of theirs is theirs: it is logged, and changes nothing here."""
@@ -209,7 +222,7 @@ class Pool:
 
     def stats(self) -> Stats:
         """Take a snapshot of all gauges and counters, at one moment."""
-        return self.look(self._snapshot)
+        return self.look(lambda state, now: snapshot.snapshot(state, self._turns, now))
 
     def look(self, question: Callable[[PoolState, float], T]) -> T:
         """Answer a question about the tables, as they are at one moment; from any thread. It changes nothing.
@@ -229,7 +242,7 @@ class Pool:
 
     def begin_timeline(self, exchange: Exchange, started: float) -> None:
         """Have it noted what happens to a request from here on; where somebody listens."""
-        exchange.timeline = Timeline(next(self._numbers), started)
+        exchange.timeline = timelines.Timeline(next(self._numbers), started)
 
     def report_done(self, exchange: Exchange, error: BaseException | None, why: Why | None = None) -> None:
         """Report the end of a request, once; to be called without a lock, where its `timeline` is there.
@@ -243,9 +256,6 @@ class Pool:
         # Of the drop-in for urllib3 one may borrow a connection, and give it back without a request.
         if timeline is not None and (error is not None or timeline.connection is not None):
             self.report(reports.done(exchange, timeline, error, why, clock()))
-
-    def _snapshot(self, state: PoolState, now: float) -> Stats:
-        return snapshot(state, self._turns, now)
 
     def _report_performed(self, orders: Iterable[Close | Serve], now: float) -> None:
         for order in orders:
@@ -333,7 +343,7 @@ class Pool:
         cap, busy = _in_the_way(host, self._state)
         found = self._counted.get(cap)
         if found is None:
-            unread = [(one.taken_at, where) for one in busy if (where := unread_at(one)) is not None]
+            unread = [(one.taken_at, where) for one in busy if (where := one.unread_from) is not None]
             found = self._counted[cap] = len(unread), min(unread)[1] if unread else ""
         return found
 
@@ -357,6 +367,11 @@ def _forget_parents() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_parents)
+
+
+def _per_request() -> frozenset[type[Event]]:
+    """Name the events that nearly every request has, besides the one at its end."""
+    return frozenset((events.ConnectionReused, events.ResponseStarted, events.ConnectionIdle))
 
 
 def wanted_by(listener: object) -> frozenset[type[Event]] | None:

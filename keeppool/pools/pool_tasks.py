@@ -24,26 +24,33 @@ from asyncio import get_running_loop
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from typing import TYPE_CHECKING
 
 from keeppool.clock import clock
 from keeppool.core.late import LatePoolState
 from keeppool.core.pool import PoolState
 from keeppool.core.records import NEVER, Bind, Cancel, Close, Connect, Connection, Order, Serve, State, Ticket
 from keeppool.core.trust import seconds_to_watch
+from keeppool.deferred import Deferred
 from keeppool.errors import ConnectError, ConnectTimeout, LoopError
-from keeppool.events import Why
 from keeppool.net.dial_tasks import dial
 from keeppool.net.laps import Laps
 from keeppool.net.resolver_tasks import LoopResolver
 from keeppool.net.stream_tasks import Channel
 from keeppool.net.tls import TlsStore
-from keeppool.pools import reports
-from keeppool.pools.exchange import Exchange
+from keeppool.pools.exchange import Exchange, number_of
 from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, T, closed_as_ordered, why_unusable
-from keeppool.pools.timeline import room_of
 from keeppool.pools.turns import Turns
 from keeppool.pools.waiter_tasks import TaskWaiter, TurnWaiter, WaitEnds
 from keeppool.pools.waits import shorter, total_passed
+from keeppool.reasons import Why
+
+if TYPE_CHECKING:
+    from keeppool.pools import reports
+    from keeppool.pools import timeline as timelines
+else:
+    reports = Deferred("keeppool.pools.reports")
+    timelines = Deferred("keeppool.pools.timeline")
 
 #: Seconds a question from another thread waits for the event loop. What blocks one for longer is a fault of its own,
 #: and whoever asks, such as a scrape, should hear of it.
@@ -152,7 +159,7 @@ class LoopPool(Pool):
             if ticket.dial is None and self.is_heard:
                 waiter.is_queued = True
                 if exchange.timeline is not None:
-                    exchange.timeline.queued(room_of(ticket, self.limits.total), ticket.since)
+                    exchange.timeline.queued(timelines.room_of(ticket, self.limits.total), ticket.since)
                 self.report(reports.queued(ticket, exchange))
             try:
                 if ticket.connection is None and ticket.failure is None:
@@ -196,7 +203,7 @@ class LoopPool(Pool):
         """
         connection = self._resend_over(exchange)
         self._perform()
-        began, number = clock(), reports.number_of(exchange)
+        began, number = clock(), number_of(exchange)
         seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
         connection.stream = await self._connect(connection, seconds, exchange)
         is_wanted = self._state.connected(connection, clock())
@@ -251,7 +258,7 @@ class LoopPool(Pool):
         self, connection: Connection, ticket: Ticket | None, seconds: float | None, exchange: Exchange | None
     ) -> None:
         """Open the connection, and let the state say whose it is; it was begun for the caller with this ticket."""
-        began, number = clock(), reports.number_of(exchange)
+        began, number = clock(), number_of(exchange)
         try:
             connection.stream = channel = await self._connect(connection, seconds, exchange)
         except Exception as error:
@@ -273,7 +280,7 @@ class LoopPool(Pool):
             exchange.timeline.laps = laps
         while self._leaving:
             await asyncio.wait(self._leaving)
-        with self._reporting_failure(connection, reports.number_of(exchange)):
+        with self._reporting_failure(connection, number_of(exchange)):
             channel = await dial(
                 connection.origin,
                 seconds=seconds,

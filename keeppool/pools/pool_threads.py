@@ -11,26 +11,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from keeppool.clock import clock
 from keeppool.core.pace import Paced
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Close, Connection, Order, Serve, State, Ticket, Waiter
 from keeppool.core.trust import seconds_to_watch
-from keeppool.events import Why
+from keeppool.deferred import Deferred
 from keeppool.net.dial import dial
 from keeppool.net.laps import Laps
 from keeppool.net.resolver import BlockingResolver
 from keeppool.net.stream import Stream, gone
 from keeppool.net.streams import Liveness
 from keeppool.net.tls import TlsStore
-from keeppool.pools import janitor, reports
-from keeppool.pools.exchange import Exchange
+from keeppool.pools import janitor
+from keeppool.pools.exchange import Exchange, number_of
 from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, T, closed_as_ordered, why_unusable
-from keeppool.pools.timeline import room_of
 from keeppool.pools.turns import Turns
 from keeppool.pools.waiter import ThreadWaiter
 from keeppool.pools.waits import CLOCK_SLACK, queue_wait, shorter
+from keeppool.reasons import Why
+
+if TYPE_CHECKING:
+    from keeppool.pools import reports
+    from keeppool.pools import timeline as timelines
+else:
+    reports = Deferred("keeppool.pools.reports")
+    timelines = Deferred("keeppool.pools.timeline")
 
 #: Idle connections looked at by one pass of the janitor between two takings of the lock.
 BATCH = 256
@@ -76,9 +84,9 @@ class BlockingPool(Pool):
         with self._lock:
             got = exchange.held = state.requested(route.origin, route.policy, now, exchange.is_unsafe)
             if isinstance(got, Ticket):
-                waiter = got.waiter = ThreadWaiter(reports.number_of(exchange))
+                waiter = got.waiter = ThreadWaiter(number_of(exchange))
                 if exchange.timeline is not None:
-                    exchange.timeline.queued(room_of(got, self.limits.total), now)
+                    exchange.timeline.queued(timelines.room_of(got, self.limits.total), now)
         if state.orders:
             self._perform()
         connection = self._wait(got, waiter, exchange) if isinstance(got, Ticket) else got
@@ -140,7 +148,7 @@ class BlockingPool(Pool):
             exchange.timeline.laps = laps
         began = clock()
         seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
-        with self._reporting_failure(connection, reports.number_of(exchange)):
+        with self._reporting_failure(connection, number_of(exchange)):
             connection.stream = stream = dial(
                 connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver, laps=laps
             )
@@ -152,7 +160,7 @@ class BlockingPool(Pool):
         """Write down that a connection's socket is open; it was dialled for an exchange, since `began`."""
         with self._lock:
             is_wanted = self._state.connected(connection, clock())
-        self._report_opened(connection, began, reports.number_of(exchange), is_wanted=is_wanted)
+        self._report_opened(connection, began, number_of(exchange), is_wanted=is_wanted)
 
     def _wait(self, ticket: Ticket, waiter: ThreadWaiter, exchange: Exchange) -> Connection:
         """Wait in the queue. A time limit of a queue that moves is looked at again when it is up."""

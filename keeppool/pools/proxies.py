@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from keeppool.core.origin import Proxy
+from keeppool.deferred import have_urllib3
 from keeppool.errors import (
     InvalidProxyURL,
     InvalidURL,
@@ -75,6 +76,7 @@ def proxy_at(url: str | None, headers: tuple[tuple[str, str], ...] = (), verify:
 
 def _host_and_port(shown: str, place: str) -> tuple[str, int | None]:
     """Split host and port by urllib3's grammar, which knows http's; an IPv6 address comes without brackets."""
+    have_urllib3()
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url
 

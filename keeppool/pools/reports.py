@@ -22,7 +22,7 @@ from keeppool.events import (
     Why,
 )
 from keeppool.net.laps import Laps
-from keeppool.pools.exchange import Exchange
+from keeppool.pools.exchange import Exchange, number_of
 from keeppool.pools.send import BodyFailed
 from keeppool.pools.timeline import Timeline
 from keeppool.pools.waiter import ThreadWaiter
@@ -50,11 +50,6 @@ def served(order: Serve, now: float) -> Event | None:
         return None
     number = ticket.waiter.request if isinstance(ticket.waiter, ThreadWaiter) else 0
     return RequestServed(str(ticket.host.origin), now - ticket.since, number)
-
-
-def number_of(exchange: Exchange | None) -> int:
-    """Give the number of a request; 0 if it has none."""
-    return 0 if exchange is None or exchange.timeline is None else exchange.timeline.number
 
 
 def queued(ticket: Ticket, exchange: Exchange) -> Event:

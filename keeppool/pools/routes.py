@@ -9,9 +9,6 @@ Source: RFC 9110 §4.2 (http and https URIs), §7.2 (Host); RFC 9112 §3.2 (requ
 
 from __future__ import annotations
 
-import importlib
-import os
-import threading
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -30,19 +27,6 @@ from keeppool.wire.request import check_target
 #: URLs whose way is remembered, and hosts. A scraper sees few hosts and many URLs; an entry of either is under 1 KiB.
 REMEMBERED_URLS = 2048
 REMEMBERED_HOSTS = 1024
-
-#: Guards the first import of urllib3. Its modules import each other in circles: threads that begin with different ones
-#: at the same time get importlib's `_DeadlockError`, or a KeyError (Python 3.11, urllib3 2.8).
-_IMPORTING = threading.Lock()
-
-
-def _replace_lock() -> None:
-    """In a forked child the lock may be held by a thread that does not exist there."""
-    global _IMPORTING
-    _IMPORTING = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_replace_lock)
 
 
 class Route:
@@ -141,9 +125,6 @@ class Locator:
     """
 
     def __init__(self, config: Config) -> None:
-        # Not at the first URL: that one may be parsed by several threads at once.
-        with _IMPORTING:
-            importlib.import_module("urllib3")
         # Imports decoders: a program that runs out of descriptors is to hear of it from the dial, not from these.
         default_fields()
         self._config = config

@@ -6,7 +6,7 @@ from collections import Counter
 from heapq import nsmallest
 
 from keeppool.core.pool import PoolState
-from keeppool.core.records import Connection, Group, Host
+from keeppool.core.records import Group, Host
 from keeppool.pools.turns import Turns
 from keeppool.stats import Held, HostStats, ProxyStats, Stats
 
@@ -59,16 +59,10 @@ def longest_held(state: PoolState, now: float, most: int) -> list[Held]:
             connection=one.number,
             held_s=now - one.taken_at,
             served=one.served,
-            unread_since=unread_at(one),
+            unread_since=one.unread_from,
         )
         for one in longest
     ]
-
-
-def unread_at(connection: Connection) -> str | None:
-    """Name the line that asked for the response whose body is still to be read from a connection, if there is one."""
-    unread = connection.unread
-    return unread[1] if unread is not None and unread[0] == connection.generation else None
 
 
 def _host_stats(host: Host, live: int, now: float) -> HostStats:

@@ -11,17 +11,22 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Pace, Timeout
 from keeppool.core.keepalive import connection_options
 from keeppool.core.origin import Origin, Proxy, TlsIdentity
 from keeppool.core.pace import Paced
 from keeppool.core.records import Policy
-from keeppool.pools.proxies import proxy_at
+from keeppool.deferred import Deferred
 from keeppool.pools.request import default_fields
 from keeppool.wire.fields import EMPTY, FieldBlock, field_block
 from keeppool.wire.head import MAX_HEAD_BYTES, MAX_HEAD_FIELDS
+
+if TYPE_CHECKING:
+    from keeppool.pools import proxies
+else:
+    proxies = Deferred("keeppool.pools.proxies")
 
 #: Fields that only a proxy may read, which is to use them up (RFC 9110 §11.7.2).
 FOR_PROXIES = frozenset((b"proxy-authorization",))
@@ -117,7 +122,8 @@ class OriginTerms(Terms):
 
     def __init__(self, scheme: str, entry: HostConfig, config: Config) -> None:
         limits = config.limits
-        proxy = proxy_at(_or(entry.proxy, None), _pairs(entry.proxy_headers), _proxy_verify(entry))
+        url = _or(entry.proxy, None)
+        proxy = None if url is None else proxies.proxy_at(url, _pairs(entry.proxy_headers), _proxy_verify(entry))
         is_forwarded = proxy is not None and scheme == "http" and not proxy.is_socks
         super().__init__(
             _policy(entry, limits, per_host=limits.per_proxy if is_forwarded else limits.per_host),

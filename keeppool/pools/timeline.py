@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, cast
 
 from keeppool.clock import clock
 from keeppool.core.records import Connection, Ticket
-from keeppool.events import Room, Waited
+from keeppool.events import Waited
+from keeppool.reasons import Room
 
 if TYPE_CHECKING:
     from keeppool.net.laps import Laps

@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING
 
 from keeppool.core.pace import Line, Lines, Paced, Stage, Turn, seconds_until
 from keeppool.core.records import NEVER, Waiter
+from keeppool.deferred import Deferred
 from keeppool.errors import PoolClosed, PoolTimeout, QueueFull
-from keeppool.events import RequestQueued, RequestServed, Room
 from keeppool.pools.waits import CLOCK_SLACK, queue_wait
-from keeppool.stats import PaceStats
+from keeppool.reasons import Room
 
 if TYPE_CHECKING:
+    from keeppool import events, stats
     from keeppool.core.pool import PoolState
     from keeppool.pools.exchange import Exchange
+else:
+    # Both are there before there is a lock: a request that is reported has a timeline, and who asks has a snapshot.
+    events = Deferred("keeppool.events")
+    stats = Deferred("keeppool.stats")
 
 
 class Turns:
@@ -120,7 +125,7 @@ class Turns:
                 if turn.waiter is not None:
                     turn.waiter.wake()
 
-    def stats(self, now: float) -> dict[str, PaceStats]:
+    def stats(self, now: float) -> dict[str, stats.PaceStats]:
         """Give the gauges of each line."""
         return {line.key: _stats(line, now) for line in self.lines}
 
@@ -137,7 +142,7 @@ class Turns:
             raise QueueFull(f"{name}: {most} callers already wait", origin=name, waiting=most)
 
 
-def queued(exchange: Exchange, now: float) -> RequestQueued:
+def queued(exchange: Exchange, now: float) -> events.RequestQueued:
     """Report that a caller has to wait for its turn."""
     turn = exchange.turn
     assert turn is not None, "bug: has no turn"
@@ -145,10 +150,10 @@ def queued(exchange: Exchange, now: float) -> RequestQueued:
     if timeline is not None:
         timeline.queued((room, None), turn.since)
     number = 0 if timeline is None else timeline.number
-    return RequestQueued(exchange.route.name, len(turn.line), number, room)
+    return events.RequestQueued(exchange.route.name, len(turn.line), number, room)
 
 
-def served(exchange: Exchange, now: float) -> RequestServed:
+def served(exchange: Exchange, now: float) -> events.RequestServed:
     """Report that a caller that had waited has its turn."""
     turn = exchange.turn
     assert turn is not None, "bug: has no turn"
@@ -156,7 +161,7 @@ def served(exchange: Exchange, now: float) -> RequestServed:
     if exchange.timeline is not None:
         number = exchange.timeline.number
         exchange.timeline.let_in(now)
-    return RequestServed(exchange.route.name, now - turn.since, number)
+    return events.RequestServed(exchange.route.name, now - turn.since, number)
 
 
 def _wake_first(line: Line) -> None:
@@ -189,9 +194,9 @@ def _described(line: Line, now: float) -> str:
     return f"requests to {line.key} start {pace.gap:g} s apart"
 
 
-def _stats(line: Line, now: float) -> PaceStats:
+def _stats(line: Line, now: float) -> stats.PaceStats:
     opens_at = line.opens_at()
-    return PaceStats(
+    return stats.PaceStats(
         waiting=len(line),
         started=line.started,
         next_s=None if opens_at == NEVER else max(0.0, opens_at - now),

@@ -10,19 +10,25 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from keeppool.clock import clock
 from keeppool.core.pool import PoolState
 from keeppool.core.records import NEVER, Connection, Ticket
 from keeppool.core.trust import seconds_to_watch
+from keeppool.deferred import Deferred
 from keeppool.errors import ConnectTimeout
-from keeppool.events import RequestServed
 from keeppool.net.stream_tasks import Channel
 from keeppool.net.streams import Liveness
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.pool import Pool
 from keeppool.pools.send_tasks import ask
 from keeppool.pools.waits import CLOCK_SLACK, SHORTEST, queue_wait, shorter
+
+if TYPE_CHECKING:
+    from keeppool import events
+else:
+    events = Deferred("keeppool.events")
 
 # Looked up on the way of every request; as a member of its class it would cost three times as much.
 _ALIVE = Liveness.IDLE
@@ -132,14 +138,14 @@ class TaskWaiter:
             raise
         return exchange.request_sent
 
-    def served_at(self, now: float) -> RequestServed:
+    def served_at(self, now: float) -> events.RequestServed:
         """Say for how long the caller waited for room."""
         let_in_at = self.let_in_at or now
         timeline = self.exchange.timeline
         if timeline is not None:
             timeline.let_in(let_in_at)
         number = 0 if timeline is None else timeline.number
-        return RequestServed(self.exchange.route.name, let_in_at - self._ticket.since, number)
+        return events.RequestServed(self.exchange.route.name, let_in_at - self._ticket.since, number)
 
     def bound(self, now: float) -> None:
         """Bound what the caller waits for now: room, its own dial, or one begun for another."""

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 from keeppool.config import INHERIT, HostConfig, Inherit
 from keeppool.core.keepalive import MARGIN, MARGIN_SHARE, Hint, idle_limit
-from keeppool.events import Why
+from keeppool.reasons import Why
 
 #: Recommended seconds are rounded down to this many a second: finer ones would only repeat the measurement's noise.
 STEPS = 10

@@ -25,7 +25,6 @@ from keeppool.errors import (
     TruncatedHead,
     WriteTimeout,
 )
-from keeppool.events import Why
 from keeppool.net.polls import READABLE, poller
 from keeppool.net.stream import Stream
 from keeppool.pools.request import default_fields
@@ -33,6 +32,7 @@ from keeppool.pools.routes import Located
 from keeppool.pools.send import RECEIVE
 from keeppool.pools.waits import has_passed, within
 from keeppool.probe.habits import Hangup, IdleEnd, Reply
+from keeppool.reasons import Why
 from keeppool.wire.framing import Framing, framing_of
 from keeppool.wire.head import HeadReader, ResponseHead
 from keeppool.wire.message import body_reader

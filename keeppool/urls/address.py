@@ -15,9 +15,9 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable
-from typing import Final, Self
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Final, Self
 
+from keeppool.deferred import Deferred, have_urllib3
 from keeppool.errors import (
     InvalidSchema,
     InvalidURL,
@@ -28,34 +28,40 @@ from keeppool.hosts import DEFAULT_PORTS, is_name, normal_ipv6
 from keeppool.urls.cache import remembered
 from keeppool.urls.reference import without_dot_segments
 
+if TYPE_CHECKING:
+    from urllib import parse as urllib_parse
+else:
+    urllib_parse = Deferred("urllib.parse")
+
 #: URLs remembered in their final form. A hit costs 0.05 µs, reading a plain URL 1.5 µs, others 12 µs (measured
 #: 2026-11, Python 3.11); 1024 entries are a few hundred kilobytes, and long ones have a bound of their own.
 _REMEMBERED = 1024
 
 # What every step below would leave as it is: a lower-case name whose last label is no number, or an IPv4 address in its
-# usual spelling; a path without dot segments, nothing to quote or unquote.
+# usual spelling; no path, or one without dot segments, nothing to quote or unquote.
 _PLAIN = re.compile(
-    r"(https?)://((?=[a-z0-9_.-]{1,253}[:/])"
+    r"(https?)://((?=[a-z0-9_.-]{1,253}(?:[:/]|\Z))"
     r"(?:(?:[a-z0-9_-]{1,63}+\.)*+(?!0x)(?=[0-9-]*[a-z_])[a-z0-9_-]{1,63}+"
-    r"|(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!:|/)|(?=[:/]))){4}))"
+    r"|(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?![:/]|\Z)|(?=[:/]|\Z))){4}))"
     r"(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
-    r"((?:/(?!\.)[A-Za-z0-9._~!$&'()*+,;=:@-]*+)++(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?-]++)?)"
+    r"((?:/(?!\.)[A-Za-z0-9._~!$&'()*+,;=:@-]*+)++(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?-]++)?)?"
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
+# From here on patterns are compiled when they are first used, which few programs need: `re` keeps them.
+_CONTROL = r"[\x00-\x1f\x7f\ud800-\udfff]"
+_SCHEME = r"(?s)([A-Za-z][A-Za-z0-9+.-]*):(.*)"
 # `localhost:8080/x` is a host and a port, not a scheme called localhost.
-_HOST_AND_PORT = re.compile(r"[^/?#:\[\]@]+:[0-9]+(?:[/?#]|$)")
-_HOST = re.compile(r"(https?://(?:[^/?#\\]*@)?)([^/?#:\\\[\]]*)(.*)", re.DOTALL | re.IGNORECASE)
+_HOST_AND_PORT = r"[^/?#:\[\]@]+:[0-9]+(?:[/?#]|$)"
+_HOST = r"(?si)(https?://(?:[^/?#\\]*@)?)([^/?#:\\\[\]]*)(.*)"
 # No more digits than 32 bits need; zeros in front are as many as somebody likes to write.
-_NUMBER = re.compile(r"0x0*(?P<hexadecimal>[0-9a-f]{0,8})|0+(?P<octal>[0-7]{0,11})|(?P<decimal>[1-9][0-9]{0,9})")
+_NUMBER = r"0x0*(?P<hexadecimal>[0-9a-f]{0,8})|0+(?P<octal>[0-7]{0,11})|(?P<decimal>[1-9][0-9]{0,9})"
 # The authority ends at a backslash as well: browsers read one as a slash, so no host may stand behind it.
-_PARTS = re.compile(r"([^:/?#\\]+:(?://[^/?#\\]*)?)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
+_PARTS = r"(?s)([^:/?#\\]+:(?://[^/?#\\]*)?)([^?#]*)(?:\?([^#]*))?(?:#(.*))?"
 # What may be shown of a URL in front of what may be a password.
-_BEGINNING = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//?/?|[A-Za-z][A-Za-z0-9+.-]*//")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_BEGINNING = r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//?/?|[A-Za-z][A-Za-z0-9+.-]*//"
+_ESCAPE = r"%([0-9A-Fa-f]{2})"
 # What must be quoted in a path, and in a query or fragment (RFC 3986 §3.3 to §3.5); a `%` only if it begins no escape.
-_UNSAFE_IN_PATH = re.compile(rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/%]|%(?![0-9A-Fa-f]{2})")
-_UNSAFE_BEHIND = re.compile(rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]|%(?![0-9A-Fa-f]{2})")
+_UNSAFE_IN_PATH = rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/%]|%(?![0-9A-Fa-f]{2})"
+_UNSAFE_BEHIND = rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]|%(?![0-9A-Fa-f]{2})"
 # Python's own codec speaks IDNA 2003; these characters mean another host in IDNA 2008 (RFC 5894 §7.2).
 _READ_DIFFERENTLY: Final = frozenset("\u00df\u03c2\u200c\u200d")
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -193,8 +199,8 @@ def addressed(url: str) -> Address:
         MissingSchema, InvalidURL: As `parse`.
     """
     text = url.lstrip()
-    match = _SCHEME.fullmatch(text)
-    if match is None or match[1].lower() in DEFAULT_PORTS or _HOST_AND_PORT.match(text):
+    match = re.fullmatch(_SCHEME, text)
+    if match is None or match[1].lower() in DEFAULT_PORTS or re.match(_HOST_AND_PORT, text):
         return parse(url)
     # `http+unix` and its like are written as http is, and mean something else by the host.
     return _normalised(text, _unquoted) if match[1].lower().startswith("http") else _foreign(text)
@@ -241,7 +247,7 @@ def checked_host(url: str, host: str) -> str:
 
 def shown(url: str) -> str:
     """Quote a URL that is refused: whatever stands before an @ may be a password, wherever its parts end."""
-    start = _BEGINNING.match(url)
+    start = re.match(_BEGINNING, url)
     behind = url.rpartition("@")
     before = url[: start.end()] if start is not None else ""
     return quoted(f"{before}***@{behind[2]}" if behind[1] else url)
@@ -253,16 +259,18 @@ def _plain(url: str) -> Address | None:
     if match is None:
         return None
     scheme, host, port, target = match.groups()
+    if target is None:
+        url, target = f"{url}/", "/"
     return Address(url, url, scheme, host, DEFAULT_PORTS[scheme] if port is None else int(port), target)
 
 
 def _foreign(url: str) -> Address:
     """Take a URL of which somebody else knows what it means; its parts are there as far as there are any."""
-    if _CONTROL.search(url):
+    if re.search(_CONTROL, url):
         raise InvalidURL(f"URL {shown(url)} holds a control character or a lone surrogate", url=url)
     sent = url.partition("#")[0]
     try:
-        parts = urlsplit(sent)
+        parts = urllib_parse.urlsplit(sent)
         host, port = parts.hostname or "", parts.port or 0
     except ValueError:
         return Address(sent, sent, url.partition(":")[0].lower())
@@ -278,13 +286,13 @@ def _parse_careful(url: str, unquoted: Callable[[str], str]) -> Address:
 
 
 def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
-    if _CONTROL.search(url):
+    if re.search(_CONTROL, url):
         raise InvalidURL(f"URL {shown(url)} holds a control character or a lone surrogate", url=url)
-    # Deferred: importing any part of urllib3 imports most of it.
+    have_urllib3()
     from urllib3.exceptions import LocationParseError
     from urllib3.util.url import parse_url
 
-    match = _PARTS.fullmatch(url if url.isascii() else _with_ascii_host(url))
+    match = re.fullmatch(_PARTS, url if url.isascii() else _with_ascii_host(url))
     place, path, query, fragment = ("", "", None, None) if match is None else match.groups()
     # Taken out first: what urllib3 says of a URL that it cannot read shows all of it.
     before, slashes, authority_ = place.partition("://")
@@ -321,11 +329,11 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     )
 
 
-def _quoted(part: str, unsafe: re.Pattern[bytes]) -> str:
+def _quoted(part: str, unsafe: bytes) -> str:
     """Quote what must not stand there, each character judged alone: an escape stays one beside a lone `%`."""
     if not part:
         return part
-    return unsafe.sub(_quoted_byte, part.encode()).decode("ascii")
+    return re.sub(unsafe, _quoted_byte, part.encode()).decode("ascii")
 
 
 def _quoted_byte(match: re.Match[bytes]) -> bytes:
@@ -354,7 +362,7 @@ def _normal_ipv4(host: str) -> str:
 
 def _number(text: str) -> int | None:
     """Read a part of an IPv4 address: decimal, octal behind a 0, hexadecimal behind 0x; `None` if it is none."""
-    match = _NUMBER.fullmatch(text)
+    match = re.fullmatch(_NUMBER, text)
     if match is None:
         return None
     for name, base in (("hexadecimal", 16), ("octal", 8)):
@@ -364,11 +372,11 @@ def _number(text: str) -> int | None:
 
 
 def _check_scheme(url: str) -> None:
-    if _HOST_AND_PORT.match(url):
+    if re.match(_HOST_AND_PORT, url):
         # requests reads what stands before the colon as a scheme; its callers expect that error.
         text = f"URL {shown(url)} has a host and a port, but no scheme; {shown('https://' + url)} perhaps"
         raise InvalidSchema(text, url=url)
-    match = _SCHEME.fullmatch(url)
+    match = re.fullmatch(_SCHEME, url)
     if match is None:
         hint = f"; {shown('https://' + url.lstrip('/'))[1:-1]} perhaps" if url else ""
         if url.startswith("/") and not url.startswith("//"):
@@ -380,7 +388,7 @@ def _check_scheme(url: str) -> None:
 
 def _with_ascii_host(url: str) -> str:
     """Write an internationalised host name as it stands in the DNS (RFC 5890 §2.3.2.1)."""
-    match = _HOST.fullmatch(url)
+    match = re.fullmatch(_HOST, url)
     if match is None or match[2].isascii():
         return url
     try:
@@ -408,7 +416,7 @@ def _idna(host: str) -> str:
 
 def _unquoted(part: str) -> str:
     """Undo escapes of characters that need none (RFC 3986 §6.2.2.2), as every browser and requests do."""
-    return _ESCAPE.sub(_unquoted_escape, part) if "%" in part else part
+    return re.sub(_ESCAPE, _unquoted_escape, part) if "%" in part else part
 
 
 def _unquoted_escape(match: re.Match[str]) -> str:
@@ -418,4 +426,4 @@ def _unquoted_escape(match: re.Match[str]) -> str:
 
 def _credentials(userinfo: str) -> tuple[str, str]:
     user, _, password = userinfo.partition(":")
-    return unquote(user), unquote(password)
+    return urllib_parse.unquote(user), urllib_parse.unquote(password)

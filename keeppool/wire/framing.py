@@ -18,7 +18,7 @@ import re
 from typing import Final, NamedTuple
 
 from keeppool.errors import InvalidHead, InvalidLength, quoted
-from keeppool.events import Why
+from keeppool.reasons import Why
 from keeppool.wire.fields import TOKEN_CHARS
 from keeppool.wire.head import ResponseHead
 

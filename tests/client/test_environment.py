@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from requests.utils import get_environ_proxies
 from requests.utils import select_proxy as select_proxy_of_requests
 
-from keeppool.client.environment import NAMES, Environment, NoProxy, Settings, select_proxy
+from keeppool.client.environment import NAMES, Environment, Settings, select_proxy
+from keeppool.client.no_proxy import NoProxy
 from keeppool.config import INHERIT
 
 

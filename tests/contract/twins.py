@@ -45,7 +45,9 @@ def code_lines(path: Path) -> list[str]:
     left_out: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         is_documentation = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if is_documentation or isinstance(node, (ast.Import, ast.ImportFrom)):
+        # What is imported for type checkers alone, or when it is used.
+        is_for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        if is_documentation or is_for_types or isinstance(node, (ast.Import, ast.ImportFrom)):
             left_out.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = []
     for number, line in enumerate(source.splitlines(), 1):

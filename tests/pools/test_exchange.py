@@ -679,7 +679,7 @@ def test_a_pool_at_a_standstill_looks_at_its_connections_once_for_all_who_are_to
 
     def count(frame: object, event: str, _: object) -> None:
         nonlocal looks
-        looks += event == "call" and frame.f_code.co_name == "_unread_at"
+        looks += event == "call" and frame.f_code.co_name == "unread_from"
 
     site = sites.add(Behaviour(body=1_000_000))
     with PoolManager(limits, timeout=Timeout(pool=0)) as pool:

@@ -1,12 +1,26 @@
-"""What a pool imports lazily, it imports before threads can race for it."""
+"""What a pool imports, and when: nothing while an event loop waits for it, or where a failure is to be told."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import pytest
 
-def test_urllib3_is_imported_with_the_pool_and_not_by_its_first_requests():
-    """Threads that import urllib3's circle of modules at once, at different places, get KeyError or _DeadlockError."""
-    code = "import keeppool, sys; keeppool.PoolManager(); sys.exit('urllib3.util' not in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+@pytest.mark.parametrize(("kind", "is_there"), [("PoolManager", False), ("AsyncPoolManager", True)])
+def test_urllib3_is_there_before_an_event_loop_could_have_to_wait_for_it(kind, is_there):
+    code = f"import keeppool, sys; keeppool.{kind}(); print('urllib3.util' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.strip() == str(is_there)
+
+
+@pytest.mark.parametrize("kind", ["PoolManager", "AsyncPoolManager"])
+def test_what_a_pool_tells_of_itself_is_imported_with_it(kind):
+    """Where descriptors have run out, a program wants to see statistics and events, and no file can be opened."""
+    code = (
+        f"import keeppool, sys; pool = keeppool.{kind}(on_event=print); before = set(sys.modules); str(pool.stats());"
+        "pool._pool.report(keeppool.events.RequestServed('http://a', 1.0)); print(set(sys.modules) - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.splitlines()[-1] == "set()"

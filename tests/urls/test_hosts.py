@@ -13,7 +13,7 @@ import pytest
 import keeppool
 import keeppool.testing
 from keeppool import Config, HostConfig
-from keeppool.client.environment import NoProxy
+from keeppool.client.no_proxy import NoProxy
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.errors import InvalidProxyURL, InvalidURL, KeepPoolError
 from keeppool.net.tls import TlsStore

@@ -21,9 +21,9 @@ from keeppool.adapters.scrapy.settings import configuration
 from keeppool.clock import clock
 from keeppool.config import HostConfig
 from keeppool.errors import InvalidURL, ResolveError
-from keeppool.events import Why
 from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.pools.routes import Located
+from keeppool.reasons import Why
 from keeppool.wire.request import check_target
 
 if TYPE_CHECKING:

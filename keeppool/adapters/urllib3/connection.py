@@ -33,9 +33,9 @@ from keeppool.adapters.urllib3.response import ResponseFile
 from keeppool.clock import clock
 from keeppool.core.keepalive import connection_options
 from keeppool.errors import ProtocolError
-from keeppool.events import Why
 from keeppool.net.stream import TLS_RECORD
 from keeppool.pools.send import RECEIVE
+from keeppool.reasons import Why
 from keeppool.wire.body import WHOLE_SIZE
 from keeppool.wire.fields import CONTROL_CHARS, TOKEN_CHARS
 from keeppool.wire.message import BodyReader

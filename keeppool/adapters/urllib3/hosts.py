@@ -38,8 +38,9 @@ from keeppool.config import Config, HostConfig, Limits, Timeout
 from keeppool.core.origin import Proxy
 from keeppool.core.records import State
 from keeppool.errors import PoolClosed, PoolTimeout, QueueFull
-from keeppool.events import Event, Why
+from keeppool.events import Event
 from keeppool.pools.routes import Route
+from keeppool.reasons import Why
 from keeppool.stats import Stats
 
 #: `unused`: what the thread has borrowed last and not yet asked over. `is_unsafe`: what it is about to ask could not be

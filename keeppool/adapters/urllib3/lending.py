@@ -28,7 +28,7 @@ from keeppool.net.stream import Stream
 from keeppool.net.streams import Liveness
 from keeppool.phases import Step
 from keeppool.pools import reports
-from keeppool.pools.exchange import Exchange
+from keeppool.pools.exchange import Exchange, number_of
 from keeppool.pools.pool_threads import BlockingPool
 from keeppool.pools.routes import Route
 
@@ -236,7 +236,7 @@ class SlotPool(BlockingPool):
         if borrowing.timeline is not None:
             borrowing.timeline.laps = _laps(began)
         if self.is_heard:
-            self.report(reports.connect_failed(borrowing.connection, error, reports.number_of(borrowing)))
+            self.report(reports.connect_failed(borrowing.connection, error, number_of(borrowing)))
 
     def clear(self) -> None:
         """Close what is idle, and let what is lent be closed when it comes back."""
@@ -273,7 +273,7 @@ class SlotPool(BlockingPool):
 
     def report_answer(self, borrowing: Borrowing, status: int, after: float) -> None:
         """Report the head of a response."""
-        number = reports.number_of(borrowing)
+        number = number_of(borrowing)
         name, connection, method = borrowing.route.name, borrowing.connection.number, borrowing.method.decode()
         if borrowing.timeline is not None:
             borrowing.timeline.heard()

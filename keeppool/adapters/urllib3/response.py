@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from keeppool.adapters.message import http_message
 from keeppool.clock import clock
 from keeppool.errors import IncompleteBody, InvalidChunk
-from keeppool.events import Why
+from keeppool.reasons import Why
 from keeppool.wire.chunked import whole_chunks
 from keeppool.wire.framing import Kind
 from keeppool.wire.message import BodyReader

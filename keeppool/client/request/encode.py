@@ -9,17 +9,23 @@ Source: RFC 9110 §8.3 (Content-Type), RFC 7617 §2 (Basic), RFC 8259 (JSON).
 
 from __future__ import annotations
 
-import base64
 import json as json_module
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Any, Final
 
 from keeppool.client.arguments import ParamsArgument
 from keeppool.client.request.urls import quoted_query
+from keeppool.deferred import Deferred
 from keeppool.errors import InvalidBody, InvalidJSONError, InvalidRequest, quoted
+
+if TYPE_CHECKING:
+    import base64
+    from urllib import parse as urllib_parse
+else:
+    base64 = Deferred("base64")
+    urllib_parse = Deferred("urllib.parse")
 
 _FORM: Final = b"application/x-www-form-urlencoded"
 _JSON: Final = b"application/json"
@@ -150,7 +156,7 @@ def _form(what: str, items: list[tuple[Any, Any]]) -> str:
     """Encode pairs; a list of values repeats its name, `None` is left out."""
     single = [(name, value) for name, values in items for value in _values(values) if value is not None]
     try:
-        return urlencode(single, doseq=True)
+        return urllib_parse.urlencode(single, doseq=True)
     except ValueError as error:
         raise InvalidRequest(f"{what} holds text that no encoding can write: {error}") from error
 

@@ -18,6 +18,7 @@ from itertools import accumulate
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
+from keeppool.deferred import have_urllib3
 from keeppool.errors import (
     InvalidBody,
     InvalidHeader,
@@ -143,7 +144,7 @@ def encode_files(data: Any, files: Any) -> tuple[bytes | MultipartStream, str]:
 
     Source: RFC 7578 §4.
     """
-    # Deferred: importing any part of urllib3 imports most of it.
+    have_urllib3()
     from urllib3.filepost import choose_boundary
 
     if not files:
@@ -208,6 +209,7 @@ def _name_of(file: object) -> str | None:
 def _head(
     name: str, filename: str | None, content_type: str | None = None, headers: Mapping[str, str] | None = None
 ) -> bytes:
+    have_urllib3()
     from urllib3.fields import RequestField
 
     try:

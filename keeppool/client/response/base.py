@@ -11,7 +11,6 @@ Source: RFC 9110 §15 (status codes), §8.3 (Content-Type).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from keeppool.client.request.headers import ResponseHeaders
@@ -21,13 +20,18 @@ from keeppool.client.response import redirect
 from keeppool.client.response.links import parse_links
 from keeppool.client.response.shown import shown
 from keeppool.client.response.text import apparent_encoding, decoded, stated_encoding
+from keeppool.deferred import Deferred
 from keeppool.errors import HTTPError, JSONDecodeError, StreamConsumedError, name_call, plain_url
 from keeppool.urls.address import is_same_origin
 from keeppool.wire.head import ResponseHead
 from keeppool.wire.json_text import parse_json
 
 if TYPE_CHECKING:
+    import datetime
+
     from keeppool.client.cookies import CookieJar
+else:
+    datetime = Deferred("datetime")
 
 #: Most bytes of one piece where the caller names no size: what the pool reads at a time.
 PIECE: Final = 65536
@@ -57,7 +61,7 @@ class BaseResponse:
     # What nobody has looked at or set yet. As attributes of the class these cost a response nothing: a session makes
     # one for each call, and most are asked for status and body alone.
     _cookies: CookieJar | None = None
-    _elapsed: timedelta | None = None
+    _elapsed: datetime.timedelta | None = None
     _encoding: str | None = _UNSET
     _headers: ResponseHeaders | None = None
     _history: list[Self] | None = None
@@ -205,15 +209,15 @@ class BaseResponse:
         return following if stays else redirect.unsigned(following)
 
     @property
-    def elapsed(self) -> timedelta:
+    def elapsed(self) -> datetime.timedelta:
         """Time from the request's start, waiting for a connection included, to the end of the response's head."""
         if self._elapsed is None:
             sent = self._raw is not None and hasattr(self._raw, "answered_at")
-            self._elapsed = timedelta(seconds=self._raw.answered_at - self._raw.started_at if sent else 0)
+            self._elapsed = datetime.timedelta(seconds=self._raw.answered_at - self._raw.started_at if sent else 0)
         return self._elapsed
 
     @elapsed.setter
-    def elapsed(self, elapsed: timedelta) -> None:
+    def elapsed(self, elapsed: datetime.timedelta) -> None:
         self._elapsed = elapsed
 
     @property
