@@ -6,7 +6,15 @@ The peers come with the extra `bench`; nginx from the system. Apart from these t
 
 - `count`: what one request takes in steps instead of time; a test holds it to that.
 - `stale`: how clients fare with servers that close connections.
+- `sdk`: a thousand requests at once through openai, and a third of them cancelled.
 - `crawl`: a crawl by Scrapy, with its own handler and with keeppool's.
 
 Figures in microseconds belong to one machine; ratios between rows of one run are what can be compared.
 """
+
+import sys
+from pathlib import Path
+
+# A program that is run as a file has this folder first where modules are looked for, and `httpx` is not meant to be the
+# program of that name here.
+sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent]

@@ -161,6 +161,11 @@ class HostileServer:
         with self._lock:
             return self._late
 
+    def has_executed(self, name: str) -> bool:
+        """Tell whether a request of this id was carried out."""
+        with self._lock:
+            return self._executions[name] > 0
+
     def executed(self, request: Request) -> None:
         """Count a POST that was carried out."""
         if request.method == "POST":

@@ -60,6 +60,8 @@ _FORMATS = {
     "held_ms": ("others held, ms", ",.1f"),
     "cpu_us": ("CPU µs", ",.2f"),
     "cpu_by_floor": ("CPU ÷ floor's", ".2f"),
+    "cpu_by_own": ("CPU ÷ own transport's", ".2f"),
+    "time_by_own": ("time ÷ own transport's", ".2f"),
     "cpu_ms": ("CPU ms", ",.1f"),
 }
 

@@ -154,6 +154,19 @@ QUESTIONS = (
         (Bar("requests, keeppool mounted", "rate_by_requests", least=1.3),),
     ),
     Question(
+        "httpx",
+        "Clients of httpx and httpx2 over our transport and over their own",
+        (3, 50),
+        (
+            Bar("GET: httpx, over keeppool", "cpu_by_own", most=0.67),
+            Bar("GET: httpx2, over keeppool", "cpu_by_own", most=0.67),
+            Bar("GET: httpx, tasks, over keeppool", "cpu_by_own", most=0.67),
+            Bar("GET: httpx2, tasks, over keeppool", "cpu_by_own", most=0.67),
+            Bar("events: httpx, over keeppool", "time_by_own", most=1.0),
+            Bar("events: httpx, tasks, over keeppool", "time_by_own", most=1.0),
+        ),
+    ),
+    Question(
         "dropins",
         "urllib3's classes, and keeppool's in their place",
         (7, 100),

@@ -4,6 +4,8 @@ A cell counts, over a number of GETs and POSTs one after the other with pauses b
 
     errors the caller saw / POSTs carried out twice / requests sent after the stated end / answers not its own
 
+and, where there are any, errors that say that no connection was made, of requests that the server had carried out.
+
 Errors are not all avoidable: a POST whose connection died after it was sent must not be sent again, and its caller has
 to be told. The last columns say how many of keeppool's errors were of that kind, in threads and in tasks. A 408 that
 the server sent to an idle connection is no answer to the request that came after it.
@@ -51,6 +53,8 @@ TIMEOUT = 3.0
 AT_ONCE = 8
 #: A POST this large is still on its way when its answer comes.
 UPLOAD = 2_000_000
+#: Errors that say so in httpx's and requests' words.
+NEVER_CONNECTED = ("ConnectError", "ConnectTimeout")
 CAREFUL = "keeppool"
 CAREFUL_TASKS = "keeppool.AsyncSession"
 
@@ -64,9 +68,12 @@ class Cell(NamedTuple):
     mixed: int = 0
     #: Errors of POSTs that had left: nobody can know whether they were carried out.
     lost: int = 0
+    #: Errors of the class for a connection that was never made, though the server had carried the request out.
+    wrong: int = 0
 
     def __str__(self) -> str:
-        return f"{self.errors} / {self.twice} / {self.late} / {self.mixed}"
+        wrong = f"; {self.wrong} wrong" if self.wrong else ""
+        return f"{self.errors} / {self.twice} / {self.late} / {self.mixed}{wrong}"
 
 
 @contextlib.contextmanager
@@ -97,6 +104,50 @@ def httpx_client() -> Iterator[Send]:
 
     with httpx.Client(timeout=TIMEOUT) as client:
         yield lambda method, url, name, body: client.request(method, url, headers={"X-Id": name}, content=body).content
+
+
+@contextlib.contextmanager
+def httpx_over_keeppool() -> Iterator[Send]:
+    """Open a client of httpx with keeppool's transport."""
+    import httpx
+
+    from keeppool.adapters.httpx import KeepPoolTransport
+
+    with httpx.Client(timeout=TIMEOUT, transport=KeepPoolTransport()) as client:
+        yield lambda method, url, name, body: client.request(method, url, headers={"X-Id": name}, content=body).content
+
+
+@contextlib.contextmanager
+def httpx_tasks(make_transport: Callable[[], Any]) -> Iterator[Send]:
+    """Open a client of httpx for tasks."""
+    import httpx
+
+    async def fetch(method: str, url: str, name: str, body: bytes | None) -> bytes:
+        return (await client.request(method, url, headers={"X-Id": name}, content=body)).content
+
+    async def open_client() -> httpx.AsyncClient:
+        return httpx.AsyncClient(timeout=TIMEOUT, transport=make_transport())
+
+    with running_loop() as run:
+        client = run(open_client())
+        try:
+            yield lambda *request: run(fetch(*request))
+        finally:
+            run(client.aclose())
+
+
+def httpx_tasks_over_keeppool() -> AbstractContextManager[Send]:
+    """Open a client of httpx for tasks with keeppool's transport."""
+    from keeppool.adapters.httpx import AsyncKeepPoolTransport
+
+    return httpx_tasks(AsyncKeepPoolTransport)
+
+
+def httpx_over_aiohttp() -> AbstractContextManager[Send]:
+    """Open a client of httpx for tasks with the transport over aiohttp that SDKs recommend."""
+    from httpx_aiohttp import AiohttpTransport
+
+    return httpx_tasks(AiohttpTransport)
 
 
 @contextlib.contextmanager
@@ -189,6 +240,9 @@ CLIENTS: Mapping[str, Callable[[], AbstractContextManager[Send]]] = {
     CAREFUL_TASKS: keeppool_async_session,
     "requests": requests_session,
     "httpx": httpx_client,
+    "httpx over keeppool": httpx_over_keeppool,
+    "httpx over keeppool, tasks": httpx_tasks_over_keeppool,
+    "httpx over aiohttp": httpx_over_aiohttp,
     "urllib3": urllib3_pool,
     "aiohttp": aiohttp_session,
     "pycurl": pycurl_handle,
@@ -213,7 +267,7 @@ def pauses(behaviour: str) -> tuple[float, ...]:
 def run_cell(behaviour: str, client: str, count: int) -> Cell:
     """Let one client send its requests to one server; the same ones, in the same order, for every client."""
     chance = random.Random(behaviour)
-    errors = mixed = lost = 0
+    errors = mixed = lost = wrong = 0
     with HostileServer(BEHAVIOURS[behaviour]) as server, CLIENTS[client]() as send:
         for number in range(count):
             name, posts = f"{behaviour[:3]}-{number}".replace(" ", "_"), chance.random() < 0.4
@@ -223,8 +277,9 @@ def run_cell(behaviour: str, client: str, count: int) -> Cell:
             except Exception as error:
                 errors += 1
                 lost += posts and getattr(error, "sent", 0) > 0
+                wrong += type(error).__name__ in NEVER_CONNECTED and server.has_executed(name)
             time.sleep(chance.choice(pauses(behaviour)))
-    return Cell(errors, server.twice, server.lateness, mixed, lost)
+    return Cell(errors, server.twice, server.lateness, mixed, lost, wrong)
 
 
 def run(requests: int) -> dict[str, dict[str, Cell]]:
@@ -283,7 +338,7 @@ def main() -> None:
         del os.environ[name]
     requests = QUICK_REQUESTS if options.quick else REQUESTS
     cells = run(requests)
-    where = machine("requests", "httpx", "urllib3", "aiohttp", "pycurl")
+    where = machine("requests", "httpx", "httpx-aiohttp", "urllib3", "aiohttp", "pycurl")
     if options.json:
         rows = {name: {client: cell._asdict() for client, cell in row.items()} for name, row in cells.items()}
         print(json.dumps({"machine": where, "requests": requests, "rows": rows}))

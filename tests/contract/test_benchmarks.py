@@ -62,3 +62,20 @@ def test_probe_cost_looks_at_plain_and_tls():
 def test_import_cost_compares_with_others():
     code = "from benchmarks import import_cost; import_cost.ROUNDS = 1; import_cost.main()"
     assert "| `import keeppool` |" in run("-c", code)
+
+
+def test_httpx_compares_transports_below_the_same_clients():
+    program("nginx")
+    pytest.importorskip("httpx2")
+    for way in (["-m", "benchmarks.httpx"], ["benchmarks/httpx.py"]):
+        rows = json.loads(run(*way, "--rounds", "1", "--requests", "2", "--json"))["rows"]
+        assert {f"GET: {name}, over keeppool" for name in ("httpx", "httpx2", "httpx, tasks", "httpx2, tasks")} <= set(
+            rows
+        )
+        assert rows["events: httpx, over its own"]["cpu_by_own"] == 1.0
+
+
+def test_sdk_counts_errors_over_each_transport():
+    pytest.importorskip("openai")
+    lines = [line for line in run("-m", "benchmarks.sdk", "--requests", "9").splitlines() if "keeppool" in line]
+    assert len([line for line in lines if line.startswith("| ")]) == 2

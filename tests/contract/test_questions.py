@@ -23,7 +23,7 @@ pytestmark = pytest.mark.figures
 
 ROOT = Path(__file__).parents[2]
 #: Peers a bar may be about that the tests do without.
-PEERS = ("uvloop", "aiohttp", "pyreqwest", "primp", "pycurl")
+PEERS = ("uvloop", "aiohttp", "pyreqwest", "primp", "pycurl", "httpx")
 #: Programs that need no nginx.
 NO_SERVER = ("core_cost", "probe_cost", "import_cost")
 

@@ -76,7 +76,19 @@ def answer(request: Request) -> Answer:
     return Answer(headers=(("Content-Type", "text/html; charset=utf-8"),), body=body)
 
 
-each_program = pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.place)
+#: Packages that a page's program may import and the quick tests do without.
+OTHERS = re.compile(r"^(?:import|from) (?:httpx|httpx2|openai)\b", re.MULTILINE)
+
+
+def programs() -> list[object]:
+    """Each program; those that need another project's package run where the SDKs' tests do."""
+    return [
+        pytest.param(block, id=block.place, marks=[pytest.mark.sdk] if OTHERS.search(block.text) else [])
+        for block in blocks("python")
+    ]
+
+
+each_program = pytest.mark.parametrize("block", programs())
 
 
 @each_program
