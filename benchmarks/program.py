@@ -58,6 +58,7 @@ _FORMATS = {
     "peak_mib": ("peak resident MiB", ".1f"),
     "growth_mib": ("MiB taken", ",.1f"),
     "held_ms": ("others held, ms", ",.1f"),
+    "cpu_by_unheard": ("CPU ÷ without a listener", ".2f"),
     "cpu_us": ("CPU µs", ",.2f"),
     "cpu_by_floor": ("CPU ÷ floor's", ".2f"),
     "cpu_by_own": ("CPU ÷ own transport's", ".2f"),

@@ -61,6 +61,12 @@ QUESTIONS = (
         ),
     ),
     Question("parts", "What one GET is made of", (9, 300)),
+    Question(
+        "seen",
+        "One GET after the other, seen by a recorder",
+        (7, 200),
+        (Bar(f"{SESSION}, a Recorder", "cpu_by_unheard", most=1.3),),
+    ),
     Question("post_json", "One POST of JSON after the other, its JSON answer parsed", (7, 100)),
     Question("gzip_body", "A gzip-coded body of 100 KiB", (7, 50)),
     Question(

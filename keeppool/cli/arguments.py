@@ -56,6 +56,7 @@ def _add_demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     demo.add_argument("--pages", type=_count, default=_DEMO_PAGES, metavar="N", help="pages in all (%(default)s)")
     demo.add_argument("--threads", type=_count, default=_DEMO_THREADS, metavar="N", help="threads (%(default)s)")
     _add_preset(demo)
+    _add_waterfall(demo, "the round with keep-alive")
     demo.add_argument("--json", action="store_true", help="one JSON object a line; the last one holds the totals")
 
 
@@ -88,6 +89,8 @@ def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> ar
     fetch.add_argument("--config", metavar="FILE", help="keeppool.toml; --preset, --per-host and --total win over it")
     fetch.add_argument("--threads", type=_count, default=_FETCH_THREADS, metavar="N", help="threads (%(default)s)")
     fetch.add_argument("--timeout", type=_number, metavar="S", help="seconds to connect, and between two pieces")
+    _add_waterfall(fetch, "the last 10,000 requests")
+    fetch.add_argument("--har", metavar="FILE", help="write the same as HAR 1.2, without bodies and secrets")
     fetch.add_argument("--json", action="store_true", help="one JSON object a URL; the last one holds the totals")
     return fetch
 
@@ -125,6 +128,10 @@ def _add_top(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _add_preset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", metavar="NAME", help=f"a browser's limits: {', '.join(presets.NAMES)}")
+
+
+def _add_waterfall(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--waterfall", metavar="FILE", help=f"draw {what} as one HTML page: sockets, phases, queues")
 
 
 def _cap(text: str) -> int | None:

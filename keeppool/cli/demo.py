@@ -10,6 +10,7 @@ import sys
 from argparse import Namespace
 
 from rich.console import Console
+from rich.text import Text
 
 from keeppool import Limits, presets
 from keeppool.cli.console import standard_error, standard_output, write_json
@@ -17,6 +18,7 @@ from keeppool.cli.demo_round import Outcome, Round
 from keeppool.cli.demo_sites import open_sites
 from keeppool.cli.demo_view import View
 from keeppool.cli.endings import Exit
+from keeppool.cli.pictures import Pictures
 from keeppool.cli.report import demo_report, demo_totals, host_entry
 from keeppool.testing import Sites
 
@@ -32,23 +34,34 @@ def run(arguments: Namespace) -> int:
     """
     limits = presets.by_name(arguments.preset) if arguments.preset is not None else Limits()
     out = standard_output()
-    outcome = _play(out, arguments, limits, keep_alive=True)
-    without = _play(out, arguments, limits, keep_alive=False)
+    pictures = Pictures(arguments, "keeppool demo")
+    outcome = _play(out, arguments, limits, pictures)
+    without = _play(out, arguments, limits, None)
+    pictures.save()
     if arguments.json:
         write_json(out, demo_totals(outcome, without))
     else:
         demo_report(out, outcome, without)
+        out.print(_where(arguments.waterfall), soft_wrap=True)
     errors = outcome.errors + without.errors
     for error in errors[:_TOLD]:
         sys.stderr.write(f"{error}\n")
     return Exit.FAILED if errors else Exit.OK
 
 
-def _play(out: Console, arguments: Namespace, limits: Limits, *, keep_alive: bool) -> Outcome:
-    """Run one round; where JSON is wanted, write a line for each host at its end."""
+def _where(waterfall: str | None) -> Text:
+    """Name the picture, or how to get it."""
+    if waterfall is None:
+        return Text("keeppool demo --waterfall demo.html draws what each socket did.", "dim")
+    return Text.assemble("what each socket did: ", (waterfall, "bold"))
+
+
+def _play(out: Console, arguments: Namespace, limits: Limits, pictures: Pictures | None) -> Outcome:
+    """Run one round, that with keep-alive if it may be drawn; for JSON, write a line for each host at its end."""
+    keep_alive = pictures is not None
     with Sites() as sites:
         hosts = open_sites(sites)
-        current = Round(hosts, arguments.pages, arguments.threads, limits, keep_alive=keep_alive)
+        current = Round(hosts, arguments.pages, arguments.threads, limits, keep_alive=keep_alive, pictures=pictures)
         # Nothing is drawn between lines of JSON, but a person who waits for them should see a sign of life.
         console = standard_error() if arguments.json else out
         with View(console, current, f"keep-alive {'on' if keep_alive else 'off'}"):

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from keeppool import HostConfig, HostLedger, Limits, Session, Stats, Timeout
 from keeppool.cli.demo_sites import Host, page
+from keeppool.cli.pictures import Pictures
 from keeppool.cli.workers import Workers
 from keeppool.stats import HostTally
 
@@ -79,9 +80,19 @@ class Round:
         threads: How many threads fetch.
         limits: The pool's caps.
         keep_alive: False has every connection used once.
+        pictures: What is to be drawn of it, if anything.
     """
 
-    def __init__(self, hosts: list[Host], pages: int, threads: int, limits: Limits, *, keep_alive: bool) -> None:
+    def __init__(
+        self,
+        hosts: list[Host],
+        pages: int,
+        threads: int,
+        limits: Limits,
+        *,
+        keep_alive: bool,
+        pictures: Pictures | None = None,
+    ) -> None:
         self.hosts = hosts
         self.limits = limits
         self.keep_alive = keep_alive
@@ -97,7 +108,7 @@ class Round:
             timeout=Timeout(stall=None),
             defaults=HostConfig(keep_alive=keep_alive),
             hosts={host.site.url: host.config for host in hosts},
-            on_event=self._ledger,
+            on_event=self._ledger if pictures is None else pictures.listener(self._ledger),
         )
 
     def __iter__(self) -> Iterator[Visit]:

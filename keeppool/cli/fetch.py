@@ -22,6 +22,7 @@ from keeppool import Response, Session
 from keeppool.cli.console import shortened, standard_error, standard_output, write_json
 from keeppool.cli.endings import Exit, UsageError
 from keeppool.cli.names import Names
+from keeppool.cli.pictures import Pictures
 from keeppool.cli.progress import Meter, progress_bar
 from keeppool.cli.report import fetch_totals, report_fetch
 from keeppool.cli.settings import config_of
@@ -73,7 +74,8 @@ def run(arguments: Namespace) -> int:
     meter = Meter()
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(Source(arguments.urls, arguments.input))
-        session = stack.enter_context(Session(config=config_of(arguments)))
+        pictures = Pictures(arguments, "keeppool fetch")
+        session = stack.enter_context(Session(config=config_of(arguments), on_event=pictures.listener()))
         folder = stack.enter_context(Folder(arguments.output)) if arguments.output is not None else None
         bar = progress_bar(standard_error(), session, meter, shown=not _is_terminal_taken(arguments, out))
         count = source.count()
@@ -91,6 +93,7 @@ def run(arguments: Namespace) -> int:
         finally:
             seconds = time.monotonic() - started
             session.close()
+            pictures.save()
             totals = fetch_totals(score.done, score.failed, meter.bytes, seconds, session.stats())
             report_fetch(out, totals, as_json=arguments.json)
     return Exit.FAILED if score.failed else Exit.OK

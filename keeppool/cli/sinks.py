@@ -38,7 +38,7 @@ class Folder:
         self.is_closed = False
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            _try_writing(self.path)
+            try_writing(self.path)
         except OSError as error:
             why = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
             raise UsageError(f"cannot write to {path}: {why}") from error
@@ -57,7 +57,7 @@ class Folder:
         return Sink(self, self.path / name)
 
 
-def _try_writing(folder: Path) -> None:
+def try_writing(folder: Path) -> None:
     """Write a block and remove it, before anything is fetched for nothing.
 
     Raises:

@@ -55,6 +55,13 @@ core_cost.main()
     assert len(rows) == 4
 
 
+def test_seen_compares_with_what_is_not_seen():
+    program("nginx")
+    printed = json.loads(run("-m", "benchmarks.seen", "--rounds", "2", "--requests", "5", "--json"))
+    assert printed["rows"]["keeppool.Session"]["cpu_by_unheard"] == 1.0
+    assert printed["rows"]["keeppool.Session, a Recorder"]["cpu_by_unheard"] > 0
+
+
 def test_probe_cost_looks_at_plain_and_tls():
     assert [line[:6] for line in run("benchmarks/probe_cost.py").splitlines()[-2:]] == ["| plai", "| TLS "]
 

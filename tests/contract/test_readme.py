@@ -92,7 +92,8 @@ each_program = pytest.mark.parametrize("block", programs())
 
 
 @each_program
-def test_every_program_runs(block, sites, capsys):
+def test_every_program_runs(block, sites, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # Some write a file.
     site = sites.add(handler=answer)
     program = compile(block.text.replace(EXAMPLE, site.url), block.place, "exec")
     exec(program, {"__name__": "__main__"})
