@@ -35,6 +35,9 @@ class Laps:
         self.ended = clock()
         self.peer = peer
 
-    def dial(self) -> Dial:
-        """Give what was noted."""
-        return Dial(tuple(self.begun), self.ended)
+    def dial(self, since: float) -> Dial:
+        """Give what was noted of the time from a moment on: a step that was over by then is left out."""
+        ends = [at for _, at in self.begun[1:]] + [self.ended]
+        steps = zip(self.begun, ends, strict=True)
+        begun = [(step, max(at, since)) for (step, at), end in steps if end is None or end > since]
+        return Dial(tuple(begun), self.ended)

@@ -134,7 +134,7 @@ def done(
         timeline.resent,
         timeline.waits,
         timeline.started,
-        None if laps is None else laps.dial(),
+        None if laps is None else laps.dial(timeline.free_at),
         timeline.lost,
         timeline.begun_at,
         timeline.sent_at,

@@ -44,6 +44,7 @@ class Timeline:
         sent_at: When the kernel had taken the whole request, in the last attempt.
         first_at: When the first byte of the final response came.
         room: What the caller waits for, or has waited for last, and how much of it there is.
+        free_at: Since when it has not stood in the queue: until then a dial was none of its business.
         queued_at: Since when it stands in the queue; `None` while it does not.
         url: The request's, where its exchange has none: others talk for it.
         status: The response's, likewise.
@@ -53,6 +54,7 @@ class Timeline:
         "begun_at",
         "connection",
         "first_at",
+        "free_at",
         "laps",
         "lost",
         "number",
@@ -69,7 +71,7 @@ class Timeline:
 
     def __init__(self, number: int, started: float) -> None:
         self.number = number
-        self.started = started
+        self.started = self.free_at = started
         self.waits: tuple[Waited, ...] = ()
         self.laps: Laps | None = None
         self.connection: Connection | None = None
@@ -92,6 +94,7 @@ class Timeline:
         if self.queued_at is not None:
             self.waits += (Waited(*self.room, max(now - self.queued_at, 0.0)),)
             self.queued_at = None
+            self.free_at = now
 
     def begun(self, connection: Connection, now: float) -> None:
         """An attempt begins."""
@@ -102,9 +105,9 @@ class Timeline:
         self.laps = None if connection.served else self._news_of(connection)
 
     def _news_of(self, connection: Connection) -> Laps | None:
-        """Give the dial of a connection, if it was over after this request began: before, it was for others."""
+        """Give the dial of a connection, unless it was over while this request stood in the queue, or had not begun."""
         laps = cast("AnyStream", connection.stream).laps
-        return laps if laps is not None and laps.ended is not None and laps.ended > self.started else None
+        return laps if laps is not None and laps.ended is not None and laps.ended > self.free_at else None
 
     def repeated(self) -> None:
         """The attempt is given up, and the request goes out again."""

@@ -238,6 +238,17 @@ def test_the_keyboard_reaches_every_request(page, tmp_path):
     assert len(seen) >= 3
 
 
+def test_requests_that_share_a_socket_at_a_time_share_its_lane(page, tmp_path):
+    page.open(made(tmp_path, *(done(at / 10, request=at, url=f"{A}/{at}") for at in range(3)), title="pipelined"))
+    assert page.bars == 3
+    width = page.ask("document.getElementById('chart').clientWidth")
+    seen = []
+    for row in range(3):
+        page.point(width / 2, FIRST_LANE - 3 + row * 3)
+        seen.append(page.text("facts").splitlines()[0])
+    assert seen == [f"GET {A}/{at}" for at in range(3)]
+
+
 def test_a_row_of_the_table_leads_to_its_bar(page, tmp_path):
     page.open(made(tmp_path, *(done(at) for at in range(5))))
     page.driver.execute_script("document.querySelector('tr[data-request=\"4\"]').click()")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -312,3 +314,65 @@ def test_who_does_not_want_the_end_of_requests_costs_no_timeline(make, recorder)
         pool.request("GET", site.url)
         pool.request("GET", site.url)
     assert [(type(event), event.request) for event in recorder] == [(ConnectionReused, 0)]
+
+
+FLAKY = [RawConnection.read_request, OK, RawConnection.read_request, RawConnection.reset]
+HALF = [RawConnection.read_request, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"]
+
+
+def check_crowd(recorder, calls: int) -> None:
+    """Each call has one end, with a number of its own and times that add up; and a socket that was opened, if any."""
+    ends = done(recorder, calls)
+    known = {event.connection for event in recorder.of(ConnectionOpened)}
+    for event in ends:
+        assert event.connection is None or event.connection in known
+        assert (event.status is None) or event.connection is not None
+        assert event.complete <= (event.error is None)
+    assert {event.request for event in recorder.of(RequestQueued)} <= {event.request for event in ends if event.waits}
+    assert any(event.resent for event in ends)
+    assert any(event.error for event in ends)
+
+
+def test_a_crowd_of_threads_has_one_end_each(recorder, recwarn):
+    with (
+        Site(Behaviour(body=300_000, close_after=7)) as site,
+        ScriptedServer(*[FLAKY, HALF] * 60) as flaky,
+        PoolManager(Limits(per_host=2, total=3), timeout=Timeout(pool=1, read=2), on_event=recorder) as pool,
+    ):
+
+        def call(number):
+            try:
+                url = f"{(site, flaky)[number % 2].url}/{number}"
+                response = pool.request("GET", url, stream=number % 3 == 0)
+                if number % 5 == 0:
+                    response.read(10)
+            except errors.KeepPoolError:
+                pass
+
+        with ThreadPoolExecutor(12) as threads:
+            list(threads.map(call, range(120)))
+        pool.stats()
+        check_crowd(recorder, 120)
+
+
+def test_a_crowd_of_tasks_has_one_end_each_although_many_are_cancelled(recorder, recwarn):
+    with (
+        Site(Behaviour(body=300_000, close_after=7)) as site,
+        ScriptedServer(*[FLAKY, HALF] * 60) as flaky,
+        PoolOnALoop(Limits(per_host=2, total=3), timeout=Timeout(pool=1, read=2), on_event=recorder) as pool,
+    ):
+
+        async def call(number):
+            with contextlib.suppress(errors.KeepPoolError, TimeoutError):
+                async with asyncio.timeout(0.004 * (number % 7) if number % 4 == 0 else None):
+                    url = f"{(site, flaky)[number % 2].url}/{number}"
+                    response = await pool.pool.request("GET", url, stream=number % 3 == 0)
+                    await response.aclose()
+
+        async def crowd():
+            await asyncio.gather(*map(call, range(120)))
+
+        pool.run(crowd())
+        check_crowd(recorder, len(recorder.of(RequestDone)))
+        assert len(recorder.of(RequestDone)) <= 120
+        assert pool.stats().busy == pool.stats().waiting == 0

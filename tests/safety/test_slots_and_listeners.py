@@ -178,6 +178,7 @@ ANY_KIND = [
     events.ConnectionIdle,
     events.ConnectionClosed,
     events.RequestResent,
+    events.RequestDone,
 ]
 
 

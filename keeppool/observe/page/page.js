@@ -74,7 +74,7 @@
   // Layout: groups of hosts, each with the queue above and the lanes of its sockets below
 
   const chosen = { host: "", status: "", why: "", text: "" };
-  let groups = [], shown = [], shownSockets = [], order = [], total = AXIS, place = new Map();
+  let groups = [], shown = [], shownSockets = [], order = [], total = AXIS, bars = 0, place = new Map();
 
   function passes(one) {
     if (chosen.host !== "" && one.host !== Number(chosen.host)) return false;
@@ -133,6 +133,9 @@
       for (const one of group.requests) if (one.socket >= 0 && sockets[one.socket].lane !== undefined) group.lanes[sockets[one.socket].lane].bars.push(one);
       for (const lane of group.lanes) {
         lane.bars.sort((a, b) => a.from - b.from);
+        // Requests that were sent before the one ahead was answered share the lane's height.
+        lane.depth = Math.min(Math.max(stack(lane.bars, (one) => one.from + 0.001, (one) => one.end), 1), 4);
+        for (const one of lane.bars) one.deep = one.row % lane.depth;
         // The longest bar up to each: how far back a search has to look.
         lane.longest = lane.bars.reduce((most, one) => Math.max(most, one.end - one.from), 0);
       }
@@ -141,6 +144,7 @@
       group.end = y;
     }
     total = Math.max(y, AXIS + 60);
+    bars = groups.reduce((sum, group) => sum + group.lanes.reduce((own, lane) => own + lane.bars.length, 0) + group.queue.filter((one) => one.socket < 0).length, 0);
     order = [...shown].sort((a, b) => a.start - b.start || a.at - b.at);
     place = new Map(order.map((one, at) => [one, at]));
   }
@@ -221,7 +225,7 @@
       pen.textAlign = px + w / 2 > width - 4 ? "right" : px - w / 2 < 4 ? "left" : "center";
       pen.fillText(text, px, (AXIS - 4) / 2);
     }
-    chart.dataset.bars = shown.length;
+    chart.dataset.bars = bars;
     chart.dataset.hosts = groups.length;
   }
 
@@ -359,8 +363,9 @@
       const one = lane.bars[at];
       if (one.from > view.to) break;
       if (one.end < view.from) continue;
-      paintPhases(one, one.from, middle - BAR / 2, BAR);
-      if (isBad(one) || one.resent || !one.complete) paintMarks(one, x(one.end), middle - BAR / 2, BAR);
+      const tall = BAR / lane.depth, top = middle - BAR / 2 + one.deep * tall;
+      paintPhases(one, one.from, top, tall);
+      if (isBad(one) || one.resent || !one.complete) paintMarks(one, x(one.end), top, tall);
     }
     lane.sockets.forEach((one, at) => {
       if (one.why === null || one.end < view.from || one.end > view.to) return;
@@ -386,7 +391,8 @@
     if (one.socket < 0 || sockets[one.socket].lane === undefined) {
       return { left: x(one.start), right: x(one.end), y: group.queueY + (one.queueRow || 0) * group.queueRow, h: Math.max(group.queueRow, 3) };
     }
-    return { left: x(one.from), right: x(one.end), y: group.laneY + sockets[one.socket].lane * LANE + (LANE - BAR) / 2, h: BAR, group };
+    const at = sockets[one.socket].lane, tall = BAR / group.lanes[at].depth;
+    return { left: x(one.from), right: x(one.end), y: group.laneY + at * LANE + (LANE - BAR) / 2 + one.deep * tall, h: tall, group };
   }
 
   function paintRing(one) {
@@ -476,7 +482,7 @@
     for (const [room, limit, ms] of one.waits) said.push(["waited", duration(ms) + " for " + (ROOM_TEXT[room] || visible(room)) + (limit === null ? "" : " = " + limit)]);
     if (one.resent) said.push(["resent", "once: its connection was dead"]);
     if (socket) said.push(["socket", "#" + socket.connection + (one.served ? ", reused after " + plural(one.served, "request") : ", new")]);
-    if (socket && socket.why) said.push(["closed later", socket.why]);
+    if (socket && socket.why) said.push(["closed later", socket.why + ": " + record.whys[socket.why].text]);
     if (one.peer) said.push(["peer", visible(one.peer)]);
     said.push(["sent, received", bytes(one.sent) + ", " + bytes(one.received)]);
     if (one.version) said.push(["version", "HTTP/" + one.version]);
@@ -525,7 +531,9 @@
     }
     const lane = group.lanes[Math.floor((y - group.laneY) / LANE)];
     if (y < group.laneY || !lane) return null;
-    const inSight = lane.bars.slice(firstAt(lane)).filter((one) => one.from <= ms + near && one.end >= ms - near);
+    const deep = Math.floor(((y - group.laneY) % LANE - (LANE - BAR) / 2) / BAR * lane.depth);
+    const inSight = lane.bars.slice(firstAt(lane)).filter((one) => one.from <= ms + near && one.end >= ms - near
+      && (lane.depth === 1 || one.deep === Math.min(Math.max(deep, 0), lane.depth - 1)));
     const request = closest(inSight, (one) => one.from, (one) => one.end);
     return request ? { request } : { socket: closest(lane.sockets, (one) => one.from, (one) => one.end) };
   }
@@ -757,7 +765,7 @@
     const told = [["median", at(0.5)], ["95 %", at(0.95)], ["slowest", at(1)], ["reused a socket", shown.length ? Math.round(reused / shown.length * 100) + " %" : "–"], ["waited", count(waited)],
       ["resent", count(shown.filter((one) => one.resent).length)], ["failed", count(failed), failed], ["status ≥ 400", count(bad), bad]];
     if (!curves) curves = curvesOf();
-    byId("caption").textContent = "Up to " + plural(curves.mostOpen, "open socket") + (record.total === null ? "" : " (cap " + count(record.total) + ")") + (curves.mostWaiting ? ", line: up to " + count(curves.mostWaiting) + " waiting" : "");
+    byId("caption").textContent = "Up to " + plural(curves.mostOpen, "open socket") + (record.total === null ? "" : " of " + count(record.total)) + (curves.mostWaiting ? ", and up to " + count(curves.mostWaiting) + " waiting (the line)" : "");
     byId("figures").replaceChildren(...told.map(([name, value, isAlarming]) => {
       const made = element("div");
       made.append(element("dt", name), element("dd", value, isAlarming ? "bad" : ""));
