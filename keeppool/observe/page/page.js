@@ -100,6 +100,21 @@
     return ends.length;
   }
 
+  // Requests that were sent before the one ahead was answered share the height of their lane while they overlap.
+  function shareHeight(bars) {
+    let since = 0, until = -Infinity;
+    const close = (to) => {
+      const ones = bars.slice(since, to), depth = ones.length > 1 ? Math.min(stack(ones, (one) => one.from + 0.001, (one) => one.end), 4) : 1;
+      ones.forEach((one) => { one.depth = depth; one.deep = depth > 1 ? one.row % depth : 0; });
+      since = to;
+    };
+    bars.forEach((one, at) => {
+      if (one.from + 0.001 >= until) close(at);
+      until = Math.max(until, one.end);
+    });
+    close(bars.length);
+  }
+
   function layOut() {
     shown = requests.filter(passes);
     const isFiltered = chosen.status || chosen.text || chosen.why;
@@ -133,9 +148,7 @@
       for (const one of group.requests) if (one.socket >= 0 && sockets[one.socket].lane !== undefined) group.lanes[sockets[one.socket].lane].bars.push(one);
       for (const lane of group.lanes) {
         lane.bars.sort((a, b) => a.from - b.from);
-        // Requests that were sent before the one ahead was answered share the lane's height.
-        lane.depth = Math.min(Math.max(stack(lane.bars, (one) => one.from + 0.001, (one) => one.end), 1), 4);
-        for (const one of lane.bars) one.deep = one.row % lane.depth;
+        shareHeight(lane.bars);
         // The longest bar up to each: how far back a search has to look.
         lane.longest = lane.bars.reduce((most, one) => Math.max(most, one.end - one.from), 0);
       }
@@ -363,7 +376,7 @@
       const one = lane.bars[at];
       if (one.from > view.to) break;
       if (one.end < view.from) continue;
-      const tall = BAR / lane.depth, top = middle - BAR / 2 + one.deep * tall;
+      const tall = BAR / one.depth, top = middle - BAR / 2 + one.deep * tall;
       paintPhases(one, one.from, top, tall);
       if (isBad(one) || one.resent || !one.complete) paintMarks(one, x(one.end), top, tall);
     }
@@ -391,8 +404,8 @@
     if (one.socket < 0 || sockets[one.socket].lane === undefined) {
       return { left: x(one.start), right: x(one.end), y: group.queueY + (one.queueRow || 0) * group.queueRow, h: Math.max(group.queueRow, 3) };
     }
-    const at = sockets[one.socket].lane, tall = BAR / group.lanes[at].depth;
-    return { left: x(one.from), right: x(one.end), y: group.laneY + at * LANE + (LANE - BAR) / 2 + one.deep * tall, h: tall, group };
+    const tall = BAR / one.depth;
+    return { left: x(one.from), right: x(one.end), y: group.laneY + sockets[one.socket].lane * LANE + (LANE - BAR) / 2 + one.deep * tall, h: tall, group };
   }
 
   function paintRing(one) {
@@ -531,9 +544,9 @@
     }
     const lane = group.lanes[Math.floor((y - group.laneY) / LANE)];
     if (y < group.laneY || !lane) return null;
-    const deep = Math.floor(((y - group.laneY) % LANE - (LANE - BAR) / 2) / BAR * lane.depth);
+    const share = Math.min(Math.max(((y - group.laneY) % LANE - (LANE - BAR) / 2) / BAR, 0), 0.999);
     const inSight = lane.bars.slice(firstAt(lane)).filter((one) => one.from <= ms + near && one.end >= ms - near
-      && (lane.depth === 1 || one.deep === Math.min(Math.max(deep, 0), lane.depth - 1)));
+      && one.deep === Math.floor(share * one.depth));
     const request = closest(inSight, (one) => one.from, (one) => one.end);
     return request ? { request } : { socket: closest(lane.sockets, (one) => one.from, (one) => one.end) };
   }
