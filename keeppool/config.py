@@ -338,6 +338,10 @@ class HostConfig:
             or TLS settings requests have, redirects, retries and what the pool sends again included.
         obey_retry_after: True lets a 429 or 503 with `Retry-After` hold every request to the host for that long. Where
             it is not set, that is so where a `pace` is.
+        pipelining: Requests in flight on one connection at the most. 1 is off, and the default. More let GET and
+            OPTIONS follow each other without waiting for the response, once all connections are taken; for tasks only,
+            and neither through a proxy that forwards nor where there is a `pace`. docs/pipelining.md says where that
+            helps, and what it risks.
 
     Raises:
         ConfigError: A value of the wrong type or out of range; names field, value and rule.
@@ -368,6 +372,7 @@ class HostConfig:
     tag: str | None | Inherit = INHERIT
     idempotent: bool | None | Inherit = INHERIT
     unsafe: str | Inherit = INHERIT
+    pipelining: int | Inherit = INHERIT
     pace: PaceArgument | Inherit = INHERIT
     obey_retry_after: bool | Inherit = INHERIT
     _hash: int = field(default=0, init=False, repr=False, compare=False)
@@ -655,6 +660,11 @@ def _check_idempotent(name: str, value: object) -> None:
         _check_bool(name, value)
 
 
+def _check_pipelining(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise bad(name, value, "must be a whole number from 1, which is off")
+
+
 def _check_unsafe(name: str, value: object) -> None:
     if value not in ("any", "fresh"):
         raise bad(name, value, 'must be "any" or "fresh"')
@@ -699,5 +709,6 @@ _HOST_CHECKS: Mapping[str, Callable[[str, object], None]] = {
     "tag": _check_text,
     "idempotent": _check_idempotent,
     "unsafe": _check_unsafe,
+    "pipelining": _check_pipelining,
     "obey_retry_after": _check_bool,
 }

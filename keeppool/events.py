@@ -113,6 +113,29 @@ class ResponseStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestBoarded:
+    """A request was sent behind others on one connection, as the one at `place`; the first there stands at 1."""
+
+    origin: str
+    connection: int
+    place: int
+    request: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRequeued:
+    """The connection of a request has ended before those in front of it were done, and the request waits again.
+
+    `spent` tells that it may have been carried out: it is sent once more, alone.
+    """
+
+    origin: str
+    method: str
+    spent: bool
+    request: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RequestResent:
     """A request is sent once more, on a new connection, because the reused one was dead. `sent` bytes had left."""
 
@@ -269,6 +292,8 @@ class RequestDone(NamedTuple):
 Event = (
     RequestQueued
     | RequestServed
+    | RequestBoarded
+    | RequestRequeued
     | ConnectionOpened
     | ConnectFailed
     | ConnectionReused

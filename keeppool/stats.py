@@ -200,6 +200,8 @@ class Stats(_Turnover):
         reused: Counter: requests that took a connection which was already open.
         connect_failed: Counter: dials that failed.
         resent: Counter: requests sent once more because their reused connection was dead.
+        piped: Counter: requests sent behind others on one connection; see `HostConfig.pipelining`.
+        requeued: Counter: how often one of these went back to the queue, because its connection had ended first.
         queued: Counter: requests that had to wait for a connection.
         waited_s: Counter: seconds all of these have waited together.
         closed_by: Counter for each reason to close; every `Why` is a key, also where nothing was closed for it.
@@ -209,6 +211,8 @@ class Stats(_Turnover):
             them silently; see `Limits.learn`.
         not_kept: Origins whose servers were seen, twice, to hang up right behind a response without having said so, and
             have kept no connection since. Requests that could not be sent again get new connections there.
+        distrusted: Origins that have broken off requests sent behind each other, and are sent none like that for a
+            while; see `HostConfig.pipelining`.
         cap: The most connections the pool may have; `None`: no limit.
         waiting_s: Gauge: seconds the caller that has waited longest has waited.
         requests: Counter: responses whose head arrived.
@@ -227,12 +231,15 @@ class Stats(_Turnover):
     reused: int = 0
     connect_failed: int = 0
     resent: int = 0
+    piped: int = 0
+    requeued: int = 0
     queued: int = 0
     waited_s: float = 0.0
     closed_by: Mapping[Why, int] = field(default_factory=dict)
     hosts: Mapping[str, HostStats] = field(default_factory=dict)
     learned: Mapping[str, float] = field(default_factory=dict)
     not_kept: tuple[str, ...] = ()
+    distrusted: tuple[str, ...] = ()
     cap: int | None = None
     waiting_s: float = 0.0
     requests: int = 0
@@ -253,7 +260,7 @@ class Stats(_Turnover):
         paces = {key: pace.as_dict() for key, pace in self.paces.items()}
         figures = {f.name: getattr(self, f.name) for f in fields(self)}
         plain = {"hosts": hosts, "proxies": proxies, "learned": dict(self.learned), "not_kept": list(self.not_kept)}
-        return figures | self._derived() | plain | {"paces": paces}
+        return figures | self._derived() | plain | {"paces": paces, "distrusted": list(self.distrusted)}
 
     def to_dict(self) -> dict[str, Any]:
         """Give `as_dict` for another program: with `schema`, the version of what the keys mean (now 1)."""
@@ -287,6 +294,7 @@ class Stats(_Turnover):
             "proxies": {name: ProxyStats(**_known(ProxyStats, one)) for name, one in told.get("proxies", {}).items()},
             "paces": {key: PaceStats(**_known(PaceStats, one)) for key, one in told.get("paces", {}).items()},
             "not_kept": tuple(told.get("not_kept", ())),
+            "distrusted": tuple(told.get("distrusted", ())),
         }
         return cls(**values)
 
@@ -318,13 +326,15 @@ class Stats(_Turnover):
         facts += [(f"pace of {key}", str(one)) for key, one in self.paces.items()]
         facts += [("learned", f"{name} is kept {seconds(limit_s)} idle") for name, limit_s in self.learned.items()]
         facts += [("learned", f"{name} keeps no connection") for name in self.not_kept]
+        facts += [("learned", f"{name} breaks off pipelined requests") for name in self.distrusted]
         return facts
 
     def _turnover(self) -> str:
         reuse = f"; {self.reuse_ratio:.1%} took a connection that was open" if self.opened or self.reused else ""
         resent = f"; {self.resent:,} resent" if self.resent else ""
         failed = f"; failed dials: {self.connect_failed:,}" if self.connect_failed else ""
-        return f"{self.requests:,} answered{reuse}{resent}{failed}"
+        piped = f"; {self.piped:,} sent behind another, {self.requeued:,} back in the queue" if self.piped else ""
+        return f"{self.requests:,} answered{reuse}{piped}{resent}{failed}"
 
     def _rows(self) -> list[tuple[str, ...]]:
         """Give the hosts on which most is going on, as rows of a table."""

@@ -312,6 +312,10 @@ class PoolState:
         """List the origins whose servers hang up behind each response, as far as is known."""
         return self._habits.not_keeping(now)
 
+    def distrusted(self, now: float) -> list[Origin]:
+        """List the origins that are sent no requests behind each other on one connection; where nobody rides, none."""
+        return []
+
     def hosts(self) -> Iterator[Host]:
         """Go through the hosts that have a connection or a caller."""
         return iter(self._hosts.values())

@@ -104,7 +104,8 @@ class RidingPoolState(LatePoolState):
         Args:
             connection: Its `served` and `uses_left` count this response.
             seconds: How long the head took since the request was sent, or had its turn.
-            rest: Bytes of the body that are still to come; `None` if that is not known.
+            rest: Bytes of the body that are still to come; `None` if that is not known. Behind a response that has come
+                whole nobody rides: its connection is free in the next moment.
             is_last: It ends the connection; what was sent behind it has not been carried out.
             now: The time.
         """
@@ -112,7 +113,8 @@ class RidingPoolState(LatePoolState):
         self._credit(host, now).took(seconds, now)
         self._unlist(connection, pipeline)
         pipeline.moved_at = now
-        pipeline.stage = Stage.SHUT if is_last or (rest or 0) > MOST_REST else Stage.BEGUN
+        is_over = is_last or (rest is not None and not 0 < rest <= MOST_REST)
+        pipeline.stage = Stage.SHUT if is_over else Stage.BEGUN
         self._list(connection, pipeline)
         if is_last:
             self._put_back(host, pipeline, is_unprocessed=True, now=now)
@@ -338,7 +340,8 @@ class RidingPoolState(LatePoolState):
     def _promote(self, connection: Connection, pipeline: Pipeline, now: float) -> None:
         """Make the first rider the holder; its request was sent long ago."""
         ticket, ride = pipeline.riders.popitem(last=False)
-        ticket.ride, pipeline.holder, pipeline.moved_at, pipeline.stage = None, ride, now, Stage.SENT
+        ticket.ride, pipeline.holder, pipeline.moved_at = None, ride, now
+        pipeline.stage = Stage.SHUT if ride.is_ghost else Stage.SENT
         self._hold(connection, now)
         self._moved(connection.host, now)
         ticket.connection = connection

@@ -29,16 +29,17 @@ class Inbox:
     Attributes:
         chunks: What can be read, in the order it came. No chunk is empty.
         size: Bytes in `chunks`.
+        taken: Bytes that were taken since the connection was opened.
         end: What comes behind them: no bytes for the peer's end, an error for a failure, `None` if more may come. The
             error is never raised itself, only copies are: its traceback would keep the reader alive, and us with it.
     """
 
-    __slots__ = ("_layers", "chunks", "end", "size")
+    __slots__ = ("_layers", "chunks", "end", "size", "taken")
 
     def __init__(self, layers: list[TlsLayer]) -> None:
         self._layers = layers
         self.chunks: deque[bytes | memoryview] = deque()
-        self.size = 0
+        self.size = self.taken = 0
         self.end: OSError | bytes | None = None
 
     @property
@@ -70,6 +71,7 @@ class Inbox:
             self.chunks.appendleft(view[size:])
             data = view[:size]
         self.size -= len(data)
+        self.taken += len(data)
         return bytes(data)
 
     def ended(self) -> bytes:

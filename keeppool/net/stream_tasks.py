@@ -77,6 +77,7 @@ class Channel(asyncio.BufferedProtocol):
         "_layers",
         "_outbox",
         "_poll",
+        "_reader",
         "_transport",
         "_waiter",
         "_wants_room",
@@ -110,6 +111,7 @@ class Channel(asyncio.BufferedProtocol):
         self._wants_room = False
         self._alarm = Alarm(loop)
         self._watch: Callable[[], object] | None = None
+        self._reader: Callable[[], object] | None = None
         self._is_paused = self._is_closed = self._is_lost = False
         self._closed: asyncio.Event | None = None
         self._poll = poller()
@@ -224,6 +226,28 @@ class Channel(asyncio.BufferedProtocol):
         self._waiter = waiter
         self._alarm.guard(waiter, seconds)
 
+    def read_with(self, callback: Callable[[], object] | None) -> None:
+        """Have `callback` called whenever bytes, the end or a failure come and nobody waits for them.
+
+        Called as they come; not for what is there already. `None` calls it off.
+        """
+        self._reader = callback
+
+    def guard(self, waiter: asyncio.Future[None], seconds: float | None) -> None:
+        """End this future with a TimeoutError if it is not done in time, in place of the wait guarded before."""
+        self._alarm.guard(waiter, seconds)
+
+    @property
+    def taken(self) -> int:
+        """Bytes that were received and taken so far."""
+        return self._inbox.taken
+
+    def came(self) -> int:
+        """Tell how many bytes have come so far, those included that the kernel has."""
+        if self._poll.poll(0) and self._inbox.end is None:
+            self._look()
+        return self._inbox.taken + self._inbox.size
+
     def received(self, size: int) -> bytes | None:
         """Give up to `size` bytes that the event loop has brought; `None` if there are none, none at the end.
 
@@ -289,7 +313,7 @@ class Channel(asyncio.BufferedProtocol):
         if self._is_over():
             return
         self._is_closed = True
-        self._watch = None
+        self._watch = self._reader = None
         self._inbox.closed()
         self._outbox.fail(our_close())
         self._alarm.cancel()
@@ -422,6 +446,8 @@ class Channel(asyncio.BufferedProtocol):
             return
         if self._waiter is not None and not self._waiter.done():
             self._wake()
+        elif self._reader is not None:
+            self._reader()
         elif self._watch is not None:
             self.loop.call_soon(self._tell)
 

@@ -12,7 +12,7 @@ The file is long, because all that follows from the facts of one request stands 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keeppool.config import INHERIT, Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive, why_not_persistent, with_proxys_close
@@ -56,8 +56,26 @@ SMALL = 4096
 #: Seconds after the request's first byte within which a close, or a 408, on a reused connection was meant for the
 #: silence before it, not for this request.
 LATE_CLOSE = 1.0
+#: Methods whose requests may follow others on one connection, and be followed: safe, and answered with a body that is
+#: framed for itself. Not HEAD: a server that sends a body all the same would have it taken for the next response.
+RIDING = frozenset((b"GET", b"OPTIONS"))
+_NOT_RIDING = (b"\r\nupgrade:", b"\r\nexpect:")
 #: Statuses with which a server may say that it has not read a request; see `Exchange.is_refused_unread`.
 ASKS_AGAIN = frozenset((408, 417))
+
+
+class Arrived(NamedTuple):
+    """What came of a response that was read before its caller was woken.
+
+    Attributes:
+        body: The reader; it may want more.
+        first: What it has made of what came.
+        at: When the head was whole.
+    """
+
+    body: BodyReader
+    first: bytes
+    at: float
 
 
 class Exchange:
@@ -74,6 +92,13 @@ class Exchange:
         is_timed: The wait for the response may have to be shorter than the read timeout, or was: the stream's timeout
             is to be set anew before each read, those of the body included.
         is_asked: The request was sent in this attempt, or a part of it.
+        rides: It may follow others on one connection, and others may follow it unless it `streams`.
+        started: When it was begun, by its caller.
+        streams: Its response takes as long as its caller does.
+        position: Where it stood on its connection when it was sent behind others; 0 if it was not.
+        arrived: What came of the response while others were read before it; `None` where its caller reads by itself.
+        failure: What was wrong with it then.
+        surplus: What came behind the body, and belongs to the next request on the connection.
         is_unsafe: It could not be sent again if its connection turned out stale after it had left.
         turn: The place in the line of its host, if that has a pace; see `core/pace.py`.
         sent: Bytes the kernel has accepted in this attempt.
@@ -100,10 +125,12 @@ class Exchange:
         "_resent",
         "_reused",
         "answer",
+        "arrived",
         "body",
         "connection",
         "deadline",
         "expects_continue",
+        "failure",
         "framing",
         "has_interim",
         "head",
@@ -112,11 +139,16 @@ class Exchange:
         "is_timed",
         "is_unsafe",
         "method",
+        "position",
         "received",
         "request_sent",
         "rest",
+        "rides",
         "route",
         "sent",
+        "started",
+        "streams",
+        "surplus",
         "timeline",
         "timeout",
         "turn",
@@ -143,6 +175,12 @@ class Exchange:
         self.held: Connection | Ticket | None = None
         self.timeline: Timeline | None = None
         self.turn: Turn | None = None
+        self.rides = self.streams = False
+        self.started = now
+        self.position = 0
+        self.arrived: Arrived | None = None
+        self.failure: KeepPoolError | None = None
+        self.surplus = b""
         self.is_asked = False
         if body is not None and body.length is None and route.version == b"HTTP/1.0":
             raise InvalidBody("HTTP/1.0 has no chunked bodies: give the body a length, or set Content-Length")
@@ -182,6 +220,22 @@ class Exchange:
             self._plain_head = b"%b %b%b%b\r\n" % (self.method, located.target, tail, body.framing.lines)
         return fields
 
+    def may_ride(self) -> bool:
+        """Tell whether the request may follow others on one connection: it asks for nothing but a response.
+
+        Source: RFC 9112 §9.3.2. Not through a proxy that forwards: many can do no more than one request at a time.
+        """
+        route = self.route
+        return (
+            self.method in RIDING
+            and self.body is None
+            and self.head.find(b"\r\n\r\n") == len(self.head) - 4  # A small body stands behind it.
+            and self._idempotent is not False
+            and not (self._closes or route.proxied or route.paced is not None)
+            and route.version == b"HTTP/1.1"
+            and not any(name in self.head.lower() for name in _NOT_RIDING)
+        )
+
     def begin(self, connection: Connection, now: float) -> None:
         """Start an attempt on a connection."""
         self.connection = connection
@@ -200,6 +254,31 @@ class Exchange:
         self.rest = b""
         if self.timeline is not None:
             self.timeline.begun(connection, now)
+
+    def has_turn(self, connection: Connection, now: float) -> None:
+        """Take note that all responses before this one have come: the request holds the connection from here on."""
+        self.held = connection
+        self._lent_as = connection.generation
+        self._began_at = now
+
+    def waits_again(self, *, is_spent: bool) -> None:
+        """Take note that the connection has ended before the response's turn came, and that another is waited for.
+
+        Args:
+            is_spent: The request may have been carried out; it is sent once more, and not again.
+        """
+        if self.timeline is not None and self.sent:
+            self.timeline.repeated()
+        self._resent = self._resent or is_spent
+        self.rides = self.rides and not is_spent
+        self._lent_as = None
+        self.arrived = self.failure = None
+        self.is_asked = False
+        self.position = 0
+
+    def answered_after(self, now: float) -> float:
+        """Give the seconds since the request was sent, or since its turn came."""
+        return now - self._began_at
 
     def is_holder(self, connection: Connection) -> bool:
         """Tell whether the connection in `held` is still lent to us.
@@ -296,7 +375,10 @@ class Exchange:
     def why_close(self, body: BodyReader) -> Why | None:
         """Tell, at the body's end, why the connection cannot carry another request; `None` if it can."""
         if body.rest:
-            return Why.UNASKED_DATA
+            pipeline = self.connection.pipeline
+            if pipeline is None or not pipeline.riders:
+                return Why.UNASKED_DATA
+            self.surplus = body.rest  # Of the next one's response.
         head = self.answer
         assert head is not None, "bug: no response yet"
         connection = head.get(b"connection") if head.repeated else head.index.get(b"connection")
@@ -378,6 +460,8 @@ class Exchange:
     def resend(self) -> None:
         """Note that the request goes out again, and put its body back to the start."""
         self._resent = True
+        self.rides = False
+        self.arrived = self.failure = None
         self._lent_as = None
         if self.timeline is not None:
             self.timeline.repeated()
@@ -391,6 +475,10 @@ class Exchange:
         if closed:
             return self._about(ServerDisconnected, "the server closed the new connection before the request was sent")
         return self._about(ProtocolError, "the server sent bytes before the request")
+
+    def asked_too_late(self) -> ExchangeError:
+        """Build the error for a connection on which bytes came behind a response before this request was sent."""
+        return self._about(ServerDisconnected, "the server sent bytes that nobody had asked for, before the request")
 
     def closed(self) -> ExchangeError:
         """Build the error for a connection that ended before the final head."""
@@ -442,9 +530,18 @@ class Exchange:
         return name_call(error, self.method, self.url or self.route.name, self.route.way)
 
     def _about(self, kind: type[ExchangeError], what: str, **facts: object) -> ExchangeError:
-        error = kind(what, **facts)
+        error = kind(what + self._among_others(), **facts)
         self.blame(error)
         return error
+
+    def _among_others(self) -> str:
+        """Say where the request stood, if there were others on its connection."""
+        pipeline = self.connection.pipeline if self.is_asked and (self.rides or self.position) else None
+        behind = 0 if pipeline is None else len(pipeline.riders)
+        place = max(self.position, 1)
+        # Those in front are gone where it has its turn; else they are counted too.
+        number = place + behind if isinstance(self.held, Connection) else max(place, 1 + behind)
+        return f" (request {place} of {number} in flight on its connection)" if number > 1 else ""
 
 
 def number_of(exchange: Exchange | None) -> int:

@@ -70,6 +70,11 @@ def write(event: Event) -> None:
             debug("%s: %s, %d waiting", event.origin, reason, event.waiting)
         case events.RequestServed():
             debug("%s: served after %.3f s in the queue", event.origin, event.waited_s)
+        case events.RequestBoarded():
+            debug("%s: sent as request %d on connection %d", event.origin, event.place, event.connection)
+        case events.RequestRequeued():
+            rest = "; it may have been carried out, and is sent once more" if event.spent else ""
+            debug("%s: %s waits again, because its connection has ended%s", event.origin, event.method, rest)
         case events.RequestResent():
             debug("%s: %s resent on a new connection; %d bytes had been sent", event.origin, event.method, event.sent)
 

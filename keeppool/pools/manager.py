@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from keeppool.events import Event
     from keeppool.explanation import Explanation
     from keeppool.pools import explain, log, reports, snapshot
-    from keeppool.pools.exchange import Exchange
+    from keeppool.pools.exchange import Arrived, Exchange
     from keeppool.pools.pool_tasks import LoopPool
     from keeppool.pools.pool_threads import BlockingPool
     from keeppool.stats import Held, Stats
@@ -205,6 +205,8 @@ class Manager:
             started: When the request was begun.
         """
         make_response, make_lease = kinds
+        if exchange.arrived is not None:
+            return self._respond_arrived(kinds, exchange, exchange.arrived, stream, url, stream_body, decode, started)
         reader, connection = exchange.open_body(keeps=stream_body), exchange.connection
         if connection.served == 1 and stream.is_tls:
             # TLS 1.3 sends the ticket after the handshake: it is there once something was read.
@@ -212,13 +214,13 @@ class Manager:
         head, answered = exchange.answer, connection.read_at
         assert head is not None, "bug: no response yet"
         if self._pool.is_followed:
-            self._pool.report(reports.answered(exchange, head, answered - started))
-        if self._pool.is_logging:
-            log.answered(exchange.method, url, head.status, answered - started)
+            self._pool.report_answered(exchange, head, url, answered - started)
         paced = exchange.route.paced
         if paced is not None and paced.obeys and head.status in HOLDING:
             self._pool.hold(paced, head.get(b"retry-after"), head.get(b"date"))
         first = reader.feed(exchange.rest) if exchange.rest else b""
+        if exchange.rides:
+            self._pool.begun(exchange, reader)
         if reader.complete:
             lease = None
             self._pool.release(exchange, exchange.why_close(reader))
@@ -226,6 +228,26 @@ class Manager:
             lease = make_lease(self._pool, exchange, stream)
         is_whole = lease is None and not stream_body and b"content-encoding" not in head.index
         return make_response(head, reader, lease, exchange, url, decode, first, started, answered, is_whole)
+
+    def _respond_arrived(
+        self,
+        kinds: tuple[type[R], type[Lease]],
+        exchange: Exchange,
+        arrived: Arrived,
+        stream: AnyStream,
+        url: str,
+        stream_body: bool,
+        decode: bool,
+        started: float,
+    ) -> R:
+        """As `_respond`, where the head was read before the caller was woken, and perhaps all of the body."""
+        make_response, make_lease = kinds
+        head, reader = exchange.answer, arrived.body
+        assert head is not None, "bug: no response yet"
+        lease = None if exchange.held is None else make_lease(self._pool, exchange, stream)
+        is_whole = lease is None and not stream_body and b"content-encoding" not in head.index
+        first, at = arrived.first, arrived.at
+        return make_response(head, reader, lease, exchange, url, decode, first, started, at, is_whole)
 
     def _give_up(self, exchange: Exchange, error: BaseException, url: str, started: float) -> NoReturn:
         """Take back what a broken-off exchange holds, and raise what its caller gets to see."""

@@ -77,6 +77,8 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
         except KeepPoolError as error:
             name_call(error, method, url)
             raise
+        if exchange.route.policy.pipelining > 1 and exchange.may_ride():
+            exchange.rides, exchange.streams = True, stream
         if pool.is_timed:
             pool.begin_timeline(exchange, started)
         try:
@@ -104,7 +106,13 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
             try:
                 if not exchange.is_asked:
                     exchange.begin(connection, clock())
-                head = await send(exchange, stream)
+                    if exchange.rides:
+                        pool.ask(exchange, stream)
+                elif exchange.failure is not None:
+                    raise exchange.blame(exchange.failure)
+                if exchange.arrived is not None:
+                    return stream
+                head = exchange.answer or await send(exchange, stream)
                 connection.read_at = clock()
                 if head.status not in ASKS_AGAIN or not exchange.is_refused_unread(connection.read_at):
                     return stream

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from keeppool.pools import reports, snapshot
     from keeppool.pools import timeline as timelines
     from keeppool.stats import Stats
+    from keeppool.wire.head import ResponseHead
+    from keeppool.wire.message import BodyReader
 else:
     logging = Deferred("logging")
     events = Deferred("keeppool.events")
@@ -181,6 +183,9 @@ class Pool:
         """
         raise NotImplementedError
 
+    def begun(self, exchange: Exchange, body: BodyReader) -> None:
+        """Take note that a response has begun whose request others may follow; in threads nobody does."""
+
     def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
         """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
         self._end_badly(exchange, error)
@@ -239,6 +244,13 @@ class Pool:
     def _answered(self, question: Callable[[PoolState, float], T]) -> T:
         """Ask; where there is a lock, under it."""
         return question(self._state, clock())
+
+    def report_answered(self, exchange: Exchange, head: ResponseHead, url: str, after: float) -> None:
+        """Report that the head of a response is there, so many seconds after the request was begun."""
+        if self.is_followed:
+            self.report(reports.answered(exchange, head, after))
+        if self.is_logging:
+            log.answered(exchange.method, url, head.status, after)
 
     def begin_timeline(self, exchange: Exchange, started: float) -> None:
         """Have it noted what happens to a request from here on; where somebody listens."""

@@ -17,6 +17,7 @@ nothing is awaited in between.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import weakref
@@ -27,27 +28,44 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from keeppool.clock import clock
-from keeppool.core.late import LatePoolState
 from keeppool.core.pool import PoolState
-from keeppool.core.records import NEVER, Bind, Cancel, Close, Connect, Connection, Order, Serve, State, Ticket
+from keeppool.core.records import (
+    NEVER,
+    Bind,
+    Board,
+    Cancel,
+    Close,
+    Connect,
+    Connection,
+    Order,
+    Return,
+    Serve,
+    State,
+    Ticket,
+)
+from keeppool.core.riding import ANNOUNCED, LONGEST_STALL, RidingPoolState
 from keeppool.core.trust import seconds_to_watch
 from keeppool.deferred import Deferred
-from keeppool.errors import ConnectError, ConnectTimeout, LoopError
+from keeppool.errors import ConnectError, ConnectTimeout, ExchangeError, LoopError, ReadTimeout
 from keeppool.net.dial_tasks import dial
 from keeppool.net.laps import Laps
 from keeppool.net.resolver_tasks import LoopResolver
 from keeppool.net.stream_tasks import Channel
 from keeppool.net.tls import TlsStore
 from keeppool.pools.exchange import Exchange, number_of
+from keeppool.pools.pipeline_tasks import TaskPipeline
 from keeppool.pools.pool import ALIVE, BUSY, IDLE, Pool, T, closed_as_ordered, why_unusable
+from keeppool.pools.send_tasks import ask
 from keeppool.pools.turns import Turns
 from keeppool.pools.waiter_tasks import TaskWaiter, TurnWaiter, WaitEnds
 from keeppool.pools.waits import shorter, total_passed
 from keeppool.reasons import Why
+from keeppool.wire.framing import Kind
 
 if TYPE_CHECKING:
     from keeppool.pools import reports
     from keeppool.pools import timeline as timelines
+    from keeppool.wire.message import BodyReader
 else:
     reports = Deferred("keeppool.pools.reports")
     timelines = Deferred("keeppool.pools.timeline")
@@ -75,7 +93,11 @@ class LoopPool(Pool):
         self._resolver = LoopResolver(self._look_up, ttl=self.limits.dns_ttl)
         self.loop: asyncio.AbstractEventLoop | None = None
         self._owner: dict[str, asyncio.AbstractEventLoop] = {}
-        self._state: LatePoolState = LatePoolState(self.limits)
+        self._state: RidingPoolState = RidingPoolState(self.limits)
+        #: The connections somebody rides on.
+        self._pipelines: dict[Connection, TaskPipeline] = {}
+        #: Those whose next rider has its turn, and of which nothing was read for it yet.
+        self._moved: list[TaskPipeline] = []
         self._turns = Turns(self._state)
         self._dials: dict[Connection, asyncio.Task[None]] = {}
         #: Every socket there is, from before its connection is made; for life after fork.
@@ -129,6 +151,8 @@ class LoopPool(Pool):
         got = exchange.held = state.requested(route.origin, route.policy, now, exchange.is_unsafe)
         if type(got) is Ticket:
             TaskWaiter(got, exchange, self._wait_ends or self._make_wait_ends())
+            if exchange.rides:
+                state.offered(got, exchange.streams, now)
         if state.orders:
             self._perform()
         return None if type(got) is Ticket else self._usable(exchange, got)
@@ -156,26 +180,31 @@ class LoopPool(Pool):
             assert isinstance(ticket, Ticket), "bug: nothing to wait for"
             waiter = ticket.waiter
             assert isinstance(waiter, TaskWaiter), "bug: nobody waits"
-            if ticket.dial is None and self.is_heard:
-                waiter.is_queued = True
-                if exchange.timeline is not None:
-                    exchange.timeline.queued(timelines.room_of(ticket, self.limits.total), ticket.since)
-                self.report(reports.queued(ticket, exchange))
+            if ticket.dial is None and ticket.ride is None and self.is_heard:
+                self._report_queued(ticket, waiter)
             try:
                 if ticket.connection is None and ticket.failure is None:
-                    waiter.bound(ticket.since)
+                    if ticket.ride is None:
+                        waiter.bound(ticket.since)
                     await waiter.future
             except TimeoutError as error:
                 raise exchange.failed(error, sending=False, total=total_passed(exchange)) from error
             finally:
                 waiter.end()
-            got = exchange.held = ticket.connection or waiter.result(self._state, self)
+            got = ticket.connection or waiter.result(self._state, self)
             if exchange.is_asked:
-                return got
+                return got  # What it holds was written down when that was given to it, or given back.
+            exchange.held = got
             if waiter.is_queued:
                 self.report(waiter.served_at(got.taken_at))
             connection = self._usable(exchange, got) if ticket.reuses else self._silent(exchange, got)
         return connection
+
+    def _report_queued(self, ticket: Ticket, waiter: TaskWaiter) -> None:
+        exchange, waiter.is_queued = waiter.exchange, True
+        if exchange.timeline is not None:
+            exchange.timeline.queued(timelines.room_of(ticket, self.limits.total), ticket.since)
+        self.report(reports.queued(ticket, exchange))
 
     async def _obtain_in_turn(self, exchange: Exchange) -> Connection:
         """As `obtain`, for a host with a pace: when the connection is there, the request may start."""
@@ -194,6 +223,7 @@ class LoopPool(Pool):
             if waiter.is_queued:
                 self.report(waiter.served_at(connection.taken_at))
             self.report(reports.reused(connection, waiter.exchange))
+        self._may_follow(waiter.exchange)
 
     async def redial(self, exchange: Exchange) -> Connection:
         """Replace the connection of a failed attempt by a new one, in the same slot, for the one resend.
@@ -201,6 +231,7 @@ class LoopPool(Pool):
         Raises:
             PoolClosed, ConnectError: As `obtain`.
         """
+        self._pipeline_breaks(exchange)
         connection = self._resend_over(exchange)
         self._perform()
         began, number = clock(), number_of(exchange)
@@ -306,6 +337,103 @@ class LoopPool(Pool):
             name = str(connection.origin)
             self._dial_failed(connection, None, ConnectError(f"{name}: the dial was broken off", origin=name))
 
+    # Requests behind each other on one connection
+
+    def ask(self, exchange: Exchange, channel: Channel) -> None:
+        """Send a request that others may follow, as far as it takes no waiting, and let them.
+
+        A connection that fails is found out by whoever reads it.
+        """
+        with contextlib.suppress(OSError):
+            ask(exchange, channel)
+        self._may_follow(exchange)
+        self._perform()
+
+    def _may_follow(self, exchange: Exchange) -> None:
+        """Let others follow a request, if it has left whole and its response is its caller's to wait for."""
+        if (
+            exchange.rides
+            and exchange.is_asked
+            and exchange.request_sent
+            and not (exchange.streams or exchange.position)
+        ):
+            self._state.sent(exchange.connection, clock())
+
+    def begun(self, exchange: Exchange, body: BodyReader) -> None:
+        """As in `Pool`."""
+        if exchange.streams and not exchange.position:
+            return
+        head, connection, now = exchange.answer, exchange.connection, clock()
+        assert head is not None, "bug: no response yet"
+        if head.version < 11 or exchange.framing.kind is Kind.CLOSE:
+            self._state.unfit(connection, now)
+        rest = 0 if body.complete else body.remaining
+        is_last = exchange.why_close(body) in ANNOUNCED
+        self._state.begun(connection, exchange.answered_after(now), rest, is_last, now)
+        if exchange.arrived is not None:
+            self.report_answered(exchange, head, exchange.url, now - exchange.started)
+        self._perform()
+
+    def cut(self, connection: Connection) -> None:
+        """Report that nothing more can be sent on a connection; responses may still come."""
+        self._state.cut(connection, clock())
+        self._perform()
+
+    def stood_still(self, connection: Connection) -> float | None:
+        """Report that time has passed on a connection that somebody rides on; give when to report that again."""
+        until = self._state.pipeline_waited(connection, clock())
+        self._perform()
+        return until
+
+    def _board(self, ticket: Ticket, waiter: TaskWaiter) -> None:
+        """Send a caller's request behind those that are under way on the connection it has boarded."""
+        ride, exchange, now = ticket.ride, waiter.exchange, clock()
+        if ride is None:
+            return  # It has left meanwhile.
+        connection = ride.connection
+        pipeline = self._pipelines.get(connection)
+        if pipeline is None:
+            channel = connection.stream
+            assert isinstance(channel, Channel), "bug: boarded without a channel"
+            pipeline = self._pipelines[connection] = TaskPipeline(self, connection, channel, LONGEST_STALL)
+        pipeline.board(ticket, exchange, waiter.future)
+        waiter.boards(now)
+        if self.is_heard:
+            if waiter.is_queued:
+                waiter.is_queued = False
+                self.report(waiter.served_at(now))
+            self.report(reports.boarded(connection, exchange))
+
+    def _waits_again(self, order: Return) -> None:
+        """Let a rider wait for room again."""
+        ticket = order.ticket
+        waiter = ticket.waiter
+        if not isinstance(waiter, TaskWaiter):
+            return
+        pipeline = self._pipelines.get(waiter.exchange.connection) if waiter.exchange.is_asked else None
+        if pipeline is not None:
+            pipeline.left(ticket)
+        if self.is_heard:
+            self.report(reports.requeued(waiter.exchange, is_spent=order.is_spent))
+        waiter.waits_again(clock(), is_spent=order.is_spent)
+
+    def _pipeline_breaks(self, exchange: Exchange) -> None:
+        """Say who has sent what on a connection that ends with this exchange, and whether the server has ended it."""
+        connection = exchange.connection
+        if connection.pipeline is None:
+            return
+        if (pipeline := self._pipelines.get(connection)) is not None:
+            pipeline.settle()
+        if exchange.answer is None:
+            self._state.broken(connection, clock())
+        else:  # It refuses what it has not read, and says that it closes.
+            self._state.begun(connection, exchange.answered_after(clock()), 0, True, clock())
+
+    def _end_pipeline(self, connection: Connection) -> None:
+        """Forget what was read and sent on a connection for several callers, if nobody rides on it any more."""
+        if connection.pipeline is None and (pipeline := self._pipelines.pop(connection, None)) is not None:
+            pipeline.end()
+
     # Giving it back
 
     def release(self, exchange: Exchange, why: Why | None, error: BaseException | None = None) -> None:
@@ -314,8 +442,17 @@ class LoopPool(Pool):
         if exchange.held is None or connection.state is not BUSY:
             # Given back already, or inherited by fork, where it was closed and forgotten.
             return
+        pipeline = self._pipelines.get(connection) if connection.pipeline is not None else None
+        if pipeline is not None:
+            pipeline.surplus, exchange.surplus = exchange.surplus, b""
+            if why is not None:
+                pipeline.settle()
+        if connection.pipeline is not None and is_servers_doing(exchange, error):
+            state.broken(connection, clock())
         state.released(connection, why, clock())
         exchange.held = None
+        if pipeline is not None:
+            self._end_pipeline(connection)
         if state.orders:
             self._perform()
         if exchange.turn is not None:
@@ -327,7 +464,19 @@ class LoopPool(Pool):
     def _end_badly(self, exchange: Exchange, error: BaseException | None) -> None:
         held = exchange.held
         got = held.connection if isinstance(held, Ticket) else None
+        riding = held.ride.connection if isinstance(held, Ticket) and held.ride is not None else None
+        on = held if isinstance(held, Connection) and exchange.is_holder(held) else riding
+        pipeline = None if on is None else self._pipelines.get(on)
+        if isinstance(held, Connection) and on is not None and on.pipeline is not None:
+            if pipeline is not None:
+                pipeline.settle()
+            if is_servers_doing(exchange, error):
+                self._state.broken(on, clock())
         self._take_back(exchange, error)
+        if pipeline is not None and isinstance(held, Ticket):
+            pipeline.left(held)
+        if on is not None:
+            self._end_pipeline(on)
         if got is not None:
             self._watch_if_idle(got)
         self._perform()
@@ -475,8 +624,7 @@ class LoopPool(Pool):
                 # One that an interrupt ends stays, and comes first the next time: it may be done, and its caller gone.
                 order = orders[0]
                 if isinstance(order, Serve):
-                    if isinstance(order.ticket.waiter, TaskWaiter):
-                        self._serve(order.ticket, order.ticket.waiter)
+                    self._carry_on(order.ticket)
                 else:
                     self._carry_out(order)
                     if isinstance(order, Close):
@@ -484,14 +632,32 @@ class LoopPool(Pool):
                 orders.popleft()
         finally:
             self._is_performing = False
+        while self._moved:
+            self._moved.pop().go_on()
         if self._state.next_expiry() < self._timer_at:
             self._set_timer()
         if self.is_heard and done:
             self._report_performed(done, clock())
 
+    def _carry_on(self, ticket: Ticket) -> None:
+        """Let a caller go on whose ticket has ended; where that was on a connection with others, read its response."""
+        connection, waiter = ticket.connection, ticket.waiter
+        pipeline = None if connection is None else self._pipelines.get(connection)
+        if pipeline is not None and pipeline.holds(ticket):
+            if isinstance(waiter, TaskWaiter):
+                waiter.unbound()
+                if self.is_heard and connection is not None:
+                    self.report(reports.reused(connection, waiter.exchange))
+            pipeline.has_turn(ticket)
+            self._moved.append(pipeline)
+        elif isinstance(waiter, TaskWaiter):
+            self._serve(ticket, waiter)
+
     def _carry_out(self, order: Order) -> None:
         """Carry out an order that is no `Serve`."""
         if isinstance(order, Close):
+            if (pipeline := self._pipelines.pop(order.connection, None)) is not None:
+                pipeline.end()
             closed_as_ordered(order)
         elif isinstance(order, Connect):
             if order.connection.state is State.CONNECTING and order.connection not in self._dials:
@@ -502,6 +668,21 @@ class LoopPool(Pool):
                 task.cancel()
         elif isinstance(order, Bind) and isinstance(order.ticket.waiter, TaskWaiter):
             order.ticket.waiter.bound(clock())
+        elif isinstance(order, Board) and isinstance(order.ticket.waiter, TaskWaiter):
+            self._board(order.ticket, order.ticket.waiter)
+        elif isinstance(order, Return):
+            self._waits_again(order)
+
+
+def is_servers_doing(exchange: Exchange, error: BaseException | None) -> bool:
+    """Tell whether the server has ended an exchange: not its caller, and not a time limit.
+
+    A request that was sent behind another, and got no byte, may have been dropped: some proxies do that (Pingora's
+    example of one), and nothing else would tell.
+    """
+    if isinstance(error, TimeoutError):
+        return isinstance(error, ReadTimeout) and exchange.position > 1 and not exchange.received
+    return isinstance(error, ExchangeError)
 
 
 def _tick(known: weakref.ref[LoopPool]) -> None:

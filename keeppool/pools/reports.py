@@ -14,8 +14,10 @@ from keeppool.events import (
     ConnectionOpened,
     ConnectionReused,
     Event,
+    RequestBoarded,
     RequestDone,
     RequestQueued,
+    RequestRequeued,
     RequestResent,
     RequestServed,
     ResponseStarted,
@@ -50,6 +52,16 @@ def served(order: Serve, now: float) -> Event | None:
         return None
     number = ticket.waiter.request if isinstance(ticket.waiter, ThreadWaiter) else 0
     return RequestServed(str(ticket.host.origin), now - ticket.since, number)
+
+
+def boarded(connection: Connection, exchange: Exchange) -> Event:
+    """Report that a request is sent behind others."""
+    return RequestBoarded(exchange.route.name, connection.number, exchange.position, number_of(exchange))
+
+
+def requeued(exchange: Exchange, *, is_spent: bool) -> Event:
+    """Report that a request's connection has ended too early for it."""
+    return RequestRequeued(exchange.route.name, exchange.method.decode(), is_spent, number_of(exchange))
 
 
 def queued(ticket: Ticket, exchange: Exchange) -> Event:

@@ -195,6 +195,7 @@ def _policy(entry: HostConfig, limits: Limits, per_host: int | None) -> Policy:
         max_age=_or(entry.max_age, limits.max_age),
         max_requests=_or(entry.max_requests, limits.max_requests),
         new_for_unsafe=entry.unsafe == "fresh",
+        pipelining=_or(entry.pipelining, 1),
     )
 
 

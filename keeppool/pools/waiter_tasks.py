@@ -138,6 +138,18 @@ class TaskWaiter:
             raise
         return exchange.request_sent
 
+    def boards(self, now: float) -> None:
+        """Take note that the request follows others on a connection: until its turn comes, only the total counts."""
+        self.unbound()
+        if self.exchange.deadline is not None:
+            self._ends.watch_alone(self, self.exchange.deadline - now)
+
+    def waits_again(self, now: float, *, is_spent: bool) -> None:
+        """Take note that it no longer does, and that the caller waits for room again."""
+        self.exchange.waits_again(is_spent=is_spent)
+        self.own = self.let_in_at = self._until = None
+        self.bound(now)
+
     def served_at(self, now: float) -> events.RequestServed:
         """Say for how long the caller waited for room."""
         let_in_at = self.let_in_at or now
@@ -173,6 +185,11 @@ class TaskWaiter:
     def ring(self) -> None:
         """See whether the caller's time is up: in a queue that has moved it may not be."""
         ticket = self._ticket
+        if ticket.ride is not None:
+            self.watched_in = None
+            if not self.future.done():
+                self.future.set_exception(TimeoutError("the total timeout has passed"))
+            return
         if ticket.dial is None and ticket.connection is None and ticket.failure is None:
             now = clock()
             seconds, _ = queue_wait(self.exchange, now - ticket.since, self._ends.stalled(ticket, now), now)

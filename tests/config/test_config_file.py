@@ -117,6 +117,7 @@ SAMPLES = {
     "unsafe": '"fresh"',
     "pace": "{ interval = 0.5, since = 'end' }",
     "obey_retry_after": "true",
+    "pipelining": "8",
 }
 
 

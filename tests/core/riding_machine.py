@@ -327,7 +327,7 @@ class RidingMachine(LateMachine):
         model.stage.pop(connection, None)
         if is_last:
             self._leave_all(connection, unprocessed=True)
-        elif rest is None or rest <= self.core.riding.MOST_REST:
+        elif rest is None or 0 < rest <= self.core.riding.MOST_REST:
             model.stage[connection] = "begun"
         self.pool.begun(connection, seconds, rest, is_last, self.now)
         self._settle()
@@ -620,6 +620,7 @@ class RidingMachine(LateMachine):
         model.stage[connection] = "sent"
         model.handed_on(connection)
         if ticket in model.ghosts:
+            del model.stage[connection]
             model.reused -= 1
             model.ghosts.discard(ticket)
             return

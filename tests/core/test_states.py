@@ -218,7 +218,7 @@ def a_place_on_a_line_comes_free(pool: Any) -> None:
     for rider in list(holder.pipeline.riders):
         rider.ride.is_sent = True
         pool.released(holder, None, 0.0)
-    pool.begun(holder, 0.0, 0, False, 0.0)
+    pool.begun(holder, 0.0, 1, False, 0.0)
 
 
 TOURS: dict[Callable[[Any], None], type[PoolState]] = {
