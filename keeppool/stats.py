@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -113,6 +114,22 @@ class HostStats(_Snapshot):
         """The same for JSON: reasons by their text."""
         figures = {f.name: getattr(self, f.name) for f in fields(self)}
         return figures | {"closed_by": {why.value: count for why, count in self.closed_by.items()}}
+
+    def __add__(self, other: HostStats) -> HostStats:
+        """Add up what two hosts have, or two origins of one name: each of them has its cap to itself."""
+        return HostStats(
+            open=self.open + other.open,
+            idle=self.idle + other.idle,
+            busy=self.busy + other.busy,
+            connecting=self.connecting + other.connecting,
+            waiting=self.waiting + other.waiting,
+            cap=None if self.cap is None or other.cap is None else self.cap + other.cap,
+            waiting_s=max(self.waiting_s, other.waiting_s),
+            held_s=max(self.held_s, other.held_s),
+            requests=self.requests + other.requests,
+            connect_failed=self.connect_failed + other.connect_failed,
+            closed_by=Counter(self.closed_by) + Counter(other.closed_by),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keeppool.observe.prometheus import Prometheus
     from keeppool.observe.recorded import Socket
     from keeppool.observe.recorder import Recorder
     from keeppool.observe.remote import Remote, RemoteError, Told
     from keeppool.observe.serving import Serving, serve
 
 _HOMES = {
+    "Prometheus": "prometheus",
     "Recorder": "recorder",
     "Remote": "remote",
     "RemoteError": "remote",
@@ -25,14 +27,24 @@ _HOMES = {
     "serve": "serving",
 }
 
-__all__ = ["Recorder", "Remote", "RemoteError", "Serving", "Socket", "Told", "serve"]
+#: The extra that brings the package a name needs.
+_EXTRAS = {"Prometheus": "prometheus"}
+
+__all__ = ["Prometheus", "Recorder", "Remote", "RemoteError", "Serving", "Socket", "Told", "serve"]
 
 
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    try:
+        found = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(name)
+        if extra is None or (error.name or "").startswith("keeppool"):
+            raise
+        text = f"keeppool.observe.{name} needs {error.name}: python -m pip install 'keeppool[{extra}]'"
+        raise ImportError(text, name=error.name) from error
     globals()[name] = found
     return found
 

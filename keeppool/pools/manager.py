@@ -26,7 +26,7 @@ from keeppool.config import (
 )
 from keeppool.core.pace import HOLDING
 from keeppool.deferred import Deferred
-from keeppool.errors import InvalidURL, KeepPoolError, name_call
+from keeppool.errors import InvalidURL, KeepPoolError, LoopError, name_call
 from keeppool.net.streams import AnyStream
 from keeppool.pools.body import AnyResponse
 from keeppool.pools.lease import Lease
@@ -261,7 +261,10 @@ class Manager:
         raise error
 
     def __repr__(self) -> str:
-        stats = self.stats()
+        try:
+            stats = self.stats()
+        except LoopError:
+            return f"<{type(self).__name__}, its event loop is blocked>"
         return f"<{type(self).__name__} {stats.open} open, {stats.busy} busy, {stats.waiting} waiting>"
 
     def __getstate__(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from heapq import nsmallest
 
 from keeppool.core.pool import PoolState
@@ -20,7 +19,7 @@ def snapshot(state: PoolState, turns: Turns, now: float) -> Stats:
         name = str(host.origin)
         live = sum([one.served for one in (*host.idle, *host.busy)])
         found = _host_stats(host, live, now)
-        hosts[name] = found if name not in hosts else _sum(hosts[name], found)
+        hosts[name] = found if name not in hosts else hosts[name] + found
         groups[host.group] = None
         carried += live
     counters = state.counters
@@ -88,23 +87,3 @@ def _host_stats(host: Host, live: int, now: float) -> HostStats:
 
 def _proxy_stats(group: Group) -> ProxyStats:
     return ProxyStats(open=group.open, cap=group.cap, hosts=group.hosts)
-
-
-def _sum(one: HostStats, other: HostStats) -> HostStats:
-    """Add up origins of one name: they differ in what a name does not show, such as TLS settings.
-
-    Each of them has its cap to itself.
-    """
-    return HostStats(
-        open=one.open + other.open,
-        idle=one.idle + other.idle,
-        busy=one.busy + other.busy,
-        connecting=one.connecting + other.connecting,
-        waiting=one.waiting + other.waiting,
-        cap=None if one.cap is None or other.cap is None else one.cap + other.cap,
-        waiting_s=max(one.waiting_s, other.waiting_s),
-        held_s=max(one.held_s, other.held_s),
-        requests=one.requests + other.requests,
-        connect_failed=one.connect_failed + other.connect_failed,
-        closed_by=Counter(one.closed_by) + Counter(other.closed_by),
-    )

@@ -223,6 +223,7 @@ def test_a_blocked_event_loop_is_told_to_whoever_asks_from_another_thread(monkey
             session.pool._pool.bind()
 
             def ask() -> None:
+                assert "blocked" in repr(session)
                 try:
                     session.stats()
                 except LoopError as error:
