@@ -131,6 +131,12 @@ def test_the_two_commands_stand_where_a_newcomer_and_the_continuous_integration_
     ]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_installs_is_there_in_a_checkout(page):
+    """No index has keeppool yet, so a name of it alone is found by no installer."""
+    assert re.findall(r"pip install [^`\n&]*\bkeeppool\b", page.read_text(encoding="utf-8")) == []
+
+
 def preset_rows() -> list[list[str]]:
     """The rows of README's table of presets, as cells."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

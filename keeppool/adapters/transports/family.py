@@ -68,7 +68,8 @@ def _imported(name: str, door: str) -> ModuleType:
     except ImportError as error:
         if error.name != name:
             raise
-        text = f"{door} needs the package {name}: python -m pip install 'keeppool[{name}]'"
+        install = f"python -m pip install 'keeppool[{name}]', or '.[{name}]' in its source"
+        text = f"{door} needs the package {name}: {install}"
         raise ImportError(text, name=name) from error
     missing = [needed for needed in _NEEDED if not hasattr(module, needed)]
     if missing:

@@ -5,12 +5,12 @@ import gc
 import threading
 import warnings
 
-import anyio
 import pytest
 
 from keeppool import AsyncPoolManager, Limits, PoolManager
 from keeppool.testing import RawConnection, ScriptedServer, Site
 
+anyio = pytest.importorskip("anyio")
 uvloop = pytest.importorskip("uvloop")
 
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
