@@ -66,7 +66,8 @@ def open_keeppool(wishes: Wishes = PLAIN) -> Iterator[Session]:
     import keeppool
 
     with keeppool.Session(_limits(wishes)) as session:
-        session.verify = wishes.roots or True
+        if wishes.roots:
+            session.verify = wishes.roots
         yield _like_requests(session)
 
 

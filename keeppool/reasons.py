@@ -19,6 +19,8 @@ class Why(enum.Enum):
     """Why a connection was closed. The same word in orders, events, statistics and documentation."""
 
     __module__ = _HOME
+    #: A member is equal to itself alone. An enum's own hash is two functions, and a connection's end counts by it.
+    __hash__ = object.__hash__
 
     #: The server closed it while it was idle, as a look at it or the next request found out.
     PEER_CLOSED = "peer_closed"

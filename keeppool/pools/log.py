@@ -41,7 +41,10 @@ def _loggers() -> tuple[logging.Logger, logging.Logger]:
 
 def is_wanted() -> bool:
     """Tell whether one of the loggers is on. Where `logging` was never imported, nobody can have turned it on."""
-    return "logging" in sys.modules and any(logger.isEnabledFor(logging.DEBUG) for logger in _loggers())
+    if "logging" not in sys.modules:
+        return False
+    pool, http = _loggers()
+    return pool.isEnabledFor(logging.DEBUG) or http.isEnabledFor(logging.DEBUG)
 
 
 def write(event: Event) -> None:

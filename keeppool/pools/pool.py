@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -24,6 +24,7 @@ from keeppool.core.pool import PoolState
 from keeppool.core.records import LONG_AGO, Close, Connection, Host, Serve, State, Ticket, Waiter
 from keeppool.deferred import Deferred
 from keeppool.errors import ConnectError, PoolClosed, PoolTimeout
+from keeppool.net.failures import Stage
 from keeppool.net.streams import AnyStream, Liveness
 from keeppool.pools import log, turns
 from keeppool.pools.exchange import Exchange
@@ -274,15 +275,13 @@ class Pool:
             if (event := reports.performed(order, now)) is not None:
                 self.report(event)
 
-    @contextmanager
-    def _reporting_failure(self, connection: Connection, request: int) -> Iterator[None]:
+    def _reporting_failure(self, connection: Connection, request: int) -> Stage:
         """Report a dial that fails within; `request` is the number of the one it was for."""
-        try:
-            yield
-        except ConnectError as error:
-            if self.is_heard:
-                self.report(reports.connect_failed(connection, error, request))
-            raise
+        return Stage(partial(self._report_failure, connection, request))
+
+    def _report_failure(self, connection: Connection, request: int, error: BaseException) -> None:
+        if self.is_heard and isinstance(error, ConnectError):
+            self.report(reports.connect_failed(connection, error, request))
 
     def _report_opened(self, connection: Connection, began: float, request: int, *, is_wanted: bool) -> None:
         """Report a dial that ended well.
