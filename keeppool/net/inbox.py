@@ -15,6 +15,7 @@ import errno
 import os
 from collections import deque
 from copy import copy
+from typing import Final
 
 from keeppool.net.stream import TLS_RECORD
 from keeppool.net.tls_layer import TlsLayer
@@ -133,4 +134,7 @@ class Inbox:
 
 def our_close() -> OSError:
     """Build the error for a connection that is used after it was closed; a socket has the same."""
-    return OSError(errno.EBADF, os.strerror(errno.EBADF))
+    return OSError(errno.EBADF, _CLOSED)
+
+
+_CLOSED: Final = os.strerror(errno.EBADF)

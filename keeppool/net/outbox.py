@@ -182,7 +182,8 @@ class Outbox:
     def fail(self, error: OSError) -> None:
         """Give up what was not sent, because of `error`."""
         if self.error is None:
-            self.error = copy(error)  # Its own traceback would hold whoever wrote.
+            # Its own traceback, if it has one by now, would hold whoever wrote.
+            self.error = error if error.__traceback__ is None else copy(error)
         self._waiting.clear()
 
     def _enqueue(self, data: bytes | bytearray | memoryview) -> None:
