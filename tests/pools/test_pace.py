@@ -20,7 +20,7 @@ from urllib3.exceptions import EmptyPoolError
 from keeppool import AsyncPoolManager, AsyncSession, HostConfig, Limits, Pace, PoolManager, Session, Timeout
 from keeppool.adapters.urllib3 import PoolManager as DropIn
 from keeppool.errors import ConnectError, PoolClosed, PoolTimeout, QueueFull, ReadTimeout, RetryError
-from keeppool.events import RequestQueued, RequestServed
+from keeppool.events import RequestDone, RequestQueued, RequestServed, Room
 from keeppool.requests import Session as RequestsSession
 from keeppool.testing import Behaviour, Recorder, Site, Sites
 from keeppool.testing.messages import Request
@@ -242,9 +242,13 @@ def test_who_waits_is_told_to_listeners(make: Make, sites: Sites, recorder: Reco
         for _ in range(2):
             pool.request("GET", site.url)
     (queued,) = recorder.of(RequestQueued)
-    assert (queued.waiting, queued.waits_for) == (1, "pace")
+    assert (queued.waiting, queued.waits_for) == (1, Room.PACE)
     (served,) = recorder.of(RequestServed)
     assert served.waited_s > 0
+    first, second = recorder.of(RequestDone)
+    assert first.waits == ()
+    assert [wait.room for wait in second.waits] == [Room.PACE]
+    assert queued.request == served.request == second.request
 
 
 def test_a_full_queue_counts_those_in_line(sites: Sites, recorder: Recorder) -> None:
