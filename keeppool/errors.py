@@ -313,7 +313,7 @@ class PoolTimeout(PoolError, Timeout):
     unread: int = 0
     #: The limit that has passed: "stall", "pool" or "total", as in `keeppool.Timeout`.
     limited_by: str = ""
-    #: What was waited for: "connection", "pace" or "retry-after"; see `keeppool.events.Room`.
+    #: What was waited for: "connection", "fleet", "pace" or "retry-after"; see `keeppool.events.Room`.
     waits_for: str = "connection"
 
 

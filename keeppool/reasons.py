@@ -54,6 +54,8 @@ class Why(enum.Enum):
     BODY_UNREAD = "body_unread"
     #: The connection is no longer HTTP (101, or CONNECT).
     SWITCHED = "switched"
+    #: The fleet allows one less: other members ask for it, or there are more than its cap.
+    FLEET = "fleet"
     #: The exchange on it failed.
     EXCHANGE_FAILED = "exchange_failed"
     #: The pool was closed.
@@ -71,6 +73,8 @@ class Room(enum.Enum):
     PROXY = "proxy"
     #: `total`: the whole pool has.
     TOTAL = "total"
+    #: Its fleet's cap: other members have what there is.
+    FLEET = "fleet"
     #: It is not its turn yet.
     PACE = "pace"
     #: Its host's server has said, by `Retry-After`, when to come again.

@@ -32,7 +32,7 @@ from collections import OrderedDict
 
 from keeppool.config import Limits
 from keeppool.core.pool import MOST_PER_TICK, PoolState
-from keeppool.core.records import NEVER, Bind, Cancel, Connect, Connection, Host, Serve, State, Ticket
+from keeppool.core.records import NEVER, Bind, Cancel, Connect, Connection, Host, Permits, Serve, State, Ticket
 from keeppool.core.trust import refuses
 from keeppool.errors import PoolClosed
 from keeppool.reasons import Why
@@ -97,6 +97,7 @@ class LatePoolState(PoolState):
         self.counters.connect_failed += 1
         host, caller = connection.host, self._unbind(connection)
         self._vacate(connection)
+        self._unused(host)
         if caller is not None and failure is not None:
             self._fail(caller, failure)
         elif caller is not None:
@@ -176,13 +177,39 @@ class LatePoolState(PoolState):
     def _claim(self, host: Host, now: float, unsafe: bool) -> Ticket:
         """Give a caller that found nothing idle a dial to count on, or a place in the queue."""
         young = _young(host, now) if host.spare else None
-        if young is not None or self._may_open(host):
+        if young is not None or self._may_open(host, now):
             return self._bound_ticket(host, young, now, unsafe)
         return self._enqueue(host, now, unsafe)
 
-    def _may_open(self, host: Host) -> bool:
+    def _can_have_room(self, host: Host) -> bool:
         """As in `PoolState`; a spare dial gives way before an idle connection does."""
-        return (bool(self._spare) and self._may_replace_spare(host)) or super()._may_open(host)
+        if self._spare and host.permits is not None:
+            self._spare_gives_way(host, host.permits)
+        elif self._spare and self._may_replace_spare(host):
+            return True
+        return super()._can_have_room(host)
+
+    def _spare_gives_way(self, host: Host, permits: Permits) -> None:
+        """Let a spare dial give way that stands in the way of one for the host, if the host may have one then."""
+        while host.spare and host.is_capped:
+            self._cancel(next(iter(host.spare)), host)
+        group, total = host.group, self.limits.total
+        lacks = permits.open >= permits.allowed
+        if host.is_full or (group.is_full and not group.can_make_room):
+            return
+        if lacks and permits.spare is not None:
+            self._cancel(permits.spare, host)
+        if group.is_full and group.spare:
+            self._cancel(next(iter(group.spare)), host)
+        elif total is not None and self.open >= total and self._spare:
+            self._cancel(next(iter(self._spare)), host)
+
+    def _drop_one(self, permits: Permits) -> bool:
+        """As in `PoolState`; a spare dial goes before an idle connection does."""
+        if permits.spare is None:
+            return super()._drop_one(permits)
+        self._cancel(permits.spare)
+        return True
 
     def _may_replace_spare(self, host: Host) -> bool:
         """Tell whether a spare dial has given way to the host, which may have one more connection then."""
@@ -312,6 +339,7 @@ class LatePoolState(PoolState):
         self.counters.connect_failed += 1
         self._vacate(dial)
         self.orders.append(Cancel(dial))
+        self._unused(dial.host)
         if dial.host is not beneficiary:
             self._forget(dial.host)
 

@@ -30,12 +30,15 @@ from keeppool.core.lifetime import settle
 from keeppool.core.origin import Origin, Proxy
 from keeppool.core.records import (
     LONG_AGO,
+    Claim,
     Close,
     Connection,
     Counters,
+    GiveBack,
     Group,
     Host,
     Order,
+    Permits,
     Pipeline,
     Policy,
     Serve,
@@ -75,6 +78,7 @@ class PoolState:
         "_habits",
         "_hosts",
         "_looked_at",
+        "_permits",
         "_queue",
         "_shelf",
         "_tallies",
@@ -100,7 +104,8 @@ class PoolState:
         self._hosts: dict[Origin, Host] = {}
         self._groups: dict[Proxy | None, Group] = {}
         self._shelf = Shelf()
-        self._queue = Queue()
+        self._queue = Queue(self.orders)
+        self._permits: dict[str, Permits] = {}
         self._habits = Habits()
         self._tallies = Tallies()
         self._looked_at = LONG_AGO
@@ -153,6 +158,7 @@ class PoolState:
         connection.host.tally.failed += 1
         self.counters.connect_failed += 1
         self._vacate(connection)
+        self._unused(connection.host)
         self._grant(now)
         self._forget(connection.host)
 
@@ -228,6 +234,7 @@ class PoolState:
                 self._forget(ticket.host)
         elif connection.state is State.CONNECTING:
             self._vacate(connection)
+            self._unused(connection.host)
             self._grant(now)
             self._forget(connection.host)
         else:
@@ -250,6 +257,55 @@ class PoolState:
             self._shelf.take(connection)
             self._close(connection, why)
             self._forget(connection.host)
+
+    # A fleet's permits. They are asked for by order, and by whoever renews the lease on them.
+
+    def call_begins(self, key: str) -> Claim:
+        """The fleet is about to be asked, or told, about a key; permits that nobody wants any more are let go of.
+
+        From here on the pool holds what is claimed, and no more until `permits` says so.
+        """
+        permits = self._permits.get(key)
+        if permits is None:
+            return Claim(0, 0, None)
+        permits.is_due = False
+        wanted = self._wanted(permits)
+        meant = min(wanted, max(permits.allowed - permits.open, 0))
+        permits.allowed = min(permits.allowed, permits.open + meant)
+        return Claim(permits.open + meant, wanted - meant, permits.cap)
+
+    def permits(self, key: str, n: int, now: float, until: float, *, is_wanted: bool = False) -> int:
+        """The fleet lets the pool have `n` connections of a key.
+
+        What serves nobody is closed if it is too much, dials before idle connections; what is busy, when it comes free.
+
+        Args:
+            key: Which; that of a host without connections and callers is of no interest any more.
+            n: How many, those that are open included.
+            now: The time.
+            until: When what is not used yet must not be used any more.
+            is_wanted: Other members ask for some: what comes free is given back at once.
+
+        Returns:
+            How many callers still wait for a permit: the fleet is to be asked again.
+        """
+        permits = self._permits.get(key)
+        if permits is None:
+            return 0
+        permits.allowed, permits.until, permits.is_wanted, permits.is_over = n, until, is_wanted, False
+        while permits.open > n and self._drop_one(permits):
+            pass
+        self._enter_all(permits)
+        self._grant(now)
+        return self._wanted(permits) if permits.open >= permits.allowed else 0
+
+    def permit_keys(self) -> list[str]:
+        """List the keys of which the pool has, or wants, connections."""
+        return list(self._permits)
+
+    def permit_records(self) -> Iterator[Permits]:
+        """Go through what the fleet lets the pool have, by key."""
+        return iter(self._permits.values())
 
     def looked(self, now: float) -> None:
         """All idle connections were looked at: those that are not reported as closed were open at that time."""
@@ -342,9 +398,30 @@ class PoolState:
 
     # Deciding
 
+    def _wanted(self, permits: Permits) -> int:
+        """Count the callers who could have a connection if there were permits for them."""
+        total = self.limits.total
+        room = None if total is None else total - self.open
+        wanted = 0
+        for host in permits.hosts:
+            if host.waiters and not host.is_capped and (not host.group.is_full or host.group.can_make_room):
+                cap = host.policy.per_host
+                wanted += len(host.waiters) if cap is None else min(len(host.waiters), cap - host.open)
+        return wanted if room is None else min(wanted, max(room, min(len(self._shelf), 1)))
+
+    def _drop_one(self, permits: Permits) -> bool:
+        """Close a connection of a key that serves nobody, because the fleet allows one less; False if there is none."""
+        victim = permits.least_recent
+        if victim is None:
+            return False
+        self._shelf.take(victim)
+        self._close(victim, Why.FLEET)
+        self._forget(victim.host)
+        return True
+
     def _claim(self, host: Host, now: float, unsafe: bool) -> Connection | Ticket:
         """Give a caller that found nothing idle a slot, or a place in the queue."""
-        if self._may_open(host):
+        if self._may_open(host, now):
             return self._open(host, now)
         return self._enqueue(host, now, unsafe)
 
@@ -365,19 +442,30 @@ class PoolState:
         """Tell whether the host's newest idle connection may carry an unsafe request; if not, make room for another."""
         if host.idle and not must_be_new(next(reversed(host.idle)), now):
             return True
-        while host.idle and host.is_full:  # More than one where the cap was lowered meanwhile.
+        while host.idle and host.is_capped:  # More than one where the cap was lowered meanwhile.
             self._evict(next(iter(host.idle)), host)
         return False
 
-    def _may_open(self, host: Host) -> bool:
+    def _may_open(self, host: Host, now: float) -> bool:
         """Tell whether the host may have one more connection; close the least recently used idle one if that helps."""
+        if host.permits is not None:
+            host.permits.expire(now)
+        return self._can_have_room(host)
+
+    def _can_have_room(self, host: Host) -> bool:
+        """As `_may_open`, where what the fleet says is up to date."""
+        permits = host.permits
         if host.is_full:
             return False
         group, total = host.group, self.limits.total
-        group_full = group.is_full
-        if group_full and not group.idle:
+        if group.is_full and not group.idle:
             return False
-        if group_full:
+        if permits is not None and permits.open >= permits.allowed:
+            victim = permits.least_recent
+            if victim is None:
+                return False
+            self._evict(victim, host)
+        if group.is_full:
             self._evict(next(iter(group.idle)), host)
         elif total is not None and self.open >= total:
             if not len(self._shelf):
@@ -391,6 +479,8 @@ class PoolState:
         if ticket is None:
             connection.state = _IDLE
             self._shelf.put(connection)
+            if connection.host.permits is not None:
+                self._enter_all(connection.host.permits)
         elif ticket.host is connection.host:
             self._hand_on(connection, ticket, now)
         else:
@@ -399,9 +489,11 @@ class PoolState:
     def _next_at(self, host: Host) -> Ticket | None:
         """Tell whose turn it is where something of this host has come free: its own oldest's, or an older one's."""
         mine = host.oldest if host.waiters else None
-        if self._queue.is_clear(host.group):
+        if host.permits is None and self._queue.is_clear(host.group):
             return mine
         rival_host = self._queue.oldest(host.group)
+        if host.permits is not None:
+            rival_host = self._older(rival_host, host.permits, host)
         rival = None if rival_host is None else rival_host.oldest
         if mine is None or (rival is not None and not self._may_overtake(mine, rival)):
             return rival
@@ -410,6 +502,17 @@ class PoolState:
     def _released_pipeline(self, connection: Connection, pipeline: Pipeline, why: Why | None, now: float) -> None:
         """As `released`, for a connection that others may have boarded; only where callers ride (`riding.py`)."""
         raise NotImplementedError
+
+    @staticmethod
+    def _older(rival: Host | None, permits: Permits, freed: Host) -> Host | None:
+        """Give the host whose oldest caller is the older one: `rival`, or one that lacks what `freed` has let go."""
+        for host in permits.hosts:
+            if host is freed or not host.waiters or host.is_capped:
+                continue
+            has_room = host.group is freed.group or not host.group.is_full or host.group.can_make_room
+            if has_room and (rival is None or host.oldest.number < rival.oldest.number):
+                rival = host
+        return rival
 
     def _hand_on(self, connection: Connection, ticket: Ticket, now: float) -> None:
         """Give an open connection to a caller of its own host, or its slot where it must be a new one."""
@@ -438,9 +541,12 @@ class PoolState:
         """Hand out the room there is, to the oldest caller that can use it."""
         while self._queue.length:
             host = self._queue.oldest()
-            if host is None or not self._may_open(host):
+            if host is None:
                 return
-            self._let_in(host, now)
+            if self._may_open(host, now):
+                self._let_in(host, now)
+            elif not host.lacks_permit:  # Another may be served where its lease has just run out.
+                return
 
     def _let_in(self, host: Host, now: float) -> None:
         """Give the host's oldest caller the slot there is: from here on it dials."""
@@ -450,6 +556,9 @@ class PoolState:
         """Tell why a connection at the end of a good exchange is done for; else set when it expires."""
         if self.is_closed:
             return Why.POOL_CLOSED
+        permits = connection.host.permits
+        if permits is not None and permits.open > permits.allowed:
+            return Why.FLEET
         habit = connection.host.habit
         if habit is None or habit.closes is None:
             return settle(connection, now, None)
@@ -465,7 +574,23 @@ class PoolState:
         group.hosts += 1
         host = self._hosts[origin] = Host(origin, policy, group, self._tallies.come_back(origin))
         host.habit = self._habits.known(origin, now)
+        if policy.permit_key is not None:
+            self._share_permits(host, policy.permit_key)
         return host
+
+    def _share_permits(self, host: Host, key: str) -> None:
+        """Let a new host have its part in the permits of its key."""
+        permits = self._permits.get(key)
+        if permits is None:
+            permits = self._permits[key] = Permits(key, host.policy.permit_cap)
+        permits.cap = host.policy.permit_cap
+        permits.hosts[host] = None
+        host.permits = permits
+
+    def _enter_all(self, permits: Permits) -> None:
+        """Let all hosts stand in line that may hope for a permit again."""
+        for host in permits.hosts:
+            self._queue.enter(host)
 
     def _forget(self, host: Host) -> None:
         """Drop a host without connections and callers: the tables hold what is alive and nothing else."""
@@ -475,10 +600,21 @@ class PoolState:
             host.group.hosts -= 1
             if not host.group.hosts:
                 del self._groups[host.group.proxy]
+            if host.permits is not None:
+                self._leave_permits(host, host.permits)
+
+    def _leave_permits(self, host: Host, permits: Permits) -> None:
+        """Let go of what the fleet has given for a key of which nobody wants anything any more."""
+        del permits.hosts[host]
+        if not permits.hosts:
+            del self._permits[permits.key]
+            self.orders.append(GiveBack(permits.key))
 
     def _change_policy(self, host: Host, policy: Policy, now: float) -> None:
         """The newest request's limits hold for the host, its idle connections included; a higher cap may serve some."""
         host.policy = policy
+        if host.permits is not None and policy.permit_key == host.permits.key:
+            host.permits.cap = policy.permit_cap
         for connection in list(host.idle):
             why = self._why_spent(connection, now)
             if why is None:
@@ -494,6 +630,8 @@ class PoolState:
         self._connections += 1
         host.open += 1
         host.group.open += 1
+        if host.permits is not None:
+            host.permits.open += 1
         self.open += 1
         self.counters.peak_open = max(self.counters.peak_open, self.open)
         return Connection(self._connections, host, now)
@@ -513,9 +651,14 @@ class PoolState:
         host.open -= 1
         host.group.open -= 1
         self.open -= 1
+        permits = host.permits
+        if permits is not None:
+            permits.open -= 1
         if self._queue.length:
             self._queue.enter(host)
             self._queue.unpark(host.group)
+            if permits is not None:
+                self._enter_all(permits)
 
     def _close(self, connection: Connection, why: Why) -> None:
         self._vacate(connection)
@@ -523,6 +666,15 @@ class PoolState:
         self.counters.answered += connection.served
         connection.host.tally.closed(why, connection.served)
         self.orders.append(Close(connection, why))
+        if connection.host.permits is not None:
+            self._unused(connection.host)
+
+    def _unused(self, host: Host) -> None:
+        """Have a permit given back that has come free while others ask; after the order to close its socket."""
+        permits = host.permits
+        if permits is not None and permits.is_wanted and not permits.is_due:
+            permits.is_due = True
+            self.orders.append(GiveBack(permits.key))
 
     def _moved(self, host: Host, now: float) -> None:
         """Take note that the queues move in which a host's callers stand."""

@@ -69,6 +69,9 @@ class Policy(NamedTuple):
     new_for_unsafe: bool = False
     #: Requests in flight on one connection at the most, in pools whose callers can ride (`riding.py`).
     pipelining: int = 1
+    #: In a fleet: what the host shares its connections by, and how many there may be of that in all members together.
+    permit_key: str | None = None
+    permit_cap: int | None = None
 
 
 class Connection:
@@ -285,6 +288,7 @@ class Host:
         "moved_at",
         "open",
         "origin",
+        "permits",
         "pipelines",
         "policy",
         "queued_in",
@@ -298,6 +302,8 @@ class Host:
         self.policy = policy
         self.group = group
         self.tally = tally
+        #: What the fleet lets the pool have here; `None` where no fleet has a say.
+        self.permits: Permits | None = None
         self.open = 0
         #: What is known of how its server keeps connections; `None` as long as that is nothing.
         self.habit: Habit | None = None
@@ -321,13 +327,91 @@ class Host:
     @property
     def is_full(self) -> bool:
         """True if the host has all the connections it may have."""
+        return self.is_capped or (self.permits is not None and self.lacks_permit)
+
+    @property
+    def is_capped(self) -> bool:
+        """True if the host has as many connections as its own cap allows."""
         cap = self.policy.per_host
         return cap is not None and self.open >= cap
+
+    @property
+    def lacks_permit(self) -> bool:
+        """True if the fleet allows no more, and nothing could be closed that has a permit and serves nobody."""
+        permits = self.permits
+        if permits is None:
+            return False
+        return permits.is_over or (permits.open >= permits.allowed and not permits.can_make_room)
 
     @property
     def oldest(self) -> Ticket:
         """The caller that has waited longest for room."""
         return next(iter(self.waiters))
+
+
+class Permits:
+    """What a fleet lets this pool have of one key: a permit is a connection. All hosts with that key share them.
+
+    Attributes:
+        key: The key.
+        cap: Connections there may be in all members of the fleet together, by the newest request.
+        open: Connections held: connecting, busy and idle.
+        allowed: Connections there may be. More than that are worked off as they come free.
+        until: When permits that are not used yet must not be used any more: the lease on them may be over.
+        is_over: That time has come: nothing is dialled until the fleet has been heard again.
+        is_wanted: Other members of the fleet ask for some.
+        is_due: The fleet is to be asked; the order for that was given, and nobody has done it yet.
+        hosts: The hosts.
+    """
+
+    __slots__ = ("allowed", "cap", "hosts", "is_due", "is_over", "is_wanted", "key", "open", "until")
+
+    def __init__(self, key: str, cap: int | None) -> None:
+        self.key = key
+        self.cap = cap
+        self.open = 0
+        self.allowed = 0
+        self.until = LONG_AGO
+        self.is_over = False
+        self.is_wanted = False
+        self.is_due = False
+        self.hosts: dict[Host, None] = {}
+
+    def expire(self, now: float) -> None:
+        """Let go of the permits that are not used, if their time is over."""
+        if now >= self.until:
+            self.allowed = min(self.allowed, self.open)
+            self.is_over = True
+
+    @property
+    def can_make_room(self) -> bool:
+        """True if it holds something that serves nobody. Costs as much as there are hosts: most keys have one."""
+        return any(host.idle or host.spare for host in self.hosts)
+
+    @property
+    def least_recent(self) -> Connection | None:
+        """The idle connection whose last use is longest ago."""
+        oldest = [next(iter(host.idle)) for host in self.hosts if host.idle]
+        return min(oldest, key=lambda connection: connection.read_at, default=None)
+
+    @property
+    def spare(self) -> Connection | None:
+        """A dial that nobody counts on; see `late.py`."""
+        return next((next(iter(host.spare)) for host in self.hosts if host.spare), None)
+
+
+class Claim(NamedTuple):
+    """What a pool tells its fleet of one key.
+
+    Attributes:
+        have: Connections it has, or is about to open because it may.
+        want: How many more it could use.
+        cap: How many there may be in all members together; `None` for any number.
+    """
+
+    have: int
+    want: int
+    cap: int | None
 
 
 class Group:
@@ -454,5 +538,17 @@ class Return(NamedTuple):
     is_spent: bool
 
 
-#: What a pool orders; all but the first two are given by pools that bind late, or whose callers ride, alone.
-Order = Close | Serve | Connect | Cancel | Bind | Board | Return
+class Ask(NamedTuple):
+    """Order of a pool in a fleet: somebody waits for a permit of this key; ask for what is wanted by then."""
+
+    key: str
+
+
+class GiveBack(NamedTuple):
+    """Order of a pool in a fleet: a permit of this key is not used, and others ask for it or nobody here will."""
+
+    key: str
+
+
+#: What a pool orders; all but the first two are given by pools that bind late, ride or are in a fleet alone.
+Order = Close | Serve | Connect | Cancel | Bind | Board | Return | Ask | GiveBack

@@ -8,15 +8,19 @@ comes up too early is put right on the spot, abandoned callers cost nothing, and
 While a proxy has room, the common heap has an entry of one of its hosts that is not above any parked in the proxy's
 heap. So whenever such an entry is put right, the proxy's next host follows (`unpark`).
 
+A host whose callers lack nothing but a permit of their fleet stands nowhere: it enters when permits come. So whoever
+finds one on its way has the fleet asked.
+
 Decides: which host's oldest caller is the oldest of all that could be served.
 Does not know: connections, limits' values, time.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heapify, heappop, heappush, heapreplace
 
-from keeppool.core.records import Group, Host
+from keeppool.core.records import Ask, Group, Host, Order
 
 Heap = list[tuple[int, int, Host]]
 
@@ -26,12 +30,17 @@ SLACK = 64
 
 
 class Queue:
-    """The hosts whose callers wait for something they share with other hosts."""
+    """The hosts whose callers wait for something they share with other hosts.
 
-    __slots__ = ("_heap", "bound", "length")
+    Args:
+        orders: Where it is ordered that a fleet be asked.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_heap", "_orders", "bound", "length")
+
+    def __init__(self, orders: deque[Order]) -> None:
         self._heap: Heap = []
+        self._orders = orders
         #: Callers waiting in the whole pool, for whatever reason.
         self.length = 0
         #: Those among them who count on a dial (`late.py`): they stand in no line.
@@ -39,7 +48,11 @@ class Queue:
 
     def enter(self, host: Host) -> None:
         """Let a host with callers and room of its own stand in line; one that stands already stays where it is."""
-        if host.queued_in is None and host.waiters and not host.is_full:
+        if not host.waiters:
+            return
+        if host.permits is not None:
+            self._ask(host)
+        if host.queued_in is None and not host.is_full:
             self._push(self._heap, host)
 
     def left(self, host: Host) -> None:
@@ -104,6 +117,8 @@ class Queue:
             if not host.waiters or host.is_full:
                 heappop(heap)
                 host.queued_in = None
+                if host.permits is not None and host.waiters:
+                    self._ask(host)
             elif (oldest := host.oldest.number) != number:
                 heapreplace(heap, (oldest, serial, host))
             else:
@@ -111,6 +126,13 @@ class Queue:
             if heap is self._heap:
                 self.unpark(host.group)
         return None
+
+    def _ask(self, host: Host) -> None:
+        """Have the fleet asked, if that is all a host's callers wait for."""
+        permits = host.permits
+        if permits is not None and not permits.is_due and host.lacks_permit and not host.is_capped:
+            permits.is_due = True
+            self._orders.append(Ask(permits.key))
 
     def _sweep(self, heap: Heap) -> None:
         """Drop the hosts without callers."""

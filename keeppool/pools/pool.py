@@ -29,7 +29,7 @@ from keeppool.net.streams import AnyStream, Liveness
 from keeppool.pools import log, turns
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.turns import Turns
-from keeppool.reasons import Why
+from keeppool.reasons import Room, Why
 
 if TYPE_CHECKING:
     import logging
@@ -343,8 +343,12 @@ class Pool:
             f"{host.open}/{'∞' if cap is None else cap} in use, {len(host.waiters)} waiting{held}; "
             f"{state.open}/{'∞' if total is None else total} in the whole pool"
         )
+        waits_for = "connection"
+        if host.permits is not None and host.lacks_permit and not host.is_capped:
+            waits_for = Room.FLEET.value
+            text += f"; the fleet allows {host.permits.allowed} to {host.permits.key}"
         facts = {"in_use": host.open, "waiting": len(host.waiters), "waited": waited, "unread": unread}
-        return PoolTimeout(text, origin=name, limit=limit, limited_by=by, **facts)
+        return PoolTimeout(text, origin=name, limit=limit, limited_by=by, waits_for=waits_for, **facts)
 
     def _unread(self, host: Host, now: float) -> tuple[int, str]:
         """Count the unread responses that a host's callers wait for, and tell where the oldest was made."""

@@ -139,6 +139,8 @@ def room_of(ticket: Ticket, total: int | None) -> tuple[Room, int | None]:
         total: The pool's cap.
     """
     host = ticket.host
-    if host.is_full:
+    if host.is_capped:
         return Room.HOST, host.policy.per_host
+    if host.permits is not None and host.lacks_permit:
+        return Room.FLEET, host.permits.cap
     return (Room.PROXY, host.group.cap) if host.group.is_full else (Room.TOTAL, total)

@@ -42,6 +42,10 @@ class LateModel(Model):
         """Dials nobody counts on, by what the tickets say."""
         return [dial for dial in self.dials if dial not in [ticket.dial for ticket in self.bound]]
 
+    def is_barred(self, origin: Any) -> bool:
+        """Tell whether nothing may be dialled there, not even in the place of another dial."""
+        return False
+
     def bound_at(self, origin: Any) -> list[Any]:
         return [ticket for ticket in self.bound if ticket.host.origin == origin]
 
@@ -174,12 +178,15 @@ class LateMachine(PoolMachine):
         model.connected(connection, self.now)
         model.dials.remove(connection)
         assert self.pool.dialled(connection, self.now), "a dial that ended well was refused"
+        if not waiting and model.oldest_at(origin) is not None:
+            assert model.is_barred(origin), "a spare dial while somebody waits for room"
+            self._passed_on(connection)
+            return
         if not waiting:
-            assert model.oldest_at(origin) is None, "a spare dial while somebody waits for room"
             reasons = model.why_spent(connection, self.now)
             if self.pool.orders:
-                (order,) = self.pool.orders
-                assert order.why in reasons
+                closed = [order for order in self.pool.orders if isinstance(order, self.core.records.Close)]
+                assert [order.why in reasons for order in closed] == [True]
             else:
                 assert not reasons - {Why.HINT_MAX}
                 model.busy.remove(connection)
@@ -442,4 +449,5 @@ class LateMachine(PoolMachine):
         model.spare_since = {dial: model.spare_since.get(dial, self.now) for dial in model.spare()}
         for dial in model.spare():
             assert dial.ticket is None
-            assert model.oldest_at(model.facts[dial].origin) is None, "a spare dial while its host's callers wait"
+            origin = model.facts[dial].origin
+            assert model.oldest_at(origin) is None or model.is_barred(origin), "a spare dial while its callers wait"

@@ -6,7 +6,7 @@ core knows nothing of it: its states follow from its rules, and a look at a tabl
 
 Facts are the methods by which a front end reports to `core/pool.py`; those of `core/late.py` alone are `dialled`,
 `dial_failed` and `found_stale`, and those of `core/riding.py` `offered`, `sent`, `begun`, `unfit`, `broken`, `cut` and
-`pipeline_waited`. What riding adds to the table stands by itself.
+`pipeline_waited`. What riding adds to the table stands by itself. `permits` is a fleet's.
 """
 
 from __future__ import annotations
@@ -35,26 +35,28 @@ class Move(NamedTuple):
 TABLE: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
     CONNECTION: {
         # For whoever reports it, or for a caller whose turn it is because the fact has left room.
-        (NEW, "connecting"): "requested found_dead found_stale redialled released abandoned connect_failed dial_failed",
+        (NEW, "connecting"): "requested found_dead found_stale redialled released abandoned connect_failed dial_failed "
+        "permits",
         ("connecting", "busy"): "connected dialled",
         # Nobody waits any more.
         ("connecting", "idle"): "dialled",
         # The dial failed, its caller gave up, the pool is closed, or it was spare and had to give way or was too old.
         ("connecting", "closed"): "connect_failed dial_failed abandoned requested released connected dialled ticked "
-        "closed_by_user",
+        "closed_by_user permits",
         # Handed on to the next caller: the same state, another generation.
         ("busy", "busy"): "released abandoned",
         ("busy", "idle"): "released abandoned",
         ("busy", "closed"): "released abandoned found_dead found_stale redialled",
         ("idle", "busy"): "requested found_dead found_stale",
         # Expired, evicted, closed by the server, as old as one that was dead, or the pool is closed.
-        ("idle", "closed"): "requested found_dead found_stale redialled peer_closed ticked closed_by_user",
+        ("idle", "closed"): "requested found_dead found_stale redialled peer_closed ticked closed_by_user permits "
+        "released abandoned connect_failed dial_failed",
     },
     TICKET: {
         (NEW, "waiting for room"): "requested",
         (NEW, "waiting for a dial"): "requested found_stale",
-        ("waiting for room", "waiting for a dial"): "requested released abandoned connect_failed dial_failed",
-        ("waiting for room", "served"): "requested released abandoned connect_failed",
+        ("waiting for room", "waiting for a dial"): "requested released abandoned connect_failed dial_failed permits",
+        ("waiting for room", "served"): "requested released abandoned connect_failed permits dialled",
         ("waiting for room", "failed"): "closed_by_user",
         ("waiting for room", ABANDONED): "abandoned",
         ("waiting for a dial", "served"): "dialled released abandoned",

@@ -198,7 +198,7 @@ class PoolMachine(RuleBasedStateMachine):
         connection = self._held(self.model.busy, who)
         if connection is not None:
             self.pool.released(connection, why, self.now)
-            assert self.pool.orders[0] == self.core.records.Close(connection, why)
+            assert self.core.records.Close(connection, why) in self.pool.orders
             self._settle()
 
     @precondition(lambda self: self.model.served)

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from desk import POLICY, A, B
+from desk import PA, PB, PC, POLICY, A, B
 from draw_states import DOCS, PICTURES, picture
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from late_machine import LateMachine
 from lifecycle import CONNECTION, MOVES, Move
+from permit_machine import LatePermitMachine, PermitMachine
 from pool_machine import PoolMachine
 from riding_machine import RidingMachine
 from watched import Watched
@@ -24,7 +25,7 @@ from watched import Watched
 from keeppool.config import Limits
 from keeppool.core.late import LONGEST_SPARE, LatePoolState
 from keeppool.core.pool import PoolState
-from keeppool.core.records import Policy
+from keeppool.core.records import Policy, Ticket
 from keeppool.core.riding import LONGEST_STALL, RidingPoolState
 from keeppool.errors import PoolClosed
 from keeppool.events import Why
@@ -221,6 +222,59 @@ def a_place_on_a_line_comes_free(pool: Any) -> None:
     pool.begun(holder, 0.0, 1, False, 0.0)
 
 
+#: Of a fleet, in which the key has one connection.
+SHARED = Policy(permit_key="k")
+
+
+def a_fleet_takes_back_what_a_spare_dial_has(pool: Any) -> None:
+    ticket = pool.requested(A, SHARED, 0.0)
+    pool.permits("k", 1, 0.0, 9.0)
+    pool.abandoned(ticket, 0.0)
+    pool.permits("k", 0, 0.0, 9.0)
+
+
+def a_dial_ends_behind_the_end_of_a_lease(pool: Any) -> None:
+    ticket = pool.requested(A, SHARED, 0.0)
+    pool.permits("k", 1, 0.0, 5.0)
+    dial = ticket.dial
+    pool.abandoned(ticket, 0.0)
+    pool.requested(A, SHARED, 6.0)
+    pool.dialled(dial, 6.0)
+
+
+def a_permit_lies_idle(pool: Any) -> None:
+    """And a caller of another host that has the same key waits for its proxy."""
+    ticket = pool.requested(A, SHARED, 0.0)
+    pool.permits("k", 1, 0.0, 9.0)
+    connection = ticket.connection or ticket.dial
+    pool.connected(connection, 0.0) if ticket.dial is None else pool.dialled(connection, 0.0)
+    connection.served += 1
+    pool.released(connection, None, 0.0)
+
+
+def an_idle_permit_is_needed_when_a_dial_fails(pool: Any) -> None:
+    a_permit_lies_idle(pool)
+    blocking = pool.requested(PA, POLICY, 0.0)
+    pool.requested(PB, SHARED, 0.0)
+    if isinstance(blocking, Ticket):
+        pool.dial_failed(blocking.dial, ConnectionError(), 0.0)
+    else:
+        pool.connect_failed(blocking, 0.0)
+
+
+def an_idle_permit_is_needed_when_somebody_gives_up(pool: Any) -> None:
+    a_permit_lies_idle(pool)
+    blocking = pool.requested(PA, POLICY, 0.0)
+    second = pool.requested(PC, POLICY, 0.0)
+    pool.requested(PB, SHARED, 0.0)
+    pool.connect_failed(blocking, 0.0)
+    pool.abandoned(second, 0.0)
+
+
+def an_idle_permit_is_needed_when_a_late_dial_fails(pool: Any) -> None:
+    an_idle_permit_is_needed_when_a_dial_fails(pool)
+
+
 TOURS: dict[Callable[[Any], None], type[PoolState]] = {
     an_assignment_is_abandoned: PoolState,
     a_dead_one_is_found_beside_others: PoolState,
@@ -236,18 +290,23 @@ TOURS: dict[Callable[[Any], None], type[PoolState]] = {
     lines_end_in_every_way: RidingPoolState,
     riders_come_and_go: RidingPoolState,
     a_place_on_a_line_comes_free: RidingPoolState,
+    a_fleet_takes_back_what_a_spare_dial_has: LatePoolState,
+    a_dial_ends_behind_the_end_of_a_lease: LatePoolState,
+    an_idle_permit_is_needed_when_a_dial_fails: PoolState,
+    an_idle_permit_is_needed_when_somebody_gives_up: PoolState,
+    an_idle_permit_is_needed_when_a_late_dial_fails: LatePoolState,
 }
 
 
 def test_every_move_in_the_table_is_seen() -> None:
     seen: set[Move] = set()
     for tour, kind in TOURS.items():
-        tour(Watched(kind(Limits(total=4)), seen))
-    for machine in (PoolMachine, LateMachine, RidingMachine):
+        tour(Watched(kind(Limits(total=4, per_proxy=1)), seen))
+    for machine in (PoolMachine, LateMachine, RidingMachine, PermitMachine, LatePermitMachine):
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=100,
+                max_examples=40 if machine in (PermitMachine, LatePermitMachine) else 100,
                 stateful_step_count=50,
                 derandomize=True,
                 deadline=None,

@@ -2,7 +2,7 @@
 
 A file in `known/` tells what goes wrong, who shipped it, and which text of which module of the core to replace by what;
 `machine = "late"` is for bugs of pools that bind late, `machine = "riding"` for those of pools whose callers ride,
-`machine = "pace"` for those of a host's pace.
+`machine = "pace"` for those of a host's pace, `machine = "permits"`, or "late permits", for those of pools in a fleet.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from late_machine import LateMachine
 from pace_machine import PaceMachine
+from permit_machine import LatePermitMachine, PermitMachine
 from pool_machine import PoolMachine, core_of
 from riding_machine import RidingMachine
 
@@ -28,7 +29,14 @@ KNOWN = sorted((Path(__file__).parent / "known").glob("*.toml"))
 #: Bounds made small in every copy, so that few steps are enough to reach them.
 SMALL = [("pool", "\nMOST_OVERTAKES = 8\n", "\nMOST_OVERTAKES = 1\n")]
 SMALL += [(module, "\nSLACK = 64\n", "\nSLACK = 0\n") for module in ("idle", "waiting")]
-MACHINES = {"early": PoolMachine, "late": LateMachine, "riding": RidingMachine, "pace": PaceMachine}
+MACHINES = {
+    "early": PoolMachine,
+    "late": LateMachine,
+    "riding": RidingMachine,
+    "pace": PaceMachine,
+    "permits": PermitMachine,
+    "late permits": LatePermitMachine,
+}
 #: What they have in common: a core that can be another.
 Machine = PoolMachine | PaceMachine
 #: Random walks of 50 steps after which a bug counts as unnoticed.
