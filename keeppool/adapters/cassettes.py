@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from keeppool.adapters.tools import cassette
 from keeppool.errors import InvalidBody
+from keeppool.fakers import cassette, faker, seen
 from keeppool.pools.manager import ExchangeArguments, Manager
 from keeppool.pools.manager_threads import PoolManager
 from keeppool.pools.recalled import Recalled, locate, recall
@@ -22,9 +22,13 @@ from keeppool.wire.head import ResponseHead
 
 
 def recorded(pool: PoolManager) -> PoolManager:
-    """Give what sends for a pool manager now: itself, or what plays from the cassette in use and records there."""
-    tape = cassette()
-    return pool if tape is None else cast("PoolManager", _Recorded(tape, pool))
+    """Give what sends for a pool manager now: itself, or what plays from the cassette in use and records there.
+
+    Where another tool is active it has been asked by now, and what it lets pass may go to the network.
+    """
+    if (tape := cassette()) is not None:
+        return cast("PoolManager", _Recorded(tape, pool))
+    return pool if faker() is None else cast("PoolManager", _Passed(None, pool))
 
 
 class Recording:
@@ -90,11 +94,21 @@ class _Recorded(Recording):
         request, given = asked(given, None if body is None else b"".join(body.payload()))
         found = self._played(request)
         if found is None:
-            raw = self._pool.exchange(*plainly(given))
+            with seen():
+                raw = self._pool.exchange(*plainly(given))
             found = self._record(request, raw.head, raw.read())
         response = recall(self._pool, Response, given, found.on_the_wire(given[0]))
         if not given[5]:
             response.preload()
+        return response
+
+
+class _Passed(Recording):
+    """For threads, where there is no cassette."""
+
+    def _answer(self, given: ExchangeArguments) -> Response:
+        with seen():
+            response: Response = self._pool.exchange(*given)
         return response
 
 

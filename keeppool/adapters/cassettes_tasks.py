@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import cast
 
 from keeppool.adapters.cassettes import Recording, asked, plainly
-from keeppool.adapters.tools import cassette
+from keeppool.fakers import cassette, seen
 from keeppool.pools.manager import ExchangeArguments
 from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.pools.recalled import locate, recall
@@ -28,7 +28,8 @@ class _Recorded(Recording):
         request, given = asked(given, None if given[3] is None else await _payload(given[3]))
         found = self._played(request)
         if found is None:
-            raw = await self._pool.exchange(*plainly(given))
+            with seen():
+                raw = await self._pool.exchange(*plainly(given))
             found = self._record(request, raw.head, await raw.read())
         response = recall(self._pool, AsyncResponse, given, found.on_the_wire(given[0]))
         if not given[5]:

@@ -12,6 +12,7 @@ stage of the dial, and says to its deadline that it begins.
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,8 +37,14 @@ from keeppool.phases import Step
 
 if TYPE_CHECKING:
     import ssl
+
+    from keeppool import fakers
 else:
+    fakers = Deferred("keeppool.fakers")
     ssl = Deferred("ssl")
+
+#: Modules of which one is loaded wherever a tool is active that fakes or records responses in tests.
+_TOOLS = ("httpretty", "requests_mock", "responses", "vcr")
 
 
 def unresolved(origin: Origin, host: str, reason: object, *, by_proxy: bool) -> ConnectError:
@@ -126,8 +133,11 @@ class Stage:
 def opening(origin: Origin, resolver: Resolver) -> Stage:
     """Forget the addresses of a dial that failed; say whose failure it is if the operating system had nothing left.
 
-    Descriptors and threads run out for TLS too, whose first context reads files and imports modules.
+    Descriptors and threads run out for TLS too, whose first context reads files and imports modules. A tool of tests
+    that would not see the connection is told of first.
     """
+    if any(map(sys.modules.__contains__, _TOOLS)):
+        fakers.watch_dial(origin.host)
     return Stage(partial(_unopened, origin, resolver))
 
 

@@ -29,6 +29,7 @@ Example:
                 assert events.of(ConnectionClosed)[0].why is Why.PEER_CLOSED
 """
 
+from keeppool.fakers import UnseenWarning
 from keeppool.testing.behaviour import Behaviour, Manners
 from keeppool.testing.canned import Canned
 from keeppool.testing.clock import FakeClock
@@ -55,6 +56,7 @@ __all__ = [
     "Sites",
     "Tally",
     "UnexpectedRequest",
+    "UnseenWarning",
     "UnusedResponses",
     "recorded_events",
 ]

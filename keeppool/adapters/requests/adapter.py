@@ -22,7 +22,6 @@ from requests.adapters import DEFAULT_RETRIES, HTTPAdapter
 from requests.utils import select_proxy
 from urllib3 import Retry
 
-from keeppool.adapters import tools
 from keeppool.adapters.cassettes import recorded
 from keeppool.adapters.requests import retries as tries
 from keeppool.adapters.requests.door import Door, FailedError
@@ -39,6 +38,7 @@ from keeppool.adapters.requests.settings import (
 from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, TimeoutArgument, check_config
 from keeppool.errors import KeepPoolError
 from keeppool.events import Event
+from keeppool.fakers import refuse_httpretty
 from keeppool.pools.manager_threads import PoolManager
 from keeppool.pools.request import prepare_body
 from keeppool.wire.request import check_method
@@ -182,7 +182,7 @@ class KeepPoolAdapter(HTTPAdapter):
             OSError: A certificate's path leads nowhere.
             ValueError: A timeout that is none.
         """
-        tools.refuse_httpretty()
+        refuse_httpretty()
         if HTTPAdapter.send is not _THEIR_SEND:
             # Somebody has put something in its place, to fake responses or to watch: it is to see this request too.
             if isinstance(timeout, Timeout):

@@ -15,7 +15,6 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
-from keeppool.adapters.tools import faker, is_any_active, refuse_httpretty
 from keeppool.client.arguments import (
     AuthArgument,
     CertArgument,
@@ -38,6 +37,7 @@ from keeppool.client.response.base import BaseResponse
 from keeppool.client.retries.retrying import RetriesArgument
 from keeppool.client.verbs import ResponseT
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.fakers import faker, is_any_active, refuse_httpretty
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.requests.mounting.flow import Follow, MountedFlow, SendBy
 from keeppool.requests.mounting.mounts import Mounts, keep_foreign_cookies, plain_timeout

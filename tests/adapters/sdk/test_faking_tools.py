@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
 import pytest
 
+import keeppool
 import keeppool.errors
 import keeppool.requests
+from keeppool import HostConfig
 from keeppool.adapters.requests import KeepPoolAdapter
-from keeppool.testing import Answer, Replay, Site
+from keeppool.testing import Answer, Replay, Site, UnseenWarning
 
 requests = pytest.importorskip("requests")
 
@@ -132,14 +138,18 @@ def with_recording(tool: Any, session: Any, url: str, folder: Path) -> str:
     return "real"
 
 
+def with_open_connection(tool: Any, session: Any, url: str, folder: Path) -> str:
+    session.get(url)  # It must not be used either.
+    return with_httpretty(tool, session, url, folder)
+
+
 def with_httpretty(tool: Any, session: Any, url: str, folder: Path) -> str:
-    session.get(url)  # A connection that is open must not be used either.
     with tool.enabled():
         tool.register_uri("GET", url, body="fake")
         return str(session.get(url, timeout=3).text)
 
 
-WORKS, ERROR = "works", "an error says so"
+WORKS, ERROR, WARNING = "works", "an error says so", "a warning"
 #: The page's name, the module, how it is used, how often the real server is asked, and what it does with each.
 TRIED: list[tuple[str, str, Callable[..., str], int, tuple[str, str, str]]] = [
     ("vcrpy", "vcr", with_vcr, 1, (WORKS, WORKS, WORKS)),
@@ -149,7 +159,7 @@ TRIED: list[tuple[str, str, Callable[..., str], int, tuple[str, str, str]]] = [
     ("requests-mock, `Mocker(session=...)`", "requests_mock", with_one_session, 0, (ERROR, ERROR, WORKS)),
     ("requests-mock, its `Adapter` mounted", "requests_mock", with_adapter, 0, (WORKS, WORKS, WORKS)),
     ("betamax", "betamax", with_betamax, 1, (WORKS, "an error", WORKS)),
-    ("httpretty", "httpretty", with_httpretty, 1, (ERROR, ERROR, ERROR)),
+    ("httpretty", "httpretty", with_open_connection, 1, (ERROR, ERROR, ERROR)),
 ]
 SAID = {
     "httpretty": r"httpretty\.is_enabled\(\)=True: .*Replay",
@@ -179,10 +189,15 @@ def test_a_tool_does_what_the_page_says(row, name, use, asked, does, maker, tmp_
         assert text == ("real" if asked else "fake")
 
 
+#: What each does with a `keeppool.Session`; the tests at the end of this file try it.
+OF_OURS = [*[WARNING] * 4, *[ERROR] * 4]
+
+
 def table() -> list[str]:
     """The page's table, as it has to be."""
-    head = ["| tool | `keeppool.requests` | its `AsyncSession` | the mount |", "| --- | --- | --- | --- |"]
-    return [*head, *(f"| {row} | {' | '.join(does)} |" for row, _, _, _, does in TRIED)]
+    head = ["| tool | `keeppool.requests` | its `AsyncSession` | the mount | all else of keeppool |"]
+    does = [(row, *of_requests, ours) for (row, *_, of_requests), ours in zip(TRIED, OF_OURS, strict=True)]
+    return [*head, "| --- | --- | --- | --- | --- |", *(f"| {' | '.join(cells)} |" for cells in does)]
 
 
 def test_the_table_of_the_page_is_what_was_tried(capsys):
@@ -358,3 +373,102 @@ def test_tasks_are_told_of_httpretty_when_they_await():
                     await waiting
 
     asyncio.run(run())
+
+
+# Sessions and pool managers of our own, which are no requests
+
+
+def at_home(host: str, port: int) -> list[str]:
+    return ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("tool", ["vcrpy", "responses", "requests_mock"])
+@pytest.mark.parametrize("kind", [keeppool.Session, keeppool.PoolManager, keeppool.AsyncSession])
+def test_a_request_that_no_tool_sees_is_warned_of(tool, kind, tmp_path):
+    active = {
+        "vcrpy": lambda: imported("vcr").use_cassette(str(tmp_path / "a.yaml")),
+        "responses": lambda: imported("responses").RequestsMock(),
+        "requests_mock": lambda: imported("requests_mock").Mocker(),
+    }
+
+    async def for_tasks(url: str) -> int:
+        async with kind(resolver=at_home) as client:
+            return int((await client.request("GET", url)).status_code)
+
+    def ask(url: str) -> int:
+        if kind is keeppool.AsyncSession:
+            return asyncio.run(for_tasks(url))
+        with kind(resolver=at_home) as client:
+            response = client.request("GET", url)
+            return int(getattr(response, "status_code", 0) or response.status)
+
+    with Site() as site, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with active[tool]():
+            assert ask(f"http://a.test:{site.port}/") == 200
+            assert ask(site.url) == 200, "a server on this machine is the test's own"
+        assert ask(f"http://a.test:{site.port}/") == 200
+    texts = [str(one.message) for one in said if one.category is UnseenWarning]
+    where = "this request to a.test, which goes to the network"
+    assert texts == [f"{tool} is active and does not see {where}: keeppool.testing.Replay sees it"]
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_what_a_tool_was_asked_about_is_not_warned_of(maker, tmp_path):
+    vcr, responses = imported("vcr"), imported("responses")
+    settings = HostConfig(unix_socket=str(tmp_path / "socket"))
+    with warnings.catch_warnings(record=True) as said, unix_server(tmp_path / "socket") as url:
+        warnings.simplefilter("always")
+        session = MAKERS[maker]()
+        if maker == "the mount":
+            session.mount("http://", KeepPoolAdapter(defaults=settings))
+        else:
+            session = type(session)(defaults=settings)
+        with session:
+            with vcr.use_cassette(str(tmp_path / "a.yaml")):
+                assert session.get(url).text == "real"
+            if maker != "its AsyncSession":
+                with responses.RequestsMock() as faked:
+                    faked.add_passthru(url)
+                    assert session.get(url, headers={"Connection": "close"}).text == "real"
+                    assert session.get(url).text == "real"
+    assert [one for one in said if one.category is UnseenWarning] == []
+
+
+@contextmanager
+def unix_server(path: Path) -> Iterator[str]:
+    """Serve on a Unix socket, and give a URL whose host is another machine's."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        yield "http://a.test/"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def serve(listener: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            if connection.recv(65536):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nreal")
+
+
+@pytest.mark.parametrize(
+    ("name", "use", "why"),
+    [
+        ("requests_mock", with_one_session, "Only a requests.Session object can be mocked"),
+        ("requests_mock", with_adapter, r"no attribute 'mount': keeppool\.requests\.Session has it"),
+        ("betamax", with_betamax, r"no attribute 'adapters': keeppool\.requests\.Session has it"),
+        ("httpretty", with_httpretty, r"httpretty\.is_enabled\(\)=True: .*Replay"),
+    ],
+)
+def test_a_session_of_ours_says_what_it_cannot_be_used_with(name, use, why, tmp_path):
+    tool = imported(name)
+    with Site() as site, keeppool.Session() as session, pytest.raises(Exception, match=why):
+        use(tool, session, site.url.replace("127.0.0.1", "localhost"), tmp_path)
