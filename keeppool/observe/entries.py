@@ -73,17 +73,34 @@ def _request(done: RequestDone, secrets: Secrets) -> dict[str, Any]:
         secrets.in_fields([_field(line) for line in lines[1:] if line]),
         version=lines[0].rpartition(b" ")[2].decode("latin-1") or "HTTP/1.1",
         headers_size=len(done.request_head) or har.UNKNOWN,
-        body_size=max(done.sent - len(done.request_head), 0),
+        # The drop-in for urllib3 lets urllib3 write the head, and knows both together.
+        body_size=max(done.sent - len(done.request_head), 0) if done.request_head else har.UNKNOWN,
     )
 
 
 def _response(done: RequestDone, secrets: Secrets) -> dict[str, Any]:
+    fields = [_field(line) for line in done.response_lines]
+    head, body = _sizes(done)
+    # As it was sent it is as long as without codings, if it has none and no chunks.
+    is_plain = not {name.lower() for name, _ in fields} & {"content-encoding", "transfer-encoding"}
     return har.response(
         done.status or 0,
         done.reason,
-        secrets.in_fields([_field(line) for line in done.response_lines]),
+        secrets.in_fields(fields),
         version="" if done.version is None else f"HTTP/{done.version}",
+        headers_size=head,
+        body_size=body,
+        size=body if is_plain and done.complete else None,
     )
+
+
+def _sizes(done: RequestDone) -> tuple[int, int]:
+    """Give the bytes of a response's head and of its body as they came; interim responses count as body."""
+    if not done.response_lines:
+        return har.UNKNOWN, har.UNKNOWN
+    status_line = len(f"HTTP/{done.version} {done.status} {done.reason}")
+    head = status_line + sum(len(line) + 2 for line in done.response_lines) + 4
+    return head, max(done.received - head, 0)
 
 
 def _field(line: bytes) -> tuple[str, str]:

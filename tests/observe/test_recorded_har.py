@@ -10,6 +10,7 @@ from observe.made import A, done, told
 from pools.on_a_loop import PoolOnALoop
 
 from keeppool import HostConfig, Limits, PoolManager, errors, har
+from keeppool.adapters.urllib3 import PoolManager as DropIn
 from keeppool.events import Room, Waited
 from keeppool.observe import Recorder
 from keeppool.phases import Dial, Step
@@ -58,6 +59,7 @@ def test_a_crawl_is_whole_and_its_times_add_up(manager, tmp_path):
     assert {"name": "X-Number", "value": "0"} in first["request"]["headers"]
     assert first["request"]["queryString"] == [{"name": "q", "value": "0"}]
     assert posted["request"]["bodySize"] == 50
+    assert first["response"]["content"]["size"] == first["response"]["bodySize"] == len(b"keeppool\n")
     assert (refused["response"]["status"], refused["_error"]) == (0, "RefusedError")
     assert "connection" not in refused
 
@@ -83,6 +85,16 @@ def test_phases_stand_where_the_format_has_them(tmp_path):
     assert entry["_lost"] == pytest.approx(50)
     assert entry["_proxy"] == pytest.approx(50)
     assert (entry["_resent"], entry["time"]) == (1, pytest.approx(900))
+
+
+def test_what_urllib3_has_written_is_not_known_in_parts(tmp_path):
+    recorder = Recorder()
+    with Site() as site, DropIn(on_event=recorder) as pool:
+        pool.request("POST", site.url + "/x", body=b"abc")
+    (entry,) = entries(recorder, tmp_path)
+    assert (entry["request"]["headersSize"], entry["request"]["bodySize"]) == (-1, -1)
+    assert entry["request"]["url"] == site.url + "/x"
+    assert entry["response"]["status"] == 200
 
 
 SECRETS = {
