@@ -189,9 +189,10 @@ class Pool:
 
     def give_up(self, exchange: Exchange, error: BaseException | None = None) -> None:
         """Take back whatever an exchange holds that was broken off, by whatever exception, wherever it was."""
+        now = clock()
         self._end_badly(exchange, error)
         if exchange.timeline is not None:
-            self.report_done(exchange, error)
+            self.report_done(exchange, error, now)
 
     def _end_badly(self, exchange: Exchange, error: BaseException | None) -> None:
         """Take back what an exchange holds, and do what follows from that."""
@@ -257,18 +258,19 @@ class Pool:
         """Have it noted what happens to a request from here on; where somebody listens."""
         exchange.timeline = timelines.Timeline(next(self._numbers), started)
 
-    def report_done(self, exchange: Exchange, error: BaseException | None, why: Why | None = None) -> None:
+    def report_done(self, exchange: Exchange, error: BaseException | None, now: float, why: Why | None = None) -> None:
         """Report the end of a request, once; to be called without a lock, where its `timeline` is there.
 
         Args:
             exchange: What has ended.
             error: What has ended it; `None` if it has not failed.
+            now: When. What is done afterwards, such as waking who waits for the connection, is not its time.
             why: Why its connection cannot be used again.
         """
         timeline, exchange.timeline = exchange.timeline, None
         # Of the drop-in for urllib3 one may borrow a connection, and give it back without a request.
         if timeline is not None and (error is not None or timeline.connection is not None):
-            self.report(reports.done(exchange, timeline, error, why, clock()))
+            self.report(reports.done(exchange, timeline, error, why, now))
 
     def _report_performed(self, orders: Iterable[Close | Serve], now: float) -> None:
         for order in orders:

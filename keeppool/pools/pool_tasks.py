@@ -442,24 +442,25 @@ class LoopPool(Pool):
         if exchange.held is None or connection.state is not BUSY:
             # Given back already, or inherited by fork, where it was closed and forgotten.
             return
+        now = clock()
         pipeline = self._pipelines.get(connection) if connection.pipeline is not None else None
         if pipeline is not None:
             pipeline.surplus, exchange.surplus = exchange.surplus, b""
             if why is not None:
                 pipeline.settle()
         if connection.pipeline is not None and is_servers_doing(exchange, error):
-            state.broken(connection, clock())
-        state.released(connection, why, clock())
+            state.broken(connection, now)
+        state.released(connection, why, now)
         exchange.held = None
         if pipeline is not None:
             self._end_pipeline(connection)
         if state.orders:
             self._perform()
         if exchange.turn is not None:
-            self._turns.ended(exchange, clock())
+            self._turns.ended(exchange, now)
         self._watch_if_idle(connection)
         if exchange.timeline is not None:
-            self.report_done(exchange, error, why)
+            self.report_done(exchange, error, now, why)
 
     def _end_badly(self, exchange: Exchange, error: BaseException | None) -> None:
         held = exchange.held

@@ -195,10 +195,11 @@ class BlockingPool(Pool):
             if exchange.held is None or connection.state is not BUSY:
                 # Given back already, or inherited by fork, where it was closed and forgotten.
                 return
-            state.released(connection, why, clock())
+            now = clock()
+            state.released(connection, why, now)
             exchange.held = None
             if exchange.turn is not None:
-                self._turns.ended(exchange, clock())
+                self._turns.ended(exchange, now)
         if state.orders:
             self._perform()
         if not self._is_watched and connection.state is IDLE:
@@ -208,7 +209,7 @@ class BlockingPool(Pool):
         if self.is_followed and (event := reports.idle(connection)) is not None:
             self.report(event)
         if exchange.timeline is not None:
-            self.report_done(exchange, error, why)
+            self.report_done(exchange, error, now, why)
 
     def _end_badly(self, exchange: Exchange, error: BaseException | None) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ import contextlib
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 import requests
@@ -328,6 +329,9 @@ def check_crowd(recorder, calls: int) -> None:
         assert event.connection is None or event.connection in known
         assert (event.status is None) or event.connection is not None
         assert event.complete <= (event.error is None)
+    for one, following in pairwise(sorted(ends, key=lambda event: (event.connection or 0, event.begun_at or 0.0))):
+        if one.connection == following.connection and one.begun_at is not None and not one.resent:
+            assert one.ended_at <= following.begun_at, "a connection serves one request at a time"
     assert {event.request for event in recorder.of(RequestQueued)} <= {event.request for event in ends if event.waits}
     assert any(event.resent for event in ends)
     assert any(event.error for event in ends)

@@ -5,6 +5,8 @@
 // aloud and be searched, the tables below do with the same content.
 //
 // Nothing from the record is ever made markup: text goes into text nodes, and onto the canvas.
+//
+// One file, because it becomes the page's one script. In order: text, layout, drawing, facts, moving about, tables, filters.
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
