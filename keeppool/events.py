@@ -14,6 +14,7 @@ those alone. Most of what listening costs are the events that each request has; 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -218,7 +219,7 @@ class RequestDone(NamedTuple):
     reason: str
     per_host: int | None
     request_head: bytes
-    response_lines: tuple[bytes, ...]
+    response_lines: Sequence[bytes]
 
     @property
     def total_s(self) -> float:

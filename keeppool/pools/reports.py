@@ -6,6 +6,8 @@ Knows: records, timelines and events.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from keeppool.core.records import Close, Connection, Serve, State, Ticket
 from keeppool.events import (
     ConnectFailed,
@@ -33,6 +35,7 @@ from keeppool.wire.head import ResponseHead
 #: Why a connection was closed whose response's body has not come to its end.
 _INCOMPLETE = frozenset((Why.BODY_UNREAD, Why.EXCHANGE_FAILED))
 
+_NO_LINES: Sequence[bytes] = ()
 _VERSIONS = {10: "1.0", 11: "1.1"}
 
 
@@ -123,25 +126,32 @@ def done(
     """
     if timeline.queued_at is not None:
         timeline.let_in(now)
-    connection, head, laps = timeline.connection, None, timeline.laps
-    if timeline.begun_at is not None:
-        head = exchange.answer
-    if isinstance(error, BodyFailed):
-        error = error.error
-    sent = exchange.head
-    end = sent.find(b"\r\n\r\n") + 4  # A small body may be in the same piece.
+    number = peer = status = version = kind = None
+    sent = received = 0
+    reason, lines = "", _NO_LINES
+    connection, laps, route = timeline.connection, timeline.laps, exchange.route
+    if connection is not None:
+        number, sent, received = connection.number, exchange.sent, exchange.received
+        dialled: Laps | None = connection.stream.laps  # type: ignore[union-attr]  # what was used has an `AnyStream`
+        if dialled is not None:
+            peer = dialled.peer
+        if timeline.begun_at is not None and (head := exchange.answer) is not None:
+            status, version, reason, lines = head.status, _VERSIONS[head.version], head.reason, head.lines
+    if error is not None:
+        kind = type(error.error if isinstance(error, BodyFailed) else error).__name__
+    text = exchange.head
+    end = text.find(b"\r\n\r\n") + 4  # A small body may be in the same piece.
     url = exchange.url or timeline.url
-    has_gone = connection is not None
     # By position: with thirty names it would take three times as long.
     return RequestDone(
         timeline.number,
         exchange.method.decode(),
         url if "@" not in url else _without_user(url),
-        exchange.route.name,
-        connection.number if connection is not None else None,
+        route.name,
+        number,
         timeline.served,
-        timeline.status if head is None else head.status,
-        None if error is None else type(error).__name__,
+        status or timeline.status,
+        kind,
         error is None and why not in _INCOMPLETE,
         timeline.resent,
         timeline.waits,
@@ -152,21 +162,15 @@ def done(
         timeline.sent_at,
         timeline.first_at,
         now,
-        exchange.sent if has_gone else 0,
-        exchange.received if has_gone else 0,
-        _peer(connection) if connection is not None else None,
-        None if head is None else _VERSIONS[head.version],
-        "" if head is None else head.reason,
-        exchange.route.policy.per_host,
-        sent if end == len(sent) else sent[:end],
-        () if head is None else head.lines,
+        sent,
+        received,
+        peer,
+        version,
+        reason,
+        route.policy.per_host,
+        text if end == len(text) else text[:end],
+        lines,
     )
-
-
-def _peer(connection: Connection) -> str | None:
-    """Give the address of the other end of a connection, if it is known."""
-    laps: Laps | None = connection.stream.laps  # type: ignore[union-attr]  # one that was used has an `AnyStream`
-    return None if laps is None else laps.peer
 
 
 def _without_user(url: str) -> str:

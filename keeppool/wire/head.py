@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from keeppool.errors import HeadTooLarge, InvalidHead, quoted
@@ -103,9 +104,9 @@ class ResponseHead:
         self.size = size
 
     @property
-    def lines(self) -> tuple[bytes, ...]:
-        """The fields as received, in order, one a line; folded ones made one line."""
-        return tuple(self._lines)
+    def lines(self) -> Sequence[bytes]:
+        """The fields as received, in order, one a line; folded ones made one line. Not to be changed."""
+        return self._lines
 
     @property
     def names(self) -> list[bytes]:
