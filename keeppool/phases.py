@@ -92,7 +92,8 @@ def phases_of(noted: Moments) -> Phases:
 def _steps(dial: Dial, since: float, until: float) -> dict[Step, float]:
     """Add up the steps of a dial, as far as they lie between two moments."""
     spent: dict[Step, float] = {}
-    ends = [at for _, at in dial.begun[1:]] + [until if dial.ended is None else dial.ended]
-    for (step, began), end in zip(dial.begun, ends, strict=True):
+    ends = [*(at for _, at in dial.begun[1:]), until if dial.ended is None else dial.ended]
+    # Not strictly: a dial that was broken off before its first step has none.
+    for (step, began), end in zip(dial.begun, ends, strict=False):
         spent[step] = spent.get(step, 0.0) + max(min(end, until) - max(began, since), 0.0)
     return spent

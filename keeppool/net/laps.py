@@ -37,7 +37,10 @@ class Laps:
 
     def dial(self, since: float) -> Dial:
         """Give what was noted of the time from a moment on: a step that was over by then is left out."""
-        ends = [at for _, at in self.begun[1:]] + [self.ended]
-        steps = zip(self.begun, ends, strict=True)
-        begun = [(step, max(at, since)) for (step, at), end in steps if end is None or end > since]
+        steps = self.begun.copy()
+        ends = [*(at for _, at in steps[1:]), self.ended]
+        # Not strictly: of a dial that was broken off before its first step there are none.
+        begun = [
+            (step, max(at, since)) for (step, at), end in zip(steps, ends, strict=False) if end is None or end > since
+        ]
         return Dial(tuple(begun), self.ended)
