@@ -171,6 +171,8 @@ class RequestDone(NamedTuple):
         origin: As in other events.
         connection: The one it went over; of a request that was resent, the last. `None` if it had none.
         served: Responses that connection had carried before; 0 for a new one.
+        position: Its place among requests that were under way on that connection when it was sent behind them, from 2
+            on; 0 if it was not (see `HostConfig.pipelining`).
         status: Of the final response; `None` if its head did not come.
         error: Class name of what ended it; `None` where the body has come whole, or was not wanted to its end. What is
             wrong with a body that came whole, such as its coding, is not told here.
@@ -200,6 +202,7 @@ class RequestDone(NamedTuple):
     origin: str
     connection: int | None
     served: int
+    position: int
     status: int | None
     error: str | None
     complete: bool

@@ -42,6 +42,7 @@ def entry_of(done: RequestDone, epoch: float, secrets: Secrets) -> dict[str, Any
         _request=done.request,
         _error=done.error,
         _resent=done.resent or None,
+        _position=done.position or None,
         _waited=waited or None,
         _lost=_ms(phases.lost_s) if phases.lost_s else None,
         _proxy=None if phases.proxy_s is None else _ms(phases.proxy_s),

@@ -36,7 +36,7 @@ _SOCKET: Final = ("host", "connection", "opened", "dial", "closed", "why", "serv
 _REQUEST: Final = (
     *("request", "host", "socket", "method", "url", "status", "error", "reason"),
     *("start", "begun", "end", "phases", "waits", "resent", "complete"),
-    *("sent", "received", "served", "peer", "version"),
+    *("sent", "received", "served", "position", "peer", "version"),
 )
 
 
@@ -123,7 +123,7 @@ class _Data:
             *(one.request, host, socket, one.method, _cut(self._secrets.in_url(one.url)), one.status, one.error),
             *(_cut(one.reason), self._ms(one.started_at)),
             *(None if one.begun_at is None else self._ms(one.begun_at), self._ms(one.ended_at), phases, waits),
-            *(one.resent, one.complete, one.sent, one.received, one.served, one.peer, one.version),
+            *(one.resent, one.complete, one.sent, one.received, one.served, one.position, one.peer, one.version),
         ]
 
     def _place(self, one: RequestDone, host: int) -> int:

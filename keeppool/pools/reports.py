@@ -150,6 +150,7 @@ def done(
         route.name,
         number,
         timeline.served,
+        exchange.position,
         status or timeline.status,
         kind,
         error is None and why not in _INCOMPLETE,

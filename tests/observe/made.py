@@ -22,6 +22,7 @@ def done(number: int, **facts: Any) -> RequestDone:
         "origin": A,
         "connection": 1,
         "served": number,
+        "position": 0,
         "status": 200,
         "error": None,
         "complete": True,

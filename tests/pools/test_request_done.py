@@ -380,3 +380,20 @@ def test_a_crowd_of_tasks_has_one_end_each_although_many_are_cancelled(recorder,
         check_crowd(recorder, len(recorder.of(RequestDone)))
         assert len(recorder.of(RequestDone)) <= 120
         assert pool.stats().busy == pool.stats().waiting == 0
+
+
+def test_requests_that_follow_each_other_on_one_connection_have_a_place(recorder):
+    limits, hosts = Limits(per_host=1), HostConfig(pipelining=4)
+    with Site(Behaviour(delay_s=0.005)) as site, PoolOnALoop(limits, defaults=hosts, on_event=recorder) as pool:
+
+        async def several():
+            for _ in range(3):  # A server is trusted with more when it has answered some.
+                await asyncio.gather(*(pool.pool.request("GET", f"{site.url}/{number}") for number in range(6)))
+
+        pool.run(several())
+    events = done(recorder, 18)
+    assert {event.connection for event in events} == {1}
+    assert events[0].position == 0
+    assert {event.position for event in events} >= {0, 2}
+    behind = [event for event in events if event.position]
+    assert all(event.complete and parts(event) == {"sending", "first_byte", "receiving"} for event in behind)

@@ -113,6 +113,7 @@ class Borrowing(Exchange):
         self.timeout = timeout
         self.held = None
         self.timeline = None
+        self.position = 0
         self.turn = None
         self.method = b""
         self.body = None

@@ -498,6 +498,7 @@
     if (one.resent) said.push(["resent", "once: its connection was dead"]);
     if (socket) said.push(["socket", "#" + socket.connection + (one.served ? ", reused after " + plural(one.served, "request") : ", new")]);
     if (socket && socket.why) said.push(["closed later", socket.why + ": " + record.whys[socket.why].text]);
+    if (one.position) said.push(["sent behind", plural(one.position - 1, "other") + " under way"]);
     if (one.peer) said.push(["peer", visible(one.peer)]);
     said.push(["sent, received", bytes(one.sent) + ", " + bytes(one.received)]);
     if (one.version) said.push(["version", "HTTP/" + one.version]);
