@@ -40,6 +40,7 @@ REASONS: Final[Mapping[Why, Reason]] = {
     Why.REQUEST_UNSENT: Reason("trouble", "the response came before the request was sent whole"),
     Why.BODY_UNREAD: Reason("us", "the response's body was not read to its end"),
     Why.SWITCHED: Reason("us", "it speaks another protocol than HTTP from here on"),
+    Why.FLEET: Reason("us", "its fleet allows one less: other members ask for it, or there are more than its cap"),
     Why.EXCHANGE_FAILED: Reason("trouble", "the exchange on it failed"),
     Why.POOL_CLOSED: Reason("us", "the pool was closed"),
 }

@@ -244,7 +244,7 @@ def test_requests_that_share_a_socket_at_a_time_share_its_lane(page, tmp_path):
     width = page.ask("document.getElementById('chart').clientWidth")
     seen = []
     for row in range(3):
-        page.point(width / 2, FIRST_LANE - 3 + row * 3)
+        page.point(width / 2, FIRST_LANE - 2 + row * 5)
         seen.append(page.text("facts").splitlines()[0])
     assert seen == [f"GET {A}/{at}" for at in range(3)]
 

@@ -104,9 +104,10 @@
 
   // Requests that were sent before the one ahead was answered share the height of their lane while they overlap.
   function shareHeight(bars) {
-    let since = 0, until = -Infinity;
+    let since = 0, until = -Infinity, most = 1;
     const close = (to) => {
       const ones = bars.slice(since, to), depth = ones.length > 1 ? Math.min(stack(ones, (one) => one.from + 0.001, (one) => one.end), 4) : 1;
+      most = Math.max(most, depth);
       ones.forEach((one) => { one.depth = depth; one.deep = depth > 1 ? one.row % depth : 0; });
       since = to;
     };
@@ -115,6 +116,7 @@
       until = Math.max(until, one.end);
     });
     close(bars.length);
+    return most;
   }
 
   function layOut() {
@@ -150,12 +152,20 @@
       for (const one of group.requests) if (one.socket >= 0 && sockets[one.socket].lane !== undefined) group.lanes[sockets[one.socket].lane].bars.push(one);
       for (const lane of group.lanes) {
         lane.bars.sort((a, b) => a.from - b.from);
-        shareHeight(lane.bars);
+        const most = shareHeight(lane.bars);
+        lane.bar = most > 1 ? Math.max(BAR, most * 5) : BAR;
+        lane.height = lane.bar + LANE - BAR;
         // The longest bar up to each: how far back a search has to look.
         lane.longest = lane.bars.reduce((most, one) => Math.max(most, one.end - one.from), 0);
       }
-      group.capY = cap !== null && lanes ? group.laneY + Math.min(lanes, cap) * LANE + 2 : null;
-      y = group.laneY + Math.max(lanes, 0) * LANE + (cap !== null ? 6 : 0) + GAP;
+      y = group.laneY;
+      for (const lane of group.lanes) {
+        lane.y = y;
+        y += lane.height;
+      }
+      // There may be more lanes than the cap allows where it was changed meanwhile.
+      group.capY = cap !== null && lanes ? (lanes > cap ? group.lanes[cap].y : y) + 2 : null;
+      y += (cap !== null ? 6 : 0) + GAP;
       group.end = y;
     }
     total = Math.max(y, AXIS + 60);
@@ -272,7 +282,7 @@
     pen.rect(0, group.queueY, width, group.end - group.queueY);
     pen.clip();
     for (const one of group.queue) paintQueued(group, one);
-    group.lanes.forEach((lane, at) => paintLane(group, lane, group.laneY + at * LANE));
+    for (const lane of group.lanes) paintLane(lane);
     if (group.capY !== null && lanes >= host.cap) {
       pen.fillStyle = colours.cap;
       for (let px = 0; px < width; px += 7) pen.fillRect(px, group.capY, 4, 1);
@@ -366,9 +376,9 @@
     return low;
   }
 
-  function paintLane(group, lane, y) {
-    const middle = y + LANE / 2;
-    lane.sockets.forEach((one, at) => {
+  function paintLane(lane) {
+    const middle = lane.y + lane.height / 2;
+    lane.sockets.forEach((one) => {
       if (one.from > view.to || one.end < view.from) return;
       const left = Math.max(x(one.from), -2), right = Math.min(x(one.end), width + 2);
       pen.fillStyle = colours.rail;
@@ -378,7 +388,7 @@
       const one = lane.bars[at];
       if (one.from > view.to) break;
       if (one.end < view.from) continue;
-      const tall = BAR / one.depth, top = middle - BAR / 2 + one.deep * tall;
+      const tall = lane.bar / one.depth, top = middle - lane.bar / 2 + one.deep * tall;
       paintPhases(one, one.from, top, tall);
       if (isBad(one) || one.resent || !one.complete) paintMarks(one, x(one.end), top, tall);
     }
@@ -406,8 +416,8 @@
     if (one.socket < 0 || sockets[one.socket].lane === undefined) {
       return { left: x(one.start), right: x(one.end), y: group.queueY + (one.queueRow || 0) * group.queueRow, h: Math.max(group.queueRow, 3) };
     }
-    const tall = BAR / one.depth;
-    return { left: x(one.from), right: x(one.end), y: group.laneY + sockets[one.socket].lane * LANE + (LANE - BAR) / 2 + one.deep * tall, h: tall, group };
+    const lane = group.lanes[sockets[one.socket].lane], tall = lane.bar / one.depth;
+    return { left: x(one.from), right: x(one.end), y: lane.y + (LANE - BAR) / 2 + one.deep * tall, h: tall, group };
   }
 
   function paintRing(one) {
@@ -545,9 +555,9 @@
       const row = Math.floor((y - group.queueY) / group.queueRow), slack = Math.ceil(2 / group.queueRow);
       return { request: closest(group.queue.filter((one) => Math.abs(one.queueRow - row) < slack), (one) => one.start, (one) => one.from) };
     }
-    const lane = group.lanes[Math.floor((y - group.laneY) / LANE)];
-    if (y < group.laneY || !lane) return null;
-    const share = Math.min(Math.max(((y - group.laneY) % LANE - (LANE - BAR) / 2) / BAR, 0), 0.999);
+    const lane = group.lanes.find((one) => y >= one.y && y < one.y + one.height);
+    if (!lane) return null;
+    const share = Math.min(Math.max((y - lane.y - (LANE - BAR) / 2) / lane.bar, 0), 0.999);
     const inSight = lane.bars.slice(firstAt(lane)).filter((one) => one.from <= ms + near && one.end >= ms - near
       && one.deep === Math.floor(share * one.depth));
     const request = closest(inSight, (one) => one.from, (one) => one.end);
@@ -813,7 +823,7 @@
   }
   const tally = (ones, key) => ones.reduce((counts, one) => counts.set(key(one), (counts.get(key(one)) || 0) + 1), new Map());
   const perHost = tally(requests, (one) => one.host);
-  choices(byId("by-host"), [["", "all " + plural(record.hosts.length, "host")], ...record.hosts.map((host, at) => [String(at), shortened(visible(host.name), 80) + " (" + count(perHost.get(at) || 0) + ")"])]);
+  choices(byId("by-host"), [["", (record.hosts.length > 1 ? "all " : "") + plural(record.hosts.length, "host")], ...record.hosts.map((host, at) => [String(at), shortened(visible(host.name), 80) + " (" + count(perHost.get(at) || 0) + ")"])]);
   choices(byId("by-status"), [["", "all"], ["marked", "failed, resent or unread"], ...[...tally(requests, kindOf)].sort().map(([kind, number]) => [kind, kind + " (" + count(number) + ")"])]);
   choices(byId("by-why"), [["", "any reason"], ...[...tally(sockets, (one) => one.why || "open")].sort().map(([why, number]) => [why, (why === "open" ? "still open" : why) + " (" + count(number) + ")"])]);
   function changed() {
