@@ -165,11 +165,17 @@ async def _secure(
     """Shake hands with `peer`, the origin or the https proxy before it."""
     with shaking_hands(origin, deadline, by_proxy=peer is not origin):
         layer = tls.layer_for(peer, identity)
-        await _shake_hands(layer, channel, deadline)
+        await shake_hands(layer, channel, deadline)
         tls.check_peer(layer, identity)
 
 
-async def _shake_hands(layer: TlsLayer, channel: Channel, deadline: Deadline) -> None:
+async def shake_hands(layer: TlsLayer, channel: Channel, deadline: Deadline) -> None:
+    """Have a channel speak TLS from now on.
+
+    Raises:
+        TimeoutError: The deadline passed.
+        OSError: The handshake failed; the server was sent the reason. Nothing more can be sent.
+    """
     try:
         await drive(layer.handshake(), channel, deadline)
     except ssl.SSLError:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, cast
 
 from keeppool.clock import clock
 from keeppool.deferred import Deferred
-from keeppool.net.deadline import LONGEST_WAIT
+from keeppool.net.deadline import LONGEST_WAIT, Deadline
 from keeppool.net.laps import Laps
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.polls import GONE, READABLE, WATCHED, WRITABLE, has_kernel_timers, poller
 from keeppool.net.streams import Liveness
+from keeppool.net.tls_layer import TlsLayer
 from keeppool.net.unsent import held_bytes
 
 if TYPE_CHECKING:
@@ -98,6 +99,23 @@ class Stream:
         timer = _timeval(seconds)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timer)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timer)
+
+    def secure(self, context: ssl.SSLContext, server_hostname: str | None, deadline: Deadline) -> None:
+        """Speak TLS from now on, within the TLS spoken already if there is some.
+
+        Raises:
+            TimeoutError: The deadline passed.
+            OSError: The handshake failed. Nothing more can be sent.
+        """
+        inner: ssl.SSLSocket | LayeredSocket
+        self.set_timeout(None)
+        if self.is_tls:
+            inner = LayeredSocket(cast("ssl.SSLSocket", self.sock), TlsLayer(context, server_hostname or ""))
+            inner.do_handshake(deadline)
+        else:
+            self.sock.settimeout(deadline.left())
+            inner = context.wrap_socket(self.sock, server_hostname=server_hostname)
+        Stream.__init__(self, inner, laps=self.laps)  # What is bound to the socket is bound anew.
 
     def probe(self) -> Liveness:
         """Tell whether this idle connection may be used, without waiting; about 1 µs.

@@ -114,3 +114,49 @@ print(json.dumps([keeppool.Session is Session, keeppool.Limits is Limits, keeppo
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(run.stdout) == [True, True, True]
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+def test_a_transport_without_its_client_module_names_the_extra(name):
+    """The room itself can be imported, and listed, without it."""
+    code = f"""
+import sys
+sys.modules["{name}"] = None
+import keeppool.adapters.{name} as room
+print(*sorted(room.__all__))
+try:
+    room.KeepPoolTransport
+except ImportError as error:
+    print(error)
+try:
+    from keeppool.adapters.{name} import AsyncKeepPoolTransport
+except ImportError as error:
+    print(error.name)
+try:
+    room.Transport
+except AttributeError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names, text, missing, unknown = done.stdout.splitlines()
+    assert names == "AsyncKeepPoolTransport KeepPoolTransport"
+    assert text.startswith(
+        f"keeppool.adapters.{name} needs the package {name}: python -m pip install 'keeppool[{name}]'"
+    )
+    assert missing == name
+    assert unknown == f"module 'keeppool.adapters.{name}' has no attribute 'Transport'"
+
+
+def test_a_client_module_without_transports_is_refused_by_its_version():
+    code = """
+import sys, types
+sys.modules["httpx"] = types.ModuleType("httpx")
+sys.modules["httpx"].__version__ = "1.0"
+import keeppool.adapters.httpx as room
+try:
+    room.KeepPoolTransport
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("keeppool.adapters.httpx does not fit httpx 1.0, which has no BaseTransport")

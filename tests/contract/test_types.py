@@ -129,3 +129,22 @@ def test_a_program_with_requests_names_on_an_event_loop(url: str) -> None:
             assert (await client.request("GET", url)).ok
 
     asyncio.run(main())
+
+
+@pytest.mark.sdk
+def test_the_transports_of_httpx_have_the_types_their_clients_ask_for(url: str) -> None:
+    pytest.importorskip("httpx")
+    import httpx
+
+    from keeppool.adapters.httpx import AsyncKeepPoolTransport, KeepPoolTransport
+
+    with httpx.Client(transport=KeepPoolTransport(limits=Limits(per_host=2), retries=1)) as client:
+        assert_type(client.get(url), httpx.Response)
+
+    async def main() -> None:
+        transport = AsyncKeepPoolTransport(hosts={"a.example": HostConfig(per_host=2)})
+        async with httpx.AsyncClient(transport=transport) as client:
+            assert_type(await client.get(url), httpx.Response)
+            assert_type(transport.stats(), keeppool.Stats)
+
+    asyncio.run(main())

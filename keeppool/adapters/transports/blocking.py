@@ -80,8 +80,7 @@ class BlockingTransport(Transport):
     _body_kind: ClassVar[type[BlockingBody]]
     _traced_kind: ClassVar[type[TracedBlockingBody]]
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def _open(self) -> None:
         own = PoolManager(config=self._config, on_event=self._on_event) if self._given is None else self._given
         self.pool: PoolManager = own
         self._surroundings = Surroundings(own, self._trust_env)

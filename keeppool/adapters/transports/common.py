@@ -72,6 +72,11 @@ class Transport:
         self._trust_env = trust_env
         self._preparing = Preparing(module, self._config.timeout)
         self._is_closed = False
+        self._open()
+
+    def _open(self) -> None:
+        """Make what waits, in threads or on event loops."""
+        raise NotImplementedError
 
     def _check(self, request: Any) -> None:
         """Refuse what no pool can send: a request of another module's client, or one that comes after `close`."""

@@ -8,6 +8,8 @@ Waits for the network.
 What goes wrong is told in httpcore's classes, where that package is there: those are what programs over a network
 stream catch.
 
+`start_tls` gives the stream it was called on: there is one connection, and one slot.
+
 Source: RFC 9110 §7.8 (Upgrade), §9.3.6 (CONNECT).
 """
 
@@ -19,9 +21,12 @@ import ssl
 from types import ModuleType
 from typing import Any, Final, cast
 
+from keeppool.net.deadline import Deadline
+from keeppool.net.dial_tasks import shake_hands
 from keeppool.net.polls import READABLE, poller
 from keeppool.net.stream import Stream
 from keeppool.net.stream_tasks import Channel
+from keeppool.net.tls_layer import TlsLayer
 from keeppool.pools.body import AnyResponse
 from keeppool.pools.response import Response
 from keeppool.pools.response_tasks import AsyncResponse
@@ -61,7 +66,7 @@ class NetworkStream:
         if info == "socket":
             return sock
         if info == "ssl_object":
-            return stream.tls
+            return getattr(stream.tls, "layer", stream.tls)  # Of TLS within TLS the inner one.
         if info == "is_readable":
             poll = poller()
             poll.register(sock.fileno(), READABLE)
@@ -130,9 +135,16 @@ class BlockingNetworkStream(NetworkStream):
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> Any:
-        """Refuse: a connection that is to speak TLS speaks it from the start, or behind a proxy that the pool asks."""
-        raise self._failed("ConnectError", "TLS cannot be begun on a connection of keeppool's; configure a proxy")
+    ) -> BlockingNetworkStream:
+        """Speak TLS on a connection that was handed over, and give this stream, which speaks it from now on."""
+        stream: Stream = self._lent("ConnectError")
+        try:
+            stream.secure(ssl_context, server_hostname, Deadline(timeout))
+        except TimeoutError as error:
+            raise self._failed("ConnectTimeout", f"no TLS within {timeout} s") from error
+        except (OSError, ValueError) as error:
+            raise self._failed("ConnectError", error) from error
+        return self
 
 
 class AsyncNetworkStream(NetworkStream):
@@ -190,6 +202,13 @@ class AsyncNetworkStream(NetworkStream):
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
-    ) -> Any:
-        """Refuse: a connection that is to speak TLS speaks it from the start, or behind a proxy that the pool asks."""
-        raise self._failed("ConnectError", "TLS cannot be begun on a connection of keeppool's; configure a proxy")
+    ) -> AsyncNetworkStream:
+        """Speak TLS on a connection that was handed over, and give this stream, which speaks it from now on."""
+        channel: Channel = self._lent("ConnectError")
+        try:
+            await shake_hands(TlsLayer(ssl_context, server_hostname or ""), channel, Deadline(timeout))
+        except TimeoutError as error:
+            raise self._failed("ConnectTimeout", f"no TLS within {timeout} s") from error
+        except (OSError, ValueError) as error:
+            raise self._failed("ConnectError", error) from error
+        return self

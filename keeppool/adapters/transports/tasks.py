@@ -62,8 +62,7 @@ class TaskTransport(Transport):
     _body_kind: ClassVar[type[AwaitedBody]]
     _traced_kind: ClassVar[type[TracedAwaitedBody]]
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def _open(self) -> None:
         self._loops: dict[asyncio.AbstractEventLoop, _Here] = {}
 
     @property

@@ -2,9 +2,12 @@
 
 import asyncio
 import importlib
+import ssl
 import threading
 
 import pytest
+import trustme
+from net.proxies import TunnelProxy
 
 from keeppool import Limits
 from keeppool.events import ConnectionClosed, Why
@@ -114,6 +117,44 @@ def test_connect_hands_the_connection_over(side):
     with ScriptedServer([REQUEST, b"HTTP/1.1 200 OK\r\n\r\n", echo]) as server:
         assert side.call(work) == b"through"
         assert server.requests[0].target == "a.example:443"
+
+
+@pytest.mark.parametrize("is_https", [False, True], ids=["http proxy", "https proxy"])
+def test_tls_may_be_begun_behind_connect(side, is_https, tmp_path):
+    """By hand, through a proxy: what a program does that wants the connection itself."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "a.example").configure_cert(context)
+    roots = str(tmp_path / "roots.pem")
+    authority.cert_pem.write_to_path(roots)
+    core = importlib.import_module(side.module.__name__.replace("httpx", "httpcore"))
+
+    def work(client, transport):
+        is_async = hasattr(client, "aclose")
+
+        def connect():
+            request = client.build_request("CONNECT", proxy.url, extensions={"target": b"a.example:443"})
+            return client.send(request, stream=True)
+
+        response = yield connect()
+        trust = ssl.create_default_context(cafile=roots)
+        stream = yield response.extensions["network_stream"].start_tls(trust, "a.example", timeout=5)
+        assert stream.get_extra_info("ssl_object").version() is not None
+        yield stream.write(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        assert (yield stream.read(1000)).endswith(b"ok")
+        yield response.aclose() if is_async else response.close()
+
+        response = yield connect()
+        with pytest.raises(core.ConnectError):
+            yield response.extensions["network_stream"].start_tls(ssl.create_default_context(), "a.example")
+        yield response.aclose() if is_async else response.close()
+        assert transport.stats().open == 0
+
+    with (
+        ScriptedServer([REQUEST, OK, RawConnection.read_until_closed], tls=context) as server,
+        TunnelProxy(leads_to=("127.0.0.1", server.port), tls=context if is_https else None) as proxy,
+    ):
+        side.call(work, verify=roots)
 
 
 def test_a_101_that_nobody_asked_for_is_a_response_without_a_body(side):
