@@ -91,13 +91,24 @@ def test_nothing_is_loaded_from_outside(site):
         assert re.findall(r"(?:@import|url\()\s*['\"]?(?:https?:)?//", page.source) == [], place
 
 
+def steps_from_the_first_page(site: dict[str, Page]) -> dict[str, int]:
+    """Count links to each page, by the links of the text alone: who does not look at the menu follows them too."""
+    steps, last = {"index.html": 0}, ["index.html"]
+    while last:
+        targets = [inside(place, link) for place in last for link in site[place].of_text]
+        last = sorted({target[0] for target in targets if target and target[0] in site} - steps.keys())
+        steps |= dict.fromkeys(last, max(steps.values()) + 1)
+    return steps
+
+
+def test_every_page_is_at_most_three_links_from_the_first_page(site):
+    far = {place for place, count in steps_from_the_first_page(site).items() if count > 3}
+    lost = set(site) - set(steps_from_the_first_page(site)) - {"404.html"}
+    assert sorted(far | lost) == [], "link these pages from docs/index.md, or from a page it links to"
+
+
 @pytest.mark.parametrize("what", NEAR)
 def test_what_matters_is_at_most_three_links_from_the_first_page(site, what):
-    """By the links of the text alone, which who does not look at the menu follows too."""
     goal, words = NEAR[what]
     assert words in re.sub(r"<[^>]+>", "", site[goal].source)
-    reached, steps = {"index.html"}, 0
-    while goal not in reached and steps < 3:
-        targets = (inside(place, link) for place in reached for link in site[place].of_text)
-        reached, steps = reached | {target[0] for target in targets if target and target[0] in site}, steps + 1
-    assert goal in reached
+    assert steps_from_the_first_page(site)[goal] <= 3
