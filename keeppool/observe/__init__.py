@@ -43,7 +43,8 @@ def __getattr__(name: str) -> Any:
         extra = _EXTRAS.get(name)
         if extra is None or (error.name or "").startswith("keeppool"):
             raise
-        text = f"keeppool.observe.{name} needs {error.name}: python -m pip install 'keeppool[{extra}]'"
+        install = f"python -m pip install 'keeppool[{extra}]', or '.[{extra}]' in its source"
+        text = f"keeppool.observe.{name} needs {error.name}: {install}"
         raise ImportError(text, name=error.name) from error
     globals()[name] = found
     return found
