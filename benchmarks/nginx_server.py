@@ -7,6 +7,7 @@ Knows: its configuration. Does not know: who fetches.
 | `/1k.bin`, `/100k.bin`, `/256m.bin` | bodies of that size |
 | `/answer` | `JSON` as text, to GET and POST |
 | `/answer.gz` | `LONG_JSON`, gzip-coded beforehand |
+| `/serial` | how many connections nginx has seen, this one included; and the connection closes |
 | `/once/1k.bin` | 1 KiB, and the connection closes |
 | `/resumed` | `r` if this connection's TLS session was resumed, `.` if not; and the connection closes |
 """
@@ -67,6 +68,7 @@ location = /256m.bin {{ sendfile on; tcp_nopush on; }}
 location = /answer {{ default_type application/json; return 200 '{json}'; }}
 location = /answer.gz {{ default_type application/json; add_header Content-Encoding gzip; }}
 location /once/ {{ alias {folder}/www/; keepalive_timeout 0; }}
+location = /serial {{ keepalive_timeout 0; return 200 $connection; }}
 location = /resumed {{ keepalive_timeout 0; return 200 $ssl_session_reused; }}
 }}
 }}

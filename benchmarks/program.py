@@ -60,6 +60,7 @@ _FORMATS = {
     "held_ms": ("others held, ms", ",.1f"),
     "cpu_by_unheard": ("CPU ÷ without a listener", ".2f"),
     "cpu_us": ("CPU µs", ",.2f"),
+    "sockets": ("sockets", ",.0f"),
     "cpu_by_floor": ("CPU ÷ floor's", ".2f"),
     "cpu_by_own": ("CPU ÷ own transport's", ".2f"),
     "time_by_own": ("time ÷ own transport's", ".2f"),

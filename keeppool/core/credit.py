@@ -45,6 +45,7 @@ class Credit:
 
     Attributes:
         trial: The one ride by which it is tried, as long as nothing is known.
+        patience: Seconds that a head may take where requests still ride.
         ends_after: Responses behind which the server closes a connection, if it has been seen to.
         distrusted_until: When it may be tried again.
     """
@@ -60,6 +61,7 @@ class Credit:
         "_unfit_until",
         "distrusted_until",
         "ends_after",
+        "patience",
         "trial",
     )
 
@@ -68,6 +70,7 @@ class Credit:
         self.trial: object | None = None
         self.distrusted_until = self._unfit_until = now
         self._breaks = 0
+        self.patience = SLOW
         self._head_s: float | None = None
         self._dial_s: float | None = None
         self._ended_after: int | None = None
@@ -80,6 +83,7 @@ class Credit:
     def dialled(self, seconds: float) -> None:
         """A connection was opened, in so many seconds."""
         self._dial_s = seconds if self._dial_s is None else min(seconds, self._dial_s)
+        self.patience = max(SLOW, SLOW_DIALS * self._dial_s)
 
     def took(self, seconds: float, now: float) -> None:
         """The head of a response came, so many seconds after its request was sent or had its turn."""
@@ -125,27 +129,24 @@ class Credit:
 
     # What follows
 
-    @property
-    def patience(self) -> float:
-        """Seconds that a head may take where requests still ride."""
-        return SLOW if self._dial_s is None else max(SLOW, SLOW_DIALS * self._dial_s)
+    def depths(self, most: int, now: float) -> tuple[int, int]:
+        """Tell how many requests a connection may have before the head of its first response has come, and behind it.
 
-    def before_head(self, most: int, now: float) -> int:
-        """Tell how many requests a pipeline may have before the head of its first response has come.
+        Once that has come the server has answered, so one more risks nothing new.
 
         Args:
             most: As configured.
             now: The time.
         """
-        if now < self.distrusted_until or not self._is_fit(now):
-            return 1
-        if self._depth is None:
-            return most
-        return 1 if self.trial is not None else min(most, self._depth)
-
-    def behind_head(self, most: int, now: float) -> int:
-        """As `before_head`, once that head has come: the server has answered, so one more risks nothing new."""
-        return min(most, max(2, self.before_head(most, now))) if self._is_fit(now) else 1
+        if now < self._unfit_until or (self._head_s is not None and self._head_s > self.patience):
+            return 1, 1
+        if now < self.distrusted_until:
+            before = 1
+        elif self._depth is None:
+            return most, most
+        else:
+            before = 1 if self.trial is not None else min(most, self._depth)
+        return before, min(most, max(2, before))
 
     def is_trial(self) -> bool:
         """Tell whether the next rider is the one by which the origin is tried."""
@@ -158,9 +159,6 @@ class Credit:
     def is_forgotten(self, now: float) -> bool:
         """Tell whether nothing was noted for so long that nothing counts any more."""
         return now - max(self._noted_at, self.distrusted_until) > FORGOTTEN
-
-    def _is_fit(self, now: float) -> bool:
-        return now >= self._unfit_until and (self._head_s is None or self._head_s <= self.patience)
 
 
 class Credits:

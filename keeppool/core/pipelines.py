@@ -27,9 +27,10 @@ class Stage(enum.Enum):
 class Pipelines(Generic[T]):
     """A host's connections that may be boarded, by the stage and the number of requests they carry."""
 
-    __slots__ = ("_by_stage",)
+    __slots__ = ("_by_stage", "_listed")
 
     def __init__(self) -> None:
+        self._listed = 0
         self._by_stage: dict[Stage, list[dict[T, None]]] = {Stage.SENT: [], Stage.BEGUN: []}
 
     def put(self, connection: T, stage: Stage, length: int) -> None:
@@ -38,12 +39,12 @@ class Pipelines(Generic[T]):
         while len(rows) <= length:
             rows.append({})
         rows[length][connection] = None
+        self._listed += 1
 
     def drop(self, connection: T, stage: Stage, length: int) -> None:
-        """Let a connection be boarded no longer; it may be missing."""
-        rows = self._by_stage[stage]
-        if length < len(rows):
-            rows[length].pop(connection, None)
+        """Let a connection be boarded no longer."""
+        del self._by_stage[stage][length][connection]
+        self._listed -= 1
 
     def shortest(self, before_head: int, behind_head: int) -> T | None:
         """Give a connection with the fewest requests, one whose response has begun first.
@@ -52,6 +53,8 @@ class Pipelines(Generic[T]):
             before_head: Requests that a pipeline must stay below before its first head has come.
             behind_head: ... and once it has.
         """
+        if not self._listed:
+            return None
         sent, begun = self._by_stage[Stage.SENT], self._by_stage[Stage.BEGUN]
         for length in range(1, max(before_head, behind_head)):
             for rows, limit in ((begun, behind_head), (sent, before_head)):

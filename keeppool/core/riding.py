@@ -56,9 +56,10 @@ def has_room(connection: Connection, pipeline: Pipeline, policy: Policy, credit:
     coming = len(pipeline.riders) + (1 if pipeline.stage is Stage.BEGUN else 2)
     if connection.uses_left is not None and coming > connection.uses_left:
         return False
-    for most in (policy.max_requests, credit.ends_after):
-        if most is not None and connection.served + coming > most:
-            return False
+    if policy.max_requests is not None and connection.served + coming > policy.max_requests:
+        return False
+    if credit.ends_after is not None and connection.served + coming > credit.ends_after:
+        return False
     if policy.max_age is not None and now >= connection.born_at + policy.max_age:
         return False
     return now - pipeline.moved_at <= credit.patience
@@ -84,7 +85,9 @@ class RidingPoolState(LatePoolState):
             now: The time.
         """
         ticket.rides, ticket.streams = True, streams
-        self._fill(ticket.host, now)
+        host = ticket.host
+        if host.waiters and host.oldest is ticket:  # Else somebody before it could not board either.
+            self._fill(host, now)
 
     def sent(self, connection: Connection, now: float) -> None:
         """The holder's request was sent whole, and others may follow it, as far as the holder is concerned.
@@ -98,14 +101,23 @@ class RidingPoolState(LatePoolState):
             self._list(connection, pipeline)
             self._fill(connection.host, now)
 
+    def answered(self, connection: Connection, seconds: float, now: float) -> None:
+        """A holder's response has come whole whom others may follow or have followed; `released` follows.
+
+        Args:
+            connection: Which.
+            seconds: How long the head took since the request was sent, or had its turn.
+            now: The time.
+        """
+        self._credit(connection.host, now).took(seconds, now)
+
     def begun(self, connection: Connection, seconds: float, rest: int | None, is_last: bool, now: float) -> None:
-        """The head of a holder's response has come, whom others may follow or have followed.
+        """As `answered`, where a body is still to come, or the connection ends with the response.
 
         Args:
             connection: Its `served` and `uses_left` count this response.
             seconds: How long the head took since the request was sent, or had its turn.
-            rest: Bytes of the body that are still to come; `None` if that is not known. Behind a response that has come
-                whole nobody rides: its connection is free in the next moment.
+            rest: Bytes of the body that are still to come; `None` if that is not known.
             is_last: It ends the connection; what was sent behind it has not been carried out.
             now: The time.
         """
@@ -113,8 +125,7 @@ class RidingPoolState(LatePoolState):
         self._credit(host, now).took(seconds, now)
         self._unlist(connection, pipeline)
         pipeline.moved_at = now
-        is_over = is_last or (rest is not None and not 0 < rest <= MOST_REST)
-        pipeline.stage = Stage.SHUT if is_over else Stage.BEGUN
+        pipeline.stage = Stage.SHUT if is_last or (rest or 0) > MOST_REST else Stage.BEGUN
         self._list(connection, pipeline)
         if is_last:
             self._put_back(host, pipeline, is_unprocessed=True, now=now)
@@ -272,7 +283,7 @@ class RidingPoolState(LatePoolState):
     def _boardable(self, host: Host, pipelines: Pipelines[Connection], now: float) -> Connection | None:
         """Find the shortest pipeline that one more may join; those without room are left out until they move."""
         credit, most = self._credit(host, now), host.policy.pipelining
-        before, behind = credit.before_head(most, now), credit.behind_head(most, now)
+        before, behind = credit.depths(most, now)
         while (connection := pipelines.shortest(before, behind)) is not None:
             pipeline = connection.pipeline
             assert pipeline is not None, "bug: a pipeline without requests"
@@ -308,7 +319,9 @@ class RidingPoolState(LatePoolState):
     def _list(connection: Connection, pipeline: Pipeline) -> None:
         """Let a connection be boarded, unless somebody on it forbids that."""
         pipelines = connection.host.pipelines
-        if pipelines is not None and not pipeline.is_listed and pipeline.may_be_boarded:
+        if pipelines is None or pipeline.is_listed or pipeline.length >= connection.host.policy.pipelining:
+            return
+        if pipeline.may_be_boarded:
             pipeline.is_listed = True
             pipelines.put(connection, pipeline.stage, pipeline.length)
 

@@ -59,7 +59,7 @@ LATE_CLOSE = 1.0
 #: Methods whose requests may follow others on one connection, and be followed: safe, and answered with a body that is
 #: framed for itself. Not HEAD: a server that sends a body all the same would have it taken for the next response.
 RIDING = frozenset((b"GET", b"OPTIONS"))
-_NOT_RIDING = (b"\r\nupgrade:", b"\r\nexpect:")
+_NOT_RIDING = frozenset((b"upgrade", b"expect"))
 #: Statuses with which a server may say that it has not read a request; see `Exchange.is_refused_unread`.
 ASKS_AGAIN = frozenset((408, 417))
 
@@ -220,8 +220,11 @@ class Exchange:
             self._plain_head = b"%b %b%b%b\r\n" % (self.method, located.target, tail, body.framing.lines)
         return fields
 
-    def may_ride(self) -> bool:
+    def may_ride(self, fields: FieldBlock) -> bool:
         """Tell whether the request may follow others on one connection: it asks for nothing but a response.
+
+        Args:
+            fields: Its own.
 
         Source: RFC 9112 §9.3.2. Not through a proxy that forwards: many can do no more than one request at a time.
         """
@@ -233,7 +236,7 @@ class Exchange:
             and self._idempotent is not False
             and not (self._closes or route.proxied or route.paced is not None)
             and route.version == b"HTTP/1.1"
-            and not any(name in self.head.lower() for name in _NOT_RIDING)
+            and _NOT_RIDING.isdisjoint(fields.names)
         )
 
     def begin(self, connection: Connection, now: float) -> None:

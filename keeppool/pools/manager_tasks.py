@@ -77,7 +77,7 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
         except KeepPoolError as error:
             name_call(error, method, url)
             raise
-        if exchange.route.policy.pipelining > 1 and exchange.may_ride():
+        if exchange.route.policy.pipelining > 1 and exchange.may_ride(fields):
             exchange.rides, exchange.streams = True, stream
         if pool.is_timed:
             pool.begin_timeline(exchange, started)

@@ -151,11 +151,8 @@ class TaskPipeline:
     def has_turn(self, ticket: Ticket) -> None:
         """Read the response of this rider from here on; `go_on` follows."""
         rider = self._riders.pop(ticket)
-        if rider.starts_at is None:
-            self._flush()
         self._turn, self._body = rider, None
         rider.exchange.has_turn(self._connection, clock())
-        self._measure(rider)
         self._channel.read_with(self.go_on)
         if rider.is_ghost:
             rider.ends_at = clock() + GHOST_SECONDS
@@ -217,8 +214,11 @@ class TaskPipeline:
             return
         self._is_going = True
         try:
-            while (rider := self._turn) is not None and self._step(rider):
-                pass
+            while (rider := self._turn) is not None:
+                if rider.starts_at is None:
+                    self._flush()  # Together with all who have boarded since the last one that was written.
+                if not self._step(rider):
+                    break
         finally:
             self._is_going = False
         if self._unwritten:
@@ -242,7 +242,8 @@ class TaskPipeline:
             exchange.failure = exchange.asked_too_late()
             exchange.why_again = Why.UNASKED_DATA
             return self._hand_over(rider)
-        self._measure(rider)
+        if not exchange.request_sent:
+            self._measure(rider)
         try:
             return self._take(rider, exchange, data)
         except KeepPoolError as error:

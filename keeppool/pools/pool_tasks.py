@@ -367,12 +367,15 @@ class LoopPool(Pool):
         assert head is not None, "bug: no response yet"
         if head.version < 11 or exchange.framing.kind is Kind.CLOSE:
             self._state.unfit(connection, now)
-        rest = 0 if body.complete else body.remaining
-        is_last = exchange.why_close(body) in ANNOUNCED
-        self._state.begun(connection, exchange.answered_after(now), rest, is_last, now)
-        if exchange.arrived is not None:
+        is_last, took = exchange.why_close(body) in ANNOUNCED, exchange.answered_after(now)
+        if body.complete and not is_last:
+            self._state.answered(connection, took, now)
+        else:
+            self._state.begun(connection, took, body.remaining, is_last, now)
+        if exchange.arrived is not None and self.is_followed:
             self.report_answered(exchange, head, exchange.url, now - exchange.started)
-        self._perform()
+        if self._state.orders:
+            self._perform()
 
     def cut(self, connection: Connection) -> None:
         """Report that nothing more can be sent on a connection; responses may still come."""
@@ -385,12 +388,12 @@ class LoopPool(Pool):
         self._perform()
         return until
 
-    def _board(self, ticket: Ticket, waiter: TaskWaiter) -> None:
+    def _board(self, ticket: Ticket) -> None:
         """Send a caller's request behind those that are under way on the connection it has boarded."""
-        ride, exchange, now = ticket.ride, waiter.exchange, clock()
-        if ride is None:
+        ride, waiter, now = ticket.ride, ticket.waiter, clock()
+        if ride is None or not isinstance(waiter, TaskWaiter):
             return  # It has left meanwhile.
-        connection = ride.connection
+        exchange, connection = waiter.exchange, ride.connection
         pipeline = self._pipelines.get(connection)
         if pipeline is None:
             channel = connection.stream
@@ -626,6 +629,8 @@ class LoopPool(Pool):
                 order = orders[0]
                 if isinstance(order, Serve):
                     self._carry_on(order.ticket)
+                elif isinstance(order, Board):
+                    self._board(order.ticket)
                 else:
                     self._carry_out(order)
                     if isinstance(order, Close):
@@ -669,8 +674,6 @@ class LoopPool(Pool):
                 task.cancel()
         elif isinstance(order, Bind) and isinstance(order.ticket.waiter, TaskWaiter):
             order.ticket.waiter.bound(clock())
-        elif isinstance(order, Board) and isinstance(order.ticket.waiter, TaskWaiter):
-            self._board(order.ticket, order.ticket.waiter)
         elif isinstance(order, Return):
             self._waits_again(order)
 

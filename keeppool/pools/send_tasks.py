@@ -53,7 +53,7 @@ async def send(exchange: Exchange, channel: Channel) -> ResponseHead:
     except KeepPoolError as error:
         raise exchange.blame(error) from error.__cause__
     except OSError as error:
-        if sending:
+        if sending and not exchange.position:
             exchange.sent = channel.accepted
         late = await _late_response(exchange, channel) if sending and is_break(error) else None
         if late is not None:

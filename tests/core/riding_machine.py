@@ -308,7 +308,7 @@ class RidingMachine(LateMachine):
     @rule(
         who=anyone,
         seconds=st.sampled_from([0.0, 0.0, 0.1, 3.0]),
-        rest=st.sampled_from([None, 0, 1000, 10**6]),
+        rest=st.sampled_from([None, 1, 1000, 10**6]),
         is_last=st.sampled_from([False, False, False, True]),
     )
     def begun(self, who: int, seconds: float, rest: int | None, is_last: bool) -> None:
@@ -327,7 +327,7 @@ class RidingMachine(LateMachine):
         model.stage.pop(connection, None)
         if is_last:
             self._leave_all(connection, unprocessed=True)
-        elif rest is None or 0 < rest <= self.core.riding.MOST_REST:
+        elif rest is None or rest <= self.core.riding.MOST_REST:
             model.stage[connection] = "begun"
         self.pool.begun(connection, seconds, rest, is_last, self.now)
         self._settle()
