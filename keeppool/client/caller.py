@@ -42,7 +42,6 @@ from keeppool.wire.fields import EMPTY
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
-    from keeppool.client.environment import Settings
     from keeppool.events import Event
     from keeppool.explanation import Explanation
     from keeppool.pools.manager import Manager
@@ -206,6 +205,7 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
             follow = follow_redirects if allow_redirects is None else allow_redirects
             if follow is None:
                 follow = self.follow_redirects
+            settings = self._environment.read() if self.trust_env else None
             if (
                 params is None
                 and data is None
@@ -223,14 +223,16 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
                 and address.credentials is None
                 and not self.params
                 and self.auth is None
-                and self._is_plain(settings := self._environment.read() if self.trust_env else None)
+                and self._retrying is None
+                and not self.proxies
+                and not (self.trust_env and self._netrc.is_there(None if settings is None else settings.netrc))
                 and FRAMING.isdisjoint((block := self._headers.block()).names)
                 and (self._jar is None or not self._may_have_cookies(address, block))
             ):
                 parts = (method, address, block, _NO_BODY.get(method))
                 streams = self.stream if stream is None else stream
                 limit = None if timeout is INHERIT else self._limit(timeout)
-                override = self.standing_override(address, settings)
+                override = self._override if settings is None else self.standing_override(address, settings)
                 return self._quick(parts, (limit, streams, override), follow, timeout)
             if content is not None:
                 data = body_of(content, data, json, files)
@@ -247,14 +249,6 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
     # An argument that nobody takes is told of in these words, as in requests.
     _call.__qualname__ = "Session.request"
     _call_verb = _call
-
-    def _is_plain(self, settings: Settings | None) -> bool:
-        """Tell whether the session itself asks for nothing that a request without arguments would need."""
-        return (
-            self._retrying is None
-            and not self.proxies
-            and not (self.trust_env and self._netrc.is_there(None if settings is None else settings.netrc))
-        )
 
     def _flow(
         self,

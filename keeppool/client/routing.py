@@ -86,17 +86,15 @@ class Routing:
         self._override = override_of(self._verify, self._cert, INHERIT)
         self._standing: tuple[Settings | None, dict[tuple[str, str, int], HostConfig | None]] = (None, {})
 
-    def standing_override(self, address: Address, settings: Settings | None) -> HostConfig | None:
+    def standing_override(self, address: Address, settings: Settings) -> HostConfig | None:
         """Tell what holds for a request whose call has no TLS settings and proxies; remembered by origin.
 
         An environment with trusted certificates in it is common, and must not cost each request a look at its URL.
 
         Args:
             address: Where the request goes.
-            settings: The environment's; `None` for none, and if it is not to be trusted.
+            settings: The environment's.
         """
-        if settings is None:
-            return self._override
         known_for, known = self._standing
         if known_for is not settings:
             known = {}
@@ -136,7 +134,7 @@ class Routing:
     ) -> HostConfig | None:
         settings = self._settings()
         if verify is None and cert is None and not proxies and not self.proxies:
-            return self.standing_override(address, settings)
+            return self._override if settings is None else self.standing_override(address, settings)
         checked = self._verify if verify is None else verify
         shown = self._cert if cert is None else cert
         proxy = chosen_proxy(address, self.proxies, proxies)

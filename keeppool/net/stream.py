@@ -45,13 +45,15 @@ class Stream:
     much as the pool's whole decision. After `set_timeout` they raise `TimeoutError` or `BlockingIOError` (the kernel's
     timer, see `set_timeout`) when the time is up.
 
+    Attributes:
+        timeout: What was set last.
+
     Thread safety: one user at a time, as the pool hands it out.
     """
 
     __slots__ = (
         "_blocks",
         "_poll",
-        "_timeout",
         "is_tls",
         "laps",
         "receive",
@@ -59,6 +61,7 @@ class Stream:
         "resumed",
         "send",
         "sock",
+        "timeout",
         "tls",
     )
 
@@ -77,7 +80,7 @@ class Stream:
         self.receive_into = self.sock.recv_into
         if sock.gettimeout() is not None:
             sock.settimeout(None)
-        self._timeout: float | None = None
+        self.timeout: float | None = None
         # Registered once: a fresh poll object at each probe costs twice the probe itself.
         self._poll = poller()
         self._poll.register(sock.fileno(), WATCHED)
@@ -90,9 +93,9 @@ class Stream:
         TLS needs Python's, because OpenSSL cannot tell the kernel's timer from a half-read record; so do sockets of
         gevent and eventlet, which never block in the kernel.
         """
-        if seconds == self._timeout:
+        if seconds == self.timeout:
             return
-        self._timeout = seconds
+        self.timeout = seconds
         if not self._blocks:
             self.sock.settimeout(None if seconds is None or seconds > LONGEST_WAIT else seconds)
             return

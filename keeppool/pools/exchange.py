@@ -39,14 +39,17 @@ from keeppool.pools.routes import Located
 from keeppool.reasons import Why
 from keeppool.wire.body import RequestBody
 from keeppool.wire.fields import FieldBlock
-from keeppool.wire.framing import Framing, framing_of
+from keeppool.wire.framing import Framing, Kind, framing_of
 from keeppool.wire.head import HeadReader, ResponseHead, plain_head
-from keeppool.wire.message import BodyReader, CloseBody, body_reader
+from keeppool.wire.message import BodyReader, CloseBody, LengthBody, body_reader
 
 if TYPE_CHECKING:
     from keeppool.pools.timeline import Timeline
 
 _EXPECT = frozenset((b"expect",))
+
+# Looked up on the way of every request; as a member of its class it would cost three times as much.
+_LENGTH = Kind.LENGTH
 
 #: Read timeouts a response's head may take from its first byte on, interim responses included. These are sent to say
 #: "not yet" (102), some seconds apart: ten minutes of them by default, while one without an end is given up.
@@ -190,7 +193,9 @@ class Exchange:
         self._idempotent = True if b"idempotency-key" in fields.names else route.idempotent
         if b"expect" in fields.names:
             fields = self._expecting(located, fields, body)
-        tail, self._closes = route.tail(fields)
+        made_for, tail, self._closes = route.kept
+        if made_for is not fields:  # Asked here: a session sends the same fields with every request.
+            tail, self._closes = route.tail(fields)
         if body is None:
             self.body = None
             self.head = b"%b %b%b\r\n" % (method, target, tail)
@@ -370,6 +375,8 @@ class Exchange:
         self.framing: Framing = framing_of(self.method, head)
         if keeps and self.framing.why_close is Why.SWITCHED and (head.status != 101 or self._asks_upgrade()):
             return CloseBody()  # What follows is the other protocol's, up to the connection's end.
+        if self.framing.kind is _LENGTH:  # As most are: a call less on their way.
+            return LengthBody(self.framing.length or 0)
         return body_reader(self.framing, head)
 
     def _asks_upgrade(self) -> bool:

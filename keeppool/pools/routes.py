@@ -46,16 +46,17 @@ class Route:
         head_bytes: Likewise.
         head_fields: Likewise.
         paced: The pace it keeps; `None` if nothing holds its requests up.
+        kept: The last answer of `tail`, and the fields it was given for.
         proxied: What stands before the path in the request line where a proxy needs the whole URL; else empty.
     """
 
     __slots__ = (
         "_host_line",
-        "_tail",
         "_terms",
         "head_bytes",
         "head_fields",
         "idempotent",
+        "kept",
         "name",
         "origin",
         "paced",
@@ -78,7 +79,7 @@ class Route:
         self.proxied = b""
         self._terms = terms
         self._host_line = host_line
-        self._tail: tuple[FieldBlock | None, bytes, bool] = (None, b"", False)
+        self.kept: tuple[FieldBlock | None, bytes, bool] = (None, b"", False)
 
     @property
     def way(self) -> str:
@@ -97,13 +98,13 @@ class Route:
         Returns:
             The bytes, and whether they say `Connection: close`.
         """
-        made_for, lines, closes = self._tail
+        made_for, lines, closes = self.kept
         if made_for is not fields:
             block, closes = self._terms.fields(fields)
             host_line = b"" if b"host" in block.names else self._host_line
             lines = b" %b\r\n%b%b" % (self.version, host_line, block.lines)
             # One assignment of one tuple: another thread sees the old result or the new one, never half of each.
-            self._tail = (fields, lines, closes)
+            self.kept = (fields, lines, closes)
         return lines, closes
 
 

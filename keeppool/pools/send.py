@@ -35,7 +35,9 @@ def send(exchange: Exchange, stream: Stream) -> ResponseHead:  # noqa: C901  eac
     """
     sending = True
     try:
-        stream.set_timeout(sending_wait(exchange) if exchange.is_timed else exchange.timeout.read)
+        seconds = sending_wait(exchange) if exchange.is_timed else exchange.timeout.read
+        if seconds != stream.timeout:  # Asked here: mostly it is set already.
+            stream.set_timeout(seconds)
         data = exchange.head
         # Over TLS one record at a time: see `TLS_RECORD`.
         sent = exchange.sent = stream.send(data if len(data) <= TLS_RECORD or not stream.is_tls else data[:TLS_RECORD])
