@@ -367,7 +367,7 @@ def test_a_body_has_the_read_timeout_whatever_its_head_has_taken(pool, monkeypat
         response = pool.request("GET", server.url, timeout=20, stream=True)
         more.release()
         assert response.read(2) == b"bo"
-        assert response._lease._stream._timeout == 20
+        assert response._lease._stream.timeout == 20
         more.release()
         assert response.read() == b"dy"
 
@@ -403,7 +403,7 @@ def test_a_timeout_of_one_request_is_not_the_next_ones():
         pool.request("GET", server.url, timeout=0.5)
         connection = pool._pool._state.idle_connections()[0]
         pool.request("GET", server.url, timeout=9)
-        assert connection.stream._timeout == 9
+        assert connection.stream.timeout == 9
 
 
 def test_a_full_pool_says_what_it_looked_like():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 import traceback
 
 import pytest
@@ -201,7 +202,7 @@ def test_what_is_checked_of_an_https_proxy_splits_the_pool_and_what_is_not_does_
     plain = origin()
     assert plain.tls == TlsIdentity(verify="/ca.pem")
     assert origin(cert="/me.pem", fingerprint="ab" * 32, server_hostname="b") == plain
-    assert origin(ssl_context=object()) == plain
+    assert origin(ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) == plain
     assert origin(proxy_verify="/proxy.pem") != plain
     assert origin(verify=False) != plain
     through = locator.locate("https://a.example/", HostConfig(cert="/me.pem")).route.origin

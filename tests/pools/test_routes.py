@@ -1,6 +1,7 @@
 """From a URL and a configuration to what goes over the wire."""
 
 import socket
+import ssl
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_equal_urls_in_other_spellings_share_an_origin():
         {"cert": ("/me.pem", "/me.key")},
         {"fingerprint": "ab" * 32},
         {"server_hostname": "other"},
-        {"ssl_context": object()},
+        {"ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)},
         {"source_address": "127.0.0.2"},
         {"unix_socket": "/sock"},
         {"proxy": "http://proxy:3128"},
