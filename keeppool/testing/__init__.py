@@ -35,10 +35,11 @@ from keeppool.testing.canned import Canned
 from keeppool.testing.clock import FakeClock
 from keeppool.testing.messages import Answer, Request
 from keeppool.testing.recorder import Recorder, recorded_events
-from keeppool.testing.replay import Replay, UnexpectedRequest, UnusedResponses
+from keeppool.testing.replay import Replay
 from keeppool.testing.script import ClientGone, RawConnection, ScriptedServer
 from keeppool.testing.site import Site, Sites
 from keeppool.testing.tally import Tally
+from keeppool.testing.unexpected import UnexpectedRequest, UnusedResponses
 
 __all__ = [
     "Answer",

@@ -160,6 +160,18 @@ def url_pattern(url: UrlPattern) -> tuple[Callable[[str, str], bool] | None, lis
     return lambda whole, place: text.fullmatch(place) is not None, wanted
 
 
+def passing(pattern: UrlPattern) -> Callable[[str, str], bool]:
+    """Make a condition on URLs that go to the network; what it takes is as of `url_pattern`.
+
+    Raises:
+        ConfigError: It would hold for all, or says something of queries.
+    """
+    condition, query = url_pattern(pattern)
+    if condition is None or query is not None:
+        raise bad("passes", pattern, "must be patterns of URLs, without a query")
+    return condition
+
+
 def _normal(place: str) -> str:
     """Write a URL as it is sent; one whose host or port is left open stays as it is."""
     origin, path, _ = place.partition("://")[2].partition("/")

@@ -12,15 +12,13 @@ streams, the mount for requests. What is below is not: `Site` and `ScriptedServe
 from __future__ import annotations
 
 import copy
-import difflib
 import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from keeppool import har
 from keeppool.clock import clock
@@ -35,31 +33,12 @@ from keeppool.testing import canned, recording
 from keeppool.testing.canned import Canned
 from keeppool.testing.compared import Compared
 from keeppool.testing.messages import Request
-from keeppool.testing.patterns import UNSET, FieldPatterns, Params, Pattern, UrlPattern, url_pattern
+from keeppool.testing.modes import MODE_VARIABLE, mode_of
+from keeppool.testing.patterns import UNSET, FieldPatterns, Params, Pattern, UrlPattern, passing
 from keeppool.testing.recording import Entry, Filter, Recorded, Recording
-from keeppool.testing.seam import Seam, pool_of
-from keeppool.urls.address import Address, parse_as_given
-from keeppool.wire.body import RequestBody
+from keeppool.testing.seam import Seam, authority_of, payload, plainly, pool_of, url_of
+from keeppool.testing.unexpected import UnexpectedRequest, UnusedResponses, unexpected
 from keeppool.wire.head import ResponseHead
-
-#: The variable of the environment that says how files are used whose test does not say it.
-MODE_VARIABLE: Final = "KEEPPOOL_REPLAY"
-#: How a file may be used.
-MODES: Final = ("play", "record", "once", "extend")
-#: Candidates that an error shows.
-_SHOWN: Final = 3
-
-
-class UnexpectedRequest(AssertionError):
-    """A request that no pattern and no recorded exchange is for. Nothing was sent.
-
-    It is no error of keeppool's tree: a program that goes on after a failed request would hide it from its test. One
-    that does all the same is told of at the end of the `with` block.
-    """
-
-
-class UnusedResponses(AssertionError):
-    """Responses that a test expected to be asked for, and that were not."""
 
 
 @dataclass(slots=True)
@@ -151,12 +130,12 @@ class Replay:
         filter_response: Filter | None = None,
     ) -> None:
         self._path = path
-        self._mode = _mode(path, mode)
+        self._mode = mode_of(path, mode)
         self._pool = None if over is None else pool_of(over)
         for name, value in {"match": match, "passes": passes, "hide": hide, "show": show}.items():
             if isinstance(value, (str, bytes)):
                 raise bad(name, value, "must be a list, not one text")
-        self._passes = [_passing(pattern) for pattern in passes]
+        self._passes = [passing(pattern) for pattern in passes]
         self._settings = (tuple(match), repeats, Secrets(hide, show), filter_request, filter_response)
         Recording((), *self._settings)  # What is wrong with them is said here.
         self._strict = strict
@@ -290,7 +269,7 @@ class Replay:
         answer = self._answer(pool, asking)
         if answer is None:
             started, began = time.time(), clock()
-            with carry(_plainly(asking.given)) as raw:
+            with carry(plainly(asking.given)) as raw:
                 answer = self._record(asking, raw.head, raw.read(), started, (began, raw.answered_at, clock()))
         response = recall(pool, Response, asking.given, answer)
         if not given[5]:
@@ -304,11 +283,11 @@ class Replay:
         locate(pool, given)
         if self._lets_pass(given):
             return await carry(given)
-        asking = self._asking(given, None if given[3] is None else await _payload(given[3]))
+        asking = self._asking(given, None if given[3] is None else await payload(given[3]))
         answer = self._answer(pool, asking)
         if answer is None:
             started, began = time.time(), clock()
-            async with await carry(_plainly(asking.given)) as raw:
+            async with await carry(plainly(asking.given)) as raw:
                 answer = self._record(asking, raw.head, await raw.read(), started, (began, raw.answered_at, clock()))
         response = recall(pool, AsyncResponse, asking.given, answer)
         if not given[5]:
@@ -318,25 +297,24 @@ class Replay:
     def _lets_pass(self, given: ExchangeArguments) -> bool:
         if not self._passes:
             return False
-        url = _url(_address(given))
-        return any(passes(url, url.partition("?")[0]) for passes in self._passes)
+        asked = url_of(given)
+        return any(passes(asked, asked.partition("?")[0]) for passes in self._passes)
 
     def _asking(self, given: ExchangeArguments, content: bytes | None) -> _Asking:
         method, _, fields, body = given[:4]
         if body is not None and content is not None:
             # The caller's may be gone by now, and is to be sent yet, perhaps, and to be read again for a redirect.
             given = (*given[:3], body.holding(content), *given[4:])
-        address = _address(given)
         framing = () if body is None else body.framing.pairs
         pairs = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in (*fields.pairs, *framing)]
         if b"host" not in fields.names:
-            pairs.insert(0, ("Host", address.authority))
+            pairs.insert(0, ("Host", authority_of(given)))
         headers: dict[str, str] = {}
         for name, value in pairs:
             headers[name.lower()] = f"{headers[name.lower()]}, {value}" if name.lower() in headers else value
         with self._lock:
             number = len(self.calls) + 1
-            request = Request(method.decode(), _url(address), "1.1", pairs, headers, content or b"", 0, number, clock())
+            request = Request(method.decode(), url_of(given), "1.1", pairs, headers, content or b"", 0, number, clock())
             self.calls.append(request)
             described = None if self._recording is None else self._recording.described(request)
         return _Asking(given, request, described)
@@ -388,57 +366,23 @@ class Replay:
 
     def _unexpected(self, asking: _Asking) -> UnexpectedRequest:
         """Build the error for a request that nothing is for, with what comes nearest."""
-        request, recorded = asking.request, self._recording
+        request, recorded = self._without_secrets(asking.request), self._recording
         shown = f"{request.method} {quoted_url(request.target)[1:-1]}"
-        near = [(one._differences(request), f"{one!r}"[1:-1]) for one in self._canned]
+        near = [(self._against(one, asking.request, request), f"{one!r}"[1:-1]) for one in self._canned]
         if recorded is not None and asking.described is not None:
             compared = Compared.of(asking.described)
             near += [([*recorded.differences(asking.described, compared, one)], str(one)) for one in recorded.recorded]
-        near.sort(key=lambda one: (len(one[0]), -difflib.SequenceMatcher(None, shown, one[1]).quick_ratio()))
-        lines = [f"  - {name}: {', '.join(why)}" for why, name in near[:_SHOWN]]
-        more = f" The nearest of {len(near)}:\n" if near else " There is no response at all."
-        where = "" if self._path is None else f" in {quoted(os.fsdecode(self._path))}"
-        error = UnexpectedRequest(f"{shown} was not expected{where}.{more}" + "\n".join(lines))
+        error = unexpected(shown, "" if self._path is None else os.fsdecode(self._path), near)
         self._refused.append(error)
         return error
 
+    def _without_secrets(self, request: Request) -> Request:
+        """Give a request as an error may show it: a test's output is kept and read by many."""
+        secrets = self._settings[2]
+        body = secrets.in_body(request.body, request.headers.get("content-type", ""))
+        return request._replace(target=secrets.in_url(request.target), body=body)
 
-def _mode(path: object, mode: str | None) -> str:
-    given = mode
-    if given is None:
-        given = os.environ.get(MODE_VARIABLE) or "play"
-    elif path is None:
-        raise bad("mode", mode, "there is no file to play or to record")
-    if given not in MODES:
-        name = "mode" if mode is not None else MODE_VARIABLE
-        raise bad(name, given, f"must be one of {', '.join(map(repr, MODES))}", kind="path")
-    return given
-
-
-def _passing(pattern: UrlPattern) -> Callable[[str, str], bool]:
-    condition, query = url_pattern(pattern)
-    if condition is None or query is not None:
-        raise bad("passes", pattern, "must be patterns of URLs, without a query")
-    return condition
-
-
-def _address(given: ExchangeArguments) -> Address:
-    """Read a request's URL, as the pool manager does."""
-    return given[1] if isinstance(given[1], Address) else parse_as_given(given[1])
-
-
-def _url(address: Address) -> str:
-    """Write a URL as it is compared: without its scheme's own port."""
-    return f"{address.scheme}://{address.authority}{address.target}"
-
-
-def _plainly(given: ExchangeArguments) -> ExchangeArguments:
-    """Ask for a body as it is sent, and before it is there: so that it comes undecoded."""
-    return (*given[:5], True, given[6], False)
-
-
-async def _payload(body: RequestBody) -> bytes:
-    if not body.is_async:
-        return b"".join(body.payload())
-    async with aclosing(body.awaited_payload()) as pieces:
-        return b"".join([bytes(piece) async for piece in pieces])
+    def _against(self, one: Canned, request: Request, shown: Request) -> list[str]:
+        """List what keeps a request from a pattern, in words about what is shown of it."""
+        found = one._differences(request)
+        return (one._differences(shown) or ["it differs in what is secret"]) if found and shown != request else found

@@ -8,6 +8,7 @@ Does not know: what is answered.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, NoReturn, Protocol
 
 from keeppool.adapters.urllib3.lending import Borrowing, SlotPool
@@ -17,6 +18,8 @@ from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.pools.manager_threads import PoolManager
 from keeppool.pools.response import Response
 from keeppool.pools.response_tasks import AsyncResponse
+from keeppool.urls.address import Address, parse_as_given
+from keeppool.wire.body import RequestBody
 
 
 class Answerer(Protocol):
@@ -99,3 +102,32 @@ def pool_of(owner: object) -> Manager:
         if isinstance(found, (PoolManager, AsyncPoolManager)):
             return found
     raise bad("over", owner, "must be a session, a pool manager, or an adapter of keeppool's that is mounted")
+
+
+def url_of(given: ExchangeArguments) -> str:
+    """Write a request's URL as it is compared: without its scheme's own port."""
+    address = _address(given)
+    return f"{address.scheme}://{address.authority}{address.target}"
+
+
+def authority_of(given: ExchangeArguments) -> str:
+    """Give what a request's Host field says."""
+    return _address(given).authority
+
+
+def _address(given: ExchangeArguments) -> Address:
+    """Read a request's URL, as the pool manager does."""
+    return given[1] if isinstance(given[1], Address) else parse_as_given(given[1])
+
+
+def plainly(given: ExchangeArguments) -> ExchangeArguments:
+    """Ask for a body as it is sent, and before it is there: so that it comes undecoded."""
+    return (*given[:5], True, given[6], False)
+
+
+async def payload(body: RequestBody) -> bytes:
+    """Read a body whole, whoever has to wait for it."""
+    if not body.is_async:
+        return b"".join(body.payload())
+    async with aclosing(body.awaited_payload()) as pieces:
+        return b"".join([bytes(piece) async for piece in pieces])

@@ -17,9 +17,10 @@ NEEDED = ("pytest_httpbin", "httpbin", "pytest_mock", "xdist", "socks", "trustme
 NEED_A_NETWORK = "test_connect_timeout or test_total_timeout_connect or test_use_proxy_from_environment"
 #: requests marks it as expected to fail; whether it does depends on how the test server cuts its answer.
 UNDECIDED = "test_response_iter_lines_reentrant"
-#: Most of the suite's time is spent waiting for its own servers; four processes wait side by side. Two plugins of tools
+#: Most of the suite's time is spent waiting for its own servers; four processes wait side by side. Plugins of tools
 #: that fake requests look into its inside when they are loaded, which is not there where it is replaced.
-OPTIONS = ("-n", "4", "--dist", "worksteal", "--timeout", "40", "-p", "no:requests_mock", "-p", "no:pytest-betamax")
+WITHOUT = ("-p", "no:requests_mock", "-p", "no:pytest-betamax", "-p", "no:recording")
+OPTIONS = ("-n", "4", "--dist", "worksteal", "--timeout", "40", *WITHOUT)
 #: Fewer would mean that the suite was not really run.
 FEWEST = 550
 #: What is about sessions, requests, answers and errors; the rest is about requests.utils and the like.

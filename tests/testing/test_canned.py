@@ -201,6 +201,16 @@ def test_a_secret_that_does_not_fit_is_not_shown():
             keeppool.get("http://user:password@a.test/", headers={"Authorization": "Bearer secret"})
     assert "secret" not in str(caught.value)
     assert "password" not in str(caught.value)
+    with Replay(strict=False) as replay:
+        replay.on("POST", params={"access_token": "right"}, data={"password": "right", "user": "me"})
+        with pytest.raises(UnexpectedRequest) as caught:
+            keeppool.post("http://a.test/?access_token=s3cr3t", data={"password": "s3cr3t", "user": "you"})
+        assert "access_token=***" in str(caught.value)
+        assert "the body differs at $[0]" in str(caught.value)
+        replay.on("GET", params={"access_token": "***"}).respond()
+        with pytest.raises(UnexpectedRequest, match="it differs in what is secret") as hidden:
+            keeppool.get("http://a.test/?access_token=s3cr3t")
+    assert "s3cr3t" not in f"{caught.value}{hidden.value}"
 
 
 # At the end
