@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -72,7 +73,7 @@ class _Data:
         self, requests: Sequence[RequestDone], sockets: Sequence[Socket], epoch: float, secrets: Secrets
     ) -> None:
         begun = [one.started_at for one in requests] + [one.opened_at - one.dial_s for one in sockets]
-        self._zero = min(begun, default=-epoch)
+        self._zero = min(begun, default=time.time() - epoch)
         self._epoch = epoch
         self._secrets = secrets
         self._requests = requests

@@ -96,7 +96,9 @@ def test_what_is_drawn_is_what_was_recorded():
 def test_nothing_recorded_is_a_page_too(tmp_path):
     recorder = Recorder()
     recorder.save_waterfall(tmp_path / "empty.html")
-    assert data_of((tmp_path / "empty.html").read_text())["requests"] == []
+    data = data_of((tmp_path / "empty.html").read_text())
+    assert (data["requests"], data["hosts"], data["span"]) == ([], [], 0.0)
+    assert data["epoch"] > 1.7e12, "it is of now"
 
 
 def test_a_notebook_shows_it_in_a_frame_of_its_own():
