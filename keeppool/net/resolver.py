@@ -18,7 +18,6 @@ import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 from keeppool.clock import clock
@@ -334,11 +333,15 @@ def literal(question: Question) -> list[Address] | None:
     host, port, family = question
     if family == socket.AF_UNIX:
         return [Address(family, host)]
-    for own, behind in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
-        with suppress(OSError, ValueError):
-            socket.inet_pton(own, host)
-            return [Address(own, (host, port, *behind))] if family in (socket.AF_UNSPEC, own) else None
-    return None
+    own = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # An IPv4 address ends with a digit, and few names do: to try one costs an exception.
+    if family not in (socket.AF_UNSPEC, own) or (own == socket.AF_INET and not host[-1:].isdigit()):
+        return None
+    try:
+        socket.inet_pton(own, host)
+    except (OSError, ValueError):
+        return None
+    return [Address(own, (host, port, 0, 0) if own == socket.AF_INET6 else (host, port))]
 
 
 def from_system(question: Question) -> list[Address]:
