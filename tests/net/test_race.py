@@ -19,6 +19,10 @@ SOON = 0.01
 NEVER = 1000.0
 
 
+#: One address is dialled without a race, several race.
+each_number = pytest.mark.parametrize("number", [1, 2])
+
+
 def address(host: str, port: int) -> Address:
     return Address(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port))
 
@@ -100,18 +104,23 @@ def test_the_kernels_own_patience_is_a_timeout_too() -> None:
     assert not RaceLost([(one, gone), (two, other)], [], []).is_timeout()
 
 
-def test_a_deadline_that_has_passed_tries_nothing(serve) -> None:
+@each_number
+def test_a_deadline_that_has_passed_tries_nothing(serve, number) -> None:
     server = serve()
     with pytest.raises(RaceLost, match="not tried") as lost:
-        race([address(server.host, server.port)], deadline=Deadline(0), prepare=leave)
+        race([address(server.host, server.port)] * number, deadline=Deadline(0), prepare=leave)
+    assert len(lost.value.untried) == number
     assert isinstance(lost.value.cause, TimeoutError)
 
 
-def test_a_socket_that_cannot_be_prepared_counts_as_a_failed_address(serve) -> None:
+@each_number
+def test_a_socket_that_cannot_be_prepared_counts_as_a_failed_address(serve, number, open_files) -> None:
     """A source address this machine does not have (192.0.2.0/24 is for documentation)."""
     server = serve()
+    before, given = open_files(), [address(server.host, server.port)] * number
     with pytest.raises(RaceLost) as lost:
-        race([address(server.host, server.port)], deadline=FOREVER, prepare=lambda sock: sock.bind(("192.0.2.1", 0)))
+        race(given, deadline=FOREVER, prepare=lambda sock: sock.bind(("192.0.2.1", 0)))
+    assert open_files() == before
     assert lost.value.is_all(errno.EADDRNOTAVAIL)
 
 
@@ -122,14 +131,34 @@ def test_a_family_this_machine_lacks_counts_as_a_failed_address(serve) -> None:
         assert sock.getpeername() == (server.host, server.port)
 
 
-def test_a_socket_that_met_itself_was_refused() -> None:
+def test_a_family_that_is_the_only_one_and_lacks_here_is_a_failure() -> None:
+    with pytest.raises(RaceLost) as lost:
+        race([Address(9999, ("nowhere", 0))], deadline=FOREVER, prepare=leave)
+    assert lost.value.is_all(errno.EAFNOSUPPORT)
+
+
+def test_the_only_address_that_is_silent_is_told_so(black_hole, open_files) -> None:
+    before = open_files()
+    with pytest.raises(RaceLost) as lost:
+        race([address(*black_hole)], deadline=Deadline(0.05), prepare=leave)
+    assert str(lost.value) == "127.0.0.1: no answer"
+    assert lost.value.is_timeout()
+    assert open_files() == before
+
+
+@each_number
+def test_a_socket_that_met_itself_was_refused(number) -> None:
     """TCP connects a socket to itself when its own port is the one dialled."""
     with socket.socket() as finder:
         finder.bind(("127.0.0.1", 0))
         port = finder.getsockname()[1]
     with pytest.raises(RaceLost) as lost:
-        race([address("127.0.0.1", port)], deadline=FOREVER, prepare=lambda sock: sock.bind(("127.0.0.1", port)))
-    assert lost.value.is_all(errno.ECONNREFUSED)
+        race(
+            [address("127.0.0.1", port)] * number,
+            deadline=FOREVER,
+            prepare=lambda sock: sock.bind(("127.0.0.1", port)),
+        )
+    assert lost.value.failures[0][1].errno == errno.ECONNREFUSED, "of a second one the port is still taken"
 
 
 def test_losers_are_closed(serve, black_hole, open_files) -> None:
@@ -142,14 +171,15 @@ def test_losers_are_closed(serve, black_hole, open_files) -> None:
     assert open_files() == before
 
 
-def test_an_interrupted_race_closes_its_sockets(black_hole, open_files) -> None:
+@each_number
+def test_an_interrupted_race_closes_its_sockets(black_hole, open_files, number) -> None:
     """Control-C while the race waits."""
     before = open_files()
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
         with pytest.raises(KeyboardInterrupt):
-            race([address(*black_hole)], deadline=FOREVER, prepare=leave)
+            race([address(*black_hole)] * number, deadline=FOREVER, prepare=leave)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
