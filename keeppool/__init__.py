@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from keeppool.explanation import Explanation
     from keeppool.pools.manager_tasks import AsyncPoolManager
     from keeppool.pools.manager_threads import PoolManager
+    from keeppool.pools.outgoing import Outgoing
     from keeppool.probe.habits import Survey
     from keeppool.probe.survey import survey
     from keeppool.requests.mounting.adapter import BaseAdapter, HTTPAdapter
@@ -105,6 +106,7 @@ _HOMES = {
     "INHERIT": "keeppool.config",
     "load_config": "keeppool.config_file",
     "Explanation": "keeppool.explanation",
+    "Outgoing": "keeppool.pools.outgoing",
     "Stats": "keeppool.stats",
     "HostLedger": "keeppool.stats",
     "Survey": "keeppool.probe.habits",
@@ -153,6 +155,7 @@ __all__ = [
     "JSONDecodeError",
     "Limits",
     "MissingSchema",
+    "Outgoing",
     "Pace",
     "PoolManager",
     "PreparedRequest",

@@ -9,7 +9,9 @@ the connection in its pool, from 1. `request` is the number of the request, from
 of one request. It is 0 where no request is meant, or one that was begun before anybody listened.
 
 A listener (`on_event`) may have an attribute `wants`, a set of these classes when the pool is made: then it is told of
-those alone. Most of what listening costs are the events that each request has; what nobody wants is not built.
+those alone. Most of what listening costs are the events that each request has; what nobody wants is not built. It may
+have a method `before_send` too, which is called with each request just before it is sent, and may add fields to it; see
+`keeppool.Outgoing`.
 """
 
 from __future__ import annotations
@@ -194,6 +196,7 @@ class RequestDone(NamedTuple):
         per_host: Connections its host may have, `None` for any number.
         request_head: What was sent before the body: it may hold secrets, so it is in no `repr`.
         response_lines: The fields of the response as they came, one a line; likewise.
+        note: What a listener's `before_send` has left on the request for its end; likewise.
     """
 
     request: int
@@ -223,6 +226,7 @@ class RequestDone(NamedTuple):
     per_host: int | None
     request_head: bytes
     response_lines: Sequence[bytes]
+    note: object = None
 
     @property
     def total_s(self) -> float:
@@ -289,7 +293,7 @@ class RequestDone(NamedTuple):
         return self.phases.receiving_s
 
     def __repr__(self) -> str:
-        told = zip(self._fields[:-2], self[:-2], strict=True)
+        told = zip(self._fields[:-3], self[:-3], strict=True)
         return f"RequestDone({', '.join(f'{name}={value!r}' for name, value in told)})"
 
 

@@ -53,7 +53,7 @@ def run(arguments: Namespace) -> int:
         except RemoteError as error:
             sys.stderr.write(f"keeppool: {shortened(str(error), 500)}\n")
             return Exit.FAILED
-        if arguments.once or arguments.json or not out.is_terminal:
+        if arguments.once or arguments.json or not out.is_terminal or out.is_dumb_terminal:
             _write(out, feed, arguments)
         else:
             _Screen(out, feed, arguments).show()

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keeppool.observe.opentelemetry import OpenTelemetry
     from keeppool.observe.prometheus import Prometheus
     from keeppool.observe.recorded import Socket
     from keeppool.observe.recorder import Recorder
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from keeppool.observe.serving import Serving, serve
 
 _HOMES = {
+    "OpenTelemetry": "opentelemetry",
     "Prometheus": "prometheus",
     "Recorder": "recorder",
     "Remote": "remote",
@@ -28,9 +30,9 @@ _HOMES = {
 }
 
 #: The extra that brings the package a name needs.
-_EXTRAS = {"Prometheus": "prometheus"}
+_EXTRAS = {"OpenTelemetry": "otel", "Prometheus": "prometheus"}
 
-__all__ = ["Prometheus", "Recorder", "Remote", "RemoteError", "Serving", "Socket", "Told", "serve"]
+__all__ = ["OpenTelemetry", "Prometheus", "Recorder", "Remote", "RemoteError", "Serving", "Socket", "Told", "serve"]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,8 @@ OTHER: Final = "_OTHER"
 #: The boundaries that the conventions give for the durations of requests and of connections, in seconds.
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 CONNECTION_BUCKETS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+#: States of a connection, as the conventions name them, and the attribute of `HostStats`; the last is one of ours.
+STATES: Final = (("active", "busy"), ("idle", "idle"), ("connecting", "connecting"))
 #: The methods of RFC 9110 and RFC 5789, which the conventions know; all others are `_OTHER`.
 _METHODS: Final = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 # Scheme, host and port of an origin's name, or of a URL.

@@ -25,6 +25,7 @@ from keeppool.observe.figures import (
     CONNECTION_BUCKETS,
     HOSTS,
     REQUEST_BUCKETS,
+    STATES,
     Named,
     Pools,
     Server,
@@ -32,6 +33,7 @@ from keeppool.observe.figures import (
     Watched,
     method_of,
 )
+from keeppool.pools.outgoing import BeforeSend
 from keeppool.stats import HostStats
 
 _SERVER: Final = ("server_address", "server_port")
@@ -49,8 +51,6 @@ _COUNTERS: Final = (
     ("queued", "keeppool_requests_queued", "Requests that had to wait for a connection."),
     ("waited_s", "keeppool_requests_queued_seconds", "Seconds all of these have waited together."),
 )
-#: States of a connection, as the conventions name them, and the attribute of `HostStats`; the last is one of ours.
-_STATES: Final = (("active", "busy"), ("idle", "idle"), ("connecting", "connecting"))
 
 
 class Prometheus(Collector):
@@ -123,6 +123,12 @@ class Prometheus(Collector):
         others = getattr(self._also, "wants", None)
         return None if others is None else self._WANTS | frozenset(others)
 
+    @property
+    def before_send(self) -> BeforeSend | None:
+        """Called with each request before it is sent, if what is `also` told wants to be."""
+        before_send: BeforeSend | None = getattr(self._also, "before_send", None)
+        return before_send
+
     def watch(self, watched: Watched) -> None:
         """Count in a session or pool manager. Twice does no harm."""
         self._pools.watch(watched)
@@ -179,7 +185,7 @@ def _by_host(hosts: dict[Server, HostStats]) -> Iterator[Metric]:
     oldest = GaugeMetricFamily("keeppool_waiting_oldest_seconds", text, labels=_SERVER)
     for server, host in hosts.items():
         place = [server.address, _port(server)]
-        for state, name in _STATES:
+        for state, name in STATES:
             connections.add_metric([state, *place], getattr(host, name))
         active.add_metric(place, host.busy + host.connecting + host.waiting)
         waiting.add_metric(place, host.waiting)

@@ -24,6 +24,7 @@ from keeppool.har.secrets import Secrets
 from keeppool.observe.entries import entry_of
 from keeppool.observe.recorded import Socket
 from keeppool.observe.waterfall import page
+from keeppool.pools.outgoing import BeforeSend
 
 #: Requests, and sockets, that are kept unless it is said otherwise: 10 to 20 MB, and a picture that stays quick.
 LAST: Final = 10_000
@@ -79,6 +80,12 @@ class Recorder:
             return self._WANTS
         others = getattr(self._also, "wants", None)
         return None if others is None else self._WANTS | frozenset(others)
+
+    @property
+    def before_send(self) -> BeforeSend | None:
+        """Called with each request before it is sent, if what is `also` told wants to be."""
+        before_send: BeforeSend | None = getattr(self._also, "before_send", None)
+        return before_send
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""

@@ -42,6 +42,8 @@ from keeppool.stats import SCHEMA, Held, Stats
 MOST_ASKERS: Final = 8
 #: Seconds an asker may be silent before its connection is closed; it may come again.
 _PATIENCE: Final = 30.0
+#: Seconds `close` waits until everybody has been hung up on, which takes a millisecond.
+_END: Final = 1.0
 #: Connections told of by `/stats`, the longest held first.
 _MOST_HELD: Final = 20
 #: Bytes of a generated token: as many as make guessing hopeless.
@@ -123,11 +125,14 @@ class Serving(Closing):
         self._watched = weakref.ref(watched, _ringing(self._rope))
         self._end = weakref.finalize(self, _ended, os.getpid(), self._rope, address, file)
         _serving.add(self)
-        threading.Thread(target=_accept, args=(self,), daemon=True, name=f"keeppool-observe {address}").start()
+        self._thread = threading.Thread(target=_accept, args=(self,), daemon=True, name=f"keeppool-observe {address}")
+        self._thread.start()
 
     def close(self) -> None:
         """Listen no more, and hang up on who asks. Twice does no harm."""
         self._end()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_END)
 
     def __repr__(self) -> str:
         return f"<Serving at {self.address}{'' if self._end.alive else ', closed'}>"

@@ -40,13 +40,17 @@ from keeppool.wire.request import check_method
 if TYPE_CHECKING:
     from keeppool.events import Event
     from keeppool.explanation import Explanation
-    from keeppool.pools import explain, log, reports, snapshot
+    from keeppool.pools import exchange as exchanges
+    from keeppool.pools import explain, log, outgoing, reports, snapshot
     from keeppool.pools.exchange import Arrived, Exchange
+    from keeppool.pools.outgoing import BeforeSend
     from keeppool.pools.pool_tasks import LoopPool
     from keeppool.pools.pool_threads import BlockingPool
     from keeppool.stats import Held, Stats
 else:
+    exchanges = Deferred("keeppool.pools.exchange")
     explain = Deferred("keeppool.pools.explain")
+    outgoing = Deferred("keeppool.pools.outgoing")
     log = Deferred("keeppool.pools.log")
     reports = Deferred("keeppool.pools.reports")
     snapshot = Deferred("keeppool.pools.snapshot")
@@ -94,6 +98,7 @@ class Manager:
         self._configured = locator.configured
         self._matching = locator.matching
         self._on_event = on_event
+        self._before_send: BeforeSend | None = getattr(on_event, "before_send", None)
         self._open_pool(None if on_event is None else cast("MethodType", self._tell))
 
     def _open_pool(self, tell: MethodType | None) -> None:
@@ -259,6 +264,22 @@ class Manager:
         if isinstance(error, KeepPoolError):
             exchange.blame(error)
         raise error
+
+    def _shown(self, given: ExchangeArguments, started: float) -> Exchange:
+        """Show a request to the listener that wants to see it before it is sent, and make it anew with what that adds.
+
+        Raises:
+            Exception: What the listener raises; nothing was sent.
+        """
+        assert self._before_send is not None, "bug: nobody wants to see it"
+        method, url, fields, body, timeout, _, override, _ = given
+        located = self._locate(url, override)
+        shown = outgoing.Outgoing(self._pool.draw_number(), method, located, fields)
+        self._before_send(shown)
+        exchange = exchanges.Exchange(located, method, shown.fields, body, timeout, started)
+        if self._pool.is_timed:
+            self._pool.begin_timeline(exchange, started, shown)
+        return exchange
 
     def __repr__(self) -> str:
         try:

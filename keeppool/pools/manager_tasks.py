@@ -77,10 +77,12 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
         except KeepPoolError as error:
             name_call(error, method, url)
             raise
+        if self._before_send is not None:
+            exchange = self._shown(given, started)
+        elif pool.is_timed:
+            pool.begin_timeline(exchange, started)
         if exchange.route.policy.pipelining > 1 and exchange.may_ride(fields):
             exchange.rides, exchange.streams = True, stream
-        if pool.is_timed:
-            pool.begin_timeline(exchange, started)
         try:
             source = await self._send(exchange, started)
             response = self._respond(KINDS, exchange, source, url, stream, decode, started)

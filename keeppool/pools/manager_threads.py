@@ -75,7 +75,9 @@ class PoolManager(Requesting[Response], Closing):
         except KeepPoolError as error:
             name_call(error, method, url)
             raise
-        if self._pool.is_timed:
+        if self._before_send is not None:
+            exchange = self._shown(given, started)
+        elif self._pool.is_timed:
             self._pool.begin_timeline(exchange, started)
         try:
             source = self._send(exchange, started)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from keeppool.events import Event
     from keeppool.pools import reports, snapshot
     from keeppool.pools import timeline as timelines
+    from keeppool.pools.outgoing import Outgoing
     from keeppool.stats import Stats
     from keeppool.wire.head import ResponseHead
     from keeppool.wire.message import BodyReader
@@ -254,9 +255,23 @@ class Pool:
         if self.is_logging:
             log.answered(exchange.method, url, head.status, after)
 
-    def begin_timeline(self, exchange: Exchange, started: float) -> None:
-        """Have it noted what happens to a request from here on; where somebody listens."""
-        exchange.timeline = timelines.Timeline(next(self._numbers), started)
+    def draw_number(self) -> int:
+        """Give a request its number."""
+        return next(self._numbers)
+
+    def begin_timeline(self, exchange: Exchange, started: float, outgoing: Outgoing | None = None) -> None:
+        """Have it noted what happens to a request from here on; where somebody listens.
+
+        Args:
+            exchange: The request.
+            started: When it was begun.
+            outgoing: What a listener was shown of it before; `None` if none wanted to see it.
+        """
+        if outgoing is None:
+            exchange.timeline = timelines.Timeline(next(self._numbers), started)
+        else:
+            exchange.timeline = timelines.Timeline(outgoing.request, started)
+            exchange.timeline.note = outgoing.note
 
     def report_done(self, exchange: Exchange, error: BaseException | None, now: float, why: Why | None = None) -> None:
         """Report the end of a request, once; to be called without a lock, where its `timeline` is there.

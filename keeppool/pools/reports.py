@@ -27,6 +27,7 @@ from keeppool.events import (
 )
 from keeppool.net.laps import Laps
 from keeppool.pools.exchange import Exchange, number_of
+from keeppool.pools.outgoing import without_user
 from keeppool.pools.send import BodyFailed
 from keeppool.pools.timeline import Timeline
 from keeppool.pools.waiter import ThreadWaiter
@@ -146,7 +147,7 @@ def done(
     return RequestDone(
         timeline.number,
         exchange.method.decode(),
-        url if "@" not in url else _without_user(url),
+        url if "@" not in url else without_user(url),
         route.name,
         number,
         timeline.served,
@@ -171,11 +172,5 @@ def done(
         route.policy.per_host,
         text if end == len(text) else text[:end],
         lines,
+        timeline.note,
     )
-
-
-def _without_user(url: str) -> str:
-    """Take user and password out of a URL: all before the last @ of what comes before the path."""
-    before, mark, rest = url.partition("://")
-    end = min(at for at in (*map(rest.find, "/?#"), len(rest)) if at >= 0)
-    return f"{before}{mark}{rest[:end].rpartition('@')[2]}{rest[end:]}" if mark else url

@@ -48,6 +48,7 @@ class Timeline:
         queued_at: Since when it stands in the queue; `None` while it does not.
         url: The request's, where its exchange has none: others talk for it.
         status: The response's, likewise.
+        note: What was left on the request before it was sent, for its end.
     """
 
     __slots__ = (
@@ -57,6 +58,7 @@ class Timeline:
         "free_at",
         "laps",
         "lost",
+        "note",
         "number",
         "queued_at",
         "resent",
@@ -82,6 +84,7 @@ class Timeline:
         self.first_at: float | None = None
         self.url = ""
         self.status: int | None = None
+        self.note: object = None
         self.queued_at: float | None = None
         self.room = _ANY
 
