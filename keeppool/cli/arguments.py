@@ -68,6 +68,9 @@ def _add_explain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     explain = verbs.add_parser("explain", help="tell which setting decides what for a URL", description=text)
     explain.add_argument("url", metavar="URL", help="absolute, http or https")
+    at = "ask a running process instead, as keeppool top does: what was learned is what it has learned"
+    explain.add_argument("--at", metavar="ADDRESS", help=at)
+    explain.add_argument("--token-file", metavar="FILE", help="for --at: where the token of a port stands")
     explain.add_argument("--config", metavar="FILE", help="keeppool.toml; --preset wins over it")
     _add_preset(explain)
     explain.add_argument("--json", action="store_true", help="one JSON object")

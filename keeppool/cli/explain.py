@@ -1,11 +1,13 @@
 """`keeppool explain`: which entry decides what for a URL, and what a request would get.
 
 Decides: in which words a file's entries are named: those of the file.
-Knows: a session's `explain`. Does not know: how settings are merged. Nothing is sent.
+Knows: a session's `explain`, and how another process is asked for it. Does not know: how settings are merged. Nothing
+    is sent to the URL's host.
 """
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from argparse import Namespace
 from collections.abc import Collection
@@ -17,8 +19,10 @@ from typing import Any
 from keeppool import Config, Session, Timeout, load_config, presets
 from keeppool.cli.console import shortened, standard_output, write_json
 from keeppool.cli.endings import Exit, UsageError
+from keeppool.cli.tokens import token_of
 from keeppool.errors import InvalidRequest
 from keeppool.explanation import BUILT_IN, Explanation, Setting
+from keeppool.observe import Remote, RemoteError
 
 
 def run(arguments: Namespace) -> int:
@@ -29,7 +33,10 @@ def run(arguments: Namespace) -> int:
     """
     out = standard_output()
     try:
-        found = _explained(arguments)
+        found = _explained(arguments) if arguments.at is None else _asked(arguments)
+    except RemoteError as error:
+        sys.stderr.write(f"keeppool: {shortened(str(error), 500)}\n")
+        return Exit.FAILED
     except InvalidRequest as error:
         raise UsageError(shortened(str(error), 500)) from error
     if arguments.json:
@@ -37,6 +44,14 @@ def run(arguments: Namespace) -> int:
     else:
         out.print(str(found), soft_wrap=True)
     return Exit.OK
+
+
+def _asked(arguments: Namespace) -> Explanation:
+    """Ask a running process."""
+    if arguments.config is not None or arguments.preset is not None:
+        raise UsageError("--at asks a process that has its own configuration: --config and --preset say nothing there")
+    with Remote(arguments.at, token_of(arguments.token_file)) as remote:
+        return remote.explain(arguments.url)
 
 
 def _explained(arguments: Namespace) -> Explanation:

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -25,8 +23,9 @@ from rich.console import Console
 from rich.live import Live
 
 from keeppool.cli.console import shortened, standard_output
-from keeppool.cli.endings import Exit, UsageError
+from keeppool.cli.endings import Exit
 from keeppool.cli.keys import Keys, listening
+from keeppool.cli.tokens import token_of
 from keeppool.cli.top_feed import Feed
 from keeppool.cli.top_figures import ORDERS, Frame, History, ordered
 from keeppool.cli.top_view import Outlook, View
@@ -34,8 +33,6 @@ from keeppool.observe import Remote, RemoteError
 
 #: Seconds a key may have to wait for what it changes: less than anyone notices.
 _GLANCE: Final = 0.1
-#: Where a token is taken from, if no file is named: an argument could be read by every user of the machine.
-_TOKEN: Final = "KEEPPOOL_TOKEN"
 _STEPS: Final = {"up": -1, "k": -1, "down": 1, "j": 1}
 _FAR: Final = 10**9
 
@@ -47,7 +44,7 @@ def run(arguments: Namespace) -> int:
         ConfigError, UsageError: The arguments are invalid; nobody was asked.
     """
     out = standard_output()
-    with Remote(arguments.address, _token(arguments.token_file)) as remote:
+    with Remote(arguments.address, token_of(arguments.token_file)) as remote:
         try:
             feed = Feed(remote, arguments.interval)
         except RemoteError as error:
@@ -60,20 +57,6 @@ def run(arguments: Namespace) -> int:
     if feed.end is not None:
         sys.stderr.write(f"keeppool: {feed.told.program or 'the process'} (pid {feed.told.pid}) tells no more\n")
     return Exit.OK
-
-
-def _token(file: str | None) -> str | None:
-    """Read the token that has to be known on a port.
-
-    Raises:
-        UsageError: The file cannot be read.
-    """
-    if file is None:
-        return os.environ.get(_TOKEN)
-    try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the token cannot be read from {shortened(file)}: {error}") from error
 
 
 def _write(out: Console, feed: Feed, arguments: Namespace) -> None:

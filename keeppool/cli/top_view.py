@@ -25,8 +25,8 @@ from keeppool.tables import printable, seconds, shortened
 
 #: Columns of the labels on the left.
 _LABELS: Final = 10
-#: Rows that are no hosts: five of figures, the heading, the last line, and the blank ones between.
-_FRAME_ROWS: Final = 10
+#: Rows that are no hosts: six of figures, the heading, the last line, and the blank ones between.
+_FRAME_ROWS: Final = 11
 #: Rows for the connections held longest, where there is room for them below the hosts.
 _HELD_ROWS: Final = 3
 #: From this height on they are shown.
@@ -139,6 +139,8 @@ class View:
         yield _fact("requests", _turnover(frame), width)
         yield _fact("sockets", self._sockets(stats), width)
         yield _fact("waiting", _waiting(frame), width, "bold yellow" if stats.waiting else "")
+        if stats.paces:
+            yield _fact("pace", _paces(stats), width)
         most = sorted(((count, why.value) for why, count in stats.closed_by.items() if count), reverse=True)
         closed = f"{stats.closed:,}   {'  '.join(f'{why} {count:,}' for count, why in most)}"
         yield _fact("closed", closed, width)
@@ -257,6 +259,12 @@ def _waiting(frame: Frame) -> str:
         average = seconds(stats.waited_s / stats.queued)
         parts += [f"{_rate(frame.queued_rate)}/s had to", f"{stats.queued:,} in all, mean {average}"]
     return "   ".join(parts)
+
+
+def _paces(stats: Stats) -> str:
+    held = sum(one.held_s > 0 for one in stats.paces.values())
+    by_retry_after = f"   {held:,} held by Retry-After" if held else ""
+    return f"{sum(one.waiting for one in stats.paces.values()):,} in line at {len(stats.paces):,} hosts{by_retry_after}"
 
 
 def _fact(label: str, text: str, width: int, style: str = "") -> Text:

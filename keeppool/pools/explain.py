@@ -205,6 +205,8 @@ def _in_words(found: Outlook, state: PoolState, route: Route, now: float) -> str
             text = f"{what} under {found.limited_by}, and opens a new one"
         case Act.WAIT:
             text = f"waits for room under {found.limited_by}, behind {found.ahead} others"
+            if route.policy.pipelining > 1:
+                text = f"{text}, or is sent behind another request on one connection, where that may be"
         case Act.JOIN:
             text = "gets the connection that is being opened"
         case Act.DIAL:

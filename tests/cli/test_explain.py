@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+import keeppool
+from keeppool import observe
 from keeppool.cli import main
 
 FILE = """
@@ -101,3 +103,21 @@ def test_nobody_who_reads_any_more_is_no_fault_to_be_told(start):
     process.stdout.close()
     assert process.wait(60) in (0, 1)
     assert "Traceback" not in process.stderr.read()
+
+
+def test_a_running_process_says_what_it_would_do_and_has_learned(tmp_path, sites, capsys):
+    site = sites.add()
+    address = str(tmp_path / "pool.sock")
+    with keeppool.Session(keeppool.Limits(per_host=3)) as session, observe.serve(session, address):
+        for _ in range(2):
+            session.get(site.url)
+        assert main(["explain", f"{site.url}/x", "--at", address, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["now"]["repeatable"].startswith("takes connection 1, ")
+        assert found["learned"] == ["its server keeps connections: one has carried a second request"]
+        assert main(["explain", site.url, "--at", address]) == 0
+        assert "per_host           3 " in capsys.readouterr().out
+        assert main(["explain", "nonsense", "--at", address]) == 1
+        assert main(["explain", site.url, "--at", address, "--preset", "CHROME"]) == 2
+    assert main(["explain", site.url, "--at", address]) == 1
+    assert "nobody answers" in capsys.readouterr().err

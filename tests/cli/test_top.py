@@ -29,7 +29,7 @@ from keeppool.cli.top_figures import ORDERS, History, ordered
 from keeppool.cli.top_view import Outlook, View
 from keeppool.events import Why
 from keeppool.observe import Told
-from keeppool.stats import Held, HostStats, ProxyStats, Stats
+from keeppool.stats import Held, HostStats, PaceStats, ProxyStats, Stats
 from keeppool.testing import Behaviour
 
 LONG = bytes(1 << 20)
@@ -403,3 +403,13 @@ def test_several_keys_at_once_are_told_apart():
     assert names == ["s", "down", "q", "up", "page down", "enter", "escape", None]
     assert pressed.wait(0) is None
     os.close(read)
+
+
+def test_a_pace_is_shown_where_there_is_one():
+    paces = {"a.example:443": PaceStats(waiting=3, held_s=2.0), "b.example:80": PaceStats(waiting=1)}
+    frame = History().frame(Told(at=1.0, pid=1, program="", stats=Stats(paces=paces), held=()))
+    out = StringIO()
+    console = Console(file=out, width=80, height=24, force_terminal=True, color_system=None)
+    console.print(View(console, "a.sock").draw(frame, History(), Outlook()), end="")
+    assert "pace      4 in line at 2 hosts   1 held by Retry-After" in out.getvalue()
+    assert len(out.getvalue().removesuffix("\n").split("\n")) == 24

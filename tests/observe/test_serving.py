@@ -88,6 +88,33 @@ def test_what_is_told_equals_the_sessions_own_figures(session: keeppool.Session,
     held.close()
 
 
+def test_under_load_of_sixteen_threads_each_answer_is_a_moment_of_the_pool(sites: Sites, path: str) -> None:
+    several = [sites.add(), sites.add(Behaviour(keep_alive=False)), sites.add(Behaviour(hint_max=5))]
+    over = threading.Event()
+
+    def load(session: keeppool.Session, number: int) -> None:
+        while not over.is_set():
+            session.get(several[number % 3].url)
+
+    with keeppool.Session(Limits(per_host=3, total=8)) as session:
+        threads = [threading.Thread(target=load, args=(session, number)) for number in range(16)]
+        for thread in threads:
+            thread.start()
+        with observe.serve(session, path), observe.Remote(path) as remote:
+            for _ in range(30):
+                before, stats, after = session.stats(), remote.told().stats, session.stats()
+                for name in ("requests", "opened", "reused", "queued", "closed", "waited_s"):
+                    assert getattr(before, name) <= getattr(stats, name) <= getattr(after, name), name
+                assert stats.open == stats.idle + stats.busy == sum(host.open for host in stats.hosts.values())
+                assert stats.open + stats.connecting <= 8
+                assert stats.opened - stats.closed == stats.open
+                assert all(host.open + host.connecting <= 3 for host in stats.hosts.values())
+            over.set()
+            for thread in threads:
+                thread.join()
+            assert remote.told().stats.requests == session.stats().requests == sum(site.requests for site in several)
+
+
 def test_it_explains_urls_with_what_the_process_knows(session: keeppool.Session, site: Site, path: str) -> None:
     session.get(site.url)
     with observe.serve(session, path), observe.Remote(path) as remote:
