@@ -3,7 +3,7 @@
 Seconds with the looker stopped (SIGSTOP) and seconds with it running follow one another, in an order that changes; of
 each pair the ratio is taken, and of the ratios the median. On a machine with one free core for each, the rate is what
 is lost; on a busy one the looker's own drawing competes for the cores, so the CPU that this process needs for a request
-is printed too, which other processes hardly change.
+is printed too, which other processes hardly change; and what one look costs this process while it does nothing else.
 
 `python -m benchmarks.watched [--pairs N] [--seconds S] [--interval S] [--json]`
 """
@@ -36,6 +36,8 @@ from keeppool import Limits, observe
 THREADS = 16
 #: The rate that may be lost.
 MOST_LOST = 0.02
+#: Seconds between two looks whose cost alone is measured.
+_OFTEN = 0.1
 
 
 class Second(NamedTuple):
@@ -113,6 +115,15 @@ def pairs(load: Load, process: subprocess.Popen[bytes], count: int, seconds: flo
     return found
 
 
+def cost_of_a_look(path: str, seconds: float) -> float:
+    """Tell the CPU, in milliseconds, that one look costs the process that is looked at, while it does nothing else."""
+    with looker(path, _OFTEN):
+        time.sleep(seconds)  # Until it has begun.
+        cpu = time.process_time()
+        time.sleep(seconds)
+        return (time.process_time() - cpu) / (seconds / _OFTEN) * 1000
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program; see the module's text."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -127,6 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         session = stack.enter_context(keeppool.Session(Limits(per_host=THREADS)))
         path = f"{stack.enter_context(tempfile.TemporaryDirectory())}/pool.sock"
         stack.enter_context(observe.serve(session, path))
+        session.get(url)
+        look_ms = cost_of_a_look(path, given.seconds)
         load = stack.enter_context(Load(session, url))
         process = stack.enter_context(looker(path, given.interval))
         load.measured(given.seconds)  # Until the looker has drawn its first frame.
@@ -136,12 +149,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rate_by_alone": statistics.median(watched.rate / alone.rate for alone, watched in found),
         "cpu_us": statistics.median(alone.cpu_us for alone, _ in found),
         "cpu_by_alone": statistics.median(watched.cpu_us / alone.cpu_us for alone, watched in found),
+        "look_ms": look_ms,
     }
     if given.json:
         print(json.dumps(report))
         return
     print(f"{THREADS} threads, {report['rate']:,.0f} requests/s and {report['cpu_us']:.1f} µs of CPU each, alone")
     print(f"looked at by keeppool top: rate {report['rate_by_alone']:.4f} of that, CPU {report['cpu_by_alone']:.4f}")
+    share = look_ms / given.interval / 1000
+    print(f"one look costs {look_ms:.2f} ms of CPU, every {given.interval:g} s: {share:.2%} of a core")
     print(f"lost: {1 - report['rate_by_alone']:.2%} of the rate (at most {MOST_LOST:.0%})")
 
 
