@@ -11,6 +11,7 @@ Source: OpenTelemetry's semantic conventions for `server.address` and `server.po
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import weakref
@@ -36,7 +37,7 @@ STATES: Final = (("active", "busy"), ("idle", "idle"), ("connecting", "connectin
 #: The methods of RFC 9110 and RFC 5789, which the conventions know; all others are `_OTHER`.
 _METHODS: Final = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 # Scheme, host and port of an origin's name, or of a URL.
-_PLACE: Final = re.compile(r"([a-z0-9]+)://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:\s]+)(?::([0-9]+))?")
+_PLACE: Final = re.compile(r"([a-z0-9]+)://(?:[^/?#]*@)?(\[[^\]]*\]|[^/?#:\s]+)(?::([0-9]+))?")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -93,6 +94,11 @@ class Pools:
         self._watched: dict[int, tuple[weakref.ref[Watched], Stats]] = {}
         self._counts: Counter[str] = Counter()
         self._closed_by: Counter[Why] = Counter()
+        _all.add(self)
+
+    def forget_parent(self) -> None:
+        """In a forked child: a thread that does not exist there may have held the lock."""
+        self._lock = threading.Lock()
 
     def watch(self, watched: Watched) -> None:
         """Count a session or pool manager in."""
@@ -134,6 +140,18 @@ class Pools:
         busiest = sorted(by_server.items(), key=lambda item: _interest(item[1]), reverse=True)
         named = dict(busiest[: self._most])
         return named | {Server(OTHER, 0): reduce(add, [host for _, host in busiest[self._most :]])}
+
+
+#: Everything of this process that is read, for life after fork.
+_all: weakref.WeakSet[Pools] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pools in list(_all):
+        pools.forget_parent()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class Named:
