@@ -86,3 +86,11 @@ def test_sdk_counts_errors_over_each_transport():
     pytest.importorskip("openai")
     lines = [line for line in run("-m", "benchmarks.sdk", "--requests", "9").splitlines() if "keeppool" in line]
     assert len([line for line in lines if line.startswith("| ")]) == 2
+
+
+def test_watched_measures_a_process_alone_and_looked_at():
+    program("nginx")
+    printed = json.loads(run("-m", "benchmarks.watched", "--pairs", "1", "--seconds", "0.5", "--json"))
+    assert printed["rate"] > 0
+    assert printed["rate_by_alone"] > 0
+    assert 0 < printed["look_ms"] < 1000
