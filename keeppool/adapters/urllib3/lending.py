@@ -114,6 +114,7 @@ class Borrowing(Exchange):
         self.held = None
         self.timeline = None
         self.position = 0
+        self.is_asked = False
         self.turn = None
         self.method = b""
         self.body = None
