@@ -45,7 +45,12 @@ TABLE: Final[Mapping[type[ours.KeepPoolError], str]] = {
     ours.WriteTimeout: "WriteTimeout",
     ours.TotalTimeout: "ReadTimeout",
     ours.BodyLengthError: "LocalProtocolError",
+    # The response was closed, and is read on.
+    ours.StreamConsumedError: "ReadError",
 }
+
+#: Whatever these say, the server saw nothing of the request.
+NOTHING_SENT: Final = (ours.PoolError, ours.ConnectError, ours.InvalidRequest, ours.ConfigError)
 
 #: What programs look for in the text of the commonest of all errors: httpcore has no class for it.
 DISCONNECTED: Final = "Server disconnected without sending a response."
@@ -67,8 +72,10 @@ def translated(module: ModuleType, error: ours.KeepPoolError) -> Exception:
     made: Any = getattr(module, name_for(type(error)))(text)
     if isinstance(error, ours.ExchangeError):
         made.sent, made.received, made.retry_safe = error.sent, error.received, error.retry_safe
-    else:
+    elif isinstance(error, NOTHING_SENT):
         made.sent, made.received, made.retry_safe = 0, 0, True
+    else:
+        made.sent, made.received, made.retry_safe = None, None, False  # Not known: 0 would be a proof.
     return made  # type: ignore[no-any-return]
 
 

@@ -234,24 +234,26 @@ def test_the_websockets_of_httpx2_work_over_it(side):
 # trace
 
 
-def traced(side, kind, url, **options):
-    """Ask twice on one connection, and list the events."""
+def traced(side, kind, url, streams=None, **options):
+    """Ask twice on one connection, and list the events; `streams` gets the address of each that was connected."""
     told = []
+
+    def take(name, info):
+        told.append(name)
+        if streams is not None and name == "connection.connect_tcp.complete":
+            streams.append(info["return_value"].get_extra_info("server_addr"))
+
     if type(side).__name__ == "Threads":
-
-        def tell(name, info):
-            told.append(name)
-
         with side.module.Client(transport=kind) as client:
             for _ in range(2):
                 try:
-                    client.post(url, extensions={"trace": tell}, **options)
+                    client.post(url, extensions={"trace": take}, **options)
                 except side.module.TransportError:
                     told.append("error")
     else:
 
         async def awaited(name, info):
-            told.append(name)
+            take(name, info)
 
         async def main():
             async with side.module.AsyncClient(transport=kind) as client:
@@ -274,9 +276,11 @@ def kinds(side):
 
 @pytest.mark.parametrize("path", ["/hello", "/bytes/200000"])
 def test_trace_is_told_what_httpcore_tells(side, path):
+    streams = []
     with Site() as site:
-        ours, theirs = (traced(side, kind, site.url + path, content=b"x") for kind in kinds(side))
-    assert ours == theirs
+        ours, theirs = (traced(side, kind, site.url + path, streams, content=b"x") for kind in kinds(side))
+        assert ours == theirs
+    assert streams == [("127.0.0.1", site.port)] * 2
 
 
 @pytest.mark.parametrize(
