@@ -140,8 +140,10 @@ class Recording:
     def find(self, entry: Entry) -> Recorded | None:
         """Find the exchange that a request, as `described`, is; the first of several, and of those not yet played."""
         asked = Compared.of(entry)
-        fitting = [one for one in self.recorded if next(self.differences(entry, asked, one), None) is None]
-        found = min(fitting, key=lambda one: one.played, default=None)
+        # What was played is not looked at again: requests come in their order, so the first one left is often the one.
+        open_ones = [one for one in self.recorded if self._repeats or not one.played]
+        fitting = (one for one in open_ones if next(self.differences(entry, asked, one), None) is None)
+        found = min(fitting, key=lambda one: one.played, default=None) if self._repeats else next(fitting, None)
         if found is not None:
             found.played += 1
         return found
