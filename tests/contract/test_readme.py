@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import logging
 import re
 import subprocess
 from pathlib import Path
@@ -91,7 +92,19 @@ def programs() -> list[object]:
 each_program = pytest.mark.parametrize("block", programs())
 
 
+@pytest.fixture
+def logging_as_before():
+    """Put the loggers back as they were: some programs set levels, or a handler for all."""
+    loggers = [logging.getLogger(name) for name in ("", "keeppool", "keeppool.pool", "keeppool.http")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
 @each_program
+@pytest.mark.usefixtures("logging_as_before")
 def test_every_program_runs(block, sites, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # Some write a file.
     site = sites.add(handler=answer)
