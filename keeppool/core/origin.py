@@ -156,6 +156,8 @@ class Origin:
 
     def identities(self) -> list[TlsIdentity]:
         """Give how TLS is spoken with each that speaks it: with an https proxy on the way, and with the origin."""
+        if self.scheme == "http" and self.proxy is None:
+            return []
         hop = self.tls_hop()
         spoken = (None if hop is None else hop.tls, self.identity)
         return [identity for identity in spoken if identity is not None]

@@ -118,7 +118,7 @@ class OriginTerms(Terms):
         config: The pool's.
     """
 
-    __slots__ = ("_entry", "_forwarder", "_identity", "scheme")
+    __slots__ = ("_entry", "_forwarder", "_identity", "_is_paced", "scheme")
 
     def __init__(self, scheme: str, entry: HostConfig, config: Config) -> None:
         limits = config.limits
@@ -138,6 +138,7 @@ class OriginTerms(Terms):
         self.head_fields = _or(entry.head_fields, limits.head_fields) or sys.maxsize
         self.scheme = scheme
         self._entry = entry
+        self._is_paced = paced_of(entry, "", 0) is not None
         self._identity: dict[str, Any] = {
             "tls": _tls(entry) if scheme == "https" else None,
             "proxy": proxy,
@@ -154,7 +155,7 @@ class OriginTerms(Terms):
 
     def paced(self, host: str, port: int) -> Paced | None:
         """Give the pace that requests to one of the hosts keep; `None` if nothing holds them up."""
-        return paced_of(self._entry, host, port)
+        return paced_of(self._entry, host, port) if self._is_paced else None
 
     def _by(self, proxy: Proxy) -> Origin:
         """Give what all the hosts' connections are kept under, because they lead to the proxy, whatever the host."""
