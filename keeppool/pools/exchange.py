@@ -476,6 +476,7 @@ class Exchange:
         if self.timeline is not None:
             self.timeline.repeated()
         self.is_asked = False
+        self.position = 0
         if self.body is not None:
             self.body.rewind()
 

@@ -96,6 +96,7 @@ class TaskPipeline:
         "_is_going",
         "_pool",
         "_riders",
+        "_stall",
         "_timer",
         "_turn",
         "_unwritten",
@@ -115,7 +116,9 @@ class TaskPipeline:
         self._body: BodyReader | None = None
         self._is_going = self._is_due = False
         self.surplus = b""
-        self._timer = channel.loop.call_later(stall, self._stands)
+        self._stall = stall
+        #: There while somebody rides, and until it rings for the next time.
+        self._timer: asyncio.TimerHandle | None = None
 
     # Who comes and goes
 
@@ -128,6 +131,8 @@ class TaskPipeline:
         exchange.position = ticket.ride.place
         rider = self._riders[ticket] = Rider(ticket, exchange, future)
         self._unwritten.append(rider)
+        if self._timer is None:
+            self._timer = self._channel.loop.call_later(self._stall, self._stands)
         if not self._is_due and not self._is_going:
             self._is_due = True
             self._channel.loop.call_soon(self._flush)
@@ -169,8 +174,10 @@ class TaskPipeline:
                 self._measure(rider)
 
     def end(self) -> None:
-        """Have nothing to do with the connection any more."""
-        self._timer.cancel()
+        """Have nothing to do with the connection any more, nor with those who rode: they may ride elsewhere by now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._riders, self._unwritten = {}, []
         self._turn = None
         self._channel.read_with(None)
 
@@ -181,9 +188,11 @@ class TaskPipeline:
         self._is_due = False
         if not self._unwritten:
             return
-        # A look at the kernel: what is there by now is no response to these.
+        # A look at the kernel: what is there by now is no response to these. It may be the connection's end.
         came = self._channel.came()
         riders, self._unwritten = self._unwritten, []
+        if not riders:
+            return  # It was.
         for rider in riders:
             rider.starts_at, rider.follows = self._written, came
             self._written += len(rider.exchange.head)
@@ -332,6 +341,7 @@ class TaskPipeline:
 
     def _stands(self) -> None:
         """Let the core see whether the connection has stood still for too long."""
+        self._timer = None
         until = self._pool.stood_still(self._connection)
         if until is not None:
             self._timer = self._channel.loop.call_later(max(until - clock(), 0.0), self._stands)

@@ -542,6 +542,7 @@ def test_a_second_failure_is_an_error_that_says_what_is_known():
         assert error.retry_safe
         assert peer.executed["/2"] == 2
         assert ends == [f"/{n}" for n in range(8) if n != 2]
+        assert "in flight" not in str(error), "the second time it went alone"
 
     play(story, at("/2", Asked.close))
 
@@ -600,6 +601,51 @@ def test_a_body_that_never_ends_holds_nobody_up_for_ever(monkeypatch):
     play(story, at("/drips", drips), limits=Limits(per_host=2))
 
 
+def test_somebody_who_boards_late_is_not_held_up_for_ever_either(monkeypatch):
+    """The first look at whether the connection stands still has found nobody who rides."""
+
+    async def drips(asked):
+        if asked.target == "/gate":
+            await gate(asked)
+        elif asked.target == "/drips":
+            asked.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                asked.send(b"1\r\nx\r\n")
+                await asked.flush()
+                await asyncio.sleep(0.02)
+        else:
+            echo(asked)
+
+    async def story(peer, pool):
+        await trusted(peer, pool)
+        looked = asyncio.Event()
+        look = riding.RidingPoolState.pipeline_waited
+
+        def seen(state, connection, now):
+            looked.set()
+            return look(state, connection, now)
+
+        monkeypatch.setattr(riding.RidingPoolState, "pipeline_waited", seen)
+        first, second = (asyncio.create_task(get(peer, pool, path)) for path in ("/first", "/gate"))
+        await first
+        await looked.wait()
+        drips = asyncio.create_task(pool.request("GET", f"{peer.url}/drips"))
+        await asyncio.sleep(0)
+        gate.is_open.set()
+        await second
+        await until(lambda: peer.executed["/drips"])
+        requeued = pool.stats().requeued
+        others = asyncio.create_task(all_of(peer, pool, "/1", "/2"))
+        await until(lambda: pool.stats().requeued == requeued + 2)
+        drips.cancel()
+        assert await others == ["/1", "/2"]
+
+    gate = Gate()
+    monkeypatch.setattr(riding, "LONGEST_STALL", 0.2)
+    monkeypatch.setattr("keeppool.pools.pool_tasks.LONGEST_STALL", 0.2)
+    play(story, drips)
+
+
 def test_the_total_timeout_of_one_who_waits_for_its_turn_ends_its_wait():
     async def story(peer, pool):
         await trusted(peer, pool)
@@ -634,6 +680,34 @@ def test_whoever_is_cancelled_the_others_get_their_own_responses(who):
 
     gate = Gate()
     play(story, gate)
+
+
+@pytest.mark.parametrize("count", [6, 8])
+def test_what_rides_elsewhere_has_nothing_to_do_with_its_old_connection(count):
+    """That one ended in the turn of the loop in which they had boarded it, before anything of theirs was written."""
+
+    async def story(peer, pool):
+        await trusted(peer, pool)
+        holders = []
+        for number in (1, 2):
+            holders.append(asyncio.create_task(get(peer, pool, "/gate")))
+            await until(lambda number=number: peer.executed["/gate"] == number)
+        tasks = [asyncio.create_task(get(peer, pool, f"/{n}")) for n in range(count)]
+        holders[1].cancel()  # In the same turn.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        left = tasks[count // 2 : -1]
+        for task in left:
+            task.cancel()
+        await asyncio.sleep(0)
+        gate.is_open.set()
+        assert await holders[0] == "/gate"
+        assert await asyncio.gather(*[task for task in tasks if task not in left])
+        await asyncio.gather(holders[1], *left, return_exceptions=True)
+        assert not pool.stats().distrusted
+
+    gate = Gate()
+    play(story, gate, limits=Limits(per_host=2))
 
 
 def test_a_rider_that_is_cancelled_before_its_request_has_left_sends_nothing():
