@@ -342,6 +342,11 @@ class HostConfig:
             OPTIONS follow each other without waiting for the response, once all connections are taken; for tasks only,
             and neither through a proxy that forwards nor where there is a `pace`. docs/pipelining.md says where that
             helps, and what it risks.
+        fleet_per_host: Most connections that all members of a fleet may have to the host together; see
+            `keeppool.fleet.Fleet`. `None` for no such limit; where it is not set, `per_host`. Without a fleet it is not
+            looked at.
+        fleet_key: What the members share it by: text, or a function from host and port to text, such as one that gives
+            the registered domain; where it is not set, host and port. It goes for the `pace` too.
 
     Raises:
         ConfigError: A value of the wrong type or out of range; names field, value and rule.
@@ -375,6 +380,8 @@ class HostConfig:
     pipelining: int | Inherit = INHERIT
     pace: PaceArgument | Inherit = INHERIT
     obey_retry_after: bool | Inherit = INHERIT
+    fleet_per_host: int | None | Inherit = INHERIT
+    fleet_key: str | Callable[[str, int], str] | Inherit = INHERIT
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __hash__(self) -> int:
@@ -466,6 +473,7 @@ class Config:
             addresses as text, such as `["192.0.2.1", "2001:db8::1"]`, in the order they are to be tried. It is called
             in a thread of the pool's own, so it may wait; on event loops it may be a coroutine function instead. What
             it raises becomes a `ResolveError`. Where a proxy resolves names, nobody is asked here.
+        fleet: A `keeppool.fleet.Fleet`: all pools of the same fleet share their hosts' caps and paces.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -473,8 +481,11 @@ class Config:
     defaults: HostConfig = field(default_factory=HostConfig)
     hosts: Mapping[str, HostConfig] = field(default_factory=dict)
     resolver: LookUp | None = None
+    fleet: Any = None
 
     def __post_init__(self) -> None:
+        if self.fleet is not None and (isinstance(self.fleet, str) or not hasattr(self.fleet, "join")):
+            raise bad("fleet", self.fleet, "must be a keeppool.fleet.Fleet, or None")
         if self.resolver is not None and not callable(self.resolver):
             raise bad("resolver", self.resolver, "must be a function from host and port to addresses")
         for name, kind in (("limits", Limits), ("timeout", Timeout), ("defaults", HostConfig)):
@@ -675,6 +686,11 @@ def _check_timeout(name: str, value: object) -> None:
         raise bad(name, value, _TIMEOUT_RULE)
 
 
+def _check_fleet_key(name: str, value: object) -> None:
+    if not callable(value) and (not isinstance(value, str) or not value):
+        raise bad(name, value, "must be non-empty text, or a function from host and port to text")
+
+
 def _check_least_one(name: str, value: object) -> None:
     check_count(name, value, least=1)
 
@@ -711,4 +727,6 @@ _HOST_CHECKS: Mapping[str, Callable[[str, object], None]] = {
     "unsafe": _check_unsafe,
     "pipelining": _check_pipelining,
     "obey_retry_after": _check_bool,
+    "fleet_per_host": _check_least_one,
+    "fleet_key": _check_fleet_key,
 }

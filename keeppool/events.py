@@ -297,6 +297,15 @@ class RequestDone(NamedTuple):
         return f"RequestDone({', '.join(f'{name}={value!r}' for name, value in told)})"
 
 
+@dataclass(frozen=True, slots=True)
+class FleetChanged:
+    """Redis does not answer (`error` is the class name of why), or does again. `origin` is the fleet's name."""
+
+    origin: str
+    is_up: bool
+    error: str = ""
+
+
 Event = (
     RequestQueued
     | RequestServed
@@ -310,4 +319,5 @@ Event = (
     | ResponseStarted
     | RequestResent
     | RequestDone
+    | FleetChanged
 )

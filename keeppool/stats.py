@@ -201,6 +201,57 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FleetKeyStats:
+    """What a pool knows of one key of its fleet.
+
+    Attributes:
+        open: Connections it has, dialling ones included.
+        allowed: Connections it may have.
+        used: Connections of all members, as of the last call.
+        members: Members that hold or ask, likewise.
+        asking: Other members that asked, likewise.
+    """
+
+    open: int = 0
+    allowed: int = 0
+    used: int = 0
+    members: int = 0
+    asking: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetStats:
+    """A pool's part in a fleet.
+
+    Attributes:
+        name: The fleet's.
+        member: This pool's name in it.
+        is_up: False while Redis does not answer; then `when_down` holds.
+        when_down: The policy for that.
+        calls: Counter: questions to Redis, one a key.
+        failures: Counter: times it did not answer.
+        keys: What is known of each key the pool has something to do with.
+    """
+
+    name: str = ""
+    member: str = ""
+    is_up: bool = True
+    when_down: str = ""
+    calls: int = 0
+    failures: int = 0
+    keys: Mapping[str, FleetKeyStats] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        figures = {f.name: getattr(self, f.name) for f in fields(self)}
+        return figures | {"keys": {key: one.as_dict() for key, one in self.keys.items()}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats(_Turnover):
     """A snapshot of a whole pool, taken at one moment: the gauges fit together.
 
@@ -236,6 +287,7 @@ class Stats(_Turnover):
         proxies: Gauges by proxy, named like "http://proxy.example:3128".
         paces: The lines of hosts with a pace, by host and port, as "example.com:443". Callers in them are not counted
             as `waiting`, `queued` and `waited_s`, which are about connections.
+        fleet: The pool's part in a fleet; `None` if it is in none.
     """
 
     open: int = 0
@@ -262,6 +314,7 @@ class Stats(_Turnover):
     requests: int = 0
     proxies: Mapping[str, ProxyStats] = field(default_factory=dict)
     paces: Mapping[str, PaceStats] = field(default_factory=dict)
+    fleet: FleetStats | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "closed_by", _every_reason(self.closed_by))
@@ -277,7 +330,9 @@ class Stats(_Turnover):
         paces = {key: pace.as_dict() for key, pace in self.paces.items()}
         figures = {f.name: getattr(self, f.name) for f in fields(self)}
         plain = {"hosts": hosts, "proxies": proxies, "learned": dict(self.learned), "not_kept": list(self.not_kept)}
-        return figures | self._derived() | plain | {"paces": paces, "distrusted": list(self.distrusted)}
+        fleet = None if self.fleet is None else self.fleet.as_dict()
+        own = {"paces": paces, "fleet": fleet, "distrusted": list(self.distrusted)}
+        return figures | self._derived() | plain | own
 
     def to_dict(self) -> dict[str, Any]:
         """Give `as_dict` for another program: with `schema`, the version of what the keys mean (now 1)."""
@@ -309,6 +364,7 @@ class Stats(_Turnover):
         values = _known(cls, told) | {
             "hosts": {name: HostStats(**_known(HostStats, host)) for name, host in told.get("hosts", {}).items()},
             "proxies": {name: ProxyStats(**_known(ProxyStats, one)) for name, one in told.get("proxies", {}).items()},
+            "fleet": _fleet_of(told.get("fleet")),
             "paces": {key: PaceStats(**_known(PaceStats, one)) for key, one in told.get("paces", {}).items()},
             "not_kept": tuple(told.get("not_kept", ())),
             "distrusted": tuple(told.get("distrusted", ())),
@@ -504,6 +560,13 @@ def _known(kind: type[Any], told: Mapping[str, Any]) -> dict[str, Any]:
     if "closed_by" in values:
         values["closed_by"] = {reasons[why]: n for why, n in values["closed_by"].items() if why in reasons}
     return values
+
+
+def _fleet_of(told: Mapping[str, Any] | None) -> FleetStats | None:
+    if told is None:
+        return None
+    keys = {key: FleetKeyStats(**_known(FleetKeyStats, one)) for key, one in told.get("keys", {}).items()}
+    return FleetStats(**(_known(FleetStats, told) | {"keys": keys}))
 
 
 def _every_reason(counts: Mapping[Why, int]) -> Mapping[Why, int]:

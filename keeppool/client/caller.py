@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from keeppool.events import Event
     from keeppool.explanation import Explanation
     from keeppool.pools.manager import Manager
+    from keeppool.pools.membership import AnyFleet
     from keeppool.stats import Stats
 
 #: What follows the head of a call without a body: the methods that expect one say that it is empty (RFC 9110 §8.6).
@@ -75,6 +76,7 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         hosts: Mapping[str, HostConfig] | None = None,
         defaults: HostConfig | None = None,
         resolver: LookUp | None = None,
+        fleet: AnyFleet | None = None,
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
         retries: RetriesArgument = None,
@@ -89,7 +91,14 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         follow_redirects: bool = True,
     ) -> None:
         self.pool = self._pool_kind(
-            limits, timeout=timeout, hosts=hosts, defaults=defaults, resolver=resolver, config=config, on_event=on_event
+            limits,
+            timeout=timeout,
+            hosts=hosts,
+            defaults=defaults,
+            resolver=resolver,
+            fleet=fleet,
+            config=config,
+            on_event=on_event,
         )
         SessionSettings.__init__(self, retries)
         self.base_url = base_url

@@ -22,7 +22,7 @@ Source: RFC 9110 §10.2.3 (Retry-After); ITU-T I.371 (the algorithm).
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from enum import Enum
 from itertools import chain
@@ -34,6 +34,10 @@ from keeppool.core.records import LONG_AGO, NEVER, Waiter
 #: Callers of one host that are on the way to a connection at a time; the rest waits without one. As many connections
 #: are dialled at once where nothing else is set (`Limits.per_host`).
 MOST_UNDER_WAY = 6
+#: Seconds ahead for which starts are reserved in a fleet, and for which one that was missed can still be used. Long
+#: enough for one call to reserve several where they are many; short enough for a Retry-After that another member hears
+#: to be known before most of them.
+AHEAD = 0.25
 #: Lines kept although nobody stands in them, before they are looked through: their time may have come.
 SLACK = 64
 #: Statuses with which a server may say when to come again (RFC 9110 §15.6.4, RFC 6585 §4).
@@ -55,6 +59,16 @@ class Paced(NamedTuple):
     key: str
     pace: Pace | None
     obeys: bool
+
+
+class Reservation(NamedTuple):
+    """What a line asks of a fleet, and has it told: see `keeppool.pools.membership.Call`."""
+
+    starts: int
+    gap: float
+    burst: int
+    ended: bool
+    holds: float
 
 
 class Stage(Enum):
@@ -95,24 +109,37 @@ class Line:
         held_since: When that was heard.
         started: Requests that have started.
         moved_at: When one has started last, or ended.
+        is_shared: Starts are reserved where all members of a fleet reserve theirs; nobody is let go without one.
     """
 
     __slots__ = (
         "_admits_at",
+        "_ended",
         "_first",
         "_going",
+        "_parties",
+        "_reserved",
         "_running",
         "_starts_at",
+        "_to_hold",
         "_waiting",
         "held_since",
         "held_until",
+        "is_shared",
         "key",
         "moved_at",
         "pace",
         "started",
     )
 
-    def __init__(self, key: str, pace: Pace | None) -> None:
+    def __init__(self, key: str, pace: Pace | None, *, is_shared: bool = False) -> None:
+        self.is_shared = is_shared
+        #: When the starts are that were reserved. What the other members are to be told: for how long a Retry-After
+        #: holds, and that a request has ended. How many members share the pace, while they cannot be asked.
+        self._reserved: deque[float] = deque()
+        self._to_hold = 0.0
+        self._ended = False
+        self._parties = 1
         self.key = key
         self.pace = pace
         self.held_until = self.held_since = self.moved_at = LONG_AGO
@@ -136,12 +163,16 @@ class Line:
     def let_in(self, now: float) -> list[Turn]:
         """Let those go whose time has come, the oldest first."""
         gone: list[Turn] = []
+        while self._reserved and self._reserved[0] < now - max(self._gap, AHEAD):
+            self._reserved.popleft()  # Nobody was there for it, and later it would come close to another's.
         while len(self) and now >= self.opens_at():
             place = self._first or self._waiting
             turn = next(iter(place))
             self._going[turn] = None
             del place[turn]
             turn.stage = Stage.GOING
+            if self.is_shared and self.pace is not None:
+                self._reserved.popleft()
             self._admits_at = max(self._admits_at, now) + self._gap
             gone.append(turn)
         return gone
@@ -175,6 +206,7 @@ class Line:
             self._admits_one_less()
         if turn in self._running:
             self._starts_at = self._admits_at = now + self._gap
+            self._ended = True
             self.moved_at = now
             del self._running[turn]
 
@@ -185,6 +217,49 @@ class Line:
             if now >= self.held_until:
                 self.held_since = now
             self.held_until = until
+            self._to_hold = seconds
+
+    # In a fleet
+
+    def call_begins(self) -> Reservation:
+        """The fleet is about to be asked for starts, and told what the others are to know."""
+        pace = self.pace
+        ended, holds, self._ended, self._to_hold = self._ended, self._to_hold, False, 0.0
+        if pace is None:
+            return Reservation(0, 0.0, 1, False, holds)
+        return Reservation(self.lacking, pace.gap, pace.burst, ended and self._counts_from_end, holds)
+
+    def told(self, starts: list[float], hold: float, parties: int | None, now: float) -> None:
+        """The fleet has said when the next starts are, and for how long all are held.
+
+        Args:
+            starts: Times.
+            hold: Seconds.
+            parties: Nobody can be asked: the line keeps its part of a pace that so many share; else `None`.
+            now: The time.
+        """
+        self.is_shared = parties is None
+        self._parties = parties or 1
+        if not self.is_shared:
+            self._reserved.clear()
+        self._reserved.extend(starts)
+        if hold:
+            before = self._to_hold
+            self.held(hold, now)
+            self._to_hold = before  # They know.
+
+    @property
+    def lacking(self) -> int:
+        """How many starts are to be reserved: for those in line, as far as they fit into a moment."""
+        if not self.is_shared or self.pace is None:
+            return 0
+        most = max(1, int(AHEAD / self.pace.gap))
+        return max(0, min(len(self), most) - len(self._reserved))
+
+    @property
+    def has_news(self) -> bool:
+        """True if there is something the other members are to be told."""
+        return self.is_shared and (self._to_hold > 0 or (self._ended and self._counts_from_end))
 
     # Questions
 
@@ -203,6 +278,8 @@ class Line:
         """Tell when the next caller may be let go; NEVER if that depends on others."""
         if len(self._going) >= self._most_under_way or self._running:
             return NEVER
+        if self.is_shared and self.pace is not None:
+            return max(self._reserved[0], self.held_until) if self._reserved else NEVER
         return max(self._admits_at - self._slack, self.held_until)
 
     def stalled(self, turn: Turn, now: float) -> float:
@@ -227,12 +304,12 @@ class Line:
 
     @property
     def _gap(self) -> float:
-        return 0.0 if self.pace is None else self.pace.gap
+        return 0.0 if self.pace is None else self.pace.gap * self._parties
 
     @property
     def _slack(self) -> float:
         """Seconds by which starts may be ahead of the interval."""
-        return 0.0 if self.pace is None else self.pace.gap * (self.pace.burst - 1)
+        return 0.0 if self.pace is None else self._gap * (self.pace.burst - 1)
 
     @property
     def _counts_from_end(self) -> bool:
@@ -262,9 +339,11 @@ class Line:
 class Lines:
     """The lines of a pool, by key. Made by a first request, gone when nobody could tell that it was there."""
 
-    __slots__ = ("_lines", "_sweep_at")
+    __slots__ = ("_lines", "_sweep_at", "is_shared")
 
     def __init__(self) -> None:
+        #: The pool is in a fleet.
+        self.is_shared = False
         self._lines: dict[str, Line] = {}
         self._sweep_at = SLACK
 
@@ -276,13 +355,17 @@ class Lines:
         """Callers in all lines. For moments when somebody waits anyhow."""
         return sum(map(len, self._lines.values()))
 
+    def get(self, key: str) -> Line | None:
+        """Give the line with a key, if there is one."""
+        return self._lines.get(key)
+
     def at(self, paced: Paced, now: float) -> Line:
         """Give a request's line; the newest request's pace holds."""
         line = self._lines.get(paced.key)
         if line is None:
             if len(self._lines) >= self._sweep_at:
                 self._sweep(now)
-            line = self._lines[paced.key] = Line(paced.key, paced.pace)
+            line = self._lines[paced.key] = Line(paced.key, paced.pace, is_shared=self.is_shared)
         line.pace = paced.pace
         return line
 

@@ -267,12 +267,13 @@ class PoolState:
         """
         permits = self._permits.get(key)
         if permits is None:
-            return Claim(0, 0, None)
+            return Claim(0, 0, None, None)
         permits.is_due = False
         wanted = self._wanted(permits)
         meant = min(wanted, max(permits.allowed - permits.open, 0))
         permits.allowed = min(permits.allowed, permits.open + meant)
-        return Claim(permits.open + meant, wanted - meant, permits.cap)
+        per_host = next(iter(permits.hosts)).policy.per_host
+        return Claim(permits.open + meant, wanted - meant, permits.cap, per_host)
 
     def permits(self, key: str, n: int, now: float, until: float, *, is_wanted: bool = False) -> int:
         """The fleet lets the pool have `n` connections of a key.

@@ -407,11 +407,13 @@ class Claim(NamedTuple):
         have: Connections it has, or is about to open because it may.
         want: How many more it could use.
         cap: How many there may be in all members together; `None` for any number.
+        per_host: The pool's own cap at one of the hosts.
     """
 
     have: int
     want: int
     cap: int | None
+    per_host: int | None
 
 
 class Group:

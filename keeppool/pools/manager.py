@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from keeppool.pools import exchange as exchanges
     from keeppool.pools import explain, log, outgoing, reports, snapshot
     from keeppool.pools.exchange import Arrived, Exchange
+    from keeppool.pools.membership import AnyFleet
     from keeppool.pools.outgoing import BeforeSend
     from keeppool.pools.pool_tasks import LoopPool
     from keeppool.pools.pool_threads import BlockingPool
@@ -81,6 +82,7 @@ class Manager:
         hosts: Mapping[str, HostConfig] | None = None,
         defaults: HostConfig | None = None,
         resolver: LookUp | None = None,
+        fleet: AnyFleet | None = None,
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -92,6 +94,7 @@ class Manager:
             defaults=base.defaults if defaults is None else defaults,
             hosts=base.hosts if hosts is None else hosts,
             resolver=base.resolver if resolver is None else resolver,
+            fleet=base.fleet if fleet is None else fleet,
         )
         locator = Locator(self.config)
         self._locate = locator.locate
@@ -100,6 +103,8 @@ class Manager:
         self._on_event = on_event
         self._before_send: BeforeSend | None = getattr(on_event, "before_send", None)
         self._open_pool(None if on_event is None else cast("MethodType", self._tell))
+        if self.config.fleet is not None:
+            self._pool.join(self.config.fleet)
 
     def _open_pool(self, tell: MethodType | None) -> None:
         """Make the pool that waits, in threads or on an event loop."""

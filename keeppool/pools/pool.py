@@ -12,6 +12,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -19,9 +20,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from keeppool.clock import clock
 from keeppool.config import Limits, LookUp
 from keeppool.core.origin import Origin, Proxy
-from keeppool.core.pace import Paced
+from keeppool.core.pace import Paced, Reservation
 from keeppool.core.pool import PoolState
-from keeppool.core.records import LONG_AGO, Close, Connection, Host, Serve, State, Ticket, Waiter
+from keeppool.core.records import LONG_AGO, Ask, Close, Connection, GiveBack, Host, Serve, State, Ticket, Waiter
 from keeppool.deferred import Deferred
 from keeppool.errors import ConnectError, PoolClosed, PoolTimeout
 from keeppool.net.failures import Stage
@@ -36,13 +37,15 @@ if TYPE_CHECKING:
 
     from keeppool import events
     from keeppool.events import Event
-    from keeppool.pools import reports, snapshot
+    from keeppool.pools import membership, reports, snapshot
     from keeppool.pools import timeline as timelines
+    from keeppool.pools.membership import AnyFleet, Call, Membership, Told, Wanted
     from keeppool.pools.outgoing import Outgoing
     from keeppool.stats import Stats
     from keeppool.wire.head import ResponseHead
     from keeppool.wire.message import BodyReader
 else:
+    membership = Deferred("keeppool.pools.membership")
     logging = Deferred("logging")
     events = Deferred("keeppool.events")
     reports = Deferred("keeppool.pools.reports")
@@ -84,6 +87,10 @@ class Pool:
 
     #: False where another library logs the same connections and requests.
     is_logged = True
+    #: True where tasks of an event loop use it.
+    is_for_tasks = False
+    _fleet: AnyFleet | None = None
+    _member: Membership | None = None
     _state: PoolState
     _turns: Turns
 
@@ -129,6 +136,58 @@ class Pool:
         self._turns.again(exchange, clock())
         connection = exchange.held = self._state.redialled(exchange.connection, exchange.why_again, clock())
         return connection
+
+    # A fleet. Where there is a lock, calls begin and replies are taken under it.
+
+    def join(self, fleet: AnyFleet) -> None:
+        """Become a member of a fleet."""
+        self._fleet = fleet
+        self._rejoin()
+
+    def _rejoin(self) -> None:
+        """Become a new member, with empty tables."""
+        if self._fleet is not None:
+            self._member = self._fleet.join(self, for_tasks=self.is_for_tasks)
+            self._turns.ask = self._member.due
+            self._turns.lines.is_shared = True
+
+    @property
+    def is_closed(self) -> bool:
+        """True if the pool takes no more requests."""
+        return self._state.is_closed
+
+    def fleet_call(self, key: str) -> Call:
+        """Say what the pool has and wants of a key; from here on it holds that and no more until it is told."""
+        claim, line = self._state.call_begins(key), self._turns.lines.get(key)
+        wish = Reservation(0, 0.0, 1, False, 0.0) if line is None else line.call_begins()
+        return membership.Call(
+            *claim, starts=wish.starts, gap=wish.gap, burst=wish.burst, ended=wish.ended, holds=wish.holds
+        )
+
+    def fleet_told(self, key: str, told: Told) -> Wanted:
+        """Take note of what the fleet has said of a key."""
+        now, wanted = clock(), 0
+        if told.n is not None:
+            wanted = self._state.permits(key, max(told.n, 0), now, told.until, is_wanted=told.is_wanted)
+        line = self._turns.lines.get(key)
+        if line is None:
+            return membership.Wanted(wanted, is_paced=False)
+        self._turns.told(line, told.starts, told.hold, told.parties, now)
+        return membership.Wanted(wanted, is_paced=len(line) > 0)
+
+    def fleet_held(self) -> dict[str, tuple[int, int]]:
+        """Give the connections there are, and may be, by key."""
+        return {permits.key: (permits.open, permits.allowed) for permits in self._state.permit_records()}
+
+    def fleet_changed(self, name: str, *, is_up: bool, error: str) -> None:
+        """Report that Redis is away, or back."""
+        if self.is_heard:
+            self.report(events.FleetChanged(name, is_up, error))
+
+    def _tell_fleet(self, order: Ask | GiveBack) -> None:
+        """Have the fleet asked, or told."""
+        if self._member is not None:
+            self._member.due(order.key)
 
     # A host's pace. Where there is a lock, all but `_turn_waits` and `_starts` are done under it.
 
@@ -230,7 +289,8 @@ class Pool:
 
     def stats(self) -> Stats:
         """Take a snapshot of all gauges and counters, at one moment."""
-        return self.look(lambda state, now: snapshot.snapshot(state, self._turns, now))
+        stats = self.look(lambda state, now: snapshot.snapshot(state, self._turns, now))
+        return stats if self._member is None else replace(stats, fleet=self._member.stats())
 
     def look(self, question: Callable[[PoolState, float], T]) -> T:
         """Answer a question about the tables, as they are at one moment; from any thread. It changes nothing.
@@ -396,6 +456,7 @@ class Pool:
 def _forget_parents() -> None:
     for pool in list(_pools):
         pool.forget_parent()
+        pool._rejoin()
 
 
 os.register_at_fork(after_in_child=_forget_parents)

@@ -31,12 +31,14 @@ from keeppool.clock import clock
 from keeppool.core.pool import PoolState
 from keeppool.core.records import (
     NEVER,
+    Ask,
     Bind,
     Board,
     Cancel,
     Close,
     Connect,
     Connection,
+    GiveBack,
     Order,
     Return,
     Serve,
@@ -65,6 +67,7 @@ from keeppool.wire.framing import Kind
 if TYPE_CHECKING:
     from keeppool.pools import reports
     from keeppool.pools import timeline as timelines
+    from keeppool.pools.membership import Call, Told, Wanted
     from keeppool.wire.message import BodyReader
 else:
     reports = Deferred("keeppool.pools.reports")
@@ -87,6 +90,8 @@ class LoopPool(Pool):
     Thread safety:
         None: everything happens on one event loop. A finalizer may run anywhere, and only appends to `dropped`.
     """
+
+    is_for_tasks = True
 
     def _start_empty(self) -> None:
         self.tls = TlsStore()
@@ -528,6 +533,8 @@ class LoopPool(Pool):
         for channel in idle:
             if isinstance(channel, Channel):
                 await channel.wait_closed()
+        if self._member is not None:
+            await self._member.aclose()
         return None
 
     def abandon(self) -> None:
@@ -599,6 +606,18 @@ class LoopPool(Pool):
         if self.loop is not None and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._collect_dropped)
 
+    def fleet_told(self, key: str, told: Told) -> Wanted:
+        """Take note of what the fleet has said of a key."""
+        wanted = super().fleet_told(key, told)
+        self._perform()
+        return wanted
+
+    def fleet_call(self, key: str) -> Call:
+        """Say what the pool has and wants of a key. What was ordered to be closed before is closed first."""
+        call = super().fleet_call(key)
+        self._perform()
+        return call
+
     def forget_parent(self) -> None:
         """Start anew in a forked child: close the copies of the parent's sockets, and send the servers nothing.
 
@@ -631,6 +650,8 @@ class LoopPool(Pool):
                     self._carry_on(order.ticket)
                 elif isinstance(order, Board):
                     self._board(order.ticket)
+                elif isinstance(order, (Ask, GiveBack)):
+                    self._tell_fleet(order)
                 else:
                     self._carry_out(order)
                     if isinstance(order, Close):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from keeppool.clock import clock
 from keeppool.core.pace import Paced
 from keeppool.core.pool import PoolState
-from keeppool.core.records import Close, Connection, Order, Serve, State, Ticket, Waiter
+from keeppool.core.records import Ask, Close, Connection, GiveBack, Order, Serve, State, Ticket, Waiter
 from keeppool.core.trust import seconds_to_watch
 from keeppool.deferred import Deferred
 from keeppool.net.dial import dial
@@ -36,6 +36,7 @@ from keeppool.reasons import Why
 if TYPE_CHECKING:
     from keeppool.pools import reports
     from keeppool.pools import timeline as timelines
+    from keeppool.pools.membership import Call, Told, Wanted
 else:
     reports = Deferred("keeppool.pools.reports")
     timelines = Deferred("keeppool.pools.timeline")
@@ -276,6 +277,25 @@ class BlockingPool(Pool):
     def collect_soon(self) -> None:
         """As in `Pool`. Whoever comes by next looks: the janitor, or the next request."""
 
+    def fleet_call(self, key: str) -> Call:
+        """Say what the pool has and wants of a key. What was ordered to be closed before is closed first."""
+        with self._lock:
+            call = super().fleet_call(key)
+        self._perform()
+        return call
+
+    def fleet_told(self, key: str, told: Told) -> Wanted:
+        """Take note of what the fleet has said of a key."""
+        with self._lock:
+            wanted = super().fleet_told(key, told)
+        self._perform()
+        return wanted
+
+    def fleet_held(self) -> dict[str, tuple[int, int]]:
+        """Give the connections there are, and may be, by key."""
+        with self._lock:
+            return super().fleet_held()
+
     def forget_parent(self) -> None:
         """Start anew in a forked child: close the copies of the parent's sockets, and send the servers nothing.
 
@@ -296,7 +316,11 @@ class BlockingPool(Pool):
         done: list[Close | Serve] = []
         with self._performing:
             while orders:
-                done.append(_carried_out(orders[0]))
+                order = orders[0]
+                if isinstance(order, (Ask, GiveBack)):
+                    self._tell_fleet(order)
+                else:
+                    done.append(_carried_out(order))
                 orders.popleft()
         if self.is_heard and done:
             self._report_performed(done, clock())

@@ -181,6 +181,8 @@ class Locator:
         place = check_target(authority(scheme, host, port))
         route = Route(origin, terms, b"Host: %b\r\n" % place)
         route.paced = terms.paced(host, port)
+        if self._config.fleet is not None and not origin.is_forwarded:
+            route.policy = terms.shared(host, port)
         if origin.is_forwarded:
             route.proxied = b"%b://%b" % (scheme.encode(), place)
         return route

@@ -13,7 +13,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Pace, Timeout
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Pace, Timeout, bad
 from keeppool.core.keepalive import connection_options
 from keeppool.core.origin import Origin, Proxy, TlsIdentity
 from keeppool.core.pace import Paced
@@ -157,6 +157,11 @@ class OriginTerms(Terms):
         """Give the pace that requests to one of the hosts keep; `None` if nothing holds them up."""
         return paced_of(self._entry, host, port) if self._is_paced else None
 
+    def shared(self, host: str, port: int) -> Policy:
+        """Give the limits of one of the hosts in a fleet: what it shares its connections by, and how many there are."""
+        cap = _or(self._entry.fleet_per_host, self.policy.per_host)
+        return self.policy._replace(permit_key=None if cap is None else key_of(self._entry, host, port), permit_cap=cap)
+
     def _by(self, proxy: Proxy) -> Origin:
         """Give what all the hosts' connections are kept under, because they lead to the proxy, whatever the host."""
         # What else is said about TLS is meant for the origin's server (see `Origin.tls_hop`).
@@ -176,8 +181,19 @@ def paced_of(entry: HostConfig, host: str, port: int) -> Paced | None:
     obeys = _or(entry.obey_retry_after, pace is not None)
     if pace is None and not obeys:
         return None
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return Paced(_or(entry.unix_socket, None) or address, pace, obeys)
+    return Paced(key_of(entry, host, port), pace, obeys)
+
+
+def key_of(entry: HostConfig, host: str, port: int) -> str:
+    """Name the server that a URL's host is, whatever way leads there: by its address, or as the configuration says."""
+    chosen = entry.fleet_key
+    if isinstance(chosen, Inherit):
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return _or(entry.unix_socket, None) or address
+    name = chosen if isinstance(chosen, str) else chosen(host, port)
+    if not isinstance(name, str) or not name or "{" in name or "}" in name:
+        raise bad("fleet_key", name, "must give non-empty text without braces")
+    return name
 
 
 def _or(value: T | Inherit, fallback: T) -> T:

@@ -8,6 +8,7 @@ Does not know: locks, event loops; where there is a lock, all of this happens un
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keeppool.core.pace import Line, Lines, Paced, Stage, Turn, seconds_until
@@ -34,10 +35,12 @@ class Turns:
         state: The pool's tables: asked whether it is closed, and how many wait there.
     """
 
-    __slots__ = ("_state", "lines")
+    __slots__ = ("_state", "ask", "lines")
 
     def __init__(self, state: PoolState) -> None:
         self.lines = Lines()
+        #: Has the fleet asked about a key; `None` in a pool of its own.
+        self.ask: Callable[[str], None] | None = None
         self._state = state
 
     def look(self, exchange: Exchange, waiter: Waiter, now: float) -> float | None:
@@ -66,6 +69,7 @@ class Turns:
         for gone in line.let_in(now):
             if gone is not turn and gone.waiter is not None:
                 gone.waiter.wake()
+        self._ask_if_lacking(line)
         if turn.stage is not Stage.WAITING:
             _wake_first(line)
             return 0.0
@@ -110,13 +114,26 @@ class Turns:
         turn = exchange.turn
         if turn is not None:
             turn.line.left(turn, now)
+            self._ask_if_lacking(turn.line)
             _wake_first(turn.line)
+
+    def _ask_if_lacking(self, line: Line) -> None:
+        """Have the fleet asked for starts, or told what the others are to know."""
+        if self.ask is not None and (line.lacking or line.has_news):
+            self.ask(line.key)
+
+    def told(self, line: Line, starts: list[float], hold: float, parties: int | None, now: float) -> None:
+        """The fleet has answered, or cannot be asked; as for `Line.told`."""
+        line.told(starts, hold, parties, now)
+        _wake_first(line)
 
     def heard(self, paced: Paced, retry_after: bytes | None, date: bytes | None, now: float) -> None:
         """Take note of what a response's `Retry-After` says for the whole host; `date` is the value of its `Date`."""
         seconds = None if retry_after is None else seconds_until(retry_after, date, time.time())
         if seconds:
-            self.lines.at(paced, now).held(seconds, now)
+            line = self.lines.at(paced, now)
+            line.held(seconds, now)
+            self._ask_if_lacking(line)
 
     def wake_all(self) -> None:
         """Let everybody look: the pool is closed."""

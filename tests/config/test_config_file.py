@@ -117,6 +117,8 @@ SAMPLES = {
     "unsafe": '"fresh"',
     "pace": "{ interval = 0.5, since = 'end' }",
     "obey_retry_after": "true",
+    "fleet_per_host": "6",
+    "fleet_key": '"example.com"',
     "pipelining": "8",
 }
 

@@ -78,7 +78,7 @@ def test_a_snapshot_goes_through_json_with_reasons_as_text() -> None:
     assert (copy["closed"], copy["reuse_ratio"], copy["waited_s"]) == (2, 0.5, 0.5)
     gauges = {"open", "idle", "busy", "connecting", "waiting", "cap", "waiting_s"}
     assert set(copy["hosts"][A]) == gauges | {"held_s", "requests", "connect_failed", "closed_by"}
-    gauges |= {"peak_open", "hosts", "proxies", "learned", "not_kept", "distrusted", "paces"}
+    gauges |= {"peak_open", "hosts", "proxies", "learned", "not_kept", "distrusted", "fleet", "paces"}
     counters = {"opened", "reused", "connect_failed", "resent", "queued", "waited_s", "closed_by", "requests"}
     counters |= {"piped", "requeued"}
     assert set(copy) == gauges | counters | {"closed", "reuse_ratio"}

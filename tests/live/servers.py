@@ -372,6 +372,35 @@ def tinyproxy(folder: Path) -> Iterator[RealServer]:
         yield server
 
 
+class Redis(RealServer):
+    """A Redis that keeps nothing on disk: what is stopped has forgotten everything."""
+
+    def __init__(self, command: str, port: int, folder: Path) -> None:
+        options = (
+            "--port",
+            str(port),
+            "--bind",
+            HOST,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--pidfile",
+            str(folder / "pid"),
+        )
+        super().__init__("redis-server", [command, *options, "--daemonize", "no"], port, folder)
+        # Redis writes its pid only as a daemon; it tells that it listens by its log.
+        self._ready = self._output
+
+
+@contextlib.contextmanager
+def redis(folder: Path) -> Iterator[RealServer]:
+    """Run Redis."""
+    command = program("redis-server")
+    with running(lambda port: Redis(command, port, folder)) as server:
+        yield server
+
+
 @contextlib.contextmanager
 def squid(idle: int) -> Iterator[RealServer]:
     """Run squid, a forwarding proxy, that closes idle connections of clients after so many seconds."""

@@ -23,6 +23,7 @@ from keeppool.requests.mounting.refused_hooks import Hookless, retrying_of_adapt
 if TYPE_CHECKING:
     from keeppool.events import Event
     from keeppool.pools.manager import Manager
+    from keeppool.pools.membership import AnyFleet
 
 
 #: What `send` gives: a response, or something to await that gives one.
@@ -55,12 +56,20 @@ class PooledAdapter(Hookless):
         hosts: Mapping[str, HostConfig] | None = None,
         defaults: HostConfig | None = None,
         resolver: LookUp | None = None,
+        fleet: AnyFleet | None = None,
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         limits = limits_of(pool_maxsize, limits, config)
         self.pool = self._pool_kind(
-            limits, timeout=timeout, hosts=hosts, defaults=defaults, resolver=resolver, config=config, on_event=on_event
+            limits,
+            timeout=timeout,
+            hosts=hosts,
+            defaults=defaults,
+            resolver=resolver,
+            fleet=fleet,
+            config=config,
+            on_event=on_event,
         )
         self.max_retries = max_retries
         self.retrying = retrying_of_adapter(max_retries)

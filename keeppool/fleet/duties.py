@@ -1,0 +1,172 @@
+"""What a member of a fleet has to do, and when: which keys are to be called about, and what holds while Redis is away.
+
+Decides: when a key is due, how long Redis is left alone after a failure, and what each policy lets the pool do then.
+Knows: replies, and the time it is told.
+Does not know: clients, threads, event loops, clocks.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Final
+
+from keeppool.fleet.script import TURN_S, Reply
+
+#: What a lease is renewed in: thirds, so that one call that fails costs nothing.
+RENEWALS: Final = 3
+#: Seconds before a lease ends from which on nothing new is dialled on it: a dial takes time as well.
+MARGIN: Final = 2.0
+#: Seconds between two calls while others ask: what they wait for is given back no later.
+CONTENDED: Final = 1.0
+#: Seconds between two calls while a caller waits for a permit that was refused.
+REFUSED: Final = 0.25
+#: Seconds for which Redis is left alone after the first failure in a row, and at the most.
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 30.0
+#: Members of which one may be early; a wait is drawn from half to one and a half times its length.
+_JITTER: Final = (0.5, 1.5)
+
+POLICIES: Final = ("share", "closed", "open")
+
+
+class Known:
+    """What a member knows of one key.
+
+    Attributes:
+        due_at: When the next call about it is due.
+        waits: It is due at that time and not before, whatever happens: the last call was in vain.
+        reply: The last reply; `None` before the first.
+        since: When the pool has had something to do with it first.
+    """
+
+    __slots__ = ("due_at", "reply", "since", "waits")
+
+    def __init__(self, now: float) -> None:
+        self.due_at = self.since = now
+        self.waits = False
+        self.reply: Reply | None = None
+
+
+class Duties:
+    """The keys of one member.
+
+    Args:
+        ttl: Seconds a lease lasts.
+        when_down: One of `POLICIES`.
+
+    Attributes:
+        keys: By name.
+        is_down: Redis has not answered the last time.
+        calls: Calls made, by key.
+        failures: Times Redis did not answer.
+    """
+
+    def __init__(self, ttl: float, when_down: str) -> None:
+        self.ttl = ttl
+        self.when_down = when_down
+        self.keys: dict[str, Known] = {}
+        self.is_down = False
+        self.calls = 0
+        self.failures = 0
+        self._again_at = 0.0
+        self._pause = FIRST_PAUSE
+
+    # What happens
+
+    def due(self, key: str, now: float) -> None:
+        """A call about a key is wanted: at once, unless one was in vain a moment ago."""
+        known = self.keys.get(key)
+        if known is None:
+            self.keys[key] = Known(now)
+        elif not known.waits:
+            known.due_at = min(known.due_at, now)
+
+    def begun(self, key: str) -> None:
+        """A call is under way: what is wanted from here on is for the next one."""
+        self.calls += 1
+        known = self.keys[key]
+        known.due_at, known.waits = self._never, False
+
+    def replied(self, key: str, reply: Reply, now: float, *, wanted: int, is_paced: bool, claims: bool) -> None:
+        """Redis has answered.
+
+        Args:
+            key: About which key.
+            reply: What.
+            now: The time.
+            wanted: Callers who still wait for a permit.
+            is_paced: Callers stand in line for their turn: a Retry-After that others have heard is to be known soon.
+            claims: The pool has or wants something of it; if not, it is forgotten.
+        """
+        known = self.keys.get(key)
+        self._pause, self.is_down = FIRST_PAUSE, False
+        if known is None:
+            return
+        known.reply = reply
+        if not claims:
+            if known.due_at == self._never:
+                del self.keys[key]
+        elif wanted:
+            known.due_at, known.waits = now + min(REFUSED, self.ttl / 10) * random.uniform(*_JITTER), True
+        else:
+            seconds = self.ttl / RENEWALS * random.uniform(0.8, 1.0)
+            if reply.others or reply.give_back:
+                seconds = min(seconds, CONTENDED)
+            known.due_at = min(known.due_at, now + (min(seconds, REFUSED) if is_paced else seconds))
+
+    def postponed(self, key: str) -> None:
+        """A key's pool has been told what holds while Redis is away."""
+        if key in self.keys:
+            self.keys[key].due_at, self.keys[key].waits = self._again_at, True
+
+    def failed(self, keys: Iterable[str], now: float) -> None:
+        """Redis has not answered a call about these keys."""
+        self.failures += 1
+        self.is_down = True
+        self._again_at = now + self._pause * random.uniform(*_JITTER)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        for key in keys:
+            if key in self.keys:
+                self.keys[key].due_at, self.keys[key].waits = self._again_at, True
+
+    # What follows
+
+    _never = float("inf")
+
+    def ready(self, now: float) -> list[str]:
+        """List the keys that are due."""
+        return [key for key, known in self.keys.items() if known.due_at <= now]
+
+    def next_at(self) -> float:
+        """Tell when something is due."""
+        return min((known.due_at for known in self.keys.values()), default=self._never)
+
+    def may_call(self, now: float) -> bool:
+        """Tell whether Redis may be asked; after failures it is left alone for a while."""
+        return not self.is_down or now >= self._again_at
+
+    def lease_until(self, asked_at: float) -> float:
+        """Tell until when permits of a call that was begun then may be used."""
+        return asked_at + self.ttl - min(MARGIN, self.ttl / 4)
+
+    def share_when_down(self, key: str, have: int, cap: int | None, per_host: int | None) -> int:
+        """Tell how many connections of a key there may be while Redis is away."""
+        if self.when_down == "closed":
+            return have
+        if self.when_down == "open" or cap is None:
+            return max(have, 1 << 30 if per_host is None else per_host)
+        reply = self.keys[key].reply if key in self.keys else None
+        if reply is None or not reply.parties:
+            return max(have, 1)
+        if cap < reply.parties:
+            return max(have, 1 if reply.place < cap else 0)
+        return max(have, cap // reply.parties)
+
+    def parties(self, key: str) -> int:
+        """Tell among how many members a pace is divided while Redis is away."""
+        reply = self.keys[key].reply if key in self.keys else None
+        return 1 if self.when_down == "open" or reply is None else max(reply.parties, 1)
+
+
+assert TURN_S > CONTENDED, "who has to give a connection back hears of it before the next has to"

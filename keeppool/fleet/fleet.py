@@ -1,0 +1,82 @@
+"""`Fleet`: one cap and one pace for each host, for all pools of all processes that name the same fleet.
+
+Decides: what may be configured.
+Does not know: how it is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keeppool.config import bad, check_seconds
+from keeppool.fleet.duties import POLICIES
+from keeppool.fleet.member import Bond, Member, TaskMember, ThreadMember
+from keeppool.fleet.redis_client import Recipe
+from keeppool.pools.membership import Joined
+
+#: The shortest lease, in seconds: below that a pause of a garbage collector or of a busy machine ends it.
+LEAST_TTL = 2.0
+
+
+class Fleet:
+    """A name under which pools share their hosts' caps and paces, through a Redis or Valkey that is there already.
+
+    Args:
+        client: A client of redis-py or valkey-py, for threads; one of their `asyncio` for pools of tasks; cluster
+            clients too. Members make clients of their own like it.
+        name: Pools that name the same one share.
+        ttl: Seconds after which what a member holds is free again if it is not heard of, such as after kill -9.
+        when_down: What holds while Redis is away: "share" goes on with the member's last share of each cap, "closed"
+            dials nothing new, "open" goes by `per_host` alone. Connections that are open are used in any case.
+        timeout: Seconds a call to Redis may take.
+
+    Picklable, as the client's arguments are: what arrives makes clients anew.
+
+    Raises:
+        ConfigError: An argument of the wrong type or out of range.
+
+    Thread safety: any number of pools in any number of threads may be given one; with an asyncio client, pools of one
+        event loop.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        name: str = "crawl",
+        *,
+        ttl: float = 20.0,
+        when_down: str = "share",
+        timeout: float = 0.1,
+    ) -> None:
+        if not hasattr(client, "evalsha"):
+            raise bad("client", client, "must be a client of redis-py or valkey-py")
+        if not isinstance(name, str) or not name or any(mark in name for mark in "{}:"):
+            raise bad("name", name, "must be text without braces and colons")
+        check_seconds("ttl", ttl, zero=False)
+        if ttl is None or not LEAST_TTL <= ttl < 86400:
+            raise bad("ttl", ttl, f"must be from {LEAST_TTL:g} seconds to a day")
+        check_seconds("timeout", timeout, zero=False)
+        if timeout is None or timeout >= ttl / 4:
+            raise bad("timeout", timeout, "must be less than a quarter of ttl")
+        if when_down not in POLICIES:
+            raise bad("when_down", when_down, f"must be one of {', '.join(POLICIES)}")
+        self.name = name
+        self.ttl = ttl
+        self.when_down = when_down
+        self.timeout = timeout
+        self.recipe = Recipe(client, timeout)
+
+    def join(self, pool: Joined, *, for_tasks: bool) -> Member:
+        """Make a pool a member.
+
+        Raises:
+            ConfigError: The client is of the other kind.
+        """
+        if for_tasks is not self.recipe.is_async:
+            kind = "of their asyncio modules, for pools of tasks" if for_tasks else "for threads"
+            raise bad("fleet", self, f"needs a client of redis-py or valkey-py {kind}")
+        bond = Bond(self.name, self.ttl, self.when_down, self.timeout, self.recipe)
+        return (TaskMember if for_tasks else ThreadMember)(bond, pool)
+
+    def __repr__(self) -> str:
+        return f"Fleet({self.name!r}, ttl={self.ttl:g}, when_down={self.when_down!r})"

@@ -1,0 +1,327 @@
+"""A pool's membership of a fleet: the calls it makes, one for each key at a time, and what it is told by them.
+
+Decides: nothing: what is due `duties.py` says, what is granted Redis does.
+Waits, in a thread or a task of its own: for Redis, and until something is due. Callers of the pool never wait for a
+call; they wait in the pool's own queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+import uuid
+import weakref
+from collections import deque
+from typing import Any, NamedTuple
+
+from keeppool.clock import clock
+from keeppool.core.records import NEVER
+from keeppool.fleet.duties import Duties
+from keeppool.fleet.redis_client import Invocation, Recipe, run, run_awaited
+from keeppool.fleet.script import Reply, keys_of, rank_of, reply_of
+from keeppool.pools.membership import Call, Joined, Told
+from keeppool.stats import FleetKeyStats, FleetStats
+
+#: Seconds a member's thread or task stays although nothing is due: longer than between two calls of a small program.
+LINGER = 1.0
+
+log = logging.getLogger("keeppool.fleet")
+
+
+class Bond(NamedTuple):
+    """What the members of one fleet have in common; see `keeppool.fleet.Fleet`."""
+
+    name: str
+    ttl: float
+    when_down: str
+    timeout: float
+    recipe: Recipe
+
+
+class Member:
+    """What threads and tasks share.
+
+    Args:
+        fleet: What the pool is a member of.
+        pool: The pool; held weakly.
+    """
+
+    def __init__(self, fleet: Bond, pool: Joined) -> None:
+        self.fleet = fleet
+        self._pool = weakref.ref(pool)
+        #: Another one in each process: after a fork there are two members.
+        self.pid = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._duties = Duties(fleet.ttl, fleet.when_down)
+        self._client: Any = None
+        self._is_closed = False
+
+    @property
+    def _recipe(self) -> Recipe:
+        return self.fleet.recipe
+
+    def _invocation(self, key: str, call: Call) -> Invocation:
+        cap = -1 if call.cap is None else call.cap
+        pace = (call.starts, call.gap * 1000, call.burst, int(call.ended), call.holds * 1000)
+        ttl = int(self.fleet.ttl * 1000)
+        return keys_of(self.fleet.name, key), (self.pid, rank_of(key, self.pid), cap, call.have, call.want, ttl, *pace)
+
+    def _begin(self, pool: Joined, keys: list[str]) -> list[tuple[str, Call]]:
+        """Have the pool say what it has and wants of each key."""
+        calls = []
+        for key in keys:
+            self._duties.begun(key)
+            calls.append((key, pool.fleet_call(key)))
+        return calls
+
+    def _take(self, pool: Joined, calls: list[tuple[str, Call]], raw: list[Any], asked_at: float) -> None:
+        """Tell the pool what Redis has said."""
+        was_down = self._duties.is_down
+        for (key, call), one in zip(calls, raw, strict=True):
+            reply = reply_of(one)
+            wanted = pool.fleet_told(key, self._told(call, reply, asked_at))
+            claims = bool(call.have or call.want or call.starts or reply.granted or wanted.is_paced)
+            self._duties.replied(key, reply, clock(), wanted=wanted.permits, is_paced=wanted.is_paced, claims=claims)
+        if was_down:
+            log.warning("fleet %s: Redis is back", self.fleet.name)
+            pool.fleet_changed(self.fleet.name, is_up=True, error="")
+
+    def _told(self, call: Call, reply: Reply, asked_at: float) -> Told:
+        until = self._duties.lease_until(asked_at)
+        # Counted from before the call was sent: a wait that Redis has measured is over no sooner.
+        starts = [asked_at + seconds for seconds in reply.starts]
+        return Told(
+            n=call.have + reply.granted - reply.give_back if call.cap is not None else None,
+            until=until,
+            is_wanted=reply.others > 0 or reply.give_back > 0,
+            starts=starts,
+            hold=reply.hold,
+            parties=None,
+        )
+
+    def _failed(self, pool: Joined, error: BaseException) -> None:
+        """Let the pool go on without Redis, as the fleet's policy says."""
+        duties = self._duties
+        if not duties.is_down:
+            log.warning("fleet %s: Redis does not answer (%s: %s)", self.fleet.name, type(error).__name__, error)
+            pool.fleet_changed(self.fleet.name, is_up=False, error=type(error).__name__)
+        duties.failed(list(duties.keys), clock())
+        self._go_without(pool, list(duties.keys))
+
+    def _go_without(self, pool: Joined, keys: list[str]) -> None:
+        for key in keys:
+            call = pool.fleet_call(key)
+            n = self._duties.share_when_down(key, call.have, call.cap, call.per_host)
+            told = Told(n if call.cap is not None else None, NEVER, False, [], 0.0, self._duties.parties(key))
+            pool.fleet_told(key, told)
+            self._duties.postponed(key)
+
+    async def aclose(self) -> None:
+        """End with the pool. A thread ends by itself."""
+
+    def stats(self) -> FleetStats:
+        """Take a snapshot of what is known of each key."""
+        pool = self._pool()
+        held = {} if pool is None else pool.fleet_held()
+        keys = {}
+        for key, known in list(self._duties.keys.items()):
+            open_, allowed = held.get(key, (0, 0))
+            reply = known.reply
+            keys[key] = FleetKeyStats(
+                open=open_,
+                allowed=min(allowed, 1 << 30),
+                used=0 if reply is None else reply.used,
+                members=0 if reply is None else reply.parties,
+                asking=0 if reply is None else reply.others,
+            )
+        duties = self._duties
+        return FleetStats(
+            name=self.fleet.name,
+            member=self.pid,
+            is_up=not duties.is_down,
+            when_down=duties.when_down,
+            calls=duties.calls,
+            failures=duties.failures,
+            keys=keys,
+        )
+
+
+class ThreadMember(Member):
+    """A member of threads: one daemon thread, there while the pool has or wants something of the fleet."""
+
+    def __init__(self, fleet: Bond, pool: Joined) -> None:
+        super().__init__(fleet, pool)
+        #: Keys that are due. `due` may be called under any lock of the pool's, so all it does is append.
+        self._asked: deque[str] = deque()
+        #: Guards `_thread`. Nothing of the pool's is called under it.
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+
+    def due(self, key: str) -> None:
+        """A call about a key is wanted. Does not wait."""
+        self._asked.append(key)
+        if self._thread is None:
+            self._begin_thread()
+        self._wake.set()
+
+    def _begin_thread(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            thread = self._thread = threading.Thread(target=self._run, name="keeppool-fleet", daemon=True)
+        thread.start()
+
+    def _run(self) -> None:
+        idle_since: float | None = None
+        while True:
+            self._wake.clear()
+            now = clock()
+            while self._asked:
+                self._duties.due(self._asked.popleft(), now)
+            pool = self._pool()
+            if pool is None:
+                self._let_go()
+                self._close_client()
+                return
+            ready = self._duties.ready(now)
+            if ready:
+                idle_since = None
+                self._round(pool, ready, may_call=self._duties.may_call(now))
+                continue
+            idle_since = idle_since or now
+            if not self._duties.keys and now - idle_since >= LINGER:
+                self._close_client()
+                if self._may_end():
+                    return
+            del pool
+            self._wake.wait(max(min(self._duties.next_at() - now, LINGER), 0.0))
+
+    def _close_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None and client is not self._recipe.client:
+            client.connection_pool.disconnect()
+
+    def _may_end(self) -> bool:
+        """Tell whether the thread may end; it is gone from then on, and the next `due` begins another."""
+        with self._lock:
+            if self._asked:
+                return False
+            self._thread = None
+            return True
+
+    def _round(self, pool: Joined, keys: list[str], *, may_call: bool) -> None:
+        if not may_call:
+            self._go_without(pool, keys)
+            return
+        calls = self._begin(pool, keys)
+        asked_at = clock()
+        try:
+            if self._client is None:
+                self._client = self._recipe.make()
+            invocations = [self._invocation(key, call) for key, call in calls]
+            raw = run(self._client, invocations, at_once=self._recipe.has_pipelines)
+        except Exception as error:
+            self._failed(pool, error)
+            return
+        self._take(pool, calls, raw, asked_at)
+
+    def _let_go(self) -> None:
+        """Give back what a pool had that is gone, as far as Redis can be told; if not, the lease ends."""
+        nothing = Call(0, 0, None, None, 0, 0.0, 1, ended=False, holds=0.0)
+        try:
+            client = self._client or self._recipe.make()
+            run(client, [self._invocation(key, nothing) for key in self._duties.keys], at_once=False)
+        except Exception:
+            log.debug("fleet %s: a dropped pool's permits end with their lease", self.fleet.name)
+
+
+class TaskMember(Member):
+    """A member of tasks: one task, there while the pool has or wants something of the fleet."""
+
+    def __init__(self, fleet: Bond, pool: Joined) -> None:
+        super().__init__(fleet, pool)
+        self._task: asyncio.Task[None] | None = None
+        self._wake: asyncio.Event | None = None
+        self._made_on: asyncio.AbstractEventLoop | None = None
+
+    def due(self, key: str) -> None:
+        """A call about a key is wanted. Does not wait."""
+        self._duties.due(key, clock())
+        if self._task is None or self._task.done():
+            self._wake = asyncio.Event()
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="keeppool-fleet")
+        assert self._wake is not None, "bug: a task that nothing wakes"
+        self._wake.set()
+
+    async def _run(self) -> None:
+        idle_since: float | None = None
+        wake = self._wake
+        assert wake is not None, "bug: a task that nothing wakes"
+        try:
+            while True:
+                wake.clear()
+                pool = self._pool()
+                if pool is None:
+                    return
+                now = clock()
+                ready = self._duties.ready(now)
+                if ready:
+                    idle_since = None
+                    await self._round(pool, ready, may_call=self._duties.may_call(now))
+                    continue
+                idle_since = idle_since or now
+                if pool.is_closed and self._duties.is_down:
+                    return
+                if not self._duties.keys and (now - idle_since >= LINGER or pool.is_closed):
+                    return
+                seconds = min(self._duties.next_at() - now, LINGER)
+                del pool
+                try:
+                    async with asyncio.timeout(max(seconds, 0.0)):
+                        await wake.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            await self._close_client()
+
+    async def _round(self, pool: Joined, keys: list[str], *, may_call: bool) -> None:
+        if not may_call:
+            self._go_without(pool, keys)
+            return
+        calls = self._begin(pool, keys)
+        # The sockets that were closed for it are closed in the next turn of the loop, before Redis hears of it.
+        await asyncio.sleep(0)
+        asked_at = clock()
+        try:
+            if self._client is None:
+                self._client = self._recipe.make()
+            invocations = [self._invocation(key, call) for key, call in calls]
+            raw = await run_awaited(
+                self._client, invocations, at_once=self._recipe.has_pipelines, seconds=self.fleet.timeout * 2
+            )
+        except Exception as error:
+            self._failed(pool, error)
+            return
+        self._take(pool, calls, raw, asked_at)
+
+    async def _close_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None and client is not self._recipe.client:
+            try:
+                await client.connection_pool.disconnect()
+            except Exception:
+                log.debug("fleet %s: the client was gone already", self.fleet.name)
+
+    async def aclose(self) -> None:
+        """Tell Redis what the pool has given back, now that it is closed, if that can be told at once."""
+        task = self._task
+        if task is None or task.done() or self._wake is None:
+            return
+        self._wake.set()
+        await asyncio.wait([task], timeout=4 * self.fleet.timeout)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
