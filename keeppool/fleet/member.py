@@ -251,10 +251,14 @@ class TaskMember(Member):
         """A call about a key is wanted. Does not wait."""
         self._duties.due(key, clock())
         if self._task is None or self._task.done():
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                return  # Closed where no loop runs: what it had is free when its lease is over.
             self._wake = asyncio.Event()
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="keeppool-fleet")
-        assert self._wake is not None, "bug: a task that nothing wakes"
-        self._wake.set()
+            self._task = loop.create_task(self._run(), name="keeppool-fleet")
+        if self._wake is not None:
+            self._wake.set()
 
     async def _run(self) -> None:
         idle_since: float | None = None

@@ -80,6 +80,39 @@ def test_eight_processes_never_have_more_than_the_cap(redis_port: int) -> None:
         assert min(done for done, _ in told) >= REQUESTS / PROCESSES / 2, "a process had less than half of its part"
 
 
+def keep_pace(port: int, url: str, begin: Any, until: Any) -> None:
+    """Ask as often as the pace lets it, until the time is over."""
+    with PoolManager(
+        fleet=Fleet(redis.Redis(port=port), "many", ttl=TTL, timeout=0.5), defaults=HostConfig(pace=5)
+    ) as pool:
+        begin.wait()
+        while not until.is_set():
+            pool.request("GET", url, timeout=Timeout(pool=60))
+
+
+@pytest.mark.slow
+def test_four_processes_keep_one_pace(redis_port: int) -> None:
+    """In any second at most five starts, and the burst of one; one more where a machine under load delays two."""
+    context = multiprocessing.get_context("spawn")
+    begin, until = context.Event(), context.Event()
+    at: list[float] = []
+    with Site(handler=lambda request: at.append(request.at)) as site:
+        processes = [
+            context.Process(target=keep_pace, args=(redis_port, site.url, begin, until), daemon=True) for _ in range(4)
+        ]
+        for process in processes:
+            process.start()
+        begin.set()
+        assert site.wait_for(lambda: len(at) >= 100, 60)
+        until.set()
+        for process in processes:
+            process.join(30)
+    at.sort()
+    most = max(sum(1 for other in at if start <= other < start + 1) for start in at)
+    assert most <= 7
+    assert at[99] - at[0] >= 19, "a hundred starts at five in a second"
+
+
 def hold(port: int, url: str, told: Any) -> None:
     pool = pool_on(port)
     held = [pool.request("GET", f"{url}/bytes/10000000", stream=True) for _ in range(CAP)]
