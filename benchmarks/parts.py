@@ -62,6 +62,10 @@ class ReadySocket:
         """Give the answer."""
         return ANSWER
 
+    def gettimeout(self) -> float | None:
+        """Tell that nothing is ever waited for."""
+        return None
+
     def settimeout(self, seconds: float | None) -> None:
         """Never wait."""
 

@@ -55,6 +55,11 @@ core_cost.main()
     assert len(rows) == 4
 
 
+def test_parts_takes_a_request_to_pieces():
+    printed = run("-m", "benchmarks.parts", "--rounds", "1", "--requests", "20")
+    assert "| Session.get, without the system |" in printed
+
+
 def test_seen_compares_with_what_is_not_seen():
     program("nginx")
     printed = json.loads(run("-m", "benchmarks.seen", "--rounds", "2", "--requests", "5", "--json"))
