@@ -418,12 +418,16 @@ class LoopPool(Pool):
         waiter = ticket.waiter
         if not isinstance(waiter, TaskWaiter):
             return
-        pipeline = self._pipelines.get(waiter.exchange.connection) if waiter.exchange.is_asked else None
-        if pipeline is not None:
-            pipeline.left(ticket)
+        self._gets_off(ticket, waiter.exchange)
         if self.is_heard:
             self.report(reports.requeued(waiter.exchange, is_spent=order.is_spent))
         waiter.waits_again(clock(), is_spent=order.is_spent)
+
+    def _gets_off(self, ticket: Ticket, exchange: Exchange) -> None:
+        """Let nothing more be written, or be expected, for a caller that has boarded a connection, if it has."""
+        pipeline = self._pipelines.get(exchange.connection) if exchange.is_asked else None
+        if pipeline is not None:
+            pipeline.left(ticket)
 
     def _pipeline_breaks(self, exchange: Exchange) -> None:
         """Say who has sent what on a connection that ends with this exchange, and whether the server has ended it."""
@@ -678,6 +682,8 @@ class LoopPool(Pool):
             pipeline.has_turn(ticket)
             self._moved.append(pipeline)
         elif isinstance(waiter, TaskWaiter):
+            if ticket.failure is not None:
+                self._gets_off(ticket, waiter.exchange)
             self._serve(ticket, waiter)
 
     def _carry_out(self, order: Order) -> None:

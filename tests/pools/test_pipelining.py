@@ -750,6 +750,32 @@ def test_the_pool_is_closed_while_requests_are_under_way():
     play(story, gate)
 
 
+def test_what_is_refused_because_the_pool_was_closed_is_not_sent():
+    """It had boarded in the same turn of the loop, and was to be written in the next."""
+
+    async def story(peer, pool):
+        await trusted(peer, pool)
+        first = asyncio.create_task(get(peer, pool, "/gate"))
+        await until(lambda: peer.executed["/gate"])
+        sent = asyncio.create_task(get(peer, pool, "/sent"))
+        await until(lambda: pool.stats().waiting == 0 and sum(peer.executed.values()) == 1)
+        await asyncio.sleep(0.02)
+        piped = pool.stats().piped
+        refused = asyncio.create_task(get(peer, pool, "/refused"))
+        await asyncio.sleep(0)
+        assert pool.stats().piped == piped + 1
+        await pool.aclose()
+        gate.is_open.set()
+        assert await asyncio.gather(first, sent) == ["/gate", "/sent"]
+        with pytest.raises(PoolClosed):
+            await refused
+        await until(lambda: not peer._tasks)  # Its connection has ended.
+        assert peer.executed["/refused"] == 0
+
+    gate = Gate()
+    play(story, gate)
+
+
 def test_one_resend_for_each_and_never_a_third():
     """A server that ends every connection at the second request: it never gets one request three times."""
 
