@@ -387,7 +387,7 @@ def seconds_until(retry_after: bytes, date: bytes | None, wall: float) -> float 
     """
     text = retry_after.strip()
     if text.isdigit():
-        return float(text) if len(text) < 16 else LONGEST_HOLD
+        return min(float(text), LONGEST_HOLD)
     until = _timestamp(text)
     if until is None:
         return None
@@ -396,9 +396,14 @@ def seconds_until(retry_after: bytes, date: bytes | None, wall: float) -> float 
 
 
 def _timestamp(date: bytes) -> float | None:
-    from email.utils import parsedate_to_datetime  # costs milliseconds, and most programs never meet a date here
+    # Imported here: they cost milliseconds, and most programs never meet a date here.
+    from datetime import UTC
+    from email.utils import parsedate_to_datetime
 
     try:
-        return parsedate_to_datetime(date.decode("latin-1")).timestamp()
+        read = parsedate_to_datetime(date.decode("latin-1"))
+        # Of HTTP's three forms asctime's names no zone, and is UTC all the same (RFC 9110 §5.6.7). Without one Python
+        # takes it for our local time.
+        return (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

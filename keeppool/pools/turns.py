@@ -205,7 +205,8 @@ def _described(line: Line, now: float) -> str:
     if now < line.held_until:
         return f"the Retry-After of {line.key} holds for another {line.held_until - now:.1f} s"
     pace = line.pace
-    assert pace is not None, "bug: waits for nothing"
+    if pace is None:  # The newest request's; what started before it may have had one.
+        return f"{line.key} is held up by the pace of an earlier request"
     if pace.since == "end":
         return f"{line.key} has one request at a time, {pace.gap:g} s apart"
     return f"requests to {line.key} start {pace.gap:g} s apart"

@@ -19,6 +19,7 @@ from urllib3.exceptions import EmptyPoolError
 
 from keeppool import AsyncPoolManager, AsyncSession, HostConfig, Limits, Pace, PoolManager, Session, Timeout
 from keeppool.adapters.urllib3 import PoolManager as DropIn
+from keeppool.core.pace import LONGEST_HOLD, seconds_until
 from keeppool.errors import ConnectError, PoolClosed, PoolTimeout, QueueFull, ReadTimeout, RetryError
 from keeppool.events import RequestDone, RequestQueued, RequestServed, Room
 from keeppool.requests import Session as RequestsSession
@@ -179,6 +180,44 @@ def test_retry_after_may_be_a_date_by_the_servers_clock(make: Make, sites: Sites
     with make(defaults=HostConfig(obey_retry_after=True)) as pool:
         pool.request("GET", site.url)
         assert 100 < line_of(pool).held_s <= 200
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        (b"Sun Nov  6 08:49:47 1994", 10.0),
+        (b"Sunday, 06-Nov-94 08:49:47 GMT", 10.0),
+        (b"Sun, 06 Nov 1994 08:49:47 GMT", 10.0),
+        (b"Sun, 06 Nov 1994 08:49:47 -0000", 10.0),
+        (b"Sun, 06 Nov 1994 08:49:27 GMT", 0.0),
+        (b"00000000000000000007", 7.0),
+        (b"9" * 400, LONGEST_HOLD),
+        (b"-5", None),
+        (b"1.5", None),
+        (b"5, 5", None),
+        (b"Mon, 99 Foo 9999 99:99:99 GMT", None),
+        (b"", None),
+    ],
+)
+def test_retry_after_is_read_alike_in_every_time_zone(
+    told: bytes, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "XYZ+5")
+    time.tzset()
+    try:
+        assert seconds_until(told, None, 784111777.0) == seconds
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_who_waits_behind_a_pace_is_told_although_its_own_request_has_none(make: Make, sites: Sites) -> None:
+    site = sites.add(Behaviour())
+    with make() as pool:
+        pool.request("GET", site.url, host=paced(interval=LONG))
+        with pytest.raises(PoolTimeout, match="pace of an earlier request") as caught:
+            pool.request("GET", site.url, host=HostConfig(obey_retry_after=True), timeout=Timeout(pool=0))
+        assert caught.value.waits_for == "pace"
 
 
 def test_a_hold_passes(make: Make, sites: Sites) -> None:
