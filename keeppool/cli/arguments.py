@@ -88,6 +88,8 @@ def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> ar
     fetch.add_argument("--total", type=_cap, default=INHERIT, metavar="N", help="most connections in all, or none")
     pace = "most requests to one host in a second; Retry-After is heard then. Hosts with a pace in FILE keep theirs"
     fetch.add_argument("--pace", type=_number, metavar="N", help=pace)
+    deep = "requests in flight on one connection at the most, for hosts you know; bodies are held whole then"
+    fetch.add_argument("--pipelining", type=_count, metavar="N", help=deep)
     _add_preset(fetch)
     fetch.add_argument("--config", metavar="FILE", help="keeppool.toml; --preset, --per-host and --total win over it")
     fetch.add_argument("--threads", type=_count, default=_FETCH_THREADS, metavar="N", help="threads (%(default)s)")

@@ -18,9 +18,10 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.text import Text
 
-from keeppool import Response, Session
+from keeppool import AsyncResponse, Response, Session
 from keeppool.cli.console import shortened, standard_error, standard_output, write_json
 from keeppool.cli.endings import Exit, UsageError
+from keeppool.cli.fetch_tasks import LoopSession
 from keeppool.cli.names import Names
 from keeppool.cli.pictures import Pictures
 from keeppool.cli.progress import Meter, progress_bar
@@ -75,7 +76,13 @@ def run(arguments: Namespace) -> int:
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(Source(arguments.urls, arguments.input))
         pictures = Pictures(arguments, "keeppool fetch")
-        session = stack.enter_context(Session(config=config_of(arguments), on_event=pictures.listener()))
+        config, listener = config_of(arguments), pictures.listener()
+        session: Session | LoopSession = (
+            Session(config=config, on_event=listener)
+            if arguments.pipelining is None
+            else LoopSession(config, on_event=listener)
+        )
+        stack.enter_context(session)
         folder = stack.enter_context(Folder(arguments.output)) if arguments.output is not None else None
         bar = progress_bar(standard_error(), session, meter, shown=not _is_terminal_taken(arguments, out))
         count = source.count()
@@ -108,7 +115,7 @@ class Fetcher:
         meter: Told of all bytes that arrive.
     """
 
-    def __init__(self, session: Session, folder: Folder | None, meter: Meter) -> None:
+    def __init__(self, session: Session | LoopSession, folder: Folder | None, meter: Meter) -> None:
         self._session = session
         self._folder = folder
         self._meter = meter
@@ -118,18 +125,32 @@ class Fetcher:
         fetched = Fetched(job.url)
         started = time.monotonic()
         try:
-            with self._session.get(job.url, stream=True) as answer:
-                fetched.status = answer.status_code
-                _check(answer)
-                with self._sink(job.name) as sink:
-                    self._receive(answer, sink, fetched)
+            if isinstance(self._session, LoopSession):
+                self._take_whole(self._session.get(job.url), job, fetched)
+            else:
+                self._take_in_pieces(self._session, job, fetched)
         except Exception as error:
             fetched.error = f"{type(error).__name__}: {error}"
         fetched.seconds = round(time.monotonic() - started, 6)
         return fetched
 
-    def _receive(self, answer: Response, sink: Sink | None, fetched: Fetched) -> None:
-        for piece in answer.iter_content(_PIECE):
+    def _take_in_pieces(self, session: Session, job: Job, fetched: Fetched) -> None:
+        with session.get(job.url, stream=True) as answer:
+            fetched.status = answer.status_code
+            if answer.status_code >= 400:
+                answer.drain()  # Its connection is free for the next.
+            _check(answer)
+            with self._sink(job.name) as sink:
+                self._receive(answer.iter_content(_PIECE), sink, fetched)
+
+    def _take_whole(self, answer: AsyncResponse, job: Job, fetched: Fetched) -> None:
+        fetched.status = answer.status_code
+        _check(answer)
+        with self._sink(job.name) as sink:
+            self._receive([answer.content], sink, fetched)
+
+    def _receive(self, pieces: Iterable[bytes], sink: Sink | None, fetched: Fetched) -> None:
+        for piece in pieces:
             fetched.bytes += len(piece)
             self._meter.add(len(piece))
             if sink is not None:
@@ -183,14 +204,13 @@ def _jobs(urls: Iterable[str], folder: Folder | None) -> Iterator[Job]:
     return (Job(url, names.name_for(url)) for url in urls)
 
 
-def _check(answer: Response) -> None:
+def _check(answer: Response | AsyncResponse) -> None:
     """Let pass a response whose body is what was asked for.
 
     Raises:
-        HTTPError: Its status says that it is not; the connection is free for the next.
+        HTTPError: Its status says that it is not.
     """
     if answer.status_code >= 400:
-        answer.drain()
         raise HTTPError(f"{answer.status_code} {answer.reason}".rstrip(), response=answer)
 
 

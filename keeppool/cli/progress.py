@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from keeppool import Session
+from keeppool.cli.fetch_tasks import LoopSession
 
 #: Redraws a second: a change is seen at once, and each costs about a millisecond.
 _REDRAWS = 8
@@ -37,11 +38,11 @@ class Figures(ProgressColumn):
     """Rate, bytes and sockets.
 
     Args:
-        session: Whose sockets are counted.
+        session: Whose sockets are counted; what has the figures of one.
         meter: What has arrived.
     """
 
-    def __init__(self, session: Session, meter: Meter) -> None:
+    def __init__(self, session: Session | LoopSession, meter: Meter) -> None:
         super().__init__()
         self._session = session
         self._meter = meter
@@ -56,7 +57,7 @@ class Figures(ProgressColumn):
         return text
 
 
-def progress_bar(console: Console, session: Session, meter: Meter, *, shown: bool) -> Progress:
+def progress_bar(console: Console, session: Session | LoopSession, meter: Meter, *, shown: bool) -> Progress:
     """Make the bar of `keeppool fetch`; it is shown on a terminal only, and gone at the end."""
     figures = Figures(session, meter)
     columns = BarColumn(bar_width=24), MofNCompleteColumn(), figures, TimeElapsedColumn()

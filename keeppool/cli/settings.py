@@ -22,7 +22,9 @@ def config_of(arguments: Namespace) -> Config:
     limits = presets.by_name(arguments.preset) if arguments.preset is not None else config.limits
     caps = {name: getattr(arguments, name) for name in ("per_host", "total")}
     limits = replace(limits, **{name: cap for name, cap in caps.items() if cap is not INHERIT})
-    defaults = config.defaults if arguments.pace is None else HostConfig(pace=arguments.pace).over(config.defaults)
+    said = {name: getattr(arguments, name) for name in ("pace", "pipelining")}
+    given = {name: value for name, value in said.items() if value is not None}
+    defaults = HostConfig(**given).over(config.defaults) if given else config.defaults
     return replace(config, limits=limits, timeout=_timeout(config.timeout, arguments.timeout), defaults=defaults)
 
 

@@ -270,3 +270,17 @@ def test_arguments_that_cannot_be_read_end_with_2(arguments):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
+
+
+def test_requests_follow_each_other_on_one_connection_where_that_is_asked_for(run, tmp_path):
+    """The same results, over fewer waits; what is no page is told as ever."""
+    with Site() as site:
+        urls = [f"{site.url}/bytes/{number}" for number in range(200)] + [f"{site.url}/status/404"]
+        command = ["fetch", "-i", "-", "--json", "--per-host", "2", "--pipelining", "8", "-o", str(tmp_path / "here")]
+        code, out, _ = run(*command, text="\n".join(urls))
+        *lines, totals = lines_of(out)
+        assert code == 1
+        assert [line["status"] for line in lines if line["error"]] == [404]
+        assert sum(line["bytes"] for line in lines) == totals["bytes"] == sum(range(200))
+        assert site.peak_open <= 2
+        assert all(int(path.name.rpartition("_")[2]) == path.stat().st_size for path in (tmp_path / "here").iterdir())
