@@ -55,6 +55,8 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
     """
 
     _pool: LoopPool
+    #: Whether who asks for a body piece by piece takes each as it comes: then others may wait for the end of it.
+    _reads_at_once = False
 
     def _open_pool(self, tell: MethodType | None) -> None:
         have_urllib3()  # An unusual URL needs it, when it would hold up the event loop for 60 ms.
@@ -83,7 +85,7 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
         elif pool.is_timed:
             pool.begin_timeline(exchange, started)
         if exchange.route.policy.pipelining > 1 and exchange.may_ride(fields):
-            exchange.rides, exchange.streams = True, stream
+            exchange.rides, exchange.streams = True, stream and not self._reads_at_once
         try:
             source = await self._send(exchange, started)
             response = self._respond(KINDS, exchange, source, url, stream, decode, started)

@@ -379,3 +379,19 @@ def test_what_pools_log_is_not_in_scrapys_log(site, monkeypatch, caplog, set_for
     with Bench() as bench:
         bench.download(site.url)
     assert any(record.name == "keeppool.http" for record in caplog.records) == is_on
+
+
+def test_requests_to_a_host_follow_each_other_where_it_is_set():
+    """Each page is its own, on no more connections than allowed."""
+
+    async def crawl(handler, urls):
+        return await asyncio.gather(*(handler.download_request(Request(url)) for url in urls))
+
+    with Site() as site:
+        settings = {"CONCURRENT_REQUESTS_PER_DOMAIN": 2, "KEEPPOOL_HOSTS": {"127.0.0.1": {"pipelining": 8}}}
+        with Bench(**settings) as bench:
+            urls = [f"{site.url}/bytes/{number}" for number in range(60)]
+            pages = bench.run(crawl(bench.handler, urls))
+            assert [len(page.body) for page in pages] == list(range(60))
+            assert site.peak_open <= 2
+            assert bench.handler._pool.stats().piped > 10

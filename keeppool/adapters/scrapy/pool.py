@@ -56,6 +56,8 @@ class CrawlerPool(AsyncPoolManager):
         ConfigError, ValueError: As `keeppool.adapters.scrapy.settings.configuration`.
     """
 
+    _reads_at_once = True
+
     def __init__(self, crawler: Crawler) -> None:
         _quieten()
         super().__init__(config=configuration(crawler.settings))
