@@ -25,10 +25,12 @@ from __future__ import annotations
 
 from keeppool.config import Limits
 from keeppool.core.credit import Credit, Credits
+from keeppool.core.habits import BEHIND
 from keeppool.core.late import LatePoolState
 from keeppool.core.origin import Origin
 from keeppool.core.pipelines import Pipelines, Stage
 from keeppool.core.records import Board, Connection, Host, Pipeline, Policy, Return, Ride, Serve, State, Ticket
+from keeppool.core.trust import ages_of
 from keeppool.errors import PoolClosed
 from keeppool.reasons import Why
 
@@ -270,6 +272,16 @@ class RidingPoolState(LatePoolState):
             credit.ended(connection.served)
         elif why is Why.UNASKED_DATA and (ride is not None or pipeline.riders):
             credit.broke(now)
+
+    def _learn(self, connection: Connection, why: Why, alive_at: float | None, now: float) -> None:
+        """As in `PoolState`; but where requests follow each other, a close right behind a response is no idle limit.
+
+        It is a pipeline that was broken. The ages of such closes agree, at next to nothing, and would have every
+        connection closed as soon as it is idle.
+        """
+        is_busy_host = connection.host.policy.pipelining > 1 and connection.served > 1
+        if not is_busy_host or ages_of(connection, alive_at, now).high > BEHIND:
+            super()._learn(connection, why, alive_at, now)
 
     def _fill(self, host: Host, now: float) -> None:
         """Let the host's oldest callers board what can be boarded, as long as that is their turn."""
