@@ -113,15 +113,25 @@ class RidingPoolState(LatePoolState):
         """
         self._credit(connection.host, now).took(seconds, now)
 
-    def begun(self, connection: Connection, seconds: float, rest: int | None, is_last: bool, now: float) -> None:
+    def begun(
+        self,
+        connection: Connection,
+        seconds: float,
+        rest: int | None,
+        is_last: bool,
+        now: float,
+        *,
+        is_announced: bool = True,
+    ) -> None:
         """As `answered`, where a body is still to come, or the connection ends with the response.
 
         Args:
             connection: Its `served` and `uses_left` count this response.
             seconds: How long the head took since the request was sent, or had its turn.
             rest: Bytes of the body that are still to come; `None` if that is not known.
-            is_last: It ends the connection; what was sent behind it has not been carried out.
+            is_last: It ends the connection.
             now: The time.
+            is_announced: If so, the response says that itself; what was sent behind it has not been carried out.
         """
         host, pipeline = connection.host, self._pipeline(connection, now)
         self._credit(host, now).took(seconds, now)
@@ -130,7 +140,7 @@ class RidingPoolState(LatePoolState):
         pipeline.stage = Stage.SHUT if is_last or (rest or 0) > MOST_REST else Stage.BEGUN
         self._list(connection, pipeline)
         if is_last:
-            self._put_back(host, pipeline, is_unprocessed=True, now=now)
+            self._put_back(host, pipeline, is_unprocessed=is_announced, now=now)
             self._seat(host, now)
         self._fill(host, now)
 

@@ -398,6 +398,13 @@ class Exchange:
             self.framing.why_close, head.status, head.version, connection, self.request_sent, self._closes
         )
 
+    def announces_close(self) -> bool:
+        """Tell whether the response itself says that its connection ends with it; a 408 ends one without saying so."""
+        head = self.answer
+        assert head is not None, "bug: no response yet"
+        is_unframed = self.framing.kind is Kind.CLOSE
+        return is_unframed or why_not_persistent(head.version, head.get(b"connection")) is not None
+
     # Failing
 
     def is_late_408(self, now: float) -> bool:

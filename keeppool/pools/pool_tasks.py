@@ -376,7 +376,8 @@ class LoopPool(Pool):
         if body.complete and not is_last:
             self._state.answered(connection, took, now)
         else:
-            self._state.begun(connection, took, body.remaining, is_last, now)
+            is_announced = is_last and exchange.announces_close()
+            self._state.begun(connection, took, body.remaining, is_last, now, is_announced=is_announced)
         if exchange.arrived is not None and self.is_followed:
             self.report_answered(exchange, head, exchange.url, now - exchange.started)
         if self._state.orders:

@@ -395,6 +395,25 @@ def test_what_follows_an_announced_close_was_not_carried_out_and_rides_again():
     play(story, broken_at("/2", last))
 
 
+def test_what_follows_a_408_that_does_not_say_close_may_have_been_carried_out():
+    """An application's, whose server goes on."""
+    events = recorded_events()
+
+    async def story(peer, pool):
+        await trusted(peer, pool)
+        tired = pool.request("GET", f"{peer.url}/tired")
+        paths = [f"/{n}" for n in range(6)]
+        ends = await asyncio.gather(tired, *[get(peer, pool, path) for path in paths])
+        assert ends[0].status == 408
+        assert ends[1:] == paths
+        requeued = events.of(RequestRequeued)
+        assert requeued
+        assert {event.spent for event in requeued} == {True}
+
+    manner = at("/tired", lambda asked: asked.send(asked.response(status="408 Request Timeout")))
+    play(story, manner, on_event=events)
+
+
 def test_a_request_goes_back_ten_times_at_the_most_and_then_goes_alone():
     """A server that closes behind every second response."""
 
