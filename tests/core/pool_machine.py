@@ -331,10 +331,13 @@ class PoolMachine(RuleBasedStateMachine):
         if isinstance(order, self.core.records.Close) and order.why in reasons:
             return self._settle()
         assert not reasons - {Why.HINT_MAX}, f"kept, although {reasons}"
-        if model.may_pass_on(connection) and not model.must_wait_for_new(connection):
+        is_own_turn = model.may_pass_on(connection)
+        must_be_new = is_own_turn and model.must_wait_for_new(connection)
+        if is_own_turn and not must_be_new:
             assert isinstance(order, self.core.records.Serve), "not handed to the caller whose turn it was"
             assert order.ticket.connection is connection
-        elif model.oldest_servable(connection) is not None:
+        elif must_be_new or model.oldest_servable(connection) is not None:
+            # Also where a cap lowered meanwhile leaves no room yet: on the shelf it would stand in the caller's way.
             assert order == self.core.records.Close(connection, Why.EVICTED), "an older caller was passed over"
         else:
             assert order is None, "a good connection was not kept"
