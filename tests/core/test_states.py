@@ -61,6 +61,12 @@ def an_assignment_is_abandoned(pool: Any) -> None:
     pool.abandoned(last, 1.0)
 
 
+def a_request_with_a_higher_cap_lets_another_in(pool: Any) -> None:
+    """A cap that was raised holds for whoever waits already, too."""
+    for policy in (Policy(per_host=1), Policy(per_host=1), Policy(per_host=2)):
+        pool.requested(A, policy, 0.0)
+
+
 def a_dead_one_is_found_beside_others(pool: Any) -> None:
     idle(pool, 3)
     other = pool.found_dead(pool.requested(A, POLICY, 1.0), Why.PEER_CLOSED, 1.0)
@@ -277,6 +283,7 @@ def an_idle_permit_is_needed_when_a_late_dial_fails(pool: Any) -> None:
 
 TOURS: dict[Callable[[Any], None], type[PoolState]] = {
     an_assignment_is_abandoned: PoolState,
+    a_request_with_a_higher_cap_lets_another_in: PoolState,
     a_dead_one_is_found_beside_others: PoolState,
     a_dead_one_is_found_beside_an_expired_one: PoolState,
     a_stale_one_is_found_beside_an_expired_one: LatePoolState,
