@@ -35,6 +35,7 @@ _BUILT_IN: Final[Mapping[str, Callable[[Route], Any]]] = {
     "http_version": lambda route: route.version.decode().removeprefix("HTTP/"),
     "keep_alive": lambda route: True,
     "unsafe": lambda route: "any",
+    "pipelining": lambda route: 1,
 }
 _KINDS: Final = {"repeatable": False, "unrepeatable": True}
 
@@ -132,6 +133,7 @@ def _limits(config: Config, route: Route, decided: _Decided) -> Iterator[Setting
             value = getattr(limits, field)
             by = BUILT_IN if value == getattr(plain, field) else "limits"
         yield Setting("limits", name, repr(value), by or BUILT_IN)
+    yield _setting("limits", "pipelining", route, decided)
 
 
 def _waits(config: Config, route: Route, layers: list[tuple[str | Mapping[str, str], HostConfig]]) -> Iterator[Setting]:
@@ -153,7 +155,7 @@ _MARK: Final = 143_297_641_728_000_000.5
 
 
 def _others(route: Route, decided: _Decided) -> Iterator[Setting]:
-    known = (*_SHARED, "timeout")
+    known = (*_SHARED, "timeout", "pipelining")
     tls = _TLS if route.origin.scheme == "https" else ()
     rest = tuple(name for name in HOST_FIELDS if name not in (*known, *_WAY, *_TLS))
     for topic, names in (("way", _WAY), ("tls", tls), ("request", rest)):
@@ -163,12 +165,16 @@ def _others(route: Route, decided: _Decided) -> Iterator[Setting]:
                     is_private = name == "proxy_headers" or PRIVATE_NAME.search(header.lower())
                     yield Setting(topic, f"{name}.{header}", HIDDEN if is_private else repr(value), by)
                 continue
-            value = getattr(decided.entry, name)
-            if value is not INHERIT:
-                yield Setting(topic, name, shown(name, value), decided.by[name])
-            else:
-                made = _BUILT_IN.get(name)
-                yield Setting(topic, name, repr(made(route) if made is not None else None), BUILT_IN)
+            yield _setting(topic, name, route, decided)
+
+
+def _setting(topic: str, name: str, route: Route, decided: _Decided) -> Setting:
+    """Give a setting that only entries decide: neither `Limits` nor `Timeout` has it."""
+    value = getattr(decided.entry, name)
+    if value is not INHERIT:
+        return Setting(topic, name, shown(name, value), decided.by[name])
+    made = _BUILT_IN.get(name)
+    return Setting(topic, name, repr(made(route) if made is not None else None), BUILT_IN)
 
 
 def _learned(state: PoolState, route: Route, now: float) -> Iterator[str]:

@@ -24,6 +24,7 @@ timeout = [9, 8]
 proxy = "http://user:secret@proxy:3128"
 [host."https://api.example.com"]
 verify = false
+pipelining = 4
 """
 
 
@@ -48,6 +49,7 @@ def test_each_setting_is_told_with_its_table_of_the_file(file, capsys):
     assert by["limits.total"] == ("256", "[limits]")
     assert by["limits.idle_timeout"] == ("300.0", "preset CHROME")
     assert by["limits.waiting"] == ("None", "default")
+    assert by["limits.pipelining"] == ("4", '[host."https://api.example.com"]')
     assert by["timeout.connect"] == ("9", '[host."*.example.com"]')
     assert by["timeout.read"] == ("8", '[host."*.example.com"]')
     assert by["timeout.stall"] == ("60.0", "default")
@@ -67,6 +69,7 @@ def test_a_preset_on_the_command_line_wins_over_the_files_limits(file, capsys):
     assert main(["explain", "http://other.example/", "--config", file, "--preset", "IE6", "--json"]) == 0
     by = deciders(capsys.readouterr().out)
     assert by["limits.per_host"] == ("2", "preset IE6")
+    assert by["limits.pipelining"] == ("1", "default")
     assert by["limits.total"][1] == "preset IE6"
 
 

@@ -67,6 +67,19 @@ def test_every_setting_there_is_is_told_with_what_the_pool_goes_by() -> None:
     assert names >= {f.name for kind in (Limits, Timeout) for f in fields(kind)}
 
 
+def test_how_many_requests_may_be_in_flight_on_a_connection_is_one_of_the_limits() -> None:
+    hosts = {"*.example.com": HostConfig(pipelining=8), "slow.example.com": HostConfig(pipelining=1)}
+    with keeppool.PoolManager(Limits(per_host=2), hosts=hosts) as pool:
+        deep, slow = pool.explain("http://a.example.com/"), pool.explain("http://slow.example.com/")
+        plain = pool.explain("http://a.example/")
+        for_once = pool.explain("http://a.example.com/", HostConfig(pipelining=2))
+    assert said(deep, "limits.pipelining") == [("8", 'hosts["*.example.com"]')]
+    assert said(slow, "limits.pipelining") == [("1", 'hosts["slow.example.com"]')]
+    assert said(plain, "limits.pipelining") == [("1", "default")]
+    assert said(for_once, "limits.pipelining") == [("2", "host=")]
+    assert [one.topic for one in deep.settings if one.name == "pipelining"] == ["limits"]
+
+
 @pytest.mark.parametrize(
     ("timeout", "deciders"),
     [
