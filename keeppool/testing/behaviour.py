@@ -47,6 +47,10 @@ class Behaviour:
             A client that speaks HTTP/1.0 gets "close" instead of "chunked".
         coding: Content coding of every body, whether the request accepts it or not: "gzip", "deflate" or `None`.
         delay_s: Seconds to wait before each response.
+        round_trip_s: Seconds that the site is away, there and back. What a client sends arrives that much later,
+            however much is on its way already; on a new connection once more, for TCP's handshake. So requests that
+            follow each other on one connection do not wait for each other, as they do with `delay_s`. What is still
+            on its way when the connection is closed is lost.
         drop_idle_s: Seconds after which an idle connection is closed without a word; `None` never.
         close_after: Close without a word after that many answers on one connection; `None` never.
         status: Status of a response to a path without a route of its own.
@@ -65,6 +69,7 @@ class Behaviour:
     framing: str = "length"
     coding: str | None = None
     delay_s: float = 0.0
+    round_trip_s: float = 0.0
     drop_idle_s: float | None = None
     close_after: int | None = None
     status: int = 200
@@ -77,8 +82,8 @@ class Behaviour:
                 raise bad(name, getattr(self, name), f"must be one of {', '.join(map(repr, choices))}")
         for name in ("hint_timeout", "hint_max", "close_after"):
             check_count(name, getattr(self, name), least=1)
-        for name in ("delay_s", "drop_idle_s"):
-            check_seconds(name, getattr(self, name), zero=name == "delay_s")
+        for name in ("delay_s", "round_trip_s", "drop_idle_s"):
+            check_seconds(name, getattr(self, name), zero=name != "drop_idle_s")
         if self.http_version == "1.0" and self.framing == "chunked":
             raise bad("framing", self.framing, "chunked needs HTTP/1.1 (RFC 9112 §7.1)")
         if not isinstance(self.status, int) or not 200 <= self.status <= 599:

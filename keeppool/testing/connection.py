@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol, cast
 
@@ -68,11 +69,13 @@ class Connection(asyncio.Protocol):
     """The server's end of one connection. Everything happens on the loop's thread."""
 
     __slots__ = (
+        "_accepted_at",
         "_busy",
         "_counted",
         "_ended",
         "_idle_since",
         "_loop",
+        "_on_the_way",
         "_reader",
         "_server",
         "_socket",
@@ -96,6 +99,9 @@ class Connection(asyncio.Protocol):
         self._ended = False
         self._counted = True
         self._idle_since = 0.0
+        self._accepted_at = loop.time()
+        #: What a client that is far away has sent, in the order of its arrival.
+        self._on_the_way: deque[bytes] = deque()
         self.answered = 0
         self.number = server.note_opened()
 
@@ -112,6 +118,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """The connection is closed, whoever closed it."""
         self._transport = None
+        self._on_the_way.clear()
         for timer in (self._timer, self._watcher):
             if timer is not None:
                 timer.cancel()
@@ -138,6 +145,21 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request, or of several."""
+        away = self._server.behaviour.round_trip_s
+        if away or self._on_the_way:
+            self._on_the_way.append(data)
+            # A client that far away could not have sent anything before the handshake had come back to it.
+            sent = max(self._loop.time(), self._accepted_at + away)
+            self._loop.call_at(sent + away, self._arrive)
+        else:
+            self._receive(data)
+
+    def _arrive(self) -> None:
+        """Take what was sent first, whichever timer comes first: their times may be the same."""
+        if self._on_the_way:
+            self._receive(self._on_the_way.popleft())
+
+    def _receive(self, data: bytes) -> None:
         self._reader.feed(data)
         self._advance()
 

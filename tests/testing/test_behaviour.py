@@ -57,6 +57,7 @@ def test_no_hint_says_nothing_in_1_1_and_keep_alive_in_1_0():
         {"coding": "br"},
         {"drop_idle_s": 0},
         {"delay_s": -1},
+        {"round_trip_s": -1},
         {"close_after": 0},
         {"status": 100},
         {"body": -1},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import http.client
 import json
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 
@@ -137,6 +139,34 @@ def test_pipelined_requests_are_answered_in_order(raw):
         while data.count(b"HTTP/1.1") < 3 or not data.endswith(b"203\n"):
             data += sock.recv(65536)
         assert data.index(b" 201 ") < data.index(b" 202 ") < data.index(b" 203 ")
+
+
+def test_requests_to_a_site_that_is_far_away_travel_together(raw):
+    """Each arrives a round trip late, the first after that of the handshake; none waits for the one before."""
+    away, count = 0.1, 40
+    with Sites() as sites:
+        site = sites.add(Behaviour(round_trip_s=away))
+        begun = time.monotonic()
+        sock = raw(site)
+        for number in range(count):
+            sock.send(b"GET /status/%d HTTP/1.1\r\nHost: h\r\n\r\n" % (200 + number))
+            sites.thread.call(asyncio.sleep(0))  # so that it is read before the next is sent
+        data = b""
+        while not data.endswith(b"%d\n" % (199 + count)):
+            data += sock.recv(65536)
+        came = [request.at for request in site.log]
+    assert [request.path for request in site.log] == [f"/status/{200 + number}" for number in range(count)]
+    assert came[0] - begun >= 2 * away
+    assert came[-1] - came[0] < away * count / 2
+
+
+def test_what_is_on_its_way_is_lost_when_the_client_closes(raw):
+    with Site(Behaviour(round_trip_s=0.01)) as site:
+        sock = raw(site)
+        sock.send(GET)
+        sock.close()
+        assert site.wait_for(lambda: site.opened == 1 and site.open_now == 0)
+        assert site.requests == 0
 
 
 def test_requests_behind_a_slow_stream_are_answered_after_it(raw):
