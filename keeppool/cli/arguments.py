@@ -53,7 +53,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _add_demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "Fetch several hundred pages from a dozen embedded servers through one pool, and show what it did."
     demo = verbs.add_parser("demo", help="show the pool at work, without a network", description=text)
-    demo.add_argument("--pages", type=_count, default=_DEMO_PAGES, metavar="N", help="pages in all (%(default)s)")
+    demo.add_argument("--pages", type=_count, default=_DEMO_PAGES, metavar="N", help="pages of the dozen (%(default)s)")
     demo.add_argument("--threads", type=_count, default=_DEMO_THREADS, metavar="N", help="threads (%(default)s)")
     _add_preset(demo)
     _add_waterfall(demo, "the round with keep-alive")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from keeppool import HostConfig, HostLedger, Limits, Session, Stats, Timeout
+from keeppool import AsyncResponse, HostConfig, HostLedger, Limits, Response, Session, Stats, Timeout
 from keeppool.cli.demo_sites import Host, page
 from keeppool.cli.pictures import Pictures
 from keeppool.cli.workers import Workers
@@ -126,21 +126,18 @@ class Round:
     def outcome(self) -> Outcome:
         """Sum up what happened; to be called at the end."""
         tallies = self._ledger.hosts()
-        asked = Counter(map(_origin, self.urls))
+        asked = Counter(map(origin_of, self.urls))
         hosts = [_host_outcome(host, tallies, asked[host.site.url]) for host in self.hosts]
         return Outcome(self.limits, hosts, self._session.stats(), self._errors, self._seconds)
 
     def _visit(self, url: str) -> Visit:
         try:
-            answer = self._session.get(url)
-            answer.raise_for_status()
-            right = answer.content == page(urlsplit(url).path)
+            return checked(url, self._session.get(url))
         except Exception as error:
-            return Visit(url, f"{url}: {type(error).__name__}: {error}")
-        return Visit(url, None if right else f"{url}: not the page that was asked for")
+            return failed(url, error)
 
     def _note(self, visit: Visit) -> None:
-        self.done[_origin(visit.url)] += 1
+        self.done[origin_of(visit.url)] += 1
         if visit.error is not None:
             self._errors.append(visit.error)
 
@@ -151,7 +148,24 @@ def _shuffled(hosts: list[Host], pages: int) -> list[str]:
     return urls
 
 
-def _origin(url: str) -> str:
+def checked(url: str, response: Response | AsyncResponse) -> Visit:
+    """Compare what came with the page that was asked for.
+
+    Raises:
+        HTTPError: It is no page at all.
+    """
+    response.raise_for_status()
+    right = response.content == page(urlsplit(url).path)
+    return Visit(url, None if right else f"{url}: not the page that was asked for")
+
+
+def failed(url: str, error: Exception) -> Visit:
+    """Tell why there is no page."""
+    return Visit(url, f"{url}: {type(error).__name__}: {error}")
+
+
+def origin_of(url: str) -> str:
+    """Give scheme, host and port of a page."""
     return url[: url.index("/", len("http://"))]
 
 

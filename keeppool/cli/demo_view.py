@@ -5,13 +5,16 @@ Knows: rich, and a round's figures. Does not know: what comes of them.
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Protocol
+
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from keeppool.cli.demo_round import Round
+from keeppool import Limits, Stats
 from keeppool.cli.demo_sites import Host
 from keeppool.cli.signs import signs_for
 from keeppool.stats import HostStats
@@ -20,6 +23,29 @@ from keeppool.stats import HostStats
 _REDRAWS = 12
 #: Columns of the bar over all hosts.
 _BAR_WIDTH = 30
+
+
+class Watched(Protocol):
+    """A round, whoever fetches."""
+
+    @property
+    def hosts(self) -> list[Host]:
+        """Who is visited."""
+
+    @property
+    def limits(self) -> Limits:
+        """The caps that hold."""
+
+    @property
+    def urls(self) -> list[str]:
+        """All pages."""
+
+    @property
+    def done(self) -> Counter[str]:
+        """Pages that are there, by origin."""
+
+    def stats(self) -> Stats:
+        """Look at the pool, now; called from a thread of the view's own."""
 
 
 class View:
@@ -31,7 +57,7 @@ class View:
         title: What is written on top.
     """
 
-    def __init__(self, console: Console, current: Round, title: str) -> None:
+    def __init__(self, console: Console, current: Watched, title: str) -> None:
         self._round = current
         self._title = title
         self._signs = signs_for(console)

@@ -16,8 +16,9 @@ from rich.text import Text
 
 from keeppool import Limits, Stats
 from keeppool.cli.console import write_json
+from keeppool.cli.demo_pipelining import TaskOutcome
 from keeppool.cli.demo_round import HostOutcome, Outcome
-from keeppool.cli.demo_sites import ROUND_TRIP_S
+from keeppool.cli.demo_sites import PAIR_ROUND_TRIP_S, ROUND_TRIP_S
 from keeppool.events import Why
 
 
@@ -37,23 +38,46 @@ def host_entry(host: HostOutcome, limits: Limits) -> dict[str, Any]:
     }
 
 
-def demo_totals(outcome: Outcome, without: Outcome) -> dict[str, Any]:
-    """Both rounds of the demo, for JSON. All but `without_keep_alive` is about the round with keep-alive."""
+def pipelining_entry(one: TaskOutcome) -> dict[str, Any]:
+    """One host of the demo's second part, for JSON."""
+    return {
+        "host": one.host.name,
+        "round_trip_s": PAIR_ROUND_TRIP_S,
+        "pipelining": one.host.config.pipelining,
+        "requests": one.requests,
+        "errors": len(one.errors),
+        "opened": one.stats.opened,
+        "reused": one.stats.reused,
+        "piped": one.stats.piped,
+        "resent": one.stats.resent,
+        "peak": one.host.site.peak_open,
+        "cap": one.limits.per_host,
+        "closed_by": _reasons(one.stats.closed_by),
+        "seconds": round(one.seconds, 3),
+    }
+
+
+def demo_totals(outcome: Outcome, without: Outcome, pair: list[TaskOutcome]) -> dict[str, Any]:
+    """All of the demo, for JSON. All but `without_keep_alive` and `pipelining` is about the round with keep-alive."""
     return {
         "kind": "totals",
         **_round_entry(outcome),
         "hosts": [host_entry(host, outcome.limits) for host in outcome.hosts],
         "without_keep_alive": _round_entry(without),
+        "pipelining": [pipelining_entry(one) for one in pair],
     }
 
 
-def demo_report(console: Console, outcome: Outcome, without: Outcome) -> None:
-    """Draw what the demo has shown: each host, both rounds side by side, what the servers saw."""
+def demo_report(console: Console, outcome: Outcome, without: Outcome, pair: list[TaskOutcome]) -> None:
+    """Draw what the demo has shown: each host, both rounds and the pair side by side, what the servers saw."""
     console.print(_host_table(outcome))
     console.print()
     console.print(_comparison(outcome, without))
     console.print()
-    console.print(_verdict(outcome, without))
+    console.print(_pair_table(pair))
+    console.print(_gain(pair))
+    console.print()
+    console.print(_verdict(outcome, without, pair))
 
 
 def fetch_totals(done: int, failed: int, size: int, seconds: float, stats: Stats) -> dict[str, Any]:
@@ -145,10 +169,7 @@ def _cap(cap: int | None) -> str:
 
 def _comparison(outcome: Outcome, without: Outcome) -> Table:
     on, off = outcome.stats.opened, without.stats.opened
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("the same pages")
-    table.add_column("sockets", justify="right")
-    table.add_column("seconds", justify="right")
+    table = _small_table("the same pages", "sockets", "seconds")
     table.add_row("with keep-alive", str(on), f"{outcome.seconds:.2f}")
     table.add_row("without", str(off), f"{without.seconds:.2f}")
     if on and outcome.seconds:
@@ -157,18 +178,47 @@ def _comparison(outcome: Outcome, without: Outcome) -> Table:
     return table
 
 
-def _verdict(outcome: Outcome, without: Outcome) -> Text:
-    limits, hosts = outcome.limits, outcome.hosts + without.hosts
-    errors, resent = len(outcome.errors + without.errors), outcome.stats.resent + without.stats.resent
-    peak, late = max(host.peak for host in hosts), sum(host.late for host in hosts)
-    total = max(outcome.stats.peak_open, without.stats.peak_open)
+def _pair_table(pair: list[TaskOutcome]) -> Table:
+    table = _small_table(f"{1000 * PAIR_ROUND_TRIP_S:.0f} ms away, by tasks", "pages", "sockets", "seconds")
+    for each in pair:
+        label = f"{each.host.name}  {each.host.label}"
+        table.add_row(label, str(each.requests), str(each.stats.opened), f"{each.seconds:.2f}")
+    alone, piped = pair
+    if piped.seconds:
+        table.add_row("", "", "", f"{alone.seconds / piped.seconds:.1f} times", style="bold")
+    return table
+
+
+def _gain(pair: list[TaskOutcome]) -> Text:
+    """Say in one sentence what the pair is there for."""
+    alone, piped = pair
+    text = Text(f"With HostConfig(pipelining={piped.host.config.pipelining}) ")
+    text.append(f"{_counted(piped.stats.piped, 'request')} did not wait for the response before: ")
+    text.append(f"{piped.seconds:.2f} s instead of {alone.seconds:.2f} s.")
+    return text
+
+
+def _small_table(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, justify="right" if table.columns else "left")
+    return table
+
+
+def _verdict(outcome: Outcome, without: Outcome, pair: list[TaskOutcome]) -> Text:
+    limits, hosts, rounds = outcome.limits, outcome.hosts + without.hosts, (outcome, without)
+    errors = sum(len(each.errors) for each in rounds) + sum(len(each.errors) for each in pair)
+    stats, sites = [each.stats for each in rounds] + [each.stats for each in pair], [each.host.site for each in pair]
+    resent, total = sum(each.resent for each in stats), max(each.peak_open for each in stats)
+    peak = max([host.peak for host in hosts] + [site.peak_open for site in sites])
+    late = sum(host.late for host in hosts) + sum(site.late for site in sites)
     text = Text().append(_counted(errors, "error"), "bold red" if errors else "bold green")
     text.append(f"; {_counted(resent, 'request')} sent again because a reused socket died just then.\n")
     text.append(
         f"The servers counted too: at most {_counted(peak, 'socket')} of one host open at once (cap "
         f"{_cap(limits.per_host)}),\n{_counted(late, 'request')} after an end they had stated. "
         f"In all {total} sockets at once (cap {_cap(limits.total)}).\n"
-        f"Each host answers as if it were {1000 * ROUND_TRIP_S:.0f} ms away; a new socket costs that once more.",
+        f"The dozen answer as if they were {1000 * ROUND_TRIP_S:.0f} ms away; a new socket costs that once more.",
         "dim",
     )
     return text
