@@ -103,7 +103,8 @@ def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> ar
 def _add_probe(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = (
         "Find out how a server keeps connections: what it says, when it really hangs up, after how many requests, and "
-        "how; then print the configuration that suits it. Sends GET requests of the URL, so choose a small page. "
+        "how; whether it answers requests that are sent at once (pipelined) whole and in order; then print the "
+        "configuration that suits it. Sends GET requests of the URL, so choose a small page. "
         "Ctrl-C ends it without a result: a smaller --max-wait gives one sooner."
     )
     probe = verbs.add_parser("probe", help="find out how a server keeps connections", description=text)

@@ -88,5 +88,6 @@ def _survey(arguments: Namespace, way: HostConfig) -> Survey:
             max_requests=arguments.max_requests,
             timeout=arguments.timeout,
             host=way,
+            pipelined=True,
             on_progress=show,
         )

@@ -15,6 +15,7 @@ from rich.text import Text
 from keeppool import INHERIT, HostConfig, Survey
 from keeppool.cli.console import shortened
 from keeppool.config import HOST_FIELDS
+from keeppool.probe.habits import Pipelined, Pipelining
 from keeppool.tables import printable
 
 #: Width of the labels' column: the longest label and two blanks.
@@ -67,6 +68,7 @@ def probe_entry(found: Survey, proxy: str | None) -> dict[str, Any]:
         "open_seconds": None if found.open_s is None else round(found.open_s, 3),
         "still_answers": found.is_open,
         "unasked": found.has_unasked,
+        "pipelined": None if found.pipelined is None else _pipelined_entry(found.pipelined),
         "troubles": list(found.troubles),
         "settings": settings,
         "python": python_lines(found.pattern, settings),
@@ -114,6 +116,8 @@ def _sentences(found: Survey) -> Iterator[tuple[str, str]]:
     yield "requests", _requests(found)
     if found.is_kept:
         yield from _idle(found)
+    if found.pipelined is not None:
+        yield "at once", _pipelined(found.pipelined)
     yield "unasked", "it sends bytes nobody asked for" if found.has_unasked else "nothing"
     for trouble in found.troubles:
         yield "but", trouble
@@ -153,6 +157,29 @@ def _idle(found: Survey) -> Iterator[tuple[str, str]]:
     if found.open_s is not None:
         state = "and answered then" if found.is_open else "but dead: something on the way had dropped it silently"
         yield "idle", f"open after {found.open_s:.2f} s, {state}"
+
+
+def _pipelined_entry(seen: Pipelined) -> dict[str, Any]:
+    return {
+        "verdict": seen.verdict.value,
+        "why": seen.why,
+        "asked": seen.asked,
+        "answered": seen.answered,
+        "ordered": seen.is_ordered,
+        "may_set": seen.depth,
+    }
+
+
+def _pipelined(seen: Pipelined) -> str:
+    """Say what became of requests that were sent at once, and what may be set."""
+    text = seen.why
+    if seen.verdict is Pipelining.WHOLE:
+        text += ", and in order" if seen.is_ordered else "; whether in order could not be seen"
+    elif seen.verdict is Pipelining.UNKNOWN:
+        text = f"could not tell: {text}"
+    if seen.depth > 1:
+        return f"{text}: HostConfig(pipelining={seen.depth}) may be set, see docs/pipelining.md"
+    return f"{text}: leave pipelining off"
 
 
 def _notice(found: Survey) -> str:

@@ -45,6 +45,23 @@ class MaxMeans(enum.Enum):
     UNCLEAR = "unclear"
 
 
+class Pipelining(enum.Enum):
+    """What became of requests that were sent at once."""
+
+    #: Each had its response, whole, and in order as far as that can be seen.
+    WHOLE = "whole_in_order"
+    #: The first ones had theirs; then nothing came any more.
+    ONLY_FIRST = "only_first"
+    #: The server ended the connection before all had theirs, announced or not.
+    CLOSED = "closed_after_first"
+    #: Responses changed places, one too many came, or what followed a response was no HTTP.
+    MIXED = "mixed"
+    #: It speaks HTTP/1.0, which has no pipelining.
+    NOT_HTTP_11 = "not_http_1_1"
+    #: It could not be tried, or came to nothing that would tell.
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What one response said about its connection.
@@ -54,6 +71,7 @@ class Reply:
         status: Its status.
         connection: Value of its Connection field, `None` without one.
         keep_alive: Value of its Keep-Alive field, `None` without one.
+        content_range: Value of its Content-Range field, `None` without one.
         hint: What could be read from that.
         why_close: Why the connection cannot carry another request after it; `None` if it can.
     """
@@ -62,6 +80,7 @@ class Reply:
     status: int
     connection: str | None
     keep_alive: str | None
+    content_range: str | None = None
     hint: Hint
     why_close: Why | None
 
@@ -112,6 +131,28 @@ class IdleEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pipelined:
+    """Whether a server answers pipelined requests whole and in order.
+
+    Attributes:
+        verdict: What became of them.
+        why: The same as a sentence, with figures.
+        asked: Requests in the last burst that counts; 0 if none was sent.
+        answered: Whole responses to it.
+        depth: What `HostConfig(pipelining=...)` may be set to, as far as was seen; 1 is off.
+        is_ordered: True if the responses of all bursts up to `depth` said which request they belong to. False: their
+            order could not be seen.
+    """
+
+    verdict: Pipelining
+    why: str
+    asked: int = 0
+    answered: int = 0
+    depth: int = 1
+    is_ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
     """How a server keeps its connections; what `keeppool.survey` returns.
 
@@ -126,6 +167,7 @@ class Survey:
         is_open: Whether that connection still answered a request then; `None` if none was left to ask. False: it was
             dead without a sign, as behind a gateway that forgets silent connections.
         troubles: What went wrong on the way and left something unmeasured, one sentence each.
+        pipelined: Whether it answers requests that are sent at once; `None` if the survey was not asked to try.
     """
 
     url: str
@@ -137,6 +179,7 @@ class Survey:
     open_s: float | None = None
     is_open: bool | None = None
     troubles: tuple[str, ...] = ()
+    pipelined: Pipelined | None = None
 
     @property
     def is_kept(self) -> bool:

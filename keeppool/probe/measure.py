@@ -32,6 +32,7 @@ from keeppool.pools.routes import Located
 from keeppool.pools.send import RECEIVE
 from keeppool.pools.waits import has_passed, within
 from keeppool.probe.habits import Hangup, IdleEnd, Reply
+from keeppool.probe.pipelined import Burst
 from keeppool.reasons import Why
 from keeppool.wire.framing import Framing, framing_of
 from keeppool.wire.head import HeadReader, ResponseHead
@@ -42,7 +43,7 @@ KEPT = 100
 
 
 class Line:
-    """One connection: asked with GET, then left idle.
+    """One connection: asked with GET, once or several times at once, then left idle.
 
     Args:
         located: Where it leads and what is asked for.
@@ -56,6 +57,7 @@ class Line:
     """
 
     __slots__ = (
+        "_ahead",
         "_closes",
         "_disturbed_at",
         "_head",
@@ -76,6 +78,7 @@ class Line:
         self._name = located.route.name
         self._timeout = timeout
         self._sent = self._received = 0
+        self._ahead = b""  # what came with a response and belongs to the next one
         self._read_at = clock()
         self._disturbed_at: float | None = None
         self.stream = stream
@@ -94,13 +97,38 @@ class Line:
         """
         self._sent = self._received = 0
         try:
-            self._send(deadline)
+            self._send(self._head, deadline)
             reply = self._read(deadline)
         except ExchangeError as error:
             raise self._blame(error) from error.__cause__
         self._read_at = clock()
         self.replies.append(reply)
         return reply
+
+    def ask_together(self, count: int, patience: float, deadline: float) -> Burst:
+        """Send several requests at once, each for another byte of the page, and read responses as long as they come.
+
+        Args:
+            count: How many.
+            patience: Seconds for each response.
+            deadline: When it must be done, on `clock`.
+
+        Returns:
+            What came. Unless all of it is whole, the connection is of no further use.
+        """
+        replies: list[Reply] = []
+        failure = None
+        self._sent = 0
+        try:
+            self._send(b"".join([self._head_for_byte(number) for number in range(count)]), deadline)
+            while len(replies) < count and (not replies or replies[-1].why_close is None):
+                until = min(deadline, clock() + patience)
+                replies.append(self._read(until, is_last=len(replies) == count - 1))
+        except ExchangeError as error:
+            failure = error
+        self._read_at = clock()
+        self.replies += replies
+        return Burst(asked=count, replies=tuple(replies), error=failure, is_followed=bool(self.said))
 
     def listen(self, at: float) -> None:
         """Take down what has happened on the idle connection; over TLS it may be nothing but a session ticket.
@@ -136,8 +164,14 @@ class Line:
         idle_s = self._disturbed_at - self._read_at
         return IdleEnd(idle_s=idle_s, hangup=self.hangup, said=self.said, served=len(self.replies))
 
-    def _send(self, deadline: float) -> None:
-        left = memoryview(self._head)
+    def _head_for_byte(self, number: int) -> bytes:
+        """Give the request for one byte of the page; as it is, if it asks for a range already."""
+        if b"\r\nrange:" in self._head.lower():
+            return self._head
+        return b"%bRange: bytes=%d-%d\r\n\r\n" % (self._head.removesuffix(b"\r\n"), number, number)
+
+    def _send(self, data: bytes, deadline: float) -> None:
+        left = memoryview(data)
         try:
             while left:
                 self._bound(deadline)
@@ -150,7 +184,9 @@ class Line:
             message = f"the connection failed while the request was sent: {error.strerror or error}"
             raise SendError(message) from error
 
-    def _read(self, deadline: float) -> Reply:
+    def _read(self, deadline: float, *, is_last: bool = True) -> Reply:
+        """Read a whole response; what came behind it belongs to the next one, or to nobody."""
+        self._received = len(self._ahead)
         head, rest = self._read_head(deadline)
         framing = framing_of(b"GET", head)
         body = body_reader(framing, head)
@@ -162,7 +198,10 @@ class Line:
                 body.feed(data)
             else:
                 body.eof()
-        self.said = body.rest[:KEPT]
+        if is_last:
+            self.said = body.rest[:KEPT]
+        else:
+            self._ahead = body.rest
         return self._reply(head, framing)
 
     def _read_head(self, deadline: float) -> tuple[ResponseHead, bytes]:
@@ -170,7 +209,8 @@ class Line:
         reader = HeadReader()
         head = None
         while head is None:
-            head = reader.feed(self._receive(deadline) or self._end_of_head())
+            data, self._ahead = self._ahead, b""
+            head = reader.feed(data or self._receive(deadline) or self._end_of_head())
             while head is not None and head.status < 200 and head.status != 101:
                 head = reader.following()
         return head, reader.rest
@@ -200,6 +240,7 @@ class Line:
 
     def _reply(self, head: ResponseHead, framing: Framing) -> Reply:
         connection, keep_alive = head.get(b"connection"), head.get(b"keep-alive")
+        content_range = head.get(b"content-range")
         why = why_not_reusable(
             framing=framing.why_close,
             status=head.status,
@@ -213,6 +254,7 @@ class Line:
             status=head.status,
             connection=None if connection is None else connection.decode("latin-1"),
             keep_alive=None if keep_alive is None else keep_alive.decode("latin-1"),
+            content_range=None if content_range is None else content_range.decode("latin-1"),
             hint=NO_HINT if keep_alive is None else parse_keep_alive(keep_alive),
             why_close=Why.UNASKED_DATA if self.said else why,
         )

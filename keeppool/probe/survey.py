@@ -1,8 +1,9 @@
 """`survey`: finding out how a server keeps connections, by asking it.
 
-Decides: what is tried, in which order, within which time: one answer; connections left idle; meanwhile requests on
-another one until it ends; then waiting.
-Does not know: how a connection is asked or watched (`measure.py`), what the observations mean (`habits.py`).
+Decides: what is tried, in which order, within which time: one answer; if wanted, a few requests at once; connections
+left idle; meanwhile requests on another one until it ends; then waiting.
+Does not know: how a connection is asked or watched (`measure.py`), what the observations mean (`habits.py`,
+`pipelined.py`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from keeppool.errors import KeepPoolError, SendError, ServerDisconnected
 from keeppool.net.dial import dial
 from keeppool.net.tls import TlsStore
 from keeppool.pools.routes import Located, Locator
-from keeppool.probe.habits import Hangup, Run, Survey
+from keeppool.probe.habits import Hangup, Pipelined, Reply, Run, Survey
 from keeppool.probe.measure import Line, Watch
+from keeppool.probe.pipelined import DEPTHS, ENOUGH, Burst, is_whole, judged, not_tried
 from keeppool.urls.address import Address, parse_as_given
 
 #: Seconds to wait for a response's bytes, and for a connection, unless the caller says otherwise.
@@ -32,8 +34,8 @@ IDLE_LINES = 4
 FAREWELL = 1.0
 #: Seconds between two reports while nothing happens.
 TICK = 1.0
-#: Statuses with which a server asks for fewer requests (RFC 9110 §15.6.4, and RFC 6585's 429): it is heeded.
-_ENOUGH = (429, 503)
+#: Seconds within which a response too many follows those to requests sent at once: it was sent with them.
+AFTERMATH = 0.1
 
 
 class Progress(NamedTuple):
@@ -57,6 +59,7 @@ def survey(
     max_requests: int | None = 120,
     timeout: TimeoutArgument = PATIENCE,
     host: HostConfig | None = None,
+    pipelined: bool = False,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> Survey:
     """Find out how a server keeps connections, with GET requests of one URL and by waiting.
@@ -72,6 +75,9 @@ def survey(
         timeout: As elsewhere: seconds for connecting and reading alike, a (connect, read) pair, or a `Timeout`.
         host: How to reach the server: proxy, certificates, headers. Keep-alive is asked for in any case, and TCP's
             own probes are off, as they would keep a silent connection known to gateways.
+        pipelined: Whether to find out what the server makes of requests that are sent at once: two, then four, behind
+            a first one on its connection, each for one byte of the page (`Range`), six requests more in all. Nothing is
+            sent so through a proxy that forwards requests.
         on_progress: Called after each answer and about once a second.
 
     Returns:
@@ -83,7 +89,8 @@ def survey(
         ConnectError: The server cannot be reached.
         ExchangeError: The first request failed.
 
-        Later failures are in the result's `troubles`. All connections are closed in any case.
+        Later failures are in the result's `troubles`, those of requests sent at once in its `pipelined`. All
+        connections are closed in any case.
 
     Source: RFC 9112 §9.3 to §9.6.
     """
@@ -93,7 +100,7 @@ def survey(
     entry = replace(host or HostConfig(), keep_alive=True, tcp_keepalive=None)
     located = Locator(Config()).locate(url, entry)
     with _Work(located, replace(Timeout.of(timeout, Timeout()), total=total), on_progress) as work:
-        return work.run(math.inf if max_requests is None else max_requests)
+        return work.run(math.inf if max_requests is None else max_requests, pipelined)
 
 
 class _Work:
@@ -117,18 +124,48 @@ class _Work:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
-    def run(self, max_requests: float) -> Survey:
+    def run(self, max_requests: float, pipelined: bool) -> Survey:
         """Do it all."""
         first = self._open()
         reply = first.ask(self._deadline)
         self._report()
+        untried = not_tried(reply, is_forwarded=self._located.route.origin.is_forwarded)
         if reply.why_close is not None:
-            return self._result(first, Run(replies=(reply,), limit=1, hangup=self._await_close(first)))
-        self._watch.add(first)
+            run = Run(replies=(reply,), limit=1, hangup=self._await_close(first))
+            return self._result(reply, run, untried if pipelined else None)
+        bursts: list[Burst] = []
+        if pipelined and untried is None:
+            bursts = self._pipeline(first)
+        else:
+            self._watch.add(first)
         self._leave_idle()
         run = self._count(max_requests)
         self._wait()
-        return self._result(first, run)
+        return self._result(reply, run, (untried or judged(reply, bursts, run.limit)) if pipelined else None)
+
+    def _pipeline(self, line: Line) -> list[Burst]:
+        """Send a few requests at once, then some more, as long as all goes well; the connection is used up.
+
+        It comes before any connection is left idle: a server that says nothing is waited for, and what happens on the
+        idle ones meanwhile would be seen too late.
+        """
+        read = self._timeout.read
+        bursts = []
+        for count in DEPTHS:
+            if clock() >= self._deadline or line.hangup is not None:
+                break
+            burst = line.ask_together(count, PATIENCE if read is None else read, self._deadline)
+            self._report()
+            if isinstance(burst.error, TimeoutError) and clock() >= self._deadline:
+                break  # The survey's time is up, which says nothing about the server.
+            if is_whole(line.replies[0], burst):
+                self._watch.look(AFTERMATH, line)
+                burst = replace(burst, is_followed=bool(line.said))
+            bursts.append(burst)
+            if not is_whole(line.replies[0], burst):
+                break
+        line.stream.close()
+        return bursts
 
     def _open(self) -> Line:
         connect = self._timeout.connect
@@ -184,7 +221,7 @@ class _Work:
             self._look()
             if reply.why_close is not None:
                 return True
-            if reply.status in _ENOUGH:
+            if reply.status in ENOUGH:
                 self._note(f"counting was stopped by response {len(line.replies)}, a {reply.status}")
                 return False
         return False
@@ -221,7 +258,7 @@ class _Work:
         self._watch.look(0)
         self._report()
 
-    def _result(self, first: Line, run: Run) -> Survey:
+    def _result(self, reply: Reply, run: Run, pipelined: Pipelined | None) -> Survey:
         ends = [line.idle_end() for line in self._watch.lines]
         open_s = max((line.idle_s() for line in self._watch.open if line.idle_end() is None), default=None)
         is_open = self._still_answers()
@@ -229,12 +266,13 @@ class _Work:
             url=self._located.url,
             pattern=_pattern(parse_as_given(self._located.url)),
             seconds=clock() - self._started,
-            reply=first.replies[0],
+            reply=reply,
             run=run,
             idle=tuple(sorted((end for end in ends if end is not None), key=lambda end: end.idle_s)),
             open_s=open_s,
             is_open=is_open,
             troubles=tuple(self._troubles),
+            pipelined=pipelined,
         )
 
     def _still_answers(self) -> bool | None:

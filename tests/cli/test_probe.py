@@ -27,7 +27,9 @@ def test_a_report_says_what_was_found_and_what_to_paste(run, sites):
     assert out.startswith(f"{site.url}\nanswers   HTTP/1.1, status 200\n")
     assert "says      Connection: keep-alive · Keep-Alive: timeout=1, max=4 (max falls, so it is what is left)\n" in out
     assert "requests  it ends a connection after 5, announced (server_close), and closes by FIN\n" in out
-    assert re.search(r"^idle      4 closed after [0-9. to]+ s, .*, by FIN\nunasked   nothing\n", out, re.MULTILINE)
+    assert re.search(r"^idle      4 closed after [0-9. to]+ s, .*, by FIN\nat once   ", out, re.MULTILINE)
+    assert "\nat once   2 requests sent at once had their responses, whole; whether in order could not be seen: " in out
+    assert "see docs/pipelining.md\nunasked   nothing\n" in out
     pasted = re.escape(f'\nin Python\n\nhosts={{"{site.url}": HostConfig(idle_timeout=')
     pasted += r"([0-9.]+), max_requests=5\)}\n\nor in keeppool.toml\n\n"
     pasted += re.escape(f'[host."{site.url}"]\nidle_timeout = ') + r"\1\nmax_requests = 5\n\Z"
@@ -51,6 +53,7 @@ def test_json_is_one_object_with_the_same_facts(run, sites):
     assert found["settings"]["idle_timeout"] < found["idle_seconds"] <= found["seconds"]
     assert set(found["settings"]) == {"idle_timeout", "max_requests"}
     assert (found["idle_408"], found["unasked"], found["troubles"]) == (False, False, [])
+    assert (found["pipelined"]["verdict"], found["pipelined"]["may_set"]) == ("whole_in_order", 2)
 
 
 @pytest.mark.parametrize("behaviour", [LIMITED, Behaviour(keep_alive=False)], ids=["limited", "never kept"])
@@ -70,19 +73,21 @@ def test_what_is_to_be_pasted_can_be_pasted(behaviour, sites, capsys, tmp_path):
 
 def test_nothing_is_recommended_where_nothing_happened(sites, capsys):
     site = sites.add()
-    assert main(["probe", site.url, "--max-wait", "0.2", "--max-requests", "3"]) == 0
+    assert main(["probe", site.url, "--max-wait", "0.5", "--max-requests", "3"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert "says      nothing about it\nrequests  3 on one connection did not end it\nidle      open after 0." in out
-    assert out.endswith(" s, and answered then\nunasked   nothing\n" + NOTHING)
-    assert site.requests == 4 + 3 + 1
+    assert " s, and answered then\nat once   4 requests sent at once had their responses, whole; " in out
+    assert out.endswith("\nunasked   nothing\n" + NOTHING)
+    assert site.requests == 7 + 4 + 3 + 1
 
 
 @pytest.mark.parametrize(
     ("behaviour", "sentence"),
     [
         (Behaviour(drop_idle_s=0.3, close_after=3), "requests  it closes after 3, unannounced, by FIN\n"),
-        (Behaviour(drop_idle_s=0.3, close_after=3), " s, unannounced, by FIN\nunasked   nothing\n"),
+        (Behaviour(drop_idle_s=0.3, close_after=3), " s, unannounced, by FIN\nat once   2 requests sent at once had "),
+        (Behaviour(drop_idle_s=0.3, close_after=2), "\nat once   could not tell: it ends connections after 2 requests"),
         (
             Behaviour(hint_timeout=1, hint_max=3, hint_style="constant"),
             ", max=3 (max is constant, so it is the whole)\n",
@@ -100,14 +105,44 @@ def test_each_habit_has_its_sentence(sites, capsys, behaviour, sentence):
 
 def test_a_dead_idle_connection_is_not_called_open(capsys):
     """It looks open for as long as nobody sends; the counting fails too, as its connection is refused."""
-    script = [RawConnection.read_request, OK, RawConnection.read_request, RawConnection.reset]
-    with ScriptedServer(script, RawConnection.reset) as server:
+    asked = [RawConnection.read_request, OK]
+    script = [*asked, RawConnection.read_request, RawConnection.reset]
+    with ScriptedServer(asked, script, RawConnection.reset) as server:
         assert main(["probe", server.url, "--max-wait", "0.2"]) == 0
     out = capsys.readouterr().out
     assert "requests  could not be counted\n" in out
     assert " s, but dead: something on the way had dropped it silently\n" in out
     assert "but       1 instead of 4 connections were left idle: " in out
     assert out.endswith("An idle_timeout is needed, and was not found: try with a smaller --max-wait.\n")
+
+
+@pytest.mark.parametrize(
+    ("responses", "sentence", "entry"),
+    [
+        (
+            OK + b"no HTTP\r\n",
+            "1 of 2 requests sent at once had their response, what followed is no HTTP: leave pipelining off\n",
+            {"verdict": "mixed", "asked": 2, "answered": 1, "ordered": False, "may_set": 1},
+        ),
+        (
+            OK,
+            "1 of 2 requests sent at once had their response, then the connection was closed, unannounced: leave ",
+            {"verdict": "closed_after_first", "asked": 2, "answered": 1, "ordered": False, "may_set": 1},
+        ),
+    ],
+)
+def test_a_server_that_breaks_off_requests_sent_at_once_is_named(capsys, responses, sentence, entry):
+    ask = RawConnection.read_request
+    scripts = [ask, OK, ask, ask, responses], [ask, OK]
+    with ScriptedServer(*scripts) as server:
+        assert main(["probe", server.url]) == 0
+    assert f"\nat once   {sentence}" in capsys.readouterr().out
+    with ScriptedServer(*scripts) as server:
+        assert main(["probe", server.url, "--json"]) == 0
+    (found,) = lines_of(capsys.readouterr().out)
+    why = found["pipelined"].pop("why")
+    assert (found["pipelined"], sentence.startswith(why)) == (entry, True)
+    assert "pipelining" not in found["settings"]
 
 
 def test_what_a_server_says_cannot_steer_the_terminal(capsys):
@@ -148,7 +183,7 @@ def test_arguments_that_cannot_be_meant_are_one_line_and_exit_code_2(capsys, arg
 def test_ctrl_c_prints_no_half_result(start, sites, arguments):
     site = sites.add()
     process = start("probe", site.url, "--max-requests", "2", *arguments)
-    assert site.wait_for(lambda: site.requests == 6, timeout=20)
+    assert site.wait_for(lambda: site.requests == 7 + 4 + 2, timeout=20)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=30) == ("", "keeppool: interrupted\n")
     assert process.returncode == 130
