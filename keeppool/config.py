@@ -484,7 +484,7 @@ class Config:
     fleet: Any = None
 
     def __post_init__(self) -> None:
-        if self.fleet is not None and (isinstance(self.fleet, str) or not hasattr(self.fleet, "join")):
+        if self.fleet is not None and (isinstance(self.fleet, (str, bytes)) or not hasattr(self.fleet, "join")):
             raise bad("fleet", self.fleet, "must be a keeppool.fleet.Fleet, or None")
         if self.resolver is not None and not callable(self.resolver):
             raise bad("resolver", self.resolver, "must be a function from host and port to addresses")

@@ -88,7 +88,8 @@ async def crowd(url: str, read: Reading, status: int, **limits: object) -> Stats
 
         await asyncio.gather(*(ask() for _ in range(TASKS)))
         stats = pool.stats()
-        assert (stats.busy, stats.waiting, stats.connecting) == (0, 0, 0)
+        # A dial that nobody counts on any more may still be under way.
+        assert (stats.busy, stats.waiting) == (0, 0)
         assert stats.peak_open <= 6
         assert stats.piped
         assert not stats.distrusted

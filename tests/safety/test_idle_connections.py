@@ -142,7 +142,7 @@ def test_a_hinted_second_does_not_become_the_next_requests_timeout():
     with ScriptedServer([RawConnection.read_request, hinted] * 2) as server, PoolManager(timeout=7) as pool:
         for _ in range(2):
             pool.request("GET", server.url)
-        assert stream_of(pool, 1)._timeout == 7
+        assert stream_of(pool, 1).timeout == 7
 
 
 def test_without_configuration_an_idle_connection_expires_before_common_servers_tire(sites, recorder):

@@ -116,7 +116,7 @@ async def soak(seed: int) -> None:
             assert max(peer.executed.values()) <= 2
             assert peer.behind_post == 0
             async with asyncio.timeout(20):  # Responses to those who have left are still on their way.
-                while pool.stats().busy:  # noqa: ASYNC110 - nobody tells when a slot comes free
+                while pool.stats().busy or pool.stats().connecting:  # noqa: ASYNC110 - nobody tells of a free slot
                     await asyncio.sleep(0)
             stats = pool.stats()
             assert (stats.busy, stats.waiting, stats.connecting) == (0, 0, 0), "a slot is lost"
