@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from keeppool.errors import ExchangeError, InvalidChunk, ProtocolError, TruncatedHead
+from keeppool.errors import ExchangeError, IncompleteBody, InvalidChunk, ProtocolError, ReadError, TruncatedHead
 from keeppool.probe.habits import Pipelined, Pipelining, Reply
 
 #: Requests sent at once, one burst after the other on one connection: the steps in which a pool's trust in an origin
@@ -111,7 +111,6 @@ def _verdict(alone: Reply, burst: Burst) -> tuple[Pipelining, str]:
     count, asked = len(burst.replies), burst.asked
     # A configuration that asks for a range of its own leaves no mark to tell responses by.
     is_range = alone.content_range is not None
-    so_far = f"{count} of {asked} requests sent at once had their response"
     for number, reply in enumerate(burst.replies):
         if reply.version == 10:
             return Pipelining.NOT_HTTP_11, f"response {number + 1} of {asked} is HTTP/1.0, which has no pipelining"
@@ -127,12 +126,21 @@ def _verdict(alone: Reply, burst: Burst) -> tuple[Pipelining, str]:
         return Pipelining.MIXED, f"more came than the responses to {asked} requests"
     if count == asked:
         return Pipelining.WHOLE, f"{asked} requests sent at once had their responses, whole"
-    if isinstance(burst.error, TimeoutError):
-        return (Pipelining.ONLY_FIRST if count else Pipelining.UNKNOWN), f"{so_far}, then none came in time"
-    if isinstance(burst.error, (ProtocolError, InvalidChunk)) and not isinstance(burst.error, TruncatedHead):
-        return Pipelining.MIXED, f"{so_far}, what followed is no HTTP"
-    announced = "unannounced" if burst.error is not None else "announced"
-    return Pipelining.CLOSED, f"{so_far}, then the connection was closed, {announced}"
+    verdict, how = _break(burst)
+    return verdict, f"{count} of {asked} requests sent at once had their response, {how}"
+
+
+def _break(burst: Burst) -> tuple[Pipelining, str]:
+    """Tell what kept the responses from coming that are missing."""
+    error = burst.error
+    if isinstance(error, TimeoutError):
+        return (Pipelining.ONLY_FIRST if burst.replies else Pipelining.UNKNOWN), "then none came in time"
+    if isinstance(error, (TruncatedHead, IncompleteBody, ReadError)):
+        return Pipelining.CLOSED, "then the connection was closed in the middle of the next one"
+    if isinstance(error, (ProtocolError, InvalidChunk)):
+        return Pipelining.MIXED, "what followed is no HTTP"
+    announced = "announced" if error is None else "unannounced"
+    return Pipelining.CLOSED, f"then the connection was closed, {announced}"
 
 
 def _byte_of(reply: Reply) -> int | None:

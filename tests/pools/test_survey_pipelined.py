@@ -86,6 +86,7 @@ def test_one_that_does_not_is_whole_and_its_order_could_not_be_seen(sites):
     assert not found.pipelined.is_ordered
     assert found.host_config.pipelining is INHERIT, "what cannot be known of a host is not recommended"
     assert site.requests == BURSTS + IDLE_LINES + 2
+    assert site.peak_open == IDLE_LINES + 1, "the connection they were sent on is not kept"
     asked = [request.headers.get("range") for request in site.log if request.connection == 1]
     assert asked == [None, *(f"bytes={n}-{n}" for n in (0, 1, 0, 1, 2, 3))]
 
@@ -155,6 +156,20 @@ def test_each_way_has_its_verdict(script, expected):
     verdict, answered, asked, depth = expected
     assert facts(seen) == (verdict, seen.answered if answered is None else answered, asked, depth)
     assert seen.why
+
+
+@pytest.mark.parametrize(
+    ("responses", "how"),
+    [
+        (OK, "closed, unannounced"),
+        (LAST, "closed, announced"),
+        (OK + OK[:9], "closed in the middle of the next one"),
+        (OK + OK[:-1], "closed in the middle of the next one"),
+    ],
+)
+def test_how_the_connection_was_closed_is_said(responses, how):
+    why = seen_of(*reads(2), responses).why
+    assert why == f"1 of 2 requests sent at once had their response, then the connection was {how}"
 
 
 @pytest.mark.parametrize(
