@@ -3,6 +3,8 @@
 import gc
 import io
 import ssl
+import subprocess
+import sys
 import threading
 from http import client
 
@@ -340,3 +342,24 @@ def test_the_log_is_urllib3s_own(site, caplog):
         for _ in range(2):
             http.request("GET", site.url)
     assert {record.name for record in caplog.records} == {"urllib3.connectionpool"}
+
+
+def test_pyopenssl_in_urllib3s_place_of_ssl_is_used(sites, tmp_path):
+    """In a process of its own, because it is put there for the whole process. Its sockets lack what others have."""
+    authority, server = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.cert_pem.write_to_path(tmp_path / "roots.pem")
+    site = sites.add(tls=server)
+    program = f"""
+import warnings
+from urllib3.contrib import pyopenssl
+from keeppool.adapters.urllib3 import PoolManager
+
+warnings.simplefilter("ignore", DeprecationWarning)
+pyopenssl.inject_into_urllib3()
+with PoolManager(ca_certs={str(tmp_path / "roots.pem")!r}) as http:
+    print([http.request("GET", {site.url!r}, retries=False).status for _ in range(3)])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.returncode) == ("[200, 200, 200]\n", 0), done.stderr
+    assert site.opened == 1

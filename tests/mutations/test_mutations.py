@@ -105,6 +105,7 @@ def test_a_known_bug_still_fits_the_core(file: Path, imports: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # Which walk meets a bug is chance, and drawn anew with every change of the sources.
 @pytest.mark.parametrize("file", KNOWN, ids=lambda file: file.stem)
 def test_a_known_bug_is_noticed(file: Path, imports: Path) -> None:
     machine = planted(file, imports)

@@ -68,11 +68,22 @@ class LentStream(Stream):
 
 
 class _AllOrNothing:
-    """A socket without `send`, such as pyOpenSSL's in urllib3."""
+    """A socket without `send` and `gettimeout`, such as pyOpenSSL's in urllib3."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
         self.send = sock.sendall
+        #: Whatever was set before: a limit.
+        self._seconds: float | None = 0.0
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Set the seconds, and keep them: the socket does not tell them."""
+        self._seconds = seconds
+        self._sock.settimeout(seconds)
+
+    def gettimeout(self) -> float | None:
+        """Tell the seconds set last."""
+        return self._seconds
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
