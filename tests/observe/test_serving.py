@@ -427,10 +427,10 @@ import os, sys, time, keeppool
 from keeppool import observe
 session = keeppool.Session()
 observe.serve(session, sys.argv[1])
-print("ready", flush=True)
 if os.fork() == 0:
     sys.exit()
 os.wait()
+print("ready", flush=True)
 sys.stdin.read()
 """
 
