@@ -27,6 +27,7 @@ from keeppool.clock import clock
 from keeppool.config import PRIVATE_NAME
 from keeppool.events import ConnectionClosed, Event, RequestDone
 from keeppool.har.secrets import Secrets
+from keeppool.observe.also import before_send_of, wanted_by_both
 from keeppool.observe.figures import (
     CONNECTION_BUCKETS,
     HOSTS,
@@ -110,10 +111,7 @@ class OpenTelemetry:
     @property
     def wants(self) -> frozenset[type[Any]] | None:
         """The events it is to be told of; see `keeppool.events`. With `also`, what that wants too."""
-        if self._also is None:
-            return self._WANTS
-        others = getattr(self._also, "wants", None)
-        return None if others is None else self._WANTS | frozenset(others)
+        return wanted_by_both(self._WANTS, self._also)
 
     def watch(self, watched: Watched) -> None:
         """Count in a session or pool manager. Twice does no harm."""
@@ -123,7 +121,7 @@ class OpenTelemetry:
 
     def before_send(self, outgoing: Outgoing) -> None:
         """Begin the span of a request, and have its trace travel in the request's fields."""
-        others = getattr(self._also, "before_send", None)
+        others = before_send_of(self._also)
         if others is not None:
             others(outgoing)
         span = self._begin_span(outgoing.method, outgoing.url)

@@ -21,6 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from keeppool.events import ConnectionClosed, Event, RequestDone
+from keeppool.observe.also import before_send_of, wanted_by_both
 from keeppool.observe.figures import (
     CONNECTION_BUCKETS,
     HOSTS,
@@ -118,16 +119,12 @@ class Prometheus(Collector):
     @property
     def wants(self) -> frozenset[type[Any]] | None:
         """The events it is to be told of; see `keeppool.events`. With `also`, what that wants too."""
-        if self._also is None:
-            return self._WANTS
-        others = getattr(self._also, "wants", None)
-        return None if others is None else self._WANTS | frozenset(others)
+        return wanted_by_both(self._WANTS, self._also)
 
     @property
     def before_send(self) -> BeforeSend | None:
         """Called with each request before it is sent, if what is `also` told wants to be."""
-        before_send: BeforeSend | None = getattr(self._also, "before_send", None)
-        return before_send
+        return before_send_of(self._also)
 
     def watch(self, watched: Watched) -> None:
         """Count in a session or pool manager. Twice does no harm."""

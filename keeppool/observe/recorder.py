@@ -21,6 +21,7 @@ from keeppool.config import PRIVATE_NAME
 from keeppool.errors import ConfigError, quoted
 from keeppool.events import ConnectionClosed, ConnectionOpened, Event, RequestDone
 from keeppool.har.secrets import Secrets
+from keeppool.observe.also import before_send_of, wanted_by_both
 from keeppool.observe.entries import entry_of
 from keeppool.observe.recorded import Socket
 from keeppool.observe.waterfall import page
@@ -76,16 +77,12 @@ class Recorder:
     @property
     def wants(self) -> frozenset[type[Any]] | None:
         """The events it is to be told of; see `keeppool.events`. With `also`, what that wants too."""
-        if self._also is None:
-            return self._WANTS
-        others = getattr(self._also, "wants", None)
-        return None if others is None else self._WANTS | frozenset(others)
+        return wanted_by_both(self._WANTS, self._also)
 
     @property
     def before_send(self) -> BeforeSend | None:
         """Called with each request before it is sent, if what is `also` told wants to be."""
-        before_send: BeforeSend | None = getattr(self._also, "before_send", None)
-        return before_send
+        return before_send_of(self._also)
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
