@@ -141,6 +141,8 @@ def _waits(config: Config, route: Route, layers: list[tuple[str | Mapping[str, s
     said = [(who, entry.timeout) for who, entry in layers if entry.timeout is not INHERIT]
     for name in _WAITS:
         base, value = getattr(config.timeout, name), getattr(route.timeout, name)
+        if value is INHERIT:  # `write`: as long as a read.
+            value = route.timeout.sending
         by = BUILT_IN if base == getattr(Timeout(), name) else "timeout"
         if said:
             who, timeout = said[-1]

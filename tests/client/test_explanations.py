@@ -284,3 +284,9 @@ def test_printed_it_fits_a_terminal() -> None:
 def test_a_url_that_is_none_is_refused_as_everywhere() -> None:
     with keeppool.Session() as session, pytest.raises(InvalidURL):
         session.explain("http://")
+
+
+def test_a_write_timeout_that_nobody_set_is_as_long_as_a_read():
+    with keeppool.Session(timeout=keeppool.Timeout(read=7)) as session:
+        (write,) = [one for one in session.explain("http://a.example/").settings if one.name == "write"]
+    assert write.value == "7"
