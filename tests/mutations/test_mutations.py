@@ -86,6 +86,7 @@ def walk(machine: type[Machine], walks: int) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
 def test_an_unchanged_copy_is_sound(machine: type[Machine], imports: Path) -> None:
     """Or else the tests below would prove nothing."""

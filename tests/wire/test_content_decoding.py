@@ -176,7 +176,7 @@ def test_a_second_member_that_is_damaged_after_it_gave_something_is_damage(name)
         decoded(decoder_for(value), [pack(b"data") + bytes(packed)])
 
 
-@pytest.mark.parametrize("limit", [1, 700, 65536])
+@pytest.mark.parametrize("limit", [16, 700, 65536])
 @pytest.mark.parametrize("name", ["gzip", "br", "zstd"])
 def test_no_byte_is_lost_before_what_is_ignored(name, limit):
     """Whatever was decoded in the step that finds the end; brotli itself throws it away. Row F2."""
