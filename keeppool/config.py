@@ -485,7 +485,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.fleet is not None and (isinstance(self.fleet, (str, bytes)) or not hasattr(self.fleet, "join")):
-            raise bad("fleet", self.fleet, "must be a keeppool.fleet.Fleet, or None")
+            raise bad("fleet", self.fleet, "must be a keeppool.fleet.Fleet, such as Fleet.from_url(url), or None")
         if self.resolver is not None and not callable(self.resolver):
             raise bad("resolver", self.resolver, "must be a function from host and port to addresses")
         for name, kind in (("limits", Limits), ("timeout", Timeout), ("defaults", HostConfig)):

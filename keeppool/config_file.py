@@ -6,6 +6,8 @@
     [timeout]                               the fields of `Timeout`
     [default]                               the fields of `HostConfig`, for every host
     [host."*.example.com"]                  the same, for the hosts of a pattern; see `keeppool.hosts`
+    [fleet]                                 the arguments of `keeppool.fleet.Fleet.from_url`: url, name, ttl, ...;
+                                            or fleet = "redis://host/0?name=crawl", above all tables
 
 TOML has no null: the text "none" stands for `None` wherever a field may be `None` (so nothing else can be meant by it
 there). A host's timeout may be a table, a number for connecting and reading alike, or an array `[connect, read]`; what
@@ -28,14 +30,21 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_type_hints
 
 import keeppool.presets as presets
 from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument, bad
+from keeppool.deferred import Deferred
 from keeppool.errors import MOST_QUOTED, ConfigError, quoted
 from keeppool.hosts import HostTable
 
-_TOP: Final = ("preset", "limits", "timeout", "default", "host")
+if TYPE_CHECKING:
+    from keeppool import fleet as fleets
+else:
+    fleets = Deferred("keeppool.fleet")
+
+_TOP: Final = ("preset", "limits", "timeout", "default", "host", "fleet")
+_FLEET: Final = ("url", "name", "ttl", "when_down", "timeout")
 
 #: Fields of the dataclasses that hold an object no text can name.
 _IN_CODE_ONLY: Final = frozenset({"ssl_context"})
@@ -82,6 +91,7 @@ def _config(top: _Place, table: dict[str, Any]) -> Config:
         timeout=timeout,
         defaults=_host_config(top.at("default"), table.get("default", {}), timeout),
         hosts=_hosts(top.at("host"), table.get("host", {}), timeout),
+        fleet=_fleet(top.at("fleet"), table["fleet"]) if "fleet" in table else None,
     )
 
 
@@ -145,6 +155,19 @@ def _hosts(place: _Place, table: Any, timeout: Timeout) -> dict[str, HostConfig]
     except ConfigError as error:
         raise place.at(f'"{error.value}"').fault(error.value, error.rule, "hosts") from error
     return hosts
+
+
+def _fleet(place: _Place, value: Any) -> fleets.Fleet:
+    if isinstance(value, str):
+        value = {"url": value}
+    _check_table(place, value)
+    _check_keys(place, value, _FLEET)
+    if "url" not in value:
+        raise place.at("url").fault(None, "must be there, such as redis://host:6379/0")
+    try:
+        return fleets.Fleet.from_url(**value)
+    except ConfigError as error:
+        raise place.at(error.field).fault(error.value, error.rule) from error
 
 
 def _host_config(place: _Place, table: Any, timeout: Timeout) -> HostConfig:

@@ -47,6 +47,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.verb == "fetch" and not arguments.urls and arguments.input is None:
         fetch.error("give at least one URL, or -i FILE")
+    if arguments.verb == "fetch" and arguments.fleet_name is not None and arguments.fleet is None:
+        fetch.error("--fleet-name belongs to --fleet URL")
     return arguments
 
 
@@ -89,9 +91,14 @@ def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> ar
     pace = "most requests to one host in a second; Retry-After is heard then. Hosts with a pace in FILE keep theirs"
     fetch.add_argument("--pace", type=_number, metavar="N", help=pace)
     deep = "requests in flight on one connection at the most, for hosts you know; bodies are held whole then"
+    fleet = "share caps and paces with all that name the same fleet there, such as redis://host/0?name=crawl"
+    fetch.add_argument("--fleet", metavar="URL", help=f"{fleet}; needs the extra fleet")
+    fetch.add_argument("--fleet-name", metavar="NAME", help="the fleet's name, where it is not said in its URL (crawl)")
     fetch.add_argument("--pipelining", type=_count, metavar="N", help=deep)
     _add_preset(fetch)
-    fetch.add_argument("--config", metavar="FILE", help="keeppool.toml; --preset, --per-host and --total win over it")
+    fetch.add_argument(
+        "--config", metavar="FILE", help="keeppool.toml; --preset, --per-host, --total and --fleet win over it"
+    )
     fetch.add_argument("--threads", type=_count, default=_FETCH_THREADS, metavar="N", help="threads (%(default)s)")
     fetch.add_argument("--timeout", type=_number, metavar="S", help="seconds to connect, and between two pieces")
     _add_waterfall(fetch, "the last 10,000 requests")

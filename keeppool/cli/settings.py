@@ -10,13 +10,14 @@ from dataclasses import replace
 
 from keeppool import Config, HostConfig, Timeout, load_config, presets
 from keeppool.config import INHERIT
+from keeppool.fleet import Fleet
 
 
 def config_of(arguments: Namespace) -> Config:
     """Build the configuration `keeppool fetch` runs with.
 
     Raises:
-        ConfigError: The file, the preset or a number is invalid.
+        ConfigError: The file, the preset, the fleet's URL or a number is invalid.
     """
     config = load_config(arguments.config) if arguments.config is not None else Config()
     limits = presets.by_name(arguments.preset) if arguments.preset is not None else config.limits
@@ -25,7 +26,9 @@ def config_of(arguments: Namespace) -> Config:
     said = {name: getattr(arguments, name) for name in ("pace", "pipelining")}
     given = {name: value for name, value in said.items() if value is not None}
     defaults = HostConfig(**given).over(config.defaults) if given else config.defaults
-    return replace(config, limits=limits, timeout=_timeout(config.timeout, arguments.timeout), defaults=defaults)
+    fleet = config.fleet if arguments.fleet is None else Fleet.from_url(arguments.fleet, arguments.fleet_name)
+    timeout = _timeout(config.timeout, arguments.timeout)
+    return replace(config, limits=limits, timeout=timeout, defaults=defaults, fleet=fleet)
 
 
 def _timeout(base: Timeout, seconds: float | None) -> Timeout:

@@ -44,8 +44,8 @@ from keeppool.wire.request import check_method
 if TYPE_CHECKING:
     from keeppool.events import Event
     from keeppool.explanation import Explanation
+    from keeppool.fleet.membership import AnyFleet
     from keeppool.pools.manager import Manager
-    from keeppool.pools.membership import AnyFleet
     from keeppool.stats import Stats
 
 #: What follows the head of a call without a body: the methods that expect one say that it is empty (RFC 9110 §8.6).
@@ -76,7 +76,7 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
         hosts: Mapping[str, HostConfig] | None = None,
         defaults: HostConfig | None = None,
         resolver: LookUp | None = None,
-        fleet: AnyFleet | None = None,
+        fleet: AnyFleet | str | None = None,
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
         retries: RetriesArgument = None,

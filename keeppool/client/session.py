@@ -33,7 +33,7 @@ class Session(Caller[Response], Closing):
         hosts: What is different for some hosts, by pattern.
         defaults: What holds for all hosts unless an entry says otherwise.
         resolver: Asked for the addresses of names instead of the system's resolver; see `keeppool.Config`.
-        fleet: A `keeppool.fleet.Fleet`, to share caps and paces with the pools of other processes.
+        fleet: A `keeppool.fleet.Fleet` or its URL, to share caps and paces with the pools of other processes.
         config: All of the above in one; an argument given beside it wins.
         on_event: Called with each event of the pool.
         retries: How calls are tried again that have no `retries` of their own: a number, a `urllib3.util.Retry`, or not

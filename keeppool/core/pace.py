@@ -62,7 +62,7 @@ class Paced(NamedTuple):
 
 
 class Reservation(NamedTuple):
-    """What a line asks of a fleet, and has it told: see `keeppool.pools.membership.Call`."""
+    """What a line asks of a fleet, and has it told: see `keeppool.fleet.membership.Call`."""
 
     starts: int
     gap: float

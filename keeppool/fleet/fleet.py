@@ -10,9 +10,10 @@ from typing import Any
 
 from keeppool.config import bad, check_seconds
 from keeppool.fleet.duties import POLICIES
-from keeppool.fleet.member import Bond, Member, TaskMember, ThreadMember
+from keeppool.fleet.member import Bond, TaskMember, ThreadMember
+from keeppool.fleet.membership import Joined
 from keeppool.fleet.redis_client import Recipe
-from keeppool.pools.membership import Joined
+from keeppool.fleet.url import read
 
 #: The shortest lease, in seconds: below that a pause of a garbage collector or of a busy machine ends it.
 LEAST_TTL = 2.0
@@ -64,18 +65,55 @@ class Fleet:
         self.ttl = ttl
         self.when_down = when_down
         self.timeout = timeout
-        self.recipe = Recipe(client, timeout)
+        recipe = Recipe(client, timeout)
+        self._recipes = {recipe.is_async: recipe}
 
-    def join(self, pool: Joined, *, for_tasks: bool) -> Member:
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        name: str | None = None,
+        *,
+        ttl: float | None = None,
+        when_down: str | None = None,
+        timeout: float | None = None,
+    ) -> Fleet:
+        """Make a fleet for pools of threads and of tasks alike, from the URL of its Redis or Valkey.
+
+        Wherever a pool or session takes `fleet=`, such a URL may stand as well. Nothing is connected yet.
+
+        Args:
+            url: Such as `redis://user:password@host:6379/0?name=crawl&ttl=20`: the scheme is redis, rediss (TLS), unix
+                (the path of a socket, and `db=` in the query), valkey or valkeys; the path is the number of a database.
+                In the query stand `name`, `ttl`, `when_down` and `timeout` of the fleet; all else is for the client, as
+                redis-py's and valkey-py's own `from_url` take it, such as `ssl_ca_certs`.
+            name: As for `Fleet`, like all that follow; wins over the URL.
+            ttl: Seconds.
+            when_down: "share", "closed" or "open".
+            timeout: Seconds.
+
+        Raises:
+            ConfigError: It is no such URL, something in it cannot be meant, or neither redis-py nor valkey-py is
+                installed (extra `fleet`). The URL, which may hold a password, is not shown.
+        """
+        said = read(url)
+        arguments = {"name": name, "ttl": ttl, "when_down": when_down, "timeout": timeout}
+        options = said.options | {key: value for key, value in arguments.items() if value is not None}
+        fleet = cls(said.for_threads, **options)
+        fleet._recipes[True] = Recipe(said.for_tasks, fleet.timeout)
+        return fleet
+
+    def join(self, pool: Joined, *, for_tasks: bool) -> ThreadMember | TaskMember:
         """Make a pool a member.
 
         Raises:
             ConfigError: The client is of the other kind.
         """
-        if for_tasks is not self.recipe.is_async:
+        recipe = self._recipes.get(for_tasks)
+        if recipe is None:
             kind = "of their asyncio modules, for pools of tasks" if for_tasks else "for threads"
             raise bad("fleet", self, f"needs a client of redis-py or valkey-py {kind}")
-        bond = Bond(self.name, self.ttl, self.when_down, self.timeout, self.recipe)
+        bond = Bond(self.name, self.ttl, self.when_down, self.timeout, recipe)
         return (TaskMember if for_tasks else ThreadMember)(bond, pool)
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 import threading
@@ -18,11 +19,10 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from keeppool.clock import clock
-from keeppool.core.records import NEVER
 from keeppool.fleet.duties import Duties
+from keeppool.fleet.membership import Call, Joined, Told
 from keeppool.fleet.redis_client import Invocation, Recipe, run, run_awaited
 from keeppool.fleet.script import Reply, keys_of, rank_of, reply_of
-from keeppool.pools.membership import Call, Joined, Told
 from keeppool.stats import FleetKeyStats, FleetStats
 
 #: Seconds a member's thread or task stays although nothing is due: longer than between two calls of a small program.
@@ -114,7 +114,7 @@ class Member:
         for key in keys:
             call = pool.fleet_call(key)
             n = self._duties.share_when_down(key, call.have, call.cap, call.per_host)
-            told = Told(n if call.cap is not None else None, NEVER, False, [], 0.0, self._duties.parties(key))
+            told = Told(n if call.cap is not None else None, math.inf, False, [], 0.0, self._duties.parties(key))
             pool.fleet_told(key, told)
             self._duties.postponed(key)
 

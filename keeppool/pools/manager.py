@@ -38,18 +38,20 @@ from keeppool.wire.fields import FieldBlock
 from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
+    from keeppool import fleet as fleets
     from keeppool.events import Event
     from keeppool.explanation import Explanation
+    from keeppool.fleet.membership import AnyFleet
     from keeppool.pools import exchange as exchanges
     from keeppool.pools import explain, log, outgoing, reports, snapshot
     from keeppool.pools.exchange import Arrived, Exchange
-    from keeppool.pools.membership import AnyFleet
     from keeppool.pools.outgoing import BeforeSend
     from keeppool.pools.pool_tasks import LoopPool
     from keeppool.pools.pool_threads import BlockingPool
     from keeppool.stats import Held, Stats
 else:
     exchanges = Deferred("keeppool.pools.exchange")
+    fleets = Deferred("keeppool.fleet")
     explain = Deferred("keeppool.pools.explain")
     outgoing = Deferred("keeppool.pools.outgoing")
     log = Deferred("keeppool.pools.log")
@@ -82,7 +84,7 @@ class Manager:
         hosts: Mapping[str, HostConfig] | None = None,
         defaults: HostConfig | None = None,
         resolver: LookUp | None = None,
-        fleet: AnyFleet | None = None,
+        fleet: AnyFleet | str | None = None,
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -94,7 +96,7 @@ class Manager:
             defaults=base.defaults if defaults is None else defaults,
             hosts=base.hosts if hosts is None else hosts,
             resolver=base.resolver if resolver is None else resolver,
-            fleet=base.fleet if fleet is None else fleet,
+            fleet=base.fleet if fleet is None else _fleet_of(fleet),
         )
         locator = Locator(self.config)
         self._locate = locator.locate
@@ -379,3 +381,8 @@ class Requesting(Manager, Generic[ResponseT]):
     @abstractmethod
     def _refuse(self, error: Exception) -> ResponseT:
         """Raise what is wrong with the arguments of a request, when that is awaited where it is."""
+
+
+def _fleet_of(fleet: AnyFleet | str) -> AnyFleet:
+    """Give the fleet an argument means: itself, or the one of a URL."""
+    return fleets.Fleet.from_url(fleet) if isinstance(fleet, str) else fleet

@@ -38,7 +38,7 @@ class PoolManager(Requesting[Response], Closing):
         hosts: What is different for some hosts, by pattern; the most specific entry wins.
         defaults: What holds for all hosts unless an entry of `hosts` says otherwise.
         resolver: Asked for the addresses of names instead of the system's resolver; see `keeppool.Config`.
-        fleet: A `keeppool.fleet.Fleet`, to share caps and paces with the pools of other processes.
+        fleet: A `keeppool.fleet.Fleet` or its URL, to share caps and paces with the pools of other processes.
         config: All of the above in one, as `keeppool.load_config` returns it; an argument given beside it wins.
         on_event: Called with each `keeppool.events` event, in the thread where it happened, never under a lock.
             What it raises is logged by the logger "keeppool" and goes no further.

@@ -37,15 +37,16 @@ if TYPE_CHECKING:
 
     from keeppool import events
     from keeppool.events import Event
-    from keeppool.pools import membership, reports, snapshot
+    from keeppool.fleet import membership
+    from keeppool.fleet.membership import AnyFleet, Call, Membership, Told, Wanted
+    from keeppool.pools import reports, snapshot
     from keeppool.pools import timeline as timelines
-    from keeppool.pools.membership import AnyFleet, Call, Membership, Told, Wanted
     from keeppool.pools.outgoing import Outgoing
     from keeppool.stats import Stats
     from keeppool.wire.head import ResponseHead
     from keeppool.wire.message import BodyReader
 else:
-    membership = Deferred("keeppool.pools.membership")
+    membership = Deferred("keeppool.fleet.membership")
     logging = Deferred("logging")
     events = Deferred("keeppool.events")
     reports = Deferred("keeppool.pools.reports")

@@ -65,9 +65,9 @@ from keeppool.reasons import Why
 from keeppool.wire.framing import Kind
 
 if TYPE_CHECKING:
+    from keeppool.fleet.membership import Call, Told, Wanted
     from keeppool.pools import reports
     from keeppool.pools import timeline as timelines
-    from keeppool.pools.membership import Call, Told, Wanted
     from keeppool.wire.message import BodyReader
 else:
     reports = Deferred("keeppool.pools.reports")

@@ -34,9 +34,9 @@ from keeppool.pools.waits import CLOCK_SLACK, queue_wait, shorter
 from keeppool.reasons import Why
 
 if TYPE_CHECKING:
+    from keeppool.fleet.membership import Call, Told, Wanted
     from keeppool.pools import reports
     from keeppool.pools import timeline as timelines
-    from keeppool.pools.membership import Call, Told, Wanted
 else:
     reports = Deferred("keeppool.pools.reports")
     timelines = Deferred("keeppool.pools.timeline")

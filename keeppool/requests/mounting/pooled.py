@@ -22,8 +22,8 @@ from keeppool.requests.mounting.refused_hooks import Hookless, retrying_of_adapt
 
 if TYPE_CHECKING:
     from keeppool.events import Event
+    from keeppool.fleet.membership import AnyFleet
     from keeppool.pools.manager import Manager
-    from keeppool.pools.membership import AnyFleet
 
 
 #: What `send` gives: a response, or something to await that gives one.
@@ -56,7 +56,7 @@ class PooledAdapter(Hookless):
         hosts: Mapping[str, HostConfig] | None = None,
         defaults: HostConfig | None = None,
         resolver: LookUp | None = None,
-        fleet: AnyFleet | None = None,
+        fleet: AnyFleet | str | None = None,
         config: Config | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
