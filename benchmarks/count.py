@@ -1,4 +1,4 @@
-"""What one keep-alive GET costs in steps instead of time, which no other program on the machine can change.
+"""What one keep-alive GET, and one POST, cost in steps instead of time, which nothing else on the machine can change.
 
 Counted, for one request over a connection that is open already:
 
@@ -52,6 +52,7 @@ WARM_UP = 50
 COUNTED = 21
 #: Requests over which kept memory would add up; a few blocks come and go by themselves.
 KEPT = 500
+DOCUMENT = {"name": "socket", "tags": ["idle", "kept"], "price": 0.125}
 
 #: A profiler's hook; and what makes so many requests with it set, or with none.
 Hook = Callable[[FrameType, str, Any], None]
@@ -89,6 +90,21 @@ def session(url: str) -> Iterator[Requests]:
 
 
 @contextlib.contextmanager
+def post_of_json(url: str) -> Iterator[Requests]:
+    """Post a small document by `Session`, which nginx refuses with a page of its own."""
+    from keeppool import Session
+
+    def request(times: int, hook: Hook | None) -> None:
+        sys.setprofile(hook)
+        for _ in range(times):
+            opened.post(url, json=DOCUMENT).content  # noqa: B018 - reading it belongs to a request
+        sys.setprofile(None)
+
+    with Session() as opened:
+        yield request
+
+
+@contextlib.contextmanager
 def async_session(url: str) -> Iterator[Requests]:
     """Request by `AsyncSession` on asyncio's own loop; what the loop calls in the meantime is counted too."""
     from keeppool import AsyncSession
@@ -108,6 +124,7 @@ def async_session(url: str) -> Iterator[Requests]:
 CLIENTS: Mapping[str, Callable[[str], AbstractContextManager[Requests]]] = {
     "PoolManager": pool_manager,
     "Session": session,
+    "Session, POST of JSON": post_of_json,
     "AsyncSession": async_session,
 }
 
@@ -246,7 +263,7 @@ def report(all_counts: Mapping[str, Counts]) -> str:
         ]
         for name, counts in all_counts.items()
     ]
-    return table(["one GET by", "Python functions called", "calls into the kernel", "blocks kept"], rows)
+    return table(["one request by", "Python functions called", "calls into the kernel", "blocks kept"], rows)
 
 
 #: Requests traced, beside a run without any: the difference is what requests cost.
@@ -271,7 +288,7 @@ def report_traced() -> str:
             calls.subtract(traced(name, url, WARM_UP))
             each = {call: times / TRACED for call, times in sorted(calls.items()) if times >= TRACED / 100}
             rows.append([name, ", ".join(f"{call} {times:.2f}" for call, times in each.items())])
-    return table(["one GET by", "system calls"], rows)
+    return table(["one request by", "system calls"], rows)
 
 
 def make_requests(name: str, url: str, requests: str) -> None:

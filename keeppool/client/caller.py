@@ -27,6 +27,7 @@ from keeppool.client.call import Ask, Call, Drain, Pause, Send, Step, Steps
 from keeppool.client.flow import Flow
 from keeppool.client.moved import OwnInterface
 from keeppool.client.request.encode import body_of
+from keeppool.client.request.prepare import with_body
 from keeppool.client.request.prepared import Parts, PreparedRequest
 from keeppool.client.request.urls import text_of
 from keeppool.client.retries.retrying import RetriesArgument, retrying_of
@@ -203,8 +204,8 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
     ) -> ResponseT:
         """Send a request and follow where it leads: the way every call takes.
 
-        The first branch is what a program does thousands of times; each test in it is one the general way can do
-        without.
+        The first branch is what a program does thousands of times, with a body or without; each test in it is one the
+        general way can do without.
         """
         try:
             if type(method) is not bytes or method not in _VERBS:
@@ -215,11 +216,10 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
             if follow is None:
                 follow = self.follow_redirects
             settings = self._environment.read() if self.trust_env else None
+            if content is not None:
+                data = body_of(content, data, json, files)
             if (
                 params is None
-                and data is None
-                and json is None
-                and content is None
                 and headers is None
                 and cookies is None
                 and files is None
@@ -238,13 +238,14 @@ class Caller(SessionSettings, Verbs[ResponseT], OwnInterface):
                 and FRAMING.isdisjoint((block := self._headers.block()).names)
                 and (self._jar is None or not self._may_have_cookies(address, block))
             ):
-                parts = (method, address, block, _NO_BODY.get(method))
+                if data is None and json is None:
+                    parts: Parts = (method, address, block, _NO_BODY.get(method), None)
+                else:
+                    parts = with_body(method, address, block, data, json)
                 streams = self.stream if stream is None else stream
                 limit = None if timeout is INHERIT else self._limit(timeout)
                 override = self._override if settings is None else self.standing_override(address, settings)
                 return self._quick(parts, (limit, streams, override), follow, timeout)
-            if content is not None:
-                data = body_of(content, data, json, files)
             request = self._prepared(method, address, params, data, json, headers, cookies, files, auth, hooks)
             flow = self._flow(timeout, stream, verify, cert, proxies, follow, retries)
         except Exception as error:

@@ -77,16 +77,16 @@ class Session(Caller[Response], Closing):
         self.pool.close()
 
     def _quick(self, request: Parts, sending: Sending, follow: bool, timeout: TimeoutArgument | Inherit) -> Response:
-        method, address, fields, body = request
+        method, address, fields, body, _ = request
         limit, stream, override = sending
         try:
-            raw = self.pool.exchange(method, address, fields, body, limit, stream, override)
+            raw = self.pool._carry((method, address, fields, body, limit, stream, override, True))
         except KeepPoolError as error:
             error.request = request_of(request)
             raise
         response = self._response_kind(raw, request, stream, self.pool)
         index = raw.head.index
-        if b"set-cookie" not in index and (b"location" not in index or not follow):
+        if b"set-cookie" not in index and b"location" not in index:
             return response
         flow = self._flow(timeout, stream, None, None, None, follow, INHERIT, raw.started_at)
         return self._drive(flow.resume(response), flow.call, response)

@@ -102,16 +102,16 @@ class AsyncSession(Caller[Pending[AsyncResponse]], AsyncClosing):
         follow: bool,
         timeout: TimeoutArgument | Inherit,  # noqa: ASYNC109
     ) -> AsyncResponse:
-        method, address, fields, body = request
+        method, address, fields, body, _ = request
         limit, stream, override = sending
         try:
-            raw = await self.pool.exchange(method, address, fields, body, limit, stream, override)
+            raw = await self.pool._carry((method, address, fields, body, limit, stream, override, True))
         except KeepPoolError as error:
             error.request = request_of(request)
             raise
         response = self._response_kind(raw, request, stream, self.pool)
         index = raw.head.index
-        if b"set-cookie" not in index and (b"location" not in index or not follow):
+        if b"set-cookie" not in index and b"location" not in index:
             return response
         flow = self._flow(timeout, stream, None, None, None, follow, INHERIT, raw.started_at)
         return await self._driven(flow.resume(response), flow.call, response)

@@ -358,7 +358,7 @@ class Requesting(Manager, Generic[ResponseT]):
             if isinstance(error, KeepPoolError):
                 name_call(error, method, url)
             return self._refuse(error)
-        return self.exchange(checked, url, fields, prepared, chosen, stream, host, decode_content)
+        return self._carry((checked, url, fields, prepared, chosen, stream, host, decode_content))
 
     def exchange(
         self,
@@ -371,12 +371,12 @@ class Requesting(Manager, Generic[ResponseT]):
         override: HostConfig | None = None,
         decode: bool = True,
     ) -> ResponseT:
-        """Do what `request` does with a request that is checked and rendered already: the way of a `Session`."""
+        """Do what `request` does with a request that is checked and rendered already."""
         return self._carry((method, url, fields, body, timeout, stream, override, decode))
 
     @abstractmethod
     def _carry(self, given: ExchangeArguments) -> ResponseT:
-        """Send a request, and bring its response."""
+        """Send a request, and bring its response: where all ways meet, those of `request`, `exchange` and a session."""
 
     @abstractmethod
     def _refuse(self, error: Exception) -> ResponseT:

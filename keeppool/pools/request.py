@@ -7,7 +7,7 @@ Does not know: sessions' comfort (forms, JSON, cookies); that is the client's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from keeppool._version import __version__
@@ -15,6 +15,9 @@ from keeppool.errors import InvalidHeader, quoted
 from keeppool.wire.body import EXPECT_BODY, RequestBody, request_body
 from keeppool.wire.decode import accept_encoding
 from keeppool.wire.fields import FieldBlock, field_block
+
+#: Requests' own headers that are remembered: those of a few calls, over and over.
+_REMEMBERED = 64
 
 FieldsArgument = Mapping[str, str] | Iterable[tuple[str, str]] | None
 
@@ -32,6 +35,15 @@ def prepare_fields(headers: FieldsArgument) -> FieldBlock:
     except (TypeError, ValueError):
         # Not its own words: they may show what was given.
         raise InvalidHeader(f"headers must be a mapping or (name, value) pairs, not {quoted(headers)}") from None
+    try:
+        return _made_fields(tuple(pairs))
+    except TypeError:  # Not hashable, so not what a name or a value can be; the error for that is raised here.
+        return field_block(pairs)
+
+
+@lru_cache(_REMEMBERED)
+def _made_fields(pairs: tuple[tuple[str, str], ...]) -> FieldBlock:
+    """Do so once for what many requests bring: the head's constant part is remembered by this very block."""
     given = field_block(pairs)
     missing = [pair for pair in default_fields().pairs if pair[0].lower() not in given.names]
     return field_block([*missing, *given.pairs])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from keeppool.errors import InvalidBody, UnrewindableBodyError
@@ -26,6 +27,9 @@ PIECE_SIZE: Final = 65536
 #: the call's share is lost in the time the kernel needs for the bytes.
 WHOLE_SIZE: Final = 65536
 
+#: Lengths whose field is remembered: those of a program's small bodies.
+_REMEMBERED: Final = 256
+
 _CHUNKED: Final = field_block([("Transfer-Encoding", "chunked")])
 _LENGTH_0: Final = field_block([("Content-Length", "0")])
 #: Methods whose meaning expects a body, or that may have one (OPTIONS, RFC 9110 §9.3.7, where requests says so too):
@@ -37,11 +41,8 @@ class _Source(Protocol):
     """Where the payload comes from: one class for each kind of thing a caller may pass."""
 
     length: int | None
-
-    @property
-    def is_async(self) -> bool:
-        """True if the payload has to be awaited."""
-        return False
+    #: True if the payload has to be awaited.
+    is_async: bool = False
 
     def payload(self) -> Iterator[bytes | memoryview]:
         """Yield the payload from where the source stands; nothing is read before the first piece is asked for."""
@@ -187,6 +188,7 @@ def _framed(source: _Source, content_length: int | None, chunked: bool, method: 
     return RequestBody(source, content_length, EMPTY)
 
 
+@lru_cache(_REMEMBERED)
 def _framing(length: int | None, method: bytes) -> FieldBlock:
     if length is None:
         return _CHUNKED
@@ -301,9 +303,7 @@ class _Awaited(_Source):
         self._pulled = False
         self.length: int | None = None
 
-    @property
-    def is_async(self) -> bool:
-        return True
+    is_async = True
 
     def payload(self) -> Iterator[bytes | memoryview]:
         raise InvalidBody("an async iterable can be sent by an asyncio client only")
@@ -329,22 +329,19 @@ class _Awaited(_Source):
 class _Made(_Source):
     """What a caller's function makes, anew for each sending. Made once at the start: its length has to be known."""
 
-    __slots__ = ("_made", "_make", "length")
+    __slots__ = ("_made", "_make", "is_async", "length")
 
     def __init__(self, make: Callable[[], object]) -> None:
         self._make = make
         self._made = self._fresh()
         self.length = self._made.length
+        self.is_async = self._made.is_async
 
     def _fresh(self) -> _Source:
         made = self._make()
         if isinstance(made, Callable):  # type: ignore[arg-type]
             raise InvalidBody("a function given as body must return the body, not another function")
         return _source(made)
-
-    @property
-    def is_async(self) -> bool:
-        return self._made.is_async
 
     def payload(self) -> Iterator[bytes | memoryview]:
         return self._made.payload()
@@ -357,6 +354,7 @@ class _Made(_Source):
 
     def rewind(self) -> None:
         self._made = self._fresh()
+        self.is_async = self._made.is_async
 
 
 def _extent(file: Any) -> tuple[int | None, int | None]:

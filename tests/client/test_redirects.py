@@ -113,6 +113,13 @@ def test_a_redirect_that_is_not_followed_tells_what_would_be_next(answering, ses
     assert site.requests == 1
 
 
+def test_what_would_be_next_takes_the_sessions_cookies_along_whatever_was_sent(answering, session):
+    site = answering({"/a": elsewhere(307, "/there")})
+    response = session.get(f"{site.url}/a", allow_redirects=False)
+    session.cookies.set("sid", "42")
+    assert response.next.headers["Cookie"] == "sid=42"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

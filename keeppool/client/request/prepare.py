@@ -16,7 +16,7 @@ from typing import Final
 from keeppool.client.arguments import AuthArgument, DataArgument, FilesArgument, HeadersArgument, ParamsArgument
 from keeppool.client.request.encode import basic, encoded_body, encoded_query
 from keeppool.client.request.headers import Headers, merged
-from keeppool.client.request.prepared import PreparedRequest
+from keeppool.client.request.prepared import Parts, PreparedRequest
 from keeppool.pools.request import prepare_body
 from keeppool.urls.address import Address
 from keeppool.wire.fields import FieldBlock, field_block
@@ -54,11 +54,22 @@ def prepare(
         InvalidRequest: One of its children, or itself: something cannot be put into HTTP. Nothing was sent.
     """
     block = session_headers.block() if headers is None else field_block(merged(session_headers, headers))
-    body, content_type = encoded_body(data, json, files)
-    if content_type is not None and b"content-type" not in block.names:
-        block = _typed(block, content_type)
     place = address.with_query(encoded_query(session_params, params))
-    return PreparedRequest(method, place, block, prepare_body(body, block, method), body)
+    return PreparedRequest(*with_body(method, place, block, data, json, files))
+
+
+def with_body(
+    method: bytes, address: Address, fields: FieldBlock, data: DataArgument, json: object, files: FilesArgument = None
+) -> Parts:
+    """Put a body behind a request's fields, and among them what it is; see `prepare`.
+
+    Raises:
+        InvalidRequest: As `prepare`.
+    """
+    body, content_type = encoded_body(data, json, files)
+    if content_type is not None and b"content-type" not in fields.names:
+        fields = _typed(fields, content_type)
+    return method, address, fields, prepare_body(body, fields, method), body
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)

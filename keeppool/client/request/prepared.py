@@ -35,8 +35,9 @@ from keeppool.wire.request import check_method
 if TYPE_CHECKING:
     from keeppool.client.cookies import CookieJar
 
-#: What a session's plain call sends. A request is made of it only for somebody who looks at `response.request`.
-Parts = tuple[bytes, Address, FieldBlock, RequestBody | None]
+#: What a session's plain call sends, last its body as people read it. A request is made of it only for somebody who
+#: looks at `response.request`.
+Parts = tuple[bytes, Address, FieldBlock, RequestBody | None, Any]
 
 #: Where a request goes that has no URL yet.
 _NOWHERE = Address("")
@@ -85,7 +86,7 @@ class PreparedRequest(Hooked):
 
     # As the wire takes it
 
-    def parts(self) -> Parts:
+    def parts(self) -> tuple[bytes, Address, FieldBlock, RequestBody | None]:
         """Give what a pool takes, all at once.
 
         Raises:

@@ -269,12 +269,19 @@ class BaseResponse:
     def encoding(self) -> str | None:
         """The encoding `text` uses: as the server says or implies, `None` if it does not. May be set."""
         if self._encoding is _UNSET:
-            self._encoding = stated_encoding(self.headers.get("content-type"))
+            self._encoding = stated_encoding(self._content_type())
         return self._encoding
 
     @encoding.setter
     def encoding(self, encoding: str | None) -> None:
         self._encoding = encoding
+
+    def _content_type(self) -> str | None:
+        """Give one field without showing them all, which takes as long as parsing a small JSON body."""
+        if self._headers is not None or self._head is _BLANK:
+            return self.headers.get("content-type")
+        value = self._head.index.get(b"content-type")
+        return None if value is None else value.decode("latin-1")
 
     @property
     def apparent_encoding(self) -> str:
