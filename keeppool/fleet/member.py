@@ -8,10 +8,12 @@ call; they wait in the pool's own queue.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import math
 import os
 import socket
+import sys
 import threading
 import uuid
 import weakref
@@ -28,7 +30,15 @@ from keeppool.stats import FleetKeyStats, FleetStats
 #: Seconds a member's thread or task stays although nothing is due: longer than between two calls of a small program.
 LINGER = 1.0
 
+#: Calls to Redis for which the end of the process waits: one that is under way, and one that gives back.
+LAST_CALLS = 2
+
 log = logging.getLogger("keeppool.fleet")
+
+#: Members with a thread in this process, whose end they have to hear of.
+_members: weakref.WeakSet[ThreadMember] = weakref.WeakSet()
+#: The child of multiprocessing whose end is heard of; 0 for none.
+_heard_in = 0
 
 
 class Bond(NamedTuple):
@@ -159,6 +169,9 @@ class ThreadMember(Member):
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
+        #: The process ends: what serves nobody is to be closed, and Redis to be told; and that this was done.
+        self._is_leaving = False
+        self._left = threading.Event()
 
     def due(self, key: str) -> None:
         """A call about a key is wanted. Does not wait."""
@@ -172,9 +185,36 @@ class ThreadMember(Member):
             if self._thread is not None:
                 return
             thread = self._thread = threading.Thread(target=self._run, name="keeppool-fleet", daemon=True)
-        thread.start()
+        _members.add(self)
+        _hear_of_the_end()
+        try:
+            thread.start()
+        except RuntimeError:  # The interpreter is ending, or out of threads: the next call tries again.
+            self._thread = None
+            raise
+
+    def leave(self) -> bool:
+        """Have everything given back that serves nobody, as the process ends; False if there is nobody to do it."""
+        thread = self._thread
+        # In a forked child there is the parent's member too, without its thread.
+        if thread is None or not thread.is_alive():
+            return False
+        self._left.clear()
+        self._is_leaving = True
+        self._wake.set()
+        return True
+
+    def wait_until_left(self, seconds: float) -> None:
+        """Wait until that is done, or cannot be done."""
+        self._left.wait(seconds)
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self._left.set()
+
+    def _serve(self) -> None:
         idle_since: float | None = None
         while True:
             self._wake.clear()
@@ -186,6 +226,10 @@ class ThreadMember(Member):
                 self._let_go()
                 self._close_client()
                 return
+            if self._is_leaving:
+                self._is_leaving = False
+                self._leave(pool, now)
+                self._left.set()
             ready = self._duties.ready(now)
             if ready:
                 idle_since = None
@@ -228,6 +272,14 @@ class ThreadMember(Member):
             return
         self._take(pool, calls, raw, asked_at)
 
+    def _leave(self, pool: Joined, now: float) -> None:
+        """Close what serves nobody, then tell Redis what is left. Who asks later is served as ever."""
+        keys, until = list(self._duties.keys), self._duties.lease_until(now)
+        for key in keys:
+            pool.fleet_told(key, Told(0, until, is_wanted=True, starts=[], hold=0.0, parties=None))
+        if keys and self._duties.may_call(now):
+            self._round(pool, keys, may_call=True)
+
     def _let_go(self) -> None:
         """Give back what a pool had that is gone, as far as Redis can be told; if not, the lease ends."""
         nothing = Call(0, 0, None, None, 0, 0.0, 1, ended=False, holds=0.0)
@@ -236,6 +288,27 @@ class ThreadMember(Member):
             run(client, [self._invocation(key, nothing) for key in self._duties.keys], at_once=False)
         except Exception:
             log.debug("fleet %s: a dropped pool's permits end with their lease", self.fleet.name)
+
+
+@atexit.register
+def _leave_all() -> None:
+    """Give back what this process has, before it ends: else others would miss it until the lease is over."""
+    leaving = [member for member in list(_members) if member.leave()]
+    until = clock() + max((LAST_CALLS * member.fleet.timeout for member in leaving), default=0.0)
+    for member in leaving:
+        member.wait_until_left(max(until - clock(), 0.0))
+
+
+def _hear_of_the_end() -> None:
+    """Have it done in a child of multiprocessing too, which ends without what atexit knows."""
+    global _heard_in
+    if "multiprocessing.process" not in sys.modules or _heard_in == os.getpid():
+        return
+    from multiprocessing import parent_process, util
+
+    if parent_process() is not None:
+        _heard_in = os.getpid()
+        util.Finalize(None, _leave_all, exitpriority=0)
 
 
 class TaskMember(Member):
