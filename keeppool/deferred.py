@@ -8,10 +8,11 @@ Does not know: which modules; each is named where it is used, beside the import 
 
 from __future__ import annotations
 
-import os
 import threading
 from importlib import import_module
 from typing import Any
+
+from keeppool import forks
 
 #: Guards the first import of urllib3. Its modules import each other in circles: threads that begin with different ones
 #: at the same time get importlib's `_DeadlockError`, or a KeyError (Python 3.11, urllib3 2.8).
@@ -30,7 +31,7 @@ def _replace_lock() -> None:
     _importing = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_replace_lock)
+forks.in_child(_replace_lock)
 
 
 class Deferred:

@@ -484,6 +484,7 @@ class LoopError(KeepPoolError, RuntimeError):
     """A pool for tasks, or a response over its connections, was used on another event loop. Nothing was done.
 
     It stays usable on its own. Once that loop is closed, all that is left to do is to close the pool.
+    Also: the event loop cannot watch sockets, as Windows' ProactorEventLoop.
     """
 
 

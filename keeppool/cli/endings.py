@@ -15,6 +15,9 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+#: What ends a process unless it says otherwise; Windows knows no hang-up.
+ENDING = (signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else (signal.SIGTERM,)
+
 
 class Exit(enum.IntEnum):
     """The command's exit codes."""

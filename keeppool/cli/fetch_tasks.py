@@ -25,7 +25,7 @@ class LoopSession:
     """
 
     def __init__(self, config: Config, on_event: Callable[[Event], None] | None) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()  # The kind that works on every system.
         self._session = AsyncSession(config=config, on_event=on_event)
         # A daemon, as those are that ask: what hangs when the command ends goes with it.
         threading.Thread(target=self._loop.run_forever, daemon=True).start()

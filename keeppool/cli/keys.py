@@ -1,6 +1,7 @@
 """Single keys from the terminal, while something is drawn there.
 
-Decides: which bytes are which key. Knows: termios. Does not know: what a key is for.
+Decides: which bytes are which key. Knows: termios; without it, as on Windows, no key is told.
+Does not know: what a key is for.
 """
 
 from __future__ import annotations
@@ -10,9 +11,16 @@ import os
 import re
 import select
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Final
+
+try:
+    import termios
+    import tty
+except ImportError:  # Windows
+    termios = None  # type: ignore[assignment]
 
 #: What terminals send for keys that are no characters (ECMA-48; xterm's and the Linux console's spellings).
 _NAMED: Final = {
@@ -48,7 +56,7 @@ class Keys:
         if self._pressed:
             return _name(self._pressed.popleft())
         if self._descriptor is None:
-            select.select([], [], [], seconds)
+            time.sleep(seconds)
             return None
         readable, _, _ = select.select([self._descriptor], [], [], seconds)
         if not readable:
@@ -68,12 +76,9 @@ def _name(key: bytes) -> str:
 @contextlib.contextmanager
 def listening() -> Iterator[Keys]:
     """Have the terminal pass on each key at once and show none of them; Ctrl-C stays Ctrl-C."""
-    if sys.stdin is None or not sys.stdin.isatty():
+    if termios is None or sys.stdin is None or not sys.stdin.isatty():
         yield Keys(None)
         return
-    import termios  # not everywhere, and only needed here
-    import tty
-
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     try:

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.live import Live
 
 from keeppool.cli.console import shortened, standard_output
-from keeppool.cli.endings import Exit
+from keeppool.cli.endings import ENDING, Exit
 from keeppool.cli.keys import Keys, listening
 from keeppool.cli.tokens import token_of
 from keeppool.cli.top_feed import Feed
@@ -182,7 +182,7 @@ def _ended_by_signals() -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, leave) for number in ENDING}
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """In which order the addresses of one host are tried.
 
 Decides: the order, from the resolver's own preference and the families at hand.
-Knows: an address is a family and what `connect` takes for it.
+Knows: an address is a family and what `connect` takes for it; that Windows' Python has no Unix sockets.
 Does not know: resolving, connecting, time.
 
 Source: RFC 8305 §4 (sorting addresses).
@@ -9,9 +9,13 @@ Source: RFC 8305 §4 (sorting addresses).
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from socket import AF_INET
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+#: The family of Unix sockets; `None` where there are none.
+UNIX: Final[int | None] = getattr(socket, "AF_UNIX", None)
 
 
 class Address(NamedTuple):

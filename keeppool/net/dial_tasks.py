@@ -19,7 +19,7 @@ from copy import copy
 from typing import TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.net.addresses import Address, for_socks, interleaved
+from keeppool.net.addresses import UNIX, Address, for_socks, interleaved
 from keeppool.net.deadline import Deadline
 from keeppool.net.failures import Memory, opening, reaching, resolving, shaking_hands, tunnelling
 from keeppool.net.laps import Laps
@@ -150,7 +150,7 @@ async def _look_up(origin: Origin, question: Question, resolver: LoopResolver, d
 async def _take_over(sock: socket.socket) -> Channel:
     """Make the channel. The transport owns the socket as soon as this waits, and closes it if it is cancelled."""
     loop = asyncio.get_running_loop()
-    open_channel = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+    open_channel = loop.create_unix_connection if sock.family == UNIX else loop.create_connection
     try:
         _, channel = await open_channel(lambda: Channel(loop, sock), sock=sock)
     except Exception:

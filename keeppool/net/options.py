@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Callable
+from typing import Final
 
 from keeppool.config import bad
 from keeppool.core.origin import Origin
@@ -23,8 +24,11 @@ PROBE_COUNT = 9
 #: Most seconds of silence Linux takes for TCP_KEEPIDLE (MAX_TCP_KEEPIDLE in its net/tcp.h).
 LONGEST_SILENCE = 32767
 
-# Linux and the BSDs call it TCP_KEEPIDLE, macOS TCP_KEEPALIVE; Python 3.11 on macOS has the second name only.
-_TCP_KEEPIDLE: int = getattr(socket, "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE")
+# Linux, the BSDs and Windows call it TCP_KEEPIDLE, macOS TCP_KEEPALIVE; Python 3.11 on macOS has the second name only.
+# An old Windows has none of the three: there the kernel asks at its own times, which are hours.
+_KEEPIDLE: Final[int | None] = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
+_KEEPINTVL: Final[int | None] = getattr(socket, "TCP_KEEPINTVL", None)
+_KEEPCNT: Final[int | None] = getattr(socket, "TCP_KEEPCNT", None)
 
 
 def source_of(origin: Origin) -> Address | None:
@@ -63,6 +67,6 @@ def _set_options(sock: socket.socket, silence: float | None) -> None:
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     idle = math.ceil(min(max(silence, 1), LONGEST_SILENCE))
-    sock.setsockopt(socket.IPPROTO_TCP, _TCP_KEEPIDLE, idle)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_INTERVAL)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBE_COUNT)
+    for option, value in ((_KEEPIDLE, idle), (_KEEPINTVL, PROBE_INTERVAL), (_KEEPCNT, PROBE_COUNT)):
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import socket
 
+from keeppool.config import bad
 from keeppool.core.origin import Origin
-from keeppool.net.addresses import Address
+from keeppool.net.addresses import UNIX, Address
 from keeppool.net.options import source_of
 from keeppool.net.resolver import Question
 
@@ -20,9 +21,14 @@ def to_be_dialled(origin: Origin, source: Address | None) -> Question:
     Args:
         origin: Where to, and how.
         source: The local address to dial from, whose family the other end has to have.
+
+    Raises:
+        ConfigError: It is a Unix socket, and the system has none.
     """
     if origin.unix_socket is not None:
-        return Question(origin.unix_socket, 0, socket.AF_UNIX)
+        if UNIX is None:
+            raise bad("unix_socket", origin.unix_socket, "cannot be used: Python has no Unix sockets on this system")
+        return Question(origin.unix_socket, 0, UNIX)
     nearest = origin if origin.proxy is None else origin.proxy
     return Question(nearest.host, nearest.port, socket.AF_UNSPEC if source is None else source.family)
 

@@ -29,6 +29,11 @@ from keeppool.net.polls import WRITABLE, poller
 STAGGER = 0.25
 
 
+#: What `connect_ex` of a non-blocking socket says of a connect that goes on. Windows has a number of its own; there
+#: EINPROGRESS means something else.
+UNDER_WAY: int = getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)
+
+
 class RaceLost(OSError):
     """No address could be connected to.
 
@@ -256,7 +261,7 @@ class Attempts(Closing):
         except OSError as error:
             self._drop(sock, error)
             return None
-        return None if code == errno.EINPROGRESS else self._finish(sock, code)
+        return None if code == UNDER_WAY else self._finish(sock, code)
 
     def _finish_first(self, numbers: Iterable[int]) -> socket.socket | None:
         """Look at attempts that have an answer; give back the first socket that is connected."""

@@ -12,14 +12,13 @@ Source: RFC 8305 §5 (connection attempts).
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
 
 from keeppool.net.addresses import Address
 from keeppool.net.deadline import Deadline
-from keeppool.net.race import STAGGER, Alone, Attempts
+from keeppool.net.race import STAGGER, UNDER_WAY, Alone, Attempts
 
 
 async def race(
@@ -49,7 +48,7 @@ async def _alone(only: Alone, address: Address) -> socket.socket:
     with only as attempt:
         attempt.sock.setblocking(False)
         code = attempt.sock.connect_ex(address.target)
-        if code == errno.EINPROGRESS:
+        if code == UNDER_WAY:
             if not await _answered([attempt.sock.fileno()], attempt.left):
                 raise TimeoutError
             code = attempt.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

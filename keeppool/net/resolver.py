@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from keeppool.clock import clock
 from keeppool.config import LookUp
 from keeppool.errors import quoted
-from keeppool.net.addresses import Address
+from keeppool.net.addresses import UNIX, Address
 from keeppool.net.deadline import Deadline
 
 #: Threads that are begun at once for as many names. A resolver on this machine or in its network answers within a
@@ -331,7 +331,7 @@ def literal(question: Question) -> list[Address] | None:
     Not by `getaddrinfo`: programs replace that one, by functions that wait, or take no flags.
     """
     host, port, family = question
-    if family == socket.AF_UNIX:
+    if family == UNIX:
         return [Address(family, host)]
     own = socket.AF_INET6 if ":" in host else socket.AF_INET
     # An IPv4 address ends with a digit, and few names do: to try one costs an exception.

@@ -13,22 +13,24 @@ import struct
 import sys
 from typing import Any
 
-if sys.platform == "linux":
+_OUTGOING: int | None = None
+try:
     import fcntl
     import termios
-
-    def held_bytes(sock: Any) -> int | None:
-        """Tell how many bytes the kernel still holds of what was sent on a socket; `None` if it cannot be told."""
-        try:
-            # SIOCOUTQ, which has the same number; see tcp(7).
-            answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-        except (OSError, ValueError):
-            return None
-        held: int = struct.unpack("@i", answer)[0]
-        return held
-
+except ImportError:  # Windows
+    pass
 else:
+    # SIOCOUTQ has the same number; see tcp(7). macOS has the question, and answers it for terminals only.
+    _OUTGOING = termios.TIOCOUTQ if sys.platform == "linux" else None
 
-    def held_bytes(sock: Any) -> int | None:
-        """Tell how many bytes the kernel still holds of what was sent on a socket; `None` if it cannot be told."""
+
+def held_bytes(sock: Any) -> int | None:
+    """Tell how many bytes the kernel still holds of what was sent on a socket; `None` if it cannot be told."""
+    if _OUTGOING is None:
         return None
+    try:
+        answer = fcntl.ioctl(sock.fileno(), _OUTGOING, b"\0\0\0\0")
+    except (OSError, ValueError):
+        return None
+    held: int = struct.unpack("@i", answer)[0]
+    return held

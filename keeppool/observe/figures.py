@@ -11,7 +11,6 @@ Source: OpenTelemetry's semantic conventions for `server.address` and `server.po
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 import weakref
@@ -21,6 +20,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Final, NamedTuple, Protocol
 
+from keeppool import forks
 from keeppool.config import bad, check_count
 from keeppool.errors import LoopError
 from keeppool.events import Why
@@ -151,7 +151,7 @@ def _after_fork() -> None:
         pools.forget_parent()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forks.in_child(_after_fork)
 
 
 class Named:

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, urlsplit
 
+from keeppool import forks
 from keeppool._version import __version__
 from keeppool.closing import Closing
 from keeppool.config import bad
@@ -234,7 +235,7 @@ def _after_fork() -> None:
     _serving.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forks.in_child(_after_fork)
 
 
 def _told(watched: Watched) -> dict[str, Any]:

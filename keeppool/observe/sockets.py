@@ -1,14 +1,13 @@
 """Where a program that tells its pools listens: a Unix socket that is its owner's alone, or a loopback port.
 
 Decides: when a file that is there already may be replaced: if it is a socket and nobody answers on it.
-Knows: sockets and files. Does not know: what is told.
+Knows: sockets and files; that Windows' Python has neither Unix sockets nor `flock`. Does not know: what is told.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import ipaddress
 import os
 import secrets
@@ -20,6 +19,13 @@ from pathlib import Path
 from typing import Final
 
 from keeppool.config import bad
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    _HAS_THEM = False
+else:
+    _HAS_THEM = hasattr(socket, "AF_UNIX")
 
 #: A few who look at once; who comes when all are waiting is refused by the system.
 _BACKLOG: Final = 8
@@ -47,7 +53,10 @@ def listen_at(path: str) -> tuple[socket.socket, os.stat_result]:
 
     Raises:
         OSError: Somebody listens there, or something else than a socket is there, or the path cannot be used.
+        ConfigError: The system has no Unix sockets.
     """
+    if not _HAS_THEM:
+        raise bad("address", path, 'cannot be used: Python has no Unix sockets on this system; give ("127.0.0.1", 0)')
     made = str(Path(path).parent / f".{secrets.token_hex(4)}")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

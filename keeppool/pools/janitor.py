@@ -12,13 +12,13 @@ Source: RFC 9112 §9.5 (clients should watch idle connections for the server's c
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from keeppool import forks
 from keeppool.deferred import Deferred
 
 if TYPE_CHECKING:
@@ -130,4 +130,4 @@ def _start_anew() -> None:
     _janitor.__init__()  # type: ignore[misc]
 
 
-os.register_at_fork(after_in_child=_start_anew)
+forks.in_child(_start_anew)

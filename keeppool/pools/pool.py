@@ -7,7 +7,6 @@ Does not know: waiting, locks, event loops.
 from __future__ import annotations
 
 import itertools
-import os
 import warnings
 import weakref
 from collections import deque
@@ -17,6 +16,7 @@ from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from keeppool import forks
 from keeppool.clock import clock
 from keeppool.config import Limits, LookUp
 from keeppool.core.origin import Origin, Proxy
@@ -460,7 +460,7 @@ def _forget_parents() -> None:
         pool._rejoin()
 
 
-os.register_at_fork(after_in_child=_forget_parents)
+forks.in_child(_forget_parents)
 
 
 def _per_request() -> frozenset[type[Event]]:

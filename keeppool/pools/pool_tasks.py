@@ -50,6 +50,7 @@ from keeppool.core.trust import seconds_to_watch
 from keeppool.deferred import Deferred
 from keeppool.errors import ConnectError, ConnectTimeout, ExchangeError, LoopError, ReadTimeout
 from keeppool.net.dial_tasks import dial
+from keeppool.net.eventloops import check_watches_sockets
 from keeppool.net.laps import Laps
 from keeppool.net.resolver_tasks import LoopResolver
 from keeppool.net.stream_tasks import Channel
@@ -119,10 +120,12 @@ class LoopPool(Pool):
         """Give the running event loop, which is the pool's from the first call on.
 
         Raises:
-            LoopError: It is another. A connection cannot move from one loop to another.
+            LoopError: It is another, and a connection cannot move from one loop to another; or it is one of Windows'
+                kind, which cannot watch sockets.
         """
         running = get_running_loop()
         if self.loop is not running:
+            check_watches_sockets(running)
             # One of two threads that come first at the same time binds it: `setdefault` is one step.
             owner = self._owner.setdefault("loop", running)
             if owner is not running:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import http
-import select
 import socket
 import struct
 import time
@@ -17,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol, cast
 
+from keeppool.net.polls import HANGUP, poller
 from keeppool.testing.behaviour import Behaviour
 from keeppool.testing.messages import Answer, Head, MalformedRequest, Request, RequestReader
 
@@ -25,8 +25,6 @@ LINGER_S = 2.0
 
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-#: POLLRDHUP (Linux) tells that the peer has closed even while its last bytes are unread.
-_HANGUP = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0)
 
 
 class Server(Protocol):
@@ -137,9 +135,9 @@ class Connection(asyncio.Protocol):
 
     def uncount_if_gone(self) -> None:
         """Do so if the client has closed it and the loop has not come to read that yet."""
-        if self._counted and self._socket.fileno() >= 0 and hasattr(select, "poll"):
-            poll = select.poll()
-            poll.register(self._socket, _HANGUP)
+        if self._counted and (number := self._socket.fileno()) >= 0:
+            poll = poller()
+            poll.register(number, HANGUP)
             if poll.poll(0):
                 self.uncount()
 

@@ -19,7 +19,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @pytest.fixture
 def without_poll(monkeypatch):
-    monkeypatch.delattr(select, "poll")
+    monkeypatch.delattr(select, "poll", raising=False)
 
 
 @pytest.fixture
@@ -47,6 +47,30 @@ def test_nothing_in_time_is_nothing_and_a_closed_descriptor_is_told(pair):
     number = ours.fileno()
     ours.close()
     assert poll.poll(0) == [(number, INVALID)]
+
+
+def test_nothing_asked_for_is_nothing_told_and_many_are_asked_in_groups(monkeypatch, pair):
+    # Windows' `select` refuses three empty lists, and takes 512 sockets at once.
+    ours, theirs = pair
+    poll = SelectPoll()
+    assert poll.poll(0) == poll.poll(1) == []
+    poll.register(ours.fileno(), 0)
+    assert poll.poll(0) == []
+    monkeypatch.setattr("keeppool.net.polls._AT_ONCE", 1)
+    for sock in pair:
+        poll.register(sock.fileno(), READABLE)
+    ours.send(b"x")
+    theirs.send(b"x")
+    assert poll.poll() == [(ours.fileno(), READABLE), (theirs.fileno(), READABLE)]
+
+
+def test_a_failed_connect_is_told_where_it_is_an_exceptional_condition(monkeypatch, pair):
+    # As Windows has it: no socket of a failed connect is ever writable there.
+    ours, _ = pair
+    poll = SelectPoll()
+    poll.register(ours.fileno(), WRITABLE)
+    monkeypatch.setattr(select, "select", lambda reading, writing, watched, seconds: ([], [], watched))
+    assert poll.poll(0) == [(ours.fileno(), WRITABLE)]
 
 
 def test_a_stream_knows_silence_data_and_the_end_without_poll(without_poll, pair):

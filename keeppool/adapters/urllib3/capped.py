@@ -6,7 +6,6 @@ Does not know: connections; `hosts.py` and `lending.py` do.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 import urllib3
 
+from keeppool import forks
 from keeppool.adapters.urllib3.bodies import prepared_body, starting_point
 from keeppool.adapters.urllib3.hosts import HTTPConnectionPool, HTTPSConnectionPool
 from keeppool.adapters.urllib3.terms import Lender
@@ -131,4 +131,4 @@ def _replace_locks() -> None:
         manager.pools.lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_replace_locks)
+forks.in_child(_replace_locks)
