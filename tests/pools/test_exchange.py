@@ -278,10 +278,13 @@ def test_a_refusal_is_read_although_the_server_resets_the_upload(pool):
         connection.reset()
 
     def body():
-        yield bytes(100_000)
-        read.set()
-        while True:
+        try:
             yield bytes(100_000)
+            read.set()
+            while True:
+                yield bytes(100_000)
+        finally:
+            read.set()  # The refusal may be read before anybody asks for more.
 
     with ScriptedServer(refuse) as server:
         assert pool.request("POST", server.url, body=body()).status == 413
