@@ -49,6 +49,10 @@ class Alarm:
         if self._deadline < self._rings_at:
             self._set(seconds)
 
+    def prolong(self, deadline: float) -> None:
+        """Let the wait that is guarded end later: at this reading of `clock`."""
+        self._deadline = deadline
+
     def cancel(self) -> None:
         """End nothing any more."""
         self._waiter = None

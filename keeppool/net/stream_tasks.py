@@ -15,17 +15,20 @@ The file is long, because the event loop's calls and the pool's meet in one obje
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from asyncio import get_running_loop
 from collections.abc import Callable
 from copy import copy
 from typing import cast
 
+from keeppool.clock import clock
 from keeppool.net.alarm import Alarm
 from keeppool.net.inbox import Inbox, our_close
 from keeppool.net.laps import Laps
 from keeppool.net.outbox import Outbox, foreign_loop
 from keeppool.net.peer import Peer, peer_of
+from keeppool.net.place import Place
 from keeppool.net.polls import GONE, WATCHED, poller
 from keeppool.net.streams import Liveness
 from keeppool.net.tls_layer import TlsLayer
@@ -76,6 +79,7 @@ class Channel(asyncio.BufferedProtocol):
         "_is_paused",
         "_layers",
         "_outbox",
+        "_place",
         "_poll",
         "_reader",
         "_transport",
@@ -107,6 +111,8 @@ class Channel(asyncio.BufferedProtocol):
         self._inbox = Inbox(self._layers)
         self._chunks = self._inbox.chunks  # Looked at in each exchange.
         self._buffer: memoryview | None = None
+        #: Where the next bytes are to lie. Set only while somebody waits for it, and nothing came that was not taken.
+        self._place: Place | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._wants_room = False
         self._alarm = Alarm(loop)
@@ -206,6 +212,32 @@ class Channel(asyncio.BufferedProtocol):
         while (data := self.received(size)) is None:
             await self._wait(seconds)
         return data
+
+    async def fill(self, place: Place) -> None:
+        """Read into a place until it is full, or the connection has ended; for one without TLS.
+
+        Where it has ended or failed before the place was full, what came before is there, and the next call says how.
+
+        Raises:
+            TimeoutError: Nothing came in the place's time; `filled` says what came before.
+            OSError: As `receive`.
+            LoopError: As `receive`.
+        """
+        while not place.is_full:
+            if self._chunks:
+                place.put(self._take(place.missing))
+            elif self._inbox.end is not None:
+                if not place.filled:
+                    self._inbox.ended()
+                return
+            else:
+                ends = place.wait_ends(now := clock())
+                waiter = self._wait(None if ends == math.inf else max(ends - now, 0.0))
+                self._place = place
+                try:
+                    await waiter
+                finally:
+                    self._place = None
 
     def wait_readable(self, seconds: float | None) -> asyncio.Future[None]:
         """Give the future that ends once there is something for `received`; to be awaited at once.
@@ -350,6 +382,9 @@ class Channel(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """See asyncio's protocols."""
+        if self._place is not None:
+            self._give_back()  # Taken for a read that brought nothing.
+            return self._place.free()
         if self._buffer is None:
             self._buffer = _SPARE.pop() if _SPARE else memoryview(bytearray(READ))
         return self._buffer
@@ -357,7 +392,8 @@ class Channel(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """See asyncio's protocols."""
         buffer = self._buffer
-        assert buffer is not None, "bug: bytes came into no buffer"
+        if buffer is None:
+            return self._came_into_place(nbytes)
         self._buffer = None
         data = bytes(buffer[:nbytes])
         _SPARE.append(buffer)
@@ -378,9 +414,7 @@ class Channel(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio's protocols."""
         self._is_lost = True
-        if self._buffer is not None:
-            _SPARE.append(self._buffer)
-            self._buffer = None
+        self._give_back()
         if exc is not None:
             self._read_left()
         self._inbox.failed(exc)
@@ -401,8 +435,26 @@ class Channel(asyncio.BufferedProtocol):
 
     # What came
 
+    def _give_back(self) -> None:
+        if self._buffer is not None:
+            _SPARE.append(self._buffer)
+            self._buffer = None
+
+    def _came_into_place(self, nbytes: int) -> None:
+        """Count what lies in its place already; wake who waits for it once the place is full."""
+        place = self._place
+        assert place is not None, "bug: bytes came into no buffer"
+        place.filled += nbytes
+        self._inbox.taken += nbytes
+        if place.is_full:
+            self._place = None
+            self._wake()
+        else:
+            self._alarm.prolong(place.wait_ends(clock()))
+
     def _came(self, data: bytes) -> None:
         """Record what came from the kernel, and tell whoever waits for it."""
+        self._place = None  # What follows comes behind this.
         self._inbox.came(data)
         if self._layers:
             self._outbox.go_on()  # A server may wait for what this has made TLS say.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from keeppool.net.place import Place
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.lease import LIBRARIES, Lease, line_outside
 
@@ -50,6 +51,25 @@ class TaskLease(Lease):
         """
         if not (to_end and self.is_stranded):
             self._stream.check_loop()
+
+    @property
+    def may_fill(self) -> bool:
+        """Whether what comes can be read straight into its place; over TLS it has to be decrypted first."""
+        return not self._stream.is_tls
+
+    def place_in(self, room: memoryview) -> Place:
+        """Make a place of memory, to be filled as fast as the body has to come."""
+        return Place(room, self._exchange.timeout.read, self._deadline)
+
+    async def fill(self, place: Place) -> None:
+        """Read until a place is full. Where it is not, the server has closed."""
+        try:
+            await self._stream.fill(place)
+        except BaseException as error:
+            self._exchange.received += place.filled  # Before an error tells of it.
+            if isinstance(error, OSError):
+                self._ended(error)
+            raise
 
     async def receive(self, size: int) -> bytes:
         """Read up to `size` bytes; none means the server closed."""

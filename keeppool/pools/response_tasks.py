@@ -15,6 +15,7 @@ from keeppool.clock import clock
 from keeppool.closing import AsyncClosing
 from keeppool.errors import KeepPoolError
 from keeppool.net.peer import Peer
+from keeppool.net.place import Place
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.body import READ_SIZE, TURN, AnyResponse
 from keeppool.pools.lease_tasks import TaskLease
@@ -165,8 +166,20 @@ class AsyncResponse(AnyResponse, AsyncClosing):
             self._lease.check_loop()
         whole = Whole()
         for most in self._gathering(whole, amount):
-            await (self._receive(most) if most else self._give_way())
+            if amount is None and self._is_worth_placing() and self._lease is not None and self._lease.may_fill:
+                await self._read_into(whole)
+            else:
+                await (self._receive(most) if most else self._give_way())
         return whole.value()
+
+    async def _read_into(self, whole: Whole) -> None:
+        """Read the rest of a body whose length is known straight into its place."""
+        while (remaining := self._body.remaining or 0) and self._lease is not None:
+            with whole.room(remaining) as room:
+                place = self._lease.place_in(room)
+                await self._fill(place)
+                whole.filled(place.filled)
+            self._placed(place.filled)
 
     async def _some(self, most: int) -> bytes:
         """Give up to `most` bytes of the body, at least one; none at its end."""
@@ -194,6 +207,16 @@ class AsyncResponse(AnyResponse, AsyncClosing):
             raise
         if began is not None:
             self._count_decoding(began)
+
+    async def _fill(self, place: Place) -> None:
+        assert self._lease is not None, "bug: nothing to read from"
+        try:
+            await self._lease.fill(place)
+        except KeepPoolError as error:
+            raise self._failed(error) from error.__cause__
+        except BaseException:
+            self._break_off()
+            raise
 
     async def _receive(self, most: int) -> None:
         assert self._lease is not None, "bug: nothing to read from"

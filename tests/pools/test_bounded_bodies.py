@@ -20,7 +20,7 @@ from on_a_loop import PoolOnALoop
 
 from keeppool import PoolManager, Timeout
 from keeppool.clock import clock
-from keeppool.errors import ContentDecodingError, StreamConsumedError, TotalTimeout
+from keeppool.errors import ContentDecodingError, ReadTimeout, StreamConsumedError, TotalTimeout
 from keeppool.pools.body import TURN
 from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.pools.whole import FIRST_ROOM, Whole
@@ -199,23 +199,106 @@ def test_a_large_body_that_stops_short_is_an_error(make):
         assert pool.stats().open == 0
 
 
+def test_a_large_body_that_comes_too_slowly_says_what_came(make):
+    def answer(connection: RawConnection) -> None:
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n" + bytes(3_000_000))
+        connection.read_until_closed()
+
+    with ScriptedServer(answer) as server, make(timeout=Timeout(read=0.2)) as pool:
+        with pytest.raises(ReadTimeout) as caught:
+            pool.request("GET", server.url)
+        assert caught.value.received > 3_000_000
+        assert pool.stats().open == 0
+
+
+def test_a_large_body_comes_in_a_few_waits():
+    """Each turn of a task costs more than the read it waits for."""
+    size, waits = 16 << 20, 0
+
+    async def main() -> None:
+        nonlocal waits
+        async with AsyncPoolManager() as pool:
+            response = await pool.request("GET", site.url, stream=True)
+            steps = response.preload().__await__()
+
+            class Counted:
+                def __await__(self):
+                    nonlocal waits
+                    for future in steps:
+                        waits += 1
+                        yield future
+
+            await Counted()
+            assert len(response.data) == size
+
+    with site_with(bytes(size)) as site:
+        asyncio.run(main())
+    assert waits <= 3
+
+
+def test_cancelling_a_large_body_closes_its_connection():
+    def answer(connection: RawConnection) -> None:
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n" + bytes(3_000_000))
+        connection.read_until_closed()
+
+    async def main() -> None:
+        async with AsyncPoolManager() as pool:
+            response = await pool.request("GET", server.url, stream=True)
+            reading = asyncio.create_task(response.preload())
+            channel = response.lent_stream
+            while channel.taken < 3_000_000:  # noqa: ASYNC110 - nobody says so
+                await asyncio.sleep(0)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            assert pool.stats().open == 0
+
+    with ScriptedServer(answer) as server:
+        asyncio.run(main())
+
+
 PEAK = """
-import sys, resource
-from keeppool import Session
-with Session() as session:
-    session.get(sys.argv[1] + "/small").content
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert len(session.get(sys.argv[1]).content) == {size}
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+import asyncio, sys, resource
+from keeppool import AsyncSession, Session
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+async def by_tasks(url, small):
+    async with AsyncSession() as session:
+        await session.get(small)
+        before = peak()
+        return len((await session.get(url)).content), peak() - before
+
+def by_threads(url, small):
+    with Session() as session:
+        session.get(small)
+        before = peak()
+        return len(session.get(url).content), peak() - before
+
+url, front = sys.argv[1:]
+small = url + "/small"
+if front == "uvloop":
+    import uvloop
+    size, grown = uvloop.run(by_tasks(url, small))
+else:
+    size, grown = asyncio.run(by_tasks(url, small)) if front == "asyncio" else by_threads(url, small)
+assert size == {size}
+print(grown)
 """
 
 
-def test_a_large_body_is_in_memory_once():
-    """In a process of its own: 64 MiB take 64 MiB, and a tenth more at the most."""
-    size = 64 << 20
+@pytest.mark.parametrize("front", ["threads", "asyncio", "uvloop"])
+def test_a_large_body_is_in_memory_once(front):
+    """In a process of its own: 96 MiB take 96 MiB, and a tenth more at the most, though room has to be added."""
+    if front == "uvloop":
+        pytest.importorskip("uvloop")
+    size = FIRST_ROOM * 3 // 2
     body = bytes(size)
     with Site(handler=lambda asked: Answer(body=body if asked.path == "/" else b"")) as site:
-        command = [sys.executable, "-c", PEAK.format(size=size), site.url]
+        command = [sys.executable, "-c", PEAK.format(size=size), site.url, front]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
     assert int(done.stdout) * 1024 <= 1.15 * size
 
