@@ -386,6 +386,12 @@ class AnyResponse:
             return False
         return (self._body.remaining or 0) > READ_SIZE
 
+    def _rooms(self, whole: Whole) -> Iterator[memoryview]:
+        """Give room for the rest of a body whose length is known, as much as may be read before the next look."""
+        while (remaining := self._body.remaining or 0) and self._lease is not None:
+            with whole.room(remaining) as room:
+                yield room
+
     def _placed(self, size: int) -> None:
         """Take note that `size` bytes of payload were read into their place; none means that the connection ended."""
         body = self._body

@@ -57,12 +57,9 @@ class TaskLease(Lease):
         """Whether what comes can be read straight into its place; over TLS it has to be decrypted first."""
         return not self._stream.is_tls
 
-    def place_in(self, room: memoryview) -> Place:
-        """Make a place of memory, to be filled as fast as the body has to come."""
-        return Place(room, self._exchange.timeout.read, self._deadline)
-
-    async def fill(self, place: Place) -> None:
-        """Read until a place is full. Where it is not, the server has closed."""
+    async def fill(self, room: memoryview) -> int:
+        """Read as many bytes as `room` has, and tell how many came: fewer where the server has closed."""
+        place = Place(room, self._exchange.timeout.read, self._deadline)
         try:
             await self._stream.fill(place)
         except BaseException as error:
@@ -70,6 +67,7 @@ class TaskLease(Lease):
             if isinstance(error, OSError):
                 self._ended(error)
             raise
+        return place.filled
 
     async def receive(self, size: int) -> bytes:
         """Read up to `size` bytes; none means the server closed."""

@@ -200,14 +200,13 @@ class Response(AnyResponse, Closing):
 
     def _read_into(self, whole: Whole) -> None:
         """Read the rest of a body whose length is known straight into its place."""
-        while (remaining := self._body.remaining or 0) and self._lease is not None:
-            with whole.room(remaining) as room:
-                filled = 0
-                while filled < len(room):
-                    with room[filled:] as free:
-                        size = self._receive_into(free)
-                    whole.filled(size)
-                    filled += size
+        for room in self._rooms(whole):
+            filled = 0
+            while filled < len(room):
+                with room[filled:] as free:
+                    size = self._receive_into(free)
+                whole.filled(size)
+                filled += size
 
     def _some(self, most: int) -> bytes:
         """Give up to `most` bytes of the body, at least one; none at its end."""

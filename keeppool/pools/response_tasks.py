@@ -15,7 +15,6 @@ from keeppool.clock import clock
 from keeppool.closing import AsyncClosing
 from keeppool.errors import KeepPoolError
 from keeppool.net.peer import Peer
-from keeppool.net.place import Place
 from keeppool.net.stream_tasks import Channel
 from keeppool.pools.body import READ_SIZE, TURN, AnyResponse
 from keeppool.pools.lease_tasks import TaskLease
@@ -167,19 +166,12 @@ class AsyncResponse(AnyResponse, AsyncClosing):
         whole = Whole()
         for most in self._gathering(whole, amount):
             if amount is None and self._is_worth_placing() and self._lease is not None and self._lease.may_fill:
-                await self._read_into(whole)
+                for room in self._rooms(whole):
+                    whole.filled(size := await self._fill(room))
+                    self._placed(size)
             else:
                 await (self._receive(most) if most else self._give_way())
         return whole.value()
-
-    async def _read_into(self, whole: Whole) -> None:
-        """Read the rest of a body whose length is known straight into its place."""
-        while (remaining := self._body.remaining or 0) and self._lease is not None:
-            with whole.room(remaining) as room:
-                place = self._lease.place_in(room)
-                await self._fill(place)
-                whole.filled(place.filled)
-            self._placed(place.filled)
 
     async def _some(self, most: int) -> bytes:
         """Give up to `most` bytes of the body, at least one; none at its end."""
@@ -208,10 +200,11 @@ class AsyncResponse(AnyResponse, AsyncClosing):
         if began is not None:
             self._count_decoding(began)
 
-    async def _fill(self, place: Place) -> None:
+    async def _fill(self, room: memoryview) -> int:
+        """Read until `room` is full or the connection has ended; tell how many bytes came."""
         assert self._lease is not None, "bug: nothing to read from"
         try:
-            await self._lease.fill(place)
+            return await self._lease.fill(room)
         except KeepPoolError as error:
             raise self._failed(error) from error.__cause__
         except BaseException:
