@@ -6,7 +6,7 @@ Does not know: how it is kept.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from keeppool.config import bad, check_seconds
 from keeppool.fleet.duties import POLICIES
@@ -115,6 +115,10 @@ class Fleet:
             raise bad("fleet", self, f"needs a client of redis-py or valkey-py {kind}")
         bond = Bond(self.name, self.ttl, self.when_down, self.timeout, recipe)
         return (TaskMember if for_tasks else ThreadMember)(bond, pool)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # Settings are copied, as Scrapy's are, and a client of a cluster cannot be; nothing in here changes.
+        return self
 
     def __repr__(self) -> str:
         return f"Fleet({self.name!r}, ttl={self.ttl:g}, when_down={self.when_down!r})"

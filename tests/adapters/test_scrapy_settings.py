@@ -19,7 +19,9 @@ from keeppool import HostConfig, Limits, Pace, Timeout
 from keeppool.adapters.scrapy import pool as scrapy_pool
 from keeppool.adapters.scrapy.errors import DownloadCancelledError, DownloadFailedError, DownloadTimeoutError
 from keeppool.adapters.scrapy.settings import configuration
+from keeppool.config import INHERIT
 from keeppool.errors import ConfigError
+from keeppool.fleet import Fleet
 from keeppool.testing import Behaviour, Site
 
 
@@ -133,6 +135,68 @@ def test_a_file_without_limits_leaves_them_to_scrapy_and_its_timeouts_hold(tmp_p
 def test_a_wrong_setting_is_named_with_its_value_and_the_rule(settings, words):
     with pytest.raises(ConfigError, match=words):
         configuration(crawler_with(**settings).settings)
+
+
+# A fleet
+
+URL = "redis://redis.internal"
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "ttl"),
+    [
+        (URL, "crawl", 20),
+        (f"{URL}?name=books&ttl=30", "books", 30),
+        ({"url": URL, "name": "books", "ttl": 30}, "books", 30),
+        (f'{{"url": "{URL}", "name": "books"}}', "books", 20),
+        (Fleet.from_url(URL, "books", ttl=5), "books", 5),
+    ],
+)
+def test_a_fleet_is_a_url_or_arguments_or_one_that_is_there(said, name, ttl):
+    fleet = configuration(crawler_with(KEEPPOOL_FLEET=said).settings).fleet
+    assert (fleet.name, fleet.ttl) == (name, ttl)
+
+
+def test_a_fleets_cap_is_the_settings_or_a_hosts_own_and_else_what_scrapy_says():
+    settings = {"KEEPPOOL_FLEET": URL, "KEEPPOOL_HOSTS": {"a.example": {"fleet_per_host": 2}}}
+    config = configuration(crawler_with(KEEPPOOL_FLEET_PER_HOST="6", **settings).settings)
+    assert (config.defaults.fleet_per_host, config.hosts["a.example"].fleet_per_host) == (6, 2)
+    assert configuration(crawler_with(**settings).settings).defaults.fleet_per_host is INHERIT
+
+
+def test_a_files_fleet_holds_unless_a_setting_names_another(tmp_path):
+    file = tmp_path / "keeppool.toml"
+    file.write_text(f'fleet = "{URL}?name=file"\n[default]\nfleet_per_host = 3\n')
+    config = configuration(crawler_with(KEEPPOOL_CONFIG=str(file)).settings)
+    assert (config.fleet.name, config.defaults.fleet_per_host) == ("file", 3)
+    config = configuration(
+        crawler_with(KEEPPOOL_CONFIG=str(file), KEEPPOOL_FLEET=URL, KEEPPOOL_FLEET_PER_HOST=4).settings
+    )
+    assert (config.fleet.name, config.defaults.fleet_per_host) == ("crawl", 4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"KEEPPOOL_FLEET": "redis.internal"}, r"KEEPPOOL_FLEET='\*\*\*': must begin with one of redis://"),
+        ({"KEEPPOOL_FLEET": 6379}, "KEEPPOOL_FLEET=6379: must be the URL of a Redis, a dict"),
+        ({"KEEPPOOL_FLEET": "{"}, r"KEEPPOOL_FLEET='\*\*\*': must be a dict, or one as JSON"),
+        ({"KEEPPOOL_FLEET": {"name": "a"}}, r"KEEPPOOL_FLEET\[\"url\"\]=None: must be there, such as redis://"),
+        ({"KEEPPOOL_FLEET": {"url": URL, "cap": 6}}, r"KEEPPOOL_FLEET\[\"cap\"\]=6: no such argument; there are url"),
+        ({"KEEPPOOL_FLEET": {"url": URL, "ttl": 1}}, r"KEEPPOOL_FLEET\[\"ttl\"\]=1: must be from 2 seconds"),
+        ({"KEEPPOOL_FLEET": {"url": URL, "ttl": "long"}}, r"KEEPPOOL_FLEET\[\"ttl\"\]="),
+        ({"KEEPPOOL_FLEET_PER_HOST": "six"}, r"KEEPPOOL_FLEET_PER_HOST='\*\*\*': must be a whole number, 1 or more"),
+        ({"KEEPPOOL_FLEET_PER_HOST": 0}, "KEEPPOOL_FLEET_PER_HOST=0: must be a whole number, 1 or more"),
+        ({"KEEPPOOL_FLEET_PER_HOST": 2.5}, "KEEPPOOL_FLEET_PER_HOST=2.5: must be a whole number, 1 or more"),
+    ],
+)
+def test_a_wrong_fleet_is_named_with_the_rule_and_without_a_password(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        configuration(crawler_with(**settings).settings)
+    secret = {"KEEPPOOL_FLEET": "redis://user:hush@redis.internal/0/1"}
+    with pytest.raises(ConfigError) as refused:
+        configuration(crawler_with(**secret).settings)
+    assert "hush" not in f"{refused.value!r} {vars(refused.value)}"
 
 
 def test_a_proxys_password_stands_in_no_error():

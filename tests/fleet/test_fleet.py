@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import multiprocessing
 import os
 import pickle
 import signal
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -187,6 +189,12 @@ def test_a_fleet_can_be_pickled_with_its_pool(redis_port: int, sites: Sites) -> 
             assert other.get(site.url).status_code == 200
             members = {session.pool.stats().fleet.member, other.pool.stats().fleet.member}
             assert len(members) == 2
+
+
+def test_a_fleet_is_the_same_in_a_copy_of_the_settings_it_stands_in() -> None:
+    """Scrapy copies its settings; a client of a cluster has locks, of which there is no copy."""
+    fleet = Fleet(type("Cluster", (), {"evalsha": None, "lock": threading.Lock()})())
+    assert copy.deepcopy({"KEEPPOOL_FLEET": fleet})["KEEPPOOL_FLEET"] is fleet
 
 
 def test_a_forked_child_is_a_member_of_its_own(redis_port: int) -> None:

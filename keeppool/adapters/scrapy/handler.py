@@ -44,6 +44,8 @@ class KeepPoolDownloadHandler(BaseDownloadHandler):
         - `KEEPPOOL_LIMITS`: a dict of `keeppool.Limits`' fields.
         - `KEEPPOOL_HOSTS`: a dict from pattern to a dict of `keeppool.HostConfig`'s fields, or to a HostConfig.
         - `KEEPPOOL_CONFIG`: the path of a TOML file, as `keeppool.load_config` reads it.
+        - `KEEPPOOL_FLEET`: the URL of a Redis, a dict of the arguments of `keeppool.fleet.Fleet.from_url`, or a Fleet.
+        - `KEEPPOOL_FLEET_PER_HOST`: connections to a host in all crawlers of the fleet together.
 
     In a request's meta `keeppool` is a dict of HostConfig's fields for this request, such as `{"tag": "identity-7"}`,
     which keeps an identity on sockets of its own; `{"fresh": True}` asks for a new connection.

@@ -112,6 +112,8 @@ class CrawlerPool(AsyncPoolManager):
             "connect_failed": now.connect_failed,
             "peak_open": now.peak_open,
         }
+        if now.fleet is not None:
+            figures |= {"fleet_calls": now.fleet.calls, "fleet_failures": now.fleet.failures}
         figures |= {f"closed/{why.value}": count for why, count in now.closed_by.items() if count}
         evicted, asked = now.closed_by[Why.EVICTED], now.opened + now.reused
         if evicted:

@@ -27,6 +27,7 @@ from scrapy.settings import BaseSettings
 from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, bad, presentable
 from keeppool.config_file import load_config
 from keeppool.errors import ConfigError
+from keeppool.fleet import Fleet
 from keeppool.hosts import HostTable
 
 try:
@@ -56,6 +57,9 @@ _TLS_VERSIONS: Final = {
     "TLSv1.3": ssl.TLSVersion.TLSv1_3,
 }
 
+#: What `KEEPPOOL_FLEET` may say as a dict.
+_FLEET_ARGUMENTS: Final = ("url", "name", "ttl", "when_down", "timeout")
+
 #: Numbers the requests that want a connection of their own.
 _fresh = itertools.count(1)
 
@@ -78,8 +82,9 @@ def configuration(settings: BaseSettings) -> Config:
     return Config(
         limits=_limits(config.limits, _table(settings, "KEEPPOOL_LIMITS")),
         timeout=config.timeout,
-        defaults=_with_own_tls(config.defaults).over(_scrapys_defaults(settings)),
+        defaults=_fleets_cap(settings, _with_own_tls(config.defaults).over(_scrapys_defaults(settings))),
         hosts={pattern: _with_own_tls(entry) for pattern, entry in hosts.items()},
+        fleet=_fleet(settings, config.fleet),
     )
 
 
@@ -171,6 +176,42 @@ def _host_config(place: str, entry: object) -> HostConfig:
         return HostConfig(**given)
     except ConfigError as error:
         raise bad(f'{place}["{error.field}"]', error.value, error.rule, kind=error.field) from error
+
+
+def _fleet(settings: BaseSettings, from_file: Any) -> Any:
+    """Read the fleet the crawler's pool is to be a member of: a `Fleet`, a URL, or a dict of arguments."""
+    given = settings.get("KEEPPOOL_FLEET")
+    if given is None or given == "":
+        return from_file
+    if isinstance(given, Fleet):
+        return given
+    if isinstance(given, str) and not given.lstrip().startswith("{"):
+        given = {"url": given}
+    elif not isinstance(given, (str, Mapping)):
+        raise bad("KEEPPOOL_FLEET", given, "must be the URL of a Redis, a dict of arguments with one, or a Fleet")
+    given = dict(_table(settings, "KEEPPOOL_FLEET") if isinstance(given, str) else given)
+    for name, value in given.items():
+        if name not in _FLEET_ARGUMENTS:
+            place, known = f'KEEPPOOL_FLEET["{name}"]', ", ".join(_FLEET_ARGUMENTS)
+            raise bad(place, presentable(name, value), f"no such argument; there are {known}")
+    if given.get("url") is None:
+        raise bad('KEEPPOOL_FLEET["url"]', None, "must be there, such as redis://host:6379/0")
+    try:
+        return Fleet.from_url(**given)
+    except ConfigError as error:
+        place = "KEEPPOOL_FLEET" if error.field == "url" else f'KEEPPOOL_FLEET["{error.field}"]'
+        raise bad(place, error.value, error.rule, kind=error.field) from error
+
+
+def _fleets_cap(settings: BaseSettings, entry: HostConfig) -> HostConfig:
+    """Let a setting of its own say what all members may have of each host."""
+    given = settings.get("KEEPPOOL_FLEET_PER_HOST")
+    if given is None:
+        return entry
+    try:
+        return replace(entry, fleet_per_host=int(given) if isinstance(given, str) else given)
+    except ValueError as error:  # A ConfigError is one.
+        raise bad("KEEPPOOL_FLEET_PER_HOST", given, "must be a whole number, 1 or more") from error
 
 
 def _is_pair(name: str, value: object) -> bool:
