@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: From argparse, for `--help`, `--version` and arguments it cannot read.
     """
     if sys.stderr is None:  # closed by whoever started the process
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # for the rest of the process
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for the rest of the process
     try:
         with interruptible():
             return _run(parse(argv))

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 
 from keeppool import __version__, presets
+from keeppool.cli.sources import typed
 from keeppool.config import INHERIT
 
 #: Enough to fill six sockets on each of five hosts.
@@ -69,7 +70,7 @@ def _add_explain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "for fetch."
     )
     explain = verbs.add_parser("explain", help="tell which setting decides what for a URL", description=text)
-    explain.add_argument("url", metavar="URL", help="absolute, http or https")
+    explain.add_argument("url", type=typed, metavar="URL", help="absolute, http or https")
     at = "ask a running process instead, as keeppool top does: what was learned is what it has learned"
     explain.add_argument("--at", metavar="ADDRESS", help=at)
     explain.add_argument("--token-file", metavar="FILE", help="for --at: where the token of a port stands")
@@ -81,7 +82,7 @@ def _add_explain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     text = "Fetch URLs, many at once, through one capped pool. Without -o bodies are read, checked and dropped."
     fetch = verbs.add_parser("fetch", help="fetch URLs, many at once", description=text)
-    fetch.add_argument("urls", nargs="*", metavar="URL", help="absolute, http or https")
+    fetch.add_argument("urls", type=typed, nargs="*", metavar="URL", help="absolute, http or https")
     fetch.add_argument("-i", "--input", metavar="FILE", help="more URLs, one a line; # begins a comment; - is stdin")
     fetch.add_argument("-o", "--output", metavar="DIR", help="folder to write the bodies to; made if need be")
     fetch.add_argument(
@@ -115,7 +116,7 @@ def _add_probe(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "Ctrl-C ends it without a result: a smaller --max-wait gives one sooner."
     )
     probe = verbs.add_parser("probe", help="find out how a server keeps connections", description=text)
-    probe.add_argument("url", metavar="URL", help="absolute, http or https")
+    probe.add_argument("url", type=typed, metavar="URL", help="absolute, http or https")
     wait = "seconds for everything; what is still open then is reported as open (%(default)g)"
     probe.add_argument("--max-wait", type=_number, default=_PROBE_WAIT_S, metavar="S", help=wait)
     most = "most requests on one connection (%(default)s)"

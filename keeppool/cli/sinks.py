@@ -6,6 +6,7 @@ Knows: a folder. Does not know: where the bytes come from, or what a file should
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from io import FileIO
@@ -54,7 +55,16 @@ class Folder:
 
     def sink(self, name: str) -> Sink:
         """Make a file that will be called `name`."""
-        return Sink(self, self.path / name)
+        return Sink(self, self.path / _as_named_here(name))
+
+
+def _as_named_here(name: str) -> str:
+    """Spell a file's name so that the system takes it; in UTF-8 where the locale is told to have no such letters."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return os.fsdecode(name.encode())
+    return name
 
 
 def try_writing(folder: Path) -> None:

@@ -75,12 +75,21 @@ def urls_in(file: FileIO) -> Iterator[str]:
     for number, line in enumerate(_lines(file), 1):
         if len(line) > _LONGEST or _BINARY.search(line):
             raise UsageError(f"the file of URLs is no text: see line {number}")
-        text = _text(line).lstrip("\ufeff").strip()
+        text = _text_of(line).lstrip("\ufeff").strip()
         if text and not text.startswith("#"):
             yield text
 
 
-def _text(line: bytes) -> str:
+def typed(argument: str) -> str:
+    """Read a URL of the command line, also where Python takes the locale's word that its bytes are ASCII."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return _text_of(os.fsencode(argument))
+    return argument
+
+
+def _text_of(line: bytes) -> str:
     """Decode a line; where it is no UTF-8, quote its bytes as they are: to replace some would ask for another page."""
     try:
         return line.decode()
