@@ -1,4 +1,4 @@
-"""`tests/lock.txt` pins whatever the extras for tests ask for, to versions that they allow, and says no more than that."""
+"""`tests/lock.txt` pins whatever the tests ask for, to versions that they allow, and says no more than that."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ ASKED = [
     *PROJECT["optional-dependencies"]["test"],
     *PROJECT["optional-dependencies"]["dev"],
 ]
-LINES = (ROOT / "tests" / "lock.txt").read_text(encoding="utf-8").splitlines()
-LOCKED = [Requirement(line) for line in LINES if not line.startswith("#")]
+LINES = (ROOT / "tests" / "lock.txt").read_text(encoding="utf-8").replace("\\\n", "").splitlines()
+#: What is pinned, and the hashes of its files.
+LOCKED = {
+    Requirement(pin): hashes.split() for pin, _, hashes in (line.partition(" --") for line in LINES if line[0] != "#")
+}
 PINS = {canonicalize_name(pin.name): pin for pin in LOCKED}
 
 
-def test_every_line_pins_one_version():
+def test_every_line_pins_one_version_by_its_hashes():
     assert LOCKED
-    for pin in LOCKED:
+    for pin, hashes in LOCKED.items():
+        assert hashes, pin
         (one,) = pin.specifier
         assert one.operator == "==", pin
         assert pin.url is None, pin
