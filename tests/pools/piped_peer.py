@@ -73,6 +73,11 @@ def echo(asked: Asked) -> None:
     asked.send(asked.response())
 
 
+def _heads(reader: asyncio.StreamReader) -> int:
+    """Count the requests that lie in a connection's buffer."""
+    return bytes(reader._buffer).count(b"\r\n\r\n")  # type: ignore[attr-defined]
+
+
 class PipedPeer:
     """The server.
 
@@ -95,6 +100,12 @@ class PipedPeer:
         self.accepted = 0
         self._context = context
         self._tasks: set[asyncio.Task[None]] = set()
+        self._readers: set[asyncio.StreamReader] = set()
+
+    @property
+    def unread(self) -> int:
+        """How many requests have come in, on all connections, and have not been read."""
+        return sum(_heads(reader) for reader in self._readers)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
@@ -112,6 +123,7 @@ class PipedPeer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._readers.add(reader)
         self.accepted += 1
         try:
             await self._answer_all(reader, writer)
@@ -119,6 +131,7 @@ class PipedPeer:
             pass
         finally:
             self._tasks.discard(task)
+            self._readers.discard(reader)
             writer.close()
 
     async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -129,7 +142,7 @@ class PipedPeer:
             if length:
                 await reader.readexactly(int(length[1]))
             number += 1
-            behind = bytes(reader._buffer).count(b"\r\n\r\n")  # type: ignore[attr-defined]
+            behind = _heads(reader)
             asked = Asked(self, writer, head, number, behind)
             self.executed[asked.target] += 1
             self.methods[asked.method] += 1
