@@ -128,8 +128,11 @@ class Member:
             pool.fleet_told(key, told)
             self._duties.postponed(key)
 
+    def close(self) -> None:
+        """End with the pool. A task has to be awaited for that."""
+
     async def aclose(self) -> None:
-        """End with the pool. A thread ends by itself."""
+        """End with the pool. A thread is waited for in `close`."""
 
     def stats(self) -> FleetStats:
         """Take a snapshot of what is known of each key."""
@@ -203,6 +206,14 @@ class ThreadMember(Member):
         self._is_leaving = True
         self._wake.set()
         return True
+
+    def close(self) -> None:
+        """Have Redis told what the pool has given back, now that it is closed, if that can be told at once.
+
+        Whoever ends a process in a way that nothing in it hears of (`os._exit`, as workers do) need only close first.
+        """
+        if threading.current_thread() is not self._thread and self.leave():
+            self.wait_until_left(LAST_CALLS * self.fleet.timeout)
 
     def wait_until_left(self, seconds: float) -> None:
         """Wait until that is done, or cannot be done."""

@@ -95,8 +95,11 @@ class Membership(Protocol):
     def due(self, key: str) -> None:
         """A call about a key is wanted: permits are, or are given back, or starts are. Does not wait."""
 
+    def close(self) -> None:
+        """End with the pool, where that is for threads: waits a moment until what it had is given back."""
+
     async def aclose(self) -> None:
-        """End with the pool, where that is for tasks."""
+        """End with the pool, where that is for tasks: waits a moment until what it had is given back."""
 
     def stats(self) -> FleetStats:
         """Take a snapshot of what is known of each key."""

@@ -93,6 +93,7 @@ class PoolManager(Requesting[Response], Closing):
         """Close idle connections now and busy ones when they are done; every later request gets PoolClosed."""
         self._orphaned.detach()
         self._pool.close()
+        self._pool.leave_fleet()
 
     def _send(self, exchange: Exchange, now: float) -> Stream:
         """Send the request and read the response's head; once more on a new connection, where that is safe."""

@@ -233,6 +233,11 @@ class BlockingPool(Pool):
             self._turns.wake_all()
         self._perform()
 
+    def leave_fleet(self) -> None:
+        """Wait a moment until the fleet knows what a pool that is closed has given back."""
+        if self._member is not None:
+            self._member.close()
+
     @property
     def is_empty(self) -> bool:
         """True if no connection is open or being dialled. Needs no lock: one number is read."""

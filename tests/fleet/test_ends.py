@@ -13,7 +13,7 @@ from keeppool.testing import Behaviour, Sites
 redis = pytest.importorskip("redis")
 
 PROGRAM = """
-import concurrent.futures, functools, multiprocessing, sys, threading
+import concurrent.futures, functools, multiprocessing, os, sys, threading
 import redis
 from keeppool import HostConfig, Session
 from keeppool.fleet import Fleet
@@ -32,6 +32,7 @@ if __name__ == "__main__":
 
 ENDS = {
     "closed": "with session(): fetch(1)",
+    "closed, and gone at once": "with session(): fetch(1)\n    os._exit(0)",
     "not closed": "fetch(1)",
     "dropped": "fetch(1); session.cache_clear()",
     "interrupted": "fetch(1); raise KeyboardInterrupt",
