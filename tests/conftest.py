@@ -132,6 +132,13 @@ def node_server(server_keeper: Keeper) -> Callable[..., servers.RealServer]:
     return lambda **settings: server_keeper.start(servers.node, settings)
 
 
+@pytest.fixture
+def redis_port(server_keeper: Keeper) -> int:
+    """The port of a Redis with nothing in it."""
+    pytest.importorskip("redis")
+    return server_keeper.start(servers.redis).port
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield

@@ -39,10 +39,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="keeppool", description="An HTTP client whose heart is its connection pool.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"keeppool {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo | explain | fetch | probe | top")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo | explain | fetch | fleet | probe | top")
     _add_demo(verbs)
     _add_explain(verbs)
     fetch = _add_fetch(verbs)
+    _add_fleet(verbs)
     _add_probe(verbs)
     _add_top(verbs)
     arguments = parser.parse_args(argv)
@@ -106,6 +107,34 @@ def _add_fetch(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> ar
     fetch.add_argument("--har", metavar="FILE", help="write the same as HAR 1.2, without bodies and secrets")
     fetch.add_argument("--json", action="store_true", help="one JSON object a URL; the last one holds the totals")
     return fetch
+
+
+def _add_fleet(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = (
+        "Look at fleets, as their Redis or Valkey knows them. The URL is taken from KEEPPOOL_FLEET if none is given: "
+        "what stands on a command line, everyone on the machine can read."
+    )
+    fleet = verbs.add_parser("fleet", help="see who holds what of a fleet's caps", description=text)
+    actions = fleet.add_subparsers(dest="action", required=True, metavar="status | drop")
+    text = "Tell for each host who has how many connections, since when, who asks for more, and the pace."
+    status = actions.add_parser("status", help="who holds what, where, since when", description=text)
+    url = "such as redis://host:6379/0; if it has a name, only that fleet is shown"
+    status.add_argument("url", nargs="?", metavar="URL", help=url)
+    status.add_argument(
+        "--name", metavar="NAME", help="the fleet to show; all of them if neither it nor URL has a name"
+    )
+    status.add_argument("--watch", action="store_true", help="go on until Ctrl-C")
+    status.add_argument("--interval", type=_seconds, default=1.0, metavar="S", help="seconds between two (%(default)g)")
+    status.add_argument("--json", action="store_true", help="one JSON object for each moment")
+    text = (
+        "Take away at once what a process holds, as if its leases were over: for one that hangs, or whose machine is "
+        "gone. One that still runs is not stopped, and registers with its next call what it has."
+    )
+    drop = actions.add_parser("drop", help="take away what a process holds", description=text)
+    drop.add_argument("name", metavar="NAME", help="the fleet's name")
+    drop.add_argument("pid", metavar="PID", help="number of the process, or HOST:PID; status shows both")
+    drop.add_argument("--url", metavar="URL", help="such as redis://host:6379/0")
+    drop.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def _add_probe(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -57,6 +57,21 @@ def interruptible() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let the signals that would end the process do so by way of the terminal's restoration."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def silence() -> None:
     """Point standard output and error to nowhere, so that what is still buffered for a closed pipe ends quietly."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -9,21 +9,17 @@ Where standard output is no terminal, a table is written for each moment instead
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from types import FrameType
 from typing import Final
 
 from rich.console import Console
 from rich.live import Live
 
 from keeppool.cli.console import shortened, standard_output
-from keeppool.cli.endings import ENDING, Exit
+from keeppool.cli.endings import Exit, ended_by_signals
 from keeppool.cli.keys import Keys, listening
 from keeppool.cli.tokens import token_of
 from keeppool.cli.top_feed import Feed
@@ -105,7 +101,7 @@ class _Screen:
         live = Live(console=self._out, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
         self._feed.start()
         try:
-            with _ended_by_signals(), live, listening() as keys:
+            with ended_by_signals(), live, listening() as keys:
                 self._loop(live, keys)
         finally:
             self._feed.stop()
@@ -173,18 +169,3 @@ class _Screen:
             outlook.chosen = names[0]
         outlook.inside = True
         self._feed.subject = outlook.chosen
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let the signals that would end the process do so by way of the terminal's restoration."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -70,7 +70,7 @@ elseif cap >= 0 then
   local has = have + grant
   if grant > 0 then used = redis.call('HINCRBY', held, '*', grant) end
   if has > 0 then
-    redis.call('HSET', held, pid, has)
+    redis.call('HSET', held, pid, has, '*cap', cap)
     redis.call('HSETNX', held, pid .. ':since', ms)
   else
     redis.call('HDEL', held, pid, pid .. ':since')
@@ -97,14 +97,14 @@ local left = math.max(0, redis.call('PTTL', hold))
 local reply = {grant, give, used, parties, share, place, others, left}
 if gap > 0 and (starts > 0 or ended > 0) then
   local slack = gap * (burst - 1)
-  local due = tonumber(redis.call('GET', pace) or '0')
+  local due = tonumber(string.match(redis.call('GET', pace) or '0', '^%S+'))
   if ended > 0 then due = math.max(due, now + gap) end
   for i = 1, starts do
     local at = math.max(now + left, due - slack)
     due = math.max(at, due) + gap
     reply[#reply + 1] = string.format('%.3f', at - now)
   end
-  redis.call('SET', pace, string.format('%.3f', due), 'PX', math.ceil(math.max(due - now, 0) + slack + 1000))
+  redis.call('SET', pace, string.format('%.3f %.3f', due, gap), 'PX', math.ceil(math.max(due - now, 0) + slack + 1000))
 end
 return reply
 """.replace("TURN", str(TURN_S * 1000)).replace("ASK", str(ASK_S * 1000))
