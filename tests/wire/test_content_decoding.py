@@ -176,6 +176,31 @@ def test_a_second_member_that_is_damaged_after_it_gave_something_is_damage(name)
         decoded(decoder_for(value), [pack(b"data") + bytes(packed)])
 
 
+def how_it_ends(name: str, parts: list[bytes]) -> tuple[str, bytes]:
+    try:
+        return "whole", decoded(decoder_for(name.encode()), parts)
+    except ContentDecodingError:
+        return "damaged", b""
+
+
+#: Damage that a decompressor meets in the call in which it has decoded the bytes before it.
+DAMAGED = {
+    "gzip: a second member wrong behind its first byte": ("gzip", gz(TEXT) + gz(b"")[:10] + b"\xcbJ\x00R"),
+    "zstd: a second frame wrong behind its first block": (
+        "zstd",
+        zstd.compress(TEXT) + bytes.fromhex("28b52ffd 2001 080000 61 ffffff"),
+    ),
+    "zstd: fewer bytes than the header says": ("zstd", bytes.fromhex("28b52ffd 2013 010000")),
+    "zstd: a header that goes on like a frame": ("zstd", bytes.fromhex("28b52ffd 502a4d18 00000000")),
+}
+
+
+@pytest.mark.parametrize(("name", "data"), DAMAGED.values(), ids=DAMAGED)
+def test_damage_is_the_same_however_it_is_cut(name, data):
+    """What a decompressor decoded in the call in which it failed is lost, so where it fails is not where it was cut."""
+    assert len({how_it_ends(name, parts) for parts in every_cut(data)}) == 1
+
+
 @pytest.mark.parametrize("limit", [16, 700, 65536])
 @pytest.mark.parametrize("name", ["gzip", "br", "zstd"])
 def test_no_byte_is_lost_before_what_is_ignored(name, limit):

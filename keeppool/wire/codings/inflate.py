@@ -44,7 +44,12 @@ class Gzip(Members):
         return False
 
     def _decode_piece(self, limit: int) -> tuple[bytes, bool]:
-        output, ended, self.pending = _inflate(self, self._inflater, self._piece, limit)
+        before = None if self._is_first or self._is_sure else self._inflater.copy()
+        try:
+            output, ended, self.pending = _inflate(self, self._inflater, self._piece, limit)
+        except zlib.error:
+            self._is_sure = before is None or _gives_a_byte(before, self._next_piece(self._piece))
+            raise
         self._grow_piece()
         return output, ended
 
@@ -83,6 +88,14 @@ def _inflate(stage: Stage, inflater: Any, most: int, limit: int) -> tuple[bytes,
     stage._take(len(piece) - len(inflater.unused_data if ended else inflater.unconsumed_tail))
     # Output as long as the limit: there may be more of it inside, even if all input is used up.
     return output, ended, not ended and (stage._left > 0 or len(output) == limit)
+
+
+def _gives_a_byte(inflater: Any, data: bytes) -> bool:
+    """Tell whether something is decoded before the fault in `data`."""
+    try:
+        return any(inflater.decompress(data[at : at + 1]) for at in range(len(data)))
+    except zlib.error:
+        return False
 
 
 def _has_zlib_header(data: bytes) -> bool:

@@ -122,17 +122,18 @@ class Stage(ABC):
 class Members(Stage):
     """What gzip and zstd share: several members (frames) behind each other, and junk behind the last one.
 
-    Junk is what does not begin as a member does, and a second or later member that fails before it has given a byte:
-    gzip(1) ignores both, with a warning, and so did every client that met such servers.
+    Junk is what does not begin as a member does, and a second or later member that fails before it is beyond doubt:
+    gzip(1) ignores both, with a warning, and so did every client that met such servers. When it is, must not depend on
+    how the data was cut, though a decompressor that fails keeps what it has decoded in the same call.
     """
 
-    __slots__ = ("_has_output", "_is_first", "_is_junk", "_piece")
+    __slots__ = ("_is_first", "_is_junk", "_is_sure", "_piece")
 
     def __init__(self) -> None:
         super().__init__()
         self._is_first = True
         self._is_junk = False
-        self._has_output = False
+        self._is_sure = False  # beyond doubt, this is a member
         self._piece = STEP
 
     def _decode(self, limit: int) -> bytes:
@@ -140,11 +141,11 @@ class Members(Stage):
             try:
                 output, ended = self._decode_piece(limit)
             except self._errors():
-                if self._is_first or self._has_output:
+                if self._is_first or self._is_sure:
                     raise
                 self._is_junk = True
                 break
-            self._has_output = self._has_output or bool(output)
+            self._is_sure = self._is_sure or bool(output)
             if ended:
                 self._end_member()
             if output:
@@ -161,7 +162,7 @@ class Members(Stage):
 
     def _end_member(self) -> None:
         self.ended = True
-        self._is_first = self._has_output = False
+        self._is_first = self._is_sure = False
         self._budget -= MEMBER_COST
         # The decompressors hand back what they did not use as a copy: of short members behind each other it would be
         # a copy of everything for each.

@@ -18,12 +18,16 @@ _ZSTD_WINDOW_LOG: Final = 23
 #: RFC 8878 §3.1.1; §3.1.2, where the first byte is 50 to 5F.
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE: Final = b"\x2a\x4d\x18"
+#: Bytes in a frame's header: of the dictionary's number, by the lowest two bits of the fifth byte, and of the content's
+#: size, by the highest two (RFC 8878 §3.1.1.1).
+_NUMBER_BYTES: Final = (0, 1, 2, 4)
+_SIZE_BYTES: Final = (0, 2, 4, 8)
 
 
 class Zstd(Members):
     """zstd: one frame or several, skippable ones among them (RFC 8878 §3.1)."""
 
-    __slots__ = ("_decompressor", "_module", "_skipped")
+    __slots__ = ("_decompressor", "_header", "_module", "_skipped")
 
     coding = "zstd"
 
@@ -31,6 +35,7 @@ class Zstd(Members):
         super().__init__()
         self._module = zstd_module()
         self._decompressor: Any = None
+        self._header = 0  # bytes of the frame's header, until they are fed
         self._skipped = 0  # bytes of a skippable frame that are still to come
 
     def _errors(self) -> type[Exception]:
@@ -54,11 +59,14 @@ class Zstd(Members):
         if not self._is_first and not _ZSTD_MAGIC.startswith(lead[:4]):
             self._is_junk = True
             return False
-        if not self._is_first and len(lead) < 4:
+        if len(lead) < 4:
             return False
+        self.ended = False
+        if len(lead) < 5 or self._left < _header_size(lead[4]):
+            return False
+        self._header = _header_size(lead[4])
         window = self._module.DecompressionParameter.window_log_max
         self._decompressor = self._module.ZstdDecompressor(options={window: _ZSTD_WINDOW_LOG})
-        self.ended = False
         return True
 
     def _decode_piece(self, limit: int) -> tuple[bytes, bool]:
@@ -67,6 +75,8 @@ class Zstd(Members):
             self._take(size)
             self._skipped -= size
             return b"", not self._skipped
+        if self._header:
+            self._feed_header()
         piece = self._next_piece(self._piece) if self._decompressor.needs_input else b""
         self._grow_piece()
         output: bytes = self._decompressor.decompress(piece, limit)
@@ -79,6 +89,28 @@ class Zstd(Members):
         else:
             self.pending = self._left > 0 or not self._decompressor.needs_input
         return output, ended
+
+    def _feed_header(self) -> None:
+        """Feed the header apart, its last byte alone.
+
+        What the library gets together with a header's last byte it takes for a whole frame if it looks like one; if it
+        is one, it is decoded at once, by stricter rules, and a fault at its end takes all of it. So a frame would be
+        read otherwise when it is cut.
+        """
+        header = self._held[self._at : self._at + self._header]
+        self._header = 0
+        self._take(len(header))
+        self._decompressor.decompress(header[:-1])
+        self._decompressor.decompress(header[-1:])
+        self._is_sure = True
+
+
+def _header_size(descriptor: int) -> int:
+    """Count the bytes of a frame's header by its fifth byte, magic number included (RFC 8878 §3.1.1.1)."""
+    size = _SIZE_BYTES[descriptor >> 6]
+    # A single segment has no window, and always a size.
+    window_or_size = 0 if descriptor & 0x20 and size else 1
+    return 5 + window_or_size + _NUMBER_BYTES[descriptor & 3] + size
 
 
 @functools.cache
