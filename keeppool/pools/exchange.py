@@ -21,10 +21,12 @@ from keeppool.core.records import Connection, Ticket
 from keeppool.core.resend import IDEMPOTENT, Outcome, is_idempotent, may_resend
 from keeppool.core.reuse import why_not_reusable
 from keeppool.errors import (
+    ConnectError,
     ConnectTimeout,
     ExchangeError,
     InvalidBody,
     KeepPoolError,
+    PoolError,
     ProtocolError,
     ReadError,
     ReadTimeout,
@@ -35,6 +37,7 @@ from keeppool.errors import (
     WriteTimeout,
     name_call,
 )
+from keeppool.errors import Timeout as AnyTimeout
 from keeppool.pools.routes import Located
 from keeppool.reasons import Why
 from keeppool.wire.body import RequestBody
@@ -127,6 +130,7 @@ class Exchange:
         "_reader",
         "_resent",
         "_reused",
+        "_sent_before",
         "answer",
         "arrived",
         "body",
@@ -188,6 +192,8 @@ class Exchange:
         if body is not None and body.length is None and route.version == b"HTTP/1.0":
             raise InvalidBody("HTTP/1.0 has no chunked bodies: give the body a length, or set Content-Length")
         self._resent = False
+        #: Bytes accepted in an earlier attempt, which the server may have acted on.
+        self._sent_before = 0
         self.why_again = Why.PEER_CLOSED
         self.expects_continue = False
         self._idempotent = True if b"idempotency-key" in fields.names else route.idempotent
@@ -279,6 +285,8 @@ class Exchange:
             self.timeline.repeated()
         self._resent = self._resent or is_spent
         self.rides = self.rides and not is_spent
+        if is_spent:
+            self._sent_before = self.sent
         self._lent_as = None
         self.arrived = self.failure = None
         self.is_asked = False
@@ -477,6 +485,8 @@ class Exchange:
     def resend(self) -> None:
         """Note that the request goes out again, and put its body back to the start."""
         self._resent = True
+        if self.answer is None:  # Else the server has said itself that it has not acted on it.
+            self._sent_before = self.sent
         self.rides = False
         self.arrived = self.failure = None
         self._lent_as = None
@@ -539,13 +549,30 @@ class Exchange:
         """Add what was asked, and this exchange's facts, to an error that was raised without them."""
         if isinstance(error, ExchangeError) and not error.origin:
             error.origin = self.route.name
-            error.sent = self.sent
+            error.sent = self._sent_before + (0 if self._lent_as is None else self.sent)
             error.received = self.received
-            error.retry_safe = not self.sent or is_idempotent(self.method, self._idempotent)
+            error.retry_safe = not error.sent or is_idempotent(self.method, self._idempotent)
         if isinstance(error, ConnectTimeout) and not error.reason.endswith(" timeout)"):
             which = "connect" if error.limit == self.timeout.connect else "total"
             error.message = f"{error.message} ({which} timeout)"
         return name_call(error, self.method, self.url or self.route.name, self.route.way)
+
+    def explained(self, error: KeepPoolError, now: float) -> KeepPoolError:
+        """Give what the caller gets to see of what has ended the request.
+
+        A `PoolError` and a `ConnectError` say that nothing was sent. Where that is true of the second attempt alone,
+        the first one's end is the error, and why there was no second its cause.
+        """
+        self.blame(error)
+        if not self._sent_before or not isinstance(error, (PoolError, ConnectError)):
+            return error
+        end = "the server closed the connection without a response"
+        what = f"{end}, and the request could not be sent again: {error.reason}"
+        self.received = 0
+        is_late = isinstance(error, AnyTimeout) and self.deadline is not None and now >= self.deadline
+        gone = TotalTimeout(what, limit=self.timeout.total) if is_late else ServerDisconnected(what)
+        gone.__cause__ = error
+        return self.blame(gone)
 
     def _about(self, kind: type[ExchangeError], what: str, **facts: object) -> ExchangeError:
         error = kind(what + self._among_others(), **facts)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, cast
 
+from keeppool.clock import clock
 from keeppool.config import (
     INHERIT,
     Config,
@@ -269,7 +270,9 @@ class Manager:
         if isinstance(error, BodyFailed):
             raise error.error from error.error.__cause__
         if isinstance(error, KeepPoolError):
-            exchange.blame(error)
+            explained = exchange.explained(error, clock())
+            if explained is not error:
+                raise explained
         raise error
 
     def _shown(self, given: ExchangeArguments, started: float) -> Exchange:

@@ -107,7 +107,10 @@ async def _drain(exchange: Exchange, channel: Channel) -> ResponseHead | None:
         except TimeoutError as error:
             progress.check(channel.held, error)
             continue
-        exchange.sent = channel.accepted
+        if not exchange.position:
+            exchange.sent = channel.accepted
+        elif is_taken:  # What the channel has accepted before that was others' too.
+            exchange.sent = len(exchange.head)
         if is_taken:
             return None
         head = _take_early(exchange, channel)

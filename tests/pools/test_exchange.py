@@ -659,7 +659,7 @@ def test_a_pool_closed_under_an_exchange_leaves_no_socket_open(pool):
     with ScriptedServer(serve) as server:
         pool.request("GET", server.url)
         (idle,) = pool._pool._state.idle_connections()
-        with pytest.raises(errors.PoolClosed):
+        with pytest.raises(errors.ServerDisconnected, match="the pool was closed"):
             pool.request("GET", server.url)
         assert idle.stream.sock.fileno() == -1
         assert not pool._pool._state.orders

@@ -24,6 +24,7 @@ from keeppool.errors import (
     InvalidHead,
     KeepPoolError,
     PoolClosed,
+    PoolTimeout,
     ReadTimeout,
     ServerDisconnected,
     TotalTimeout,
@@ -579,6 +580,33 @@ def test_a_head_that_does_not_come_fails_its_own_caller_and_the_others_go_on():
         await asyncio.sleep(30)
 
     play(story, broken_at("/2", silent))
+
+
+def test_whoever_was_sent_once_and_waits_again_in_vain_is_told_so():
+    """A `PoolTimeout` would say that the server has seen nothing."""
+
+    async def story(peer, pool):
+        await trusted(peer, pool)
+        waits = Timeout(5, pool=0.2, stall=None)
+        ends = await all_of(peer, pool, *[f"/{n}" for n in range(4)], timeout=waits)
+        (again, *_) = [end for end in ends if isinstance(getattr(end, "__cause__", None), PoolTimeout)]
+        assert isinstance(again, ServerDisconnected)
+        assert again.sent > 0
+        assert again.retry_safe
+
+    async def silent(asked):
+        if died_on and asked.peer.accepted > died_on[0]:
+            await asyncio.sleep(30)
+        is_end = asked.target == "/0"
+        if is_end:
+            died_on.append(asked.peer.accepted)
+            asked.reset()
+        else:
+            echo(asked)
+        return is_end
+
+    died_on = []
+    play(story, silent)
 
 
 def test_an_error_says_where_the_request_stood():
