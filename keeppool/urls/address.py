@@ -319,14 +319,19 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     target = path + (unquoted(f"?{query}") if query else "")
     behind = target if port is None else f":{port}{target}"
     return Address(
-        f"{scheme}://{host}{behind}",
-        f"{scheme}://{written}{behind}" + (f"#{unquoted(fragment)}" if fragment else ""),
+        f"{scheme}://{_with_zone(host)}{behind}",
+        f"{scheme}://{_with_zone(written)}{behind}" + (f"#{unquoted(fragment)}" if fragment else ""),
         scheme,
         host.strip("[]"),
         port or DEFAULT_PORTS.get(scheme, 0),
         target,
         _credentials(userinfo) if sign and userinfo else None,
     )
+
+
+def _with_zone(host: str) -> str:
+    """Write the zone of an IPv6 address so that it is read again as what it is (RFC 6874 §2)."""
+    return host.replace("%", "%25", 1) if host.startswith("[") else host
 
 
 def _quoted(part: str, unsafe: bytes) -> str:

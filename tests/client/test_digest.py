@@ -280,6 +280,9 @@ def test_the_strongest_of_several_challenges_is_answered(digest):
         'Digest nonce="1"',
         'Digest realm="r", nonce="1", algorithm=MD6',
         'Digest realm="r", nonce="1", qop="auth-ext"',
+        'Digest realm="r\x01", nonce="1", qop="auth"',
+        'Digest realm="r", nonce="\x7f"',
+        'Digest realm="r", nonce="1", opaque="\x02"',
     ],
 )
 def test_what_cannot_be_answered_is_kept(digest, challenge):
@@ -369,6 +372,8 @@ def test_a_nonce_for_next_time_is_believed_only_in_answer_to_a_proof(digest):
     assert 'nonce="1"' in proof_in(digest(asked()))
     digest.answered(Reply(digest(asked()), 200, {"Authentication-Info": 'nextnonce="2"'}))
     assert 'nonce="2", uri="/x", nc=00000001' in proof_in(digest(asked()))
+    digest.answered(Reply(digest(asked()), 200, {"Authentication-Info": 'nextnonce="\x01"'}))
+    assert 'nonce="2", uri="/x", nc=00000003' in proof_in(digest(asked()))
 
 
 @settings(max_examples=200)
@@ -378,7 +383,8 @@ def test_no_server_can_make_it_fail(challenge, info):
     request = digest(asked())
     again = digest.answered(challenged(request, f'Digest realm="r", nonce="n", {challenge}'))
     digest.answered(Reply(again or request, 200, {"Authentication-Info": info}))
-    digest(asked())
+    for made in (again or request, digest(asked())):
+        assert made.parts()
 
 
 _SENT = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=30)

@@ -168,6 +168,39 @@ def test_one_line_of_lwp_that_is_none_and_nothing_is_loaded(line, tmp_path):
     assert len(jar) == 0
 
 
+@pytest.mark.parametrize("attribute", [",", "a b", '"', "x=,", "Set-Cookie3:"])
+def test_an_attribute_that_lwp_cannot_write_is_left_out(attribute, tmp_path):
+    jar = LWPCookieJar(tmp_path / "cookies")
+    keep_lines(jar, PreparedRequest(b"GET", parse("https://www.a.example/")), [f"a=b; {attribute}; c=d"])
+    jar.save(ignore_discard=True)
+    twin = LWPCookieJar(tmp_path / "cookies")
+    twin.load(ignore_discard=True)
+    (cookie,) = twin
+    assert (cookie.name, cookie.value, cookie.get_nonstandard_attr("c")) == ("a", "b", "d")
+
+
+def test_a_line_of_lwp_without_a_version_is_saved_again(tmp_path):
+    path = tmp_path / "cookies"
+    path.write_text('#LWP-Cookies-2.0\nSet-Cookie3: a=b; path="/"; domain="a.example"\n')
+    for _ in range(2):
+        jar = LWPCookieJar(path)
+        jar.load(ignore_discard=True)
+        assert jar.get_dict() == {"a": "b"}
+        jar.save(ignore_discard=True)
+
+
+@pytest.mark.parametrize("line", [",", "x,y=z", '"', '"a', "a b"])
+def test_a_cookie_that_lwp_cannot_write_spoils_no_file(line, tmp_path):
+    """Whatever a server sets: one line that is none would be the end of all that are good."""
+    jar = filled(LWPCookieJar, tmp_path / "cookies")
+    names = jar.keys()
+    keep_lines(jar, PreparedRequest(b"GET", parse("https://www.a.example/dir/x")), [line])
+    jar.save(ignore_discard=True)
+    twin = LWPCookieJar(tmp_path / "cookies")
+    twin.load(ignore_discard=True)
+    assert sorted(twin.keys()) == sorted(names)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_that_is_not_there_is_named(kind, tmp_path):
     jar = kind(tmp_path / "nowhere")

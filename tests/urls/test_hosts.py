@@ -108,6 +108,16 @@ def test_people_see_an_address_as_it_was_written():
     assert address.with_query("a=b").url == "http://[0:0::1]/x?a=b#y"
 
 
+@pytest.mark.parametrize("zone", ["eth0", "3", "253", "25", "250"])
+def test_a_zone_is_still_the_same_when_the_url_is_read_again(zone):
+    """As it is when a redirect is resolved against it; `%25` in front of a zone is a percent sign (RFC 6874 §2)."""
+    address = parse(f"http://[fe80::1%25{zone}]/x")
+    assert address.host == f"fe80::1%{zone}"
+    for text in (str(address), address.url):
+        assert text == f"http://[fe80::1%25{zone}]/x"
+        assert parse(text).host == address.host
+
+
 @pytest.mark.parametrize("host", ["256.0.0.1", "1.2.3.4.5", "127.0.0.256", "4294967296", "08.1", "1.a", "0x7g", "a.1b"])
 def test_what_no_resolver_reads_as_an_address_is_left_as_it_is(host):
     assert parse(f"http://{host}/").host == host

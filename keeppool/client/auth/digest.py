@@ -40,6 +40,9 @@ _LEARNED: Final = ("_lock", "_spaces", "_last_tries")
 #: Origins remembered, the least recently used one is forgotten: it will challenge again.
 _REMEMBERED: Final = 1024
 
+#: The controls that no field may hold; a tab is none of them (RFC 9110 §5.5).
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
 _Origin = tuple[str, str, int]
 
 
@@ -238,7 +241,8 @@ class HTTPDigestAuth(AuthBase):
 
     def _take_next_nonce(self, request: PreparedRequest, field: str | None) -> None:
         """Use the nonce the server wants to see next (RFC 7616 §3.5)."""
-        nonce = _raw(parse_parameters(field).get("nextnonce", "")) if field else b""
+        said = parse_parameters(field).get("nextnonce", "") if field else ""
+        nonce = b"" if _CONTROL.search(said) else _raw(said)
         if not nonce or self._proof_in(request) is None:
             return
         origin = request.address.origin
@@ -330,6 +334,8 @@ def _terms_of(parameters: dict[str, str], body: object) -> Terms | None:
     if "realm" not in parameters or "nonce" not in parameters or qop is None or not _can_hash(algorithm):
         return None
     opaque = parameters.get("opaque")
+    if _CONTROL.search("".join((parameters["realm"], parameters["nonce"], algorithm, opaque or ""))):
+        return None  # They would have to go back, and no field may hold them.
     terms = Terms(
         realm=_raw(parameters["realm"]),
         nonce=_raw(parameters["nonce"]),

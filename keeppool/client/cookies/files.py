@@ -35,8 +35,12 @@ _MOZILLA_HEAD: Final = "# Netscape HTTP Cookie File\n# https://curl.se/docs/http
 _HTTP_ONLY: Final = "#HttpOnly_"
 _LWP: Final = re.compile(r"#LWP-Cookies-\d+\.\d+")
 _LWP_LINE: Final = "Set-Cookie3:"
+#: What reading a line raises that is none.
+_NO_COOKIE: Final = (ValueError, KeyError, TypeError, OverflowError)
 #: Of the year 9999.
 _LAST_SECOND: Final = 253_402_300_799
+#: A name that the format can write: it does not quote them.
+_WORD: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _LWP_FLAGS: Final = frozenset(("port_spec", "path_spec", "domain_dot", "secure", "discard"))
 _LWP_VALUES: Final = frozenset(("version", "port", "path", "domain", "expires", "comment", "commenturl"))
 
@@ -188,7 +192,10 @@ class MozillaCookieJar(_FileJar, http.cookiejar.MozillaCookieJar):
 
 
 class LWPCookieJar(_FileJar, http.cookiejar.LWPCookieJar):
-    """A jar that is loaded from the files of libwww-perl and http.cookiejar, and saved to them; nothing is lost there.
+    """A jar that is loaded from the files of libwww-perl and http.cookiejar, and saved to them.
+
+    The format has no place for some characters in a name, such as a comma, nor for a value without a name that needs
+    quotation marks: such a cookie is left out. Of any other nothing is lost.
 
     Args:
         filename: Its file, where `load` and `save` are not given one.
@@ -209,17 +216,33 @@ class LWPCookieJar(_FileJar, http.cookiejar.LWPCookieJar):
     def _lines_of(self, cookies: list[Cookie]) -> Iterator[str]:
         yield "#LWP-Cookies-2.0\n"
         for cookie in cookies:
-            yield f"{_LWP_LINE} {_STANDARD.lwp_cookie_str(_for_lwp(cookie))}\n"
+            line = f"{_LWP_LINE} {_STANDARD.lwp_cookie_str(_for_lwp(cookie))}"
+            if self._says(line, cookie):
+                yield f"{line}\n"
+
+    def _says(self, line: str, cookie: Cookie) -> bool:
+        """Tell whether a line is read as the cookie it was written for; one that is not may spoil the whole file."""
+        try:
+            (read,) = self._cookies_in(line)
+        except _NO_COOKIE:
+            return False
+        said = (cookie.name, cookie.value) if cookie.value is not None else ("", cookie.name)
+        return (read.name, read.value, read.path) == (*said, cookie.path) and "\n" not in line
 
 
 def _for_lwp(cookie: Cookie) -> Cookie:
-    """Bring a cookie into what the format can say: a dot for the hosts below a domain, a year of four digits."""
-    made = copied(cookie)
+    """Bring a cookie into what the format can say: a dot for the hosts below a domain, a year of four digits.
+
+    Attributes that mean nothing here are left out if the format cannot write their names.
+    """
+    made: Any = copied(cookie)
+    made._rest = {name: value for name, value in made._rest.items() if _WORD.fullmatch(name)}
     if made.domain_specified and made.domain and not made.domain.startswith("."):
         made.domain = f".{made.domain}"
     if made.expires is not None:
         made.expires = min(made.expires, _LAST_SECOND)
-    return made
+    given: Cookie = made
+    return given
 
 
 def _of_lwp(words: list[tuple[str, str | None]]) -> Cookie:
@@ -241,7 +264,7 @@ def _of_lwp(words: list[tuple[str, str | None]]) -> Cookie:
         raise ValueError("no domain or no path")
     end = None if expires is None else _STANDARD.iso2time(expires)
     return Cookie(
-        version=known.get("version"),
+        version=known.get("version") or 0,
         name=name,
         value=value,
         port=known.get("port"),
@@ -264,7 +287,7 @@ def _checked(name: str, lines: list[str], read: Callable[[str], Iterable[Cookie]
     for number, line in enumerate(lines, 2):
         try:
             yield from read(line.removesuffix("\r"))
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+        except _NO_COOKIE as error:
             raise CookieLoadError(f"{quoted(name)}, line {number}: no cookie can be read in it", file=name) from error
 
 
