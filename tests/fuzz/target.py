@@ -27,18 +27,25 @@ class Target:
     Attributes:
         name: As its function is called.
         run: Raises where an oracle fails.
-        tokens: What its input is made of, for whoever makes inputs.
         most: Bytes of an input; longer ones only take longer.
         covers: Files below `keeppool/` whose lines it is to reach.
         module: Where it stands.
+        also: Names of targets whose tokens are its own too.
     """
 
     name: str
     run: Callable[[bytes], None]
-    tokens: tuple[bytes, ...]
     most: int
     covers: tuple[str, ...]
     module: str
+    also: tuple[str, ...]
+
+    @cached_property
+    def tokens(self) -> tuple[bytes, ...]:
+        """What its input is made of, for whoever makes inputs."""
+        return tuple(
+            token for name in (*self.also, self.name) for token in Corpus(HERE / "tokens" / f"{name}.txt").read()
+        )
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -50,12 +57,12 @@ _TARGETS: dict[str, Target] = {}
 
 
 def target(
-    *tokens: bytes, most: int = 1024, covers: tuple[str, ...] = ()
+    *, most: int = 1024, covers: tuple[str, ...] = (), also: tuple[str, ...] = ()
 ) -> Callable[[Callable[[bytes], None]], Callable[[bytes], None]]:
     """List a function as a target; see `Target` for the arguments."""
 
     def listing(run: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        _TARGETS[run.__name__] = Target(run.__name__, run, tokens, most, covers, run.__module__.rpartition(".")[2])
+        _TARGETS[run.__name__] = Target(run.__name__, run, most, covers, run.__module__.rpartition(".")[2], also)
         return run
 
     return listing

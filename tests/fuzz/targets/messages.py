@@ -13,28 +13,14 @@ from keeppool.wire.message import BodyReader, body_reader
 from tests.fuzz.oracles import check_error, in_steps, outcome, repeated, same_however_cut
 from tests.fuzz.peers import check_peers
 from tests.fuzz.target import target
-from tests.fuzz.targets.heads import HEAD_TOKENS, heads_in
+from tests.fuzz.targets.heads import heads_in
 
 METHODS = [b"GET", b"HEAD", b"POST", b"CONNECT"]
 
-MESSAGE_TOKENS = (
-    *(*HEAD_TOKENS, b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"Content-Length: ", b"5, 5", b"5, 6", b"+5"),
-    *(b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: ", b"identity", b"gzip, chunked", b", chunked"),
-    *(
-        b"\r\n5\r\nhello\r\n",
-        b"0\r\n\r\n",
-        b"0\r\nTrailer: x\r\n\r\n",
-        b";ext=1\r\n",
-        b"ffffffffffffffff\r\n",
-        b"hello",
-    ),
-    *(b"Content-Type: multipart/byteranges; boundary=b\r\n", b'; boundary="b b"', b"--b\r\n", b"\r\n--b--", b"\r\n--b"),
-)
-
 
 @target(
-    *MESSAGE_TOKENS,
     covers=("wire/framing.py", "wire/message.py", "wire/chunked.py", "wire/byteranges.py", "core/reuse.py"),
+    also=("heads",),
 )
 def messages(data: bytes) -> None:
     """The first byte chooses the request's method; what follows it is what the server sends before it closes."""

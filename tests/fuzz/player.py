@@ -1,0 +1,109 @@
+"""A server that plays a part: it sends for each request what stands in its turn, byte for byte, and notes what it did.
+
+It listens on a Unix socket, in a thread of its own, and takes one connection after the other. Whoever asks calls `wait`
+before the next request: all bytes of a turn are there then, and its close, so that nothing depends on the clock.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Turn(NamedTuple):
+    """What is sent for one request.
+
+    Attributes:
+        parts: The bytes, in the pieces in which they are sent.
+        closes: The connection is closed behind them.
+    """
+
+    parts: list[bytes]
+    closes: bool
+
+
+class Served(NamedTuple):
+    """A request as it came, and what was sent for it.
+
+    Attributes:
+        connection: Counts connections from 1.
+        method: The request's.
+        number: The last part of its path.
+        sent: All bytes.
+        closed: The connection was closed behind them.
+    """
+
+    connection: int
+    method: bytes
+    number: int
+    sent: bytes
+    closed: bool
+
+
+class Player:
+    """Plays by a function that is asked for each request.
+
+    Args:
+        path: Where to listen.
+
+    Attributes:
+        log: What was served, in its order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.log: list[Served] = []
+        self._turn: Callable[[bytes, int], Turn] = lambda _method, _number: Turn([], True)
+        self._quiet = threading.Event()
+        self._connection = 0
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen(16)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def play(self, turn: Callable[[bytes, int], Turn]) -> None:
+        """Play by this function from now on, with an empty log."""
+        self._turn = turn
+        self.log = []
+
+    def wait(self) -> None:
+        """Wait until everything for the last request was sent."""
+        assert self._quiet.wait(20), "the server did not come to the end of its turn"
+
+    def _run(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            self._connection += 1
+            with connection, suppress(OSError):
+                self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        held = b""
+        while data := connection.recv(65536):
+            held += data
+            head = re.match(rb"([A-Z]+) /([0-9]+) HTTP/1\.1\r\n(?:[^\r\n]+\r\n)*\r\n", held)
+            if head is None:
+                continue
+            length = re.search(rb"(?i)\ncontent-length: ([0-9]+)", head[0])
+            if len(held) < head.end() + (int(length[1]) if length else 0):
+                continue
+            held = b""
+            turn = self._turn(head[1], int(head[2]))
+            self._quiet.clear()
+            self.log.append(Served(self._connection, head[1], int(head[2]), b"".join(turn.parts), turn.closes))
+            try:
+                for part in turn.parts:
+                    connection.sendall(part)
+            except OSError:
+                # Whoever asks has seen enough, and closed.
+                turn = turn._replace(closes=True)
+            if turn.closes:
+                connection.close()
+            self._quiet.set()
+            if turn.closes:
+                return
