@@ -17,7 +17,8 @@ from keeppool.fleet.script import TURN_S, Reply
 RENEWALS: Final = 3
 #: Seconds before a lease ends from which on nothing new is dialled on it: a dial takes time as well.
 MARGIN: Final = 2.0
-#: Seconds between two calls while others ask: what they wait for is given back no later.
+#: Seconds between two calls while others ask: what they wait for is given back no later. The same while all of a cap is
+#: taken, as whoever asks next waits until those who have it call.
 CONTENDED: Final = 1.0
 #: Seconds between two calls while a caller waits for a permit that was refused.
 REFUSED: Final = 0.25
@@ -88,7 +89,18 @@ class Duties:
         known = self.keys[key]
         known.due_at, known.waits = self._never, False
 
-    def replied(self, key: str, reply: Reply, now: float, *, wanted: int, is_paced: bool, claims: bool) -> None:
+    def replied(
+        self,
+        key: str,
+        reply: Reply,
+        now: float,
+        *,
+        wanted: int,
+        is_paced: bool,
+        claims: bool,
+        has: int,
+        cap: int | None,
+    ) -> None:
         """Redis has answered.
 
         Args:
@@ -98,6 +110,8 @@ class Duties:
             wanted: Callers who still wait for a permit.
             is_paced: Callers stand in line for their turn: a Retry-After that others have heard is to be known soon.
             claims: The pool has or wants something of it; if not, it is forgotten.
+            has: Connections the pool has or may open.
+            cap: Connections there may be in all members.
         """
         known = self.keys.get(key)
         self._pause, self.is_down = FIRST_PAUSE, False
@@ -111,7 +125,10 @@ class Duties:
             known.due_at, known.waits = now + min(REFUSED, self.ttl / 10) * random.uniform(*_JITTER), True
         else:
             seconds = self.ttl / RENEWALS * random.uniform(0.8, 1.0)
-            if reply.others or reply.give_back:
+            is_full = cap is not None and reply.used >= cap
+            if now - known.since <= CONTENDED and has > 1:
+                seconds = min(seconds, REFUSED)  # Members that begin together find out about each other.
+            elif reply.others or reply.give_back or is_full:
                 seconds = min(seconds, CONTENDED)
             known.due_at = min(known.due_at, now + (min(seconds, REFUSED) if is_paced else seconds))
 

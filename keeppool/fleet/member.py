@@ -93,7 +93,16 @@ class Member:
             reply = reply_of(one)
             wanted = pool.fleet_told(key, self._told(call, reply, asked_at))
             claims = bool(call.have or call.want or call.starts or reply.granted or wanted.is_paced)
-            self._duties.replied(key, reply, clock(), wanted=wanted.permits, is_paced=wanted.is_paced, claims=claims)
+            self._duties.replied(
+                key,
+                reply,
+                clock(),
+                wanted=wanted.permits,
+                is_paced=wanted.is_paced,
+                claims=claims,
+                has=call.have + reply.granted,
+                cap=call.cap,
+            )
         if was_down:
             log.warning("fleet %s: Redis is back", self.fleet.name)
             pool.fleet_changed(self.fleet.name, is_up=True, error="")

@@ -82,6 +82,17 @@ def test_a_reused_request_makes_no_call(redis_port: int, sites: Sites) -> None:
         assert pool.stats().fleet.calls <= calls + 1  # type: ignore[union-attr]  # a renewal may fall into it
 
 
+def test_who_comes_later_has_its_share_soon_where_one_has_all(redis_port: int, sites: Sites) -> None:
+    """Who has idle connections and a lease of a minute calls often enough all the same, as all of the cap is taken."""
+    site, fleet = sites.add(SLOW), fleet_on(redis_port, ttl=60)
+    with PoolManager(fleet=fleet, defaults=SHARED) as one, PoolManager(fleet=fleet, defaults=SHARED) as two:
+        for response in [one.request("GET", f"{site.url}/bytes/1000000", stream=True) for _ in range(CAP)]:
+            response.read()
+        assert one.stats().idle == CAP
+        assert two.request("GET", site.url, timeout=Timeout(pool=10)).status == 200
+        assert site.peak_open <= CAP
+
+
 def test_origins_of_one_key_share_it(redis_port: int, sites: Sites) -> None:
     """Two sites that are one server, as the configuration says; an idle connection to one makes way for the other."""
     one, two = sites.add(Behaviour()), sites.add(Behaviour())

@@ -118,11 +118,9 @@ def test_eight_processes_never_have_more_than_the_cap(kind: Any, redis_port: int
         for process in processes:
             process.join(10)
         done = [done for done, _ in told]
-        print(
-            f"{REQUESTS} requests; at most at one host {max(host.peak_open for host in hosts)} sockets of {CAP};",
-            end="",
-        )
-        print(f" by process {done}; {sum(host.opened for host in hosts)} connections opened")
+        most = max(host.peak_open for host in hosts)
+        opened = sum(host.opened for host in hosts)
+        print(f"{REQUESTS} requests; at most {most} sockets at a host, of {CAP}; by process {done}; {opened} opened")
         assert most <= CAP
         assert sum(failed for _, failed in told) == 0
         assert sum(done) == REQUESTS == sum(host.requests for host in hosts)
