@@ -19,7 +19,7 @@ from keeppool.core.trust import must_be_new
 class Act(enum.Enum):
     """What would become of the request."""
 
-    #: It takes an idle connection, after a look whether that is still alive.
+    #: It takes an idle connection, or one that a sleeping caller has not fetched, after a look whether that is alive.
     REUSE = "reuse"
     #: It gets a new connection.
     DIAL = "dial"
@@ -68,6 +68,9 @@ def outlook(state: PoolState, origin: Origin, policy: Policy, now: float, unsafe
         return Outlook(Act.DIAL)
     if in_the_way:
         return Outlook(Act.EVICT, in_the_way[0], cap)
+    overtaken = None if host is None else state.to_overtake(host, now, unsafe)
+    if overtaken is not None:
+        return Outlook(Act.REUSE, overtaken.connection)
     most = state.limits.waiting
     is_full = most is not None and state.waiting >= most
     return Outlook(Act.QUEUE_FULL if is_full else Act.WAIT, None, cap, 0 if host is None else len(host.waiters))

@@ -361,6 +361,10 @@ class PoolState:
         held_by = host if host.is_full else host.group if host.group.is_full else self
         return now - max(ticket.since, held_by.moved_at)
 
+    def to_overtake(self, host: Host, now: float, unsafe: bool) -> Ticket | None:
+        """Tell from whom a newcomer would take a connection that was given and not fetched (`barging.py`)."""
+        return None
+
     def learned(self, now: float) -> dict[Origin, float]:
         """List the idle limits, in seconds, that servers' silent closes have taught."""
         return self._habits.limits(now)
@@ -733,4 +737,8 @@ class PoolState:
         ticket.connection = connection
         self.counters.waited += now - ticket.since
         self._moved(ticket.host, now)
+        self._call(ticket, connection, now)
+
+    def _call(self, ticket: Ticket, connection: Connection, now: float) -> None:
+        """Have the caller woken who is served."""
         self.orders.append(Serve(ticket))

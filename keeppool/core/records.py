@@ -177,6 +177,7 @@ class Ticket:
         streams: ... but none may follow it: its response takes as long as its caller does.
         ride: Its place on a connection that it has boarded; `None` as long as it waits for something else.
         returns: How often it was put back to the front of the queue, because its pipeline had ended.
+        is_called: It has been woken, and has not come yet; see `barging.py`.
         is_last: Its request was sent, and may have been carried out. It goes out once more, on a new connection.
     """
 
@@ -185,6 +186,7 @@ class Ticket:
         "dial",
         "failure",
         "host",
+        "is_called",
         "is_last",
         "number",
         "overtaken",
@@ -209,7 +211,7 @@ class Ticket:
         self.overtaken = 0
         self.unsafe = unsafe
         self.waiter: Waiter | None = None
-        self.rides = self.streams = self.is_last = False
+        self.rides = self.streams = self.is_last = self.is_called = False
         self.ride: Ride | None = None
         self.returns = 0
 
@@ -285,6 +287,7 @@ class Host:
         "group",
         "habit",
         "idle",
+        "lent",
         "moved_at",
         "open",
         "origin",
@@ -315,6 +318,8 @@ class Host:
         self.idle: dict[Connection, None] = {}
         #: Callers who wait for room, by arrival. An OrderedDict, so that both the oldest and any other leave in O(1).
         self.waiters: OrderedDict[Ticket, None] = OrderedDict()
+        #: Callers who were given a connection and have not come for it yet, the oldest first; see `barging.py`.
+        self.lent: dict[Ticket, None] = {}
         #: Callers who count on a dial, and dials nobody counts on; see `late.py`.
         self.bound: OrderedDict[Ticket, None] = OrderedDict()
         self.spare: dict[Connection, None] = {}

@@ -22,7 +22,7 @@ from keeppool.config import Limits, LookUp
 from keeppool.core.origin import Origin, Proxy
 from keeppool.core.pace import Paced, Reservation
 from keeppool.core.pool import PoolState
-from keeppool.core.records import LONG_AGO, Ask, Close, Connection, GiveBack, Host, Serve, State, Ticket, Waiter
+from keeppool.core.records import LONG_AGO, Ask, Close, Connection, GiveBack, Host, State, Ticket, Waiter
 from keeppool.deferred import Deferred
 from keeppool.errors import ConnectError, PoolClosed, PoolTimeout
 from keeppool.net.failures import Stage
@@ -348,10 +348,9 @@ class Pool:
         if timeline is not None and (error is not None or timeline.connection is not None):
             self.report(reports.done(exchange, timeline, error, why, now))
 
-    def _report_performed(self, orders: Iterable[Close | Serve], now: float) -> None:
+    def _report_closed(self, orders: Iterable[Close], now: float) -> None:
         for order in orders:
-            if (event := reports.performed(order, now)) is not None:
-                self.report(event)
+            self.report(reports.closed(order, now))
 
     def _reporting_failure(self, connection: Connection, request: int) -> Stage:
         """Report a dial that fails within; `request` is the number of the one it was for."""

@@ -672,7 +672,7 @@ class LoopPool(Pool):
         if self._state.next_expiry() < self._timer_at:
             self._set_timer()
         if self.is_heard and done:
-            self._report_performed(done, clock())
+            self._report_closed(done, clock())
 
     def _carry_on(self, ticket: Ticket) -> None:
         """Let a caller go on whose ticket has ended; where that was on a connection with others, read its response."""

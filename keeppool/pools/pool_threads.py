@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keeppool.clock import clock
+from keeppool.core.barging import BargingPoolState
 from keeppool.core.pace import Paced
 from keeppool.core.pool import PoolState
-from keeppool.core.records import Ask, Close, Connection, GiveBack, Order, Serve, State, Ticket, Waiter
+from keeppool.core.records import Ask, Close, Connection, GiveBack, Serve, State, Ticket, Waiter
 from keeppool.core.trust import seconds_to_watch
 from keeppool.deferred import Deferred
 from keeppool.net.dial import dial
@@ -59,7 +60,7 @@ class BlockingPool(Pool):
         self._lock = threading.Lock()
         #: Held while orders are performed. Never taken with `_lock` held.
         self._performing = threading.RLock()
-        self._state = PoolState(self.limits)
+        self._state: BargingPoolState = BargingPoolState(self.limits)
         self._turns = Turns(self._state)
         self._is_watched = False
 
@@ -85,7 +86,7 @@ class BlockingPool(Pool):
         with self._lock:
             got = exchange.held = state.requested(route.origin, route.policy, now, exchange.is_unsafe)
             if isinstance(got, Ticket):
-                waiter = got.waiter = ThreadWaiter(number_of(exchange))
+                waiter = got.waiter = ThreadWaiter()
                 if exchange.timeline is not None:
                     exchange.timeline.queued(timelines.room_of(got, self.limits.total), now)
         if state.orders:
@@ -164,27 +165,34 @@ class BlockingPool(Pool):
         self._report_opened(connection, began, number_of(exchange), is_wanted=is_wanted)
 
     def _wait(self, ticket: Ticket, waiter: ThreadWaiter, exchange: Exchange) -> Connection:
-        """Wait in the queue. A time limit of a queue that moves is looked at again when it is up."""
+        """Wait in the queue. Whoever wakes looks what there is; where a queue moves its time limit may be far off."""
         if self.is_heard:
             self.report(reports.queued(ticket, exchange))
         # While somebody waits, a response dropped unread must give its slot back although nobody else may come by.
         janitor.watch(self)
-        seconds, _ = queue_wait(exchange, 0.0, 0.0, ticket.since)
-        while not waiter.wait(None if seconds is None else max(seconds, 0.0)):
+        state, now = self._state, ticket.since
+        connection = None
+        seconds, _ = queue_wait(exchange, 0.0, 0.0, now)
+        while connection is None:
+            waiter.wait(_first_of(seconds, state.looks_after(ticket, now)))
             with self._lock:
-                if ticket.connection is not None or ticket.failure is not None:
-                    break
-                now = clock()
-                seconds, by = queue_wait(exchange, now - ticket.since, self._state.stalled(ticket, now), now)
-                if seconds is None or seconds <= CLOCK_SLACK:
-                    raise self.pool_timeout(ticket, exchange, by, now)
-        if exchange.timeline is not None:
-            exchange.timeline.let_in(clock())
-        if ticket.failure is not None:
-            raise ticket.failure
-        with self._lock:
-            connection = exchange.held = ticket.connection
-        assert connection is not None, "bug: woken without a connection"
+                connection = state.came(ticket)
+                if connection is not None:
+                    exchange.held = connection
+                elif ticket.failure is not None:
+                    raise ticket.failure
+                else:
+                    now = clock()
+                    seconds, by = queue_wait(exchange, now - ticket.since, state.stalled(ticket, now), now)
+                    if seconds is not None and seconds <= CLOCK_SLACK:
+                        raise self.pool_timeout(ticket, exchange, by, now)
+        if state.orders:
+            self._perform()
+        if self.is_heard:
+            now = clock()
+            if exchange.timeline is not None:
+                exchange.timeline.let_in(now)
+            self.report(reports.served(ticket, exchange, now))
         return connection
 
     # Giving it back
@@ -318,17 +326,22 @@ class BlockingPool(Pool):
     def _perform(self) -> None:
         """Do what the state ordered. An order is taken off when it is done, so that none is lost to an exception."""
         orders = self._state.orders
-        done: list[Close | Serve] = []
+        closed: list[Close] = []
         with self._performing:
             while orders:
                 order = orders[0]
-                if isinstance(order, (Ask, GiveBack)):
-                    self._tell_fleet(order)
+                if isinstance(order, Close):
+                    closed_as_ordered(order)
+                    closed.append(order)
+                elif isinstance(order, Serve):
+                    if order.ticket.waiter is not None:
+                        order.ticket.waiter.wake()
                 else:
-                    done.append(_carried_out(order))
+                    assert isinstance(order, (Ask, GiveBack)), "bug: an order of a pool that binds late"
+                    self._tell_fleet(order)
                 orders.popleft()
-        if self.is_heard and done:
-            self._report_performed(done, clock())
+        if self.is_heard and closed:
+            self._report_closed(closed, clock())
 
 
 def _watched(stream: Stream, connection: Connection, exchange: Exchange) -> Liveness:
@@ -338,12 +351,8 @@ def _watched(stream: Stream, connection: Connection, exchange: Exchange) -> Live
     return stream.probe_for(seconds) if seconds else stream.probe()
 
 
-def _carried_out(order: Order) -> Close | Serve:
-    """Close a socket or wake a caller; doing it twice does no harm."""
-    if isinstance(order, Close):
-        closed_as_ordered(order)
-        return order
-    assert isinstance(order, Serve), "bug: an order of a pool that binds late"
-    if order.ticket.waiter is not None:
-        order.ticket.waiter.wake()
-    return order
+def _first_of(seconds: float | None, look: float | None) -> float | None:
+    """Give the shorter of two waits, of which either may have no limit."""
+    if seconds is None:
+        return look
+    return max(seconds if look is None else min(seconds, look), 0.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keeppool.core.records import Close, Connection, Serve, State, Ticket
+from keeppool.core.records import Close, Connection, State, Ticket
 from keeppool.events import (
     ConnectFailed,
     ConnectionClosed,
@@ -30,7 +30,6 @@ from keeppool.pools.exchange import Exchange, number_of
 from keeppool.pools.outgoing import without_user
 from keeppool.pools.send import BodyFailed
 from keeppool.pools.timeline import Timeline
-from keeppool.pools.waiter import ThreadWaiter
 from keeppool.wire.head import ResponseHead
 
 #: Why a connection was closed whose response's body has not come to its end.
@@ -40,22 +39,16 @@ _NO_LINES: Sequence[bytes] = ()
 _VERSIONS = {10: "1.0", 11: "1.1"}
 
 
-def performed(order: Close | Serve, now: float) -> Event | None:
-    """Report an order that was carried out."""
-    if isinstance(order, Close):
-        connection = order.connection
-        age = now - connection.born_at
-        return ConnectionClosed(str(connection.origin), connection.number, order.why, connection.served, age)
-    return served(order, now)
+def closed(order: Close, now: float) -> Event:
+    """Report that a connection was closed."""
+    connection = order.connection
+    age = now - connection.born_at
+    return ConnectionClosed(str(connection.origin), connection.number, order.why, connection.served, age)
 
 
-def served(order: Serve, now: float) -> Event | None:
-    """Report that a waiting caller was served; failures reach the caller as an error."""
-    ticket = order.ticket
-    if ticket.failure is not None:
-        return None
-    number = ticket.waiter.request if isinstance(ticket.waiter, ThreadWaiter) else 0
-    return RequestServed(str(ticket.host.origin), now - ticket.since, number)
+def served(ticket: Ticket, exchange: Exchange, now: float) -> Event:
+    """Report that a waiting caller has got a connection, or the slot for one; failures reach it as an error."""
+    return RequestServed(str(ticket.host.origin), now - ticket.since, number_of(exchange))
 
 
 def boarded(connection: Connection, exchange: Exchange) -> Event:

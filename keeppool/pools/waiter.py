@@ -11,16 +11,13 @@ import threading
 class ThreadWaiter:
     """A thread that waits for its ticket to end, and what wakes it.
 
-    A lock is the cheapest thing a thread can wait on and another one can end the wait with.
-
-    Attributes:
-        request: The number of the request it waits for, for events; 0 if it has none.
+    A lock is the cheapest thing a thread can wait on and another one can end the wait with. Woken while it is awake, it
+    does not sleep the next time: no wake-up is lost.
     """
 
-    __slots__ = ("_lock", "request")
+    __slots__ = ("_lock",)
 
-    def __init__(self, request: int = 0) -> None:
-        self.request = request
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lock.acquire()
 

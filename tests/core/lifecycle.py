@@ -6,7 +6,7 @@ core knows nothing of it: its states follow from its rules, and a look at a tabl
 
 Facts are the methods by which a front end reports to `core/pool.py`; those of `core/late.py` alone are `dialled`,
 `dial_failed` and `found_stale`, and those of `core/riding.py` `offered`, `sent`, `begun`, `unfit`, `broken`, `cut` and
-`pipeline_waited`. What riding adds to the table stands by itself. `permits` is a fleet's.
+`pipeline_waited`. What riding adds to the table, and barging, stands by itself. `permits` is a fleet's.
 """
 
 from __future__ import annotations
@@ -86,9 +86,15 @@ RIDING: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
     },
 }
 
+#: The same, for pools whose callers are threads: a newcomer takes what is lent to a sleeper, who waits again.
+BARGING: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
+    CONNECTION: {("busy", "busy"): "requested"},
+    TICKET: {("served", "waiting for room"): "requested"},
+}
+
 MOVES: Final = frozenset(
     Move(kind, before, after, fact)
-    for table in (TABLE, RIDING)
+    for table in (TABLE, RIDING, BARGING)
     for kind, moves in table.items()
     for (before, after), facts in moves.items()
     for fact in facts.split()

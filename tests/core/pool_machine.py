@@ -46,6 +46,7 @@ class Core(NamedTuple):
     """The modules of one core: the real one, or a copy with a bug."""
 
     pool: ModuleType
+    barging: ModuleType
     late: ModuleType
     riding: ModuleType
     records: ModuleType
@@ -103,7 +104,7 @@ class PoolMachine(RuleBasedStateMachine):
         """Callers of one host come together, and their dials end well."""
         for _ in range(how_many):
             self.request(who)
-        self.model.served.clear()
+        self._pick_up()
         for connection in list(self.model.connecting):
             self._dial(connection)
 
@@ -111,7 +112,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule()
     def answer_all(self) -> None:
         """Every caller has taken its connection, and every exchange under way ends well."""
-        self.model.served.clear()
+        self._pick_up()
         for connection in list(self.model.busy):
             self._answered(connection)
 
@@ -151,9 +152,13 @@ class PoolMachine(RuleBasedStateMachine):
             model.dialling(answer, origin)
         else:
             assert not is_stale, "a stale connection was lent for a request that wanted a fresh one"
-            model.lent_from_shelf(answer, origin, self.now)
+            self._lent(answer, origin, unsafe)
         assert model.yielding is None, "a host full of idle connections made no room for a fresh one"
         return None
+
+    def _lent(self, connection: Any, origin: Any, unsafe: bool) -> None:
+        """A newcomer got an open connection."""
+        self.model.lent_from_shelf(connection, origin, self.now)
 
     @precondition(lambda self: self.model.connecting)
     @rule(who=anyone)
@@ -205,6 +210,9 @@ class PoolMachine(RuleBasedStateMachine):
     @rule()
     def pick_up(self) -> None:
         """Callers that were woken have taken what they were given."""
+        self._pick_up()
+
+    def _pick_up(self) -> None:
         self.model.served.clear()
 
     @precondition(lambda self: self.model.waiting or self.model.served)
@@ -305,7 +313,7 @@ class PoolMachine(RuleBasedStateMachine):
         """Callers finish one after another: whoever waits gets his turn, and then nothing is left."""
         model = self.model
         while model.connecting or model.busy:
-            model.served.clear()
+            self._pick_up()
             for connection in list(model.connecting):
                 self._dial(connection)
             for connection in list(model.busy):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from barging_machine import BargingMachine
 from desk import PA, PB, PC, POLICY, A, B
 from draw_states import DOCS, PICTURES, picture
 from hypothesis import HealthCheck, Phase, settings
@@ -309,7 +310,7 @@ def test_every_move_in_the_table_is_seen() -> None:
     seen: set[Move] = set()
     for tour, kind in TOURS.items():
         tour(Watched(kind(Limits(total=4, per_proxy=1)), seen))
-    for machine in (PoolMachine, LateMachine, RidingMachine, PermitMachine, LatePermitMachine):
+    for machine in (PoolMachine, BargingMachine, LateMachine, RidingMachine, PermitMachine, LatePermitMachine):
         run_state_machine_as_test(
             machine,
             settings=settings(

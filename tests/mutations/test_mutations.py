@@ -2,6 +2,7 @@
 
 A file in `known/` tells what goes wrong, who shipped it, and which text of which module of the core to replace by what;
 `machine = "late"` is for bugs of pools that bind late, `machine = "riding"` for those of pools whose callers ride,
+`machine = "barging"` for those of pools whose callers are threads,
 `machine = "pace"` for those of a host's pace, `machine = "permits"`, or "late permits", for those of pools in a fleet.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from barging_machine import BargingMachine
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from late_machine import LateMachine
@@ -31,6 +33,7 @@ SMALL = [("pool", "\nMOST_OVERTAKES = 8\n", "\nMOST_OVERTAKES = 1\n")]
 SMALL += [(module, "\nSLACK = 64\n", "\nSLACK = 0\n") for module in ("idle", "waiting")]
 MACHINES = {
     "early": PoolMachine,
+    "barging": BargingMachine,
     "late": LateMachine,
     "riding": RidingMachine,
     "pace": PaceMachine,

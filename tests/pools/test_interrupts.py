@@ -19,7 +19,7 @@ STRUCK = {
 }
 #: Except the clean-up itself: a second interrupt while the first is dealt with is the user's last word. And finalizers:
 #: what is raised in one Python reports and drops.
-SPARED = {"__del__", "give_up", "_give_up", "_take_back", "release", "_perform", "_carried_out"}
+SPARED = {"__del__", "give_up", "_give_up", "_take_back", "release", "_perform", "closed_as_ordered"}
 SPARED |= {"sweep", "_close_gone", "_collect_dropped"}
 assert all(Path(name).is_file() for name in STRUCK), "a module was renamed; strike it under its new name"
 

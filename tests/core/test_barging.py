@@ -1,0 +1,243 @@
+"""Barging, rule by rule: who takes what is lent to a sleeper, until when, and who is called."""
+
+from __future__ import annotations
+
+import pytest
+from desk import A, B, Desk
+
+from keeppool.config import Limits
+from keeppool.core.barging import PATIENCE, BargingPoolState
+from keeppool.core.origin import Origin
+from keeppool.core.outlook import Act, outlook
+from keeppool.core.records import Connection, Policy, Serve, Ticket
+from keeppool.errors import QueueFull
+
+ONE = Policy(per_host=1)
+TWO = Policy(per_host=2)
+#: Less than a caller's patience.
+SOON = PATIENCE / 2
+
+
+class Sleepers(Desk):
+    """A desk whose callers sleep until they are called."""
+
+    pool: BargingPoolState
+
+    def __init__(self, **limits: int | None) -> None:
+        super().__init__(**limits)
+        self.pool = BargingPoolState(Limits(**limits))
+
+    def full(self, policy: Policy, waiting: int, where: Origin = A) -> tuple[list[Connection], list[Ticket]]:
+        """Give a host's connections, all in use, and so many callers who wait for one; all since 0."""
+        assert policy.per_host is not None
+        connections = [self.open(where, policy=policy) for _ in range(policy.per_host)]
+        return connections, [self.wait(where, policy=policy) for _ in range(waiting)]
+
+    def called(self) -> list[Ticket]:
+        """Take the orders: who is woken by them."""
+        return [order.ticket for order in self.orders() if isinstance(order, Serve)]
+
+
+def test_who_gives_a_connection_back_may_have_it_again_while_the_next_is_on_its_way() -> None:
+    desk = Sleepers()
+    (connection,), (sleeper,) = desk.full(ONE, 1)
+    desk.release(connection, SOON)
+    assert desk.called() == [sleeper]
+    assert desk.ask(A, SOON, ONE) is connection
+    assert desk.pool.came(sleeper) is None, "it has come in vain, and waits on"
+    assert desk.pool.waiting == 1
+
+
+def test_who_was_overtaken_is_the_next_and_is_called_again() -> None:
+    desk = Sleepers()
+    (connection,), (sleeper, other) = desk.full(ONE, 2)
+    for _ in range(3):
+        desk.release(connection, SOON)
+        assert desk.called() == [sleeper]
+        assert desk.ask(A, SOON, ONE) is connection
+        assert desk.pool.came(sleeper) is None
+    desk.release(connection, SOON)
+    assert desk.pool.came(sleeper) is connection
+    desk.release(connection, SOON)
+    assert desk.pool.came(other) is connection
+
+
+def test_a_caller_that_was_called_and_has_not_come_is_not_called_twice() -> None:
+    desk = Sleepers()
+    (connection,), (sleeper,) = desk.full(ONE, 1)
+    desk.release(connection, SOON)
+    desk.ask(A, SOON, ONE)
+    desk.release(connection, SOON)
+    assert desk.called() == [sleeper]
+    assert desk.pool.came(sleeper) is connection
+
+
+def test_nobody_overtakes_a_caller_that_has_waited_for_ten_milliseconds() -> None:
+    desk = Sleepers()
+    (connection,), (sleeper,) = desk.full(ONE, 1)
+    desk.release(connection, PATIENCE)
+    assert isinstance(desk.ask(A, PATIENCE, ONE), Ticket)
+    assert desk.pool.came(sleeper) is connection
+    assert PATIENCE == 0.010, "the documentation says so"
+
+
+def test_patience_ends_while_the_connection_lies_there() -> None:
+    desk = Sleepers()
+    (connection,), (sleeper,) = desk.full(ONE, 1)
+    desk.release(connection, SOON)
+    assert isinstance(desk.ask(A, PATIENCE, ONE), Ticket)
+    assert desk.pool.came(sleeper) is connection
+
+
+def test_a_caller_that_is_overtaken_again_and_again_is_served_when_its_patience_ends() -> None:
+    """However many newcomers there are: their number is not what ends it, the time is."""
+    desk = Sleepers()
+    (connection,), (sleeper,) = desk.full(ONE, 1)
+    now, overtaken = 0.0, 0
+    while True:
+        now += PATIENCE / 1000
+        desk.release(connection, now)
+        if isinstance(desk.ask(A, now, ONE), Ticket):
+            break
+        overtaken += 1
+    assert 990 <= overtaken <= 1000
+    assert desk.pool.came(sleeper) is connection
+
+
+def test_one_caller_at_a_time_is_called_and_calls_the_next() -> None:
+    desk = Sleepers()
+    connections, (first, second, _) = desk.full(TWO, 3)
+    for connection in connections:
+        desk.release(connection, SOON)
+    assert desk.called() == [first]
+    assert desk.pool.came(first) is connections[0]
+    assert desk.called() == [second]
+    assert desk.pool.came(second) is connections[1]
+    assert desk.called() == []
+
+
+def test_when_the_one_that_was_called_gives_up_the_next_is_called() -> None:
+    desk = Sleepers()
+    connections, (first, second, third) = desk.full(TWO, 3)
+    for connection in connections:
+        desk.release(connection, SOON)
+    assert desk.called() == [first]
+    desk.pool.abandoned(first, SOON)
+    assert desk.called() == [second]
+    assert desk.pool.came(second) is connections[1]
+    assert desk.called() == [third], "what the first was given has gone on to the third"
+    assert desk.pool.came(third) is connections[0]
+
+
+def test_who_has_waited_long_enough_is_called_at_once_beside_another() -> None:
+    desk = Sleepers()
+    connections, (first, second) = desk.full(TWO, 2)
+    for connection in connections:
+        desk.release(connection, PATIENCE)
+    assert desk.called() == [first, second]
+
+
+def test_every_caller_looks_by_itself_when_its_patience_ends() -> None:
+    desk = Sleepers()
+    connections, (first, second) = desk.full(TWO, 2)
+    assert desk.pool.looks_after(second, SOON) == pytest.approx(PATIENCE - SOON)
+    assert desk.pool.looks_after(second, PATIENCE) is None
+    for connection in connections:
+        desk.release(connection, SOON)
+    assert desk.called() == [first]
+    assert desk.pool.came(second) is connections[1], "although the first, who would have called it, has not come"
+
+
+def test_the_youngest_is_overtaken_first() -> None:
+    desk = Sleepers()
+    connections, (first, second) = desk.full(TWO, 2)
+    for connection in connections:
+        desk.release(connection, SOON)
+    assert desk.ask(A, SOON, TWO) is connections[1]
+    assert desk.pool.came(second) is None
+    assert desk.pool.came(first) is connections[0]
+
+
+def test_where_callers_of_other_hosts_wait_nobody_barges() -> None:
+    desk = Sleepers(total=1)
+    connection = desk.open(A)
+    mine, other = desk.wait(A), desk.wait(B)
+    desk.release(connection, SOON)
+    assert isinstance(desk.ask(A, SOON), Ticket), "the caller of B would have been passed over once more"
+    assert desk.pool.came(mine) is connection
+    assert desk.pool.came(other) is None
+
+
+def test_an_overtaken_caller_stands_before_a_later_one_of_another_host() -> None:
+    desk = Sleepers(total=1)
+    (connection,), (mine,) = desk.full(ONE, 1)
+    desk.release(connection, SOON)
+    assert desk.ask(A, SOON, ONE) is connection
+    other = desk.wait(B, SOON)
+    desk.release(connection, SOON)
+    assert desk.pool.came(mine) is connection
+    desk.release(connection, SOON)
+    slot = desk.pool.came(other)
+    assert slot is not None
+    assert slot.origin == B
+
+
+def test_no_more_callers_wait_than_may() -> None:
+    desk = Sleepers(waiting=1)
+    (connection,), (first,) = desk.full(ONE, 1)
+    desk.release(connection, SOON)
+    assert desk.ask(A, SOON, ONE) is connection
+    with pytest.raises(QueueFull):
+        desk.ask(A, SOON, ONE)
+    assert desk.pool.came(first) is None
+
+
+def test_whoever_gives_up_loses_what_it_was_lent() -> None:
+    desk = Sleepers()
+    (connection,), (sleeper,) = desk.full(ONE, 1)
+    desk.release(connection, SOON)
+    desk.pool.abandoned(sleeper, SOON)
+    assert desk.ask(A, SOON, ONE) is connection
+    desk.release(connection, SOON)
+    assert desk.pool.idle == 1
+    desk.assert_empty()
+
+
+def test_an_overtaken_caller_may_give_up() -> None:
+    desk = Sleepers()
+    (connection,), (sleeper,) = desk.full(ONE, 1)
+    desk.release(connection, SOON)
+    desk.ask(A, SOON, ONE)
+    desk.pool.abandoned(sleeper, SOON)
+    assert desk.pool.waiting == 0
+    desk.release(connection, SOON)
+    desk.assert_empty()
+
+
+def test_what_is_counted_is_what_came_of_it() -> None:
+    desk = Sleepers()
+    (connection,), (sleeper,) = desk.full(ONE, 1)
+    desk.release(connection, SOON)
+    desk.ask(A, SOON, ONE)
+    counters = desk.pool.counters
+    assert (counters.reused, counters.queued, counters.waited) == (1, 1, 0.0)
+    desk.release(connection, PATIENCE)
+    desk.pool.came(sleeper)
+    assert (counters.reused, counters.waited) == (2, PATIENCE)
+
+
+def test_the_outlook_says_who_would_barge() -> None:
+    desk = Sleepers()
+    (connection,), _ = desk.full(ONE, 1)
+    desk.release(connection, SOON)
+    assert outlook(desk.pool, A, ONE, SOON)[:2] == (Act.REUSE, connection)
+    assert outlook(desk.pool, A, ONE, PATIENCE).act is Act.WAIT
+
+
+def test_a_thousand_newcomers_leave_those_who_wait_in_their_order() -> None:
+    desk = Sleepers()
+    (connection,), sleepers = desk.full(ONE, 1000)
+    for _ in range(1000):
+        desk.release(connection, SOON)
+        assert desk.ask(A, SOON, ONE) is connection
+    assert list(connection.host.waiters) == sleepers, "in the order in which they came"
