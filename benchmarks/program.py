@@ -58,6 +58,8 @@ _FORMATS = {
     "peak_mib": ("peak resident MiB", ".1f"),
     "growth_mib": ("MiB taken", ",.1f"),
     "held_ms": ("others held, ms", ",.1f"),
+    "longest_ms": ("longest request, ms", ",.1f"),
+    "rate_by_16": ("rate ÷ own with 16 connections", ".2f"),
     "cpu_by_unheard": ("CPU ÷ without a listener", ".2f"),
     "cpu_us": ("CPU µs", ",.2f"),
     "sockets": ("sockets", ",.0f"),

@@ -77,6 +77,10 @@ QUESTIONS = (
             Bar(SESSION, "rate_by_pyreqwest", least=0.8),
             Bar(SESSION, "rate_by_primp", least=0.9),
             Bar(SESSION, "rate_by_urllib3", least=6),
+            Bar(f"{SESSION}, all cores", "rate_by_urllib3", least=4.2),
+            Bar(f"{SESSION}, all cores", "rate_by_pyreqwest", least=0.57),
+            Bar("keeppool.PoolManager, all cores", "rate_by_pyreqwest", least=0.7),
+            Bar(f"{SESSION}, six connections, all cores", "rate_by_16", least=0.85),
         ),
     ),
     Question(
