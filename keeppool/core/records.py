@@ -177,7 +177,8 @@ class Ticket:
         streams: ... but none may follow it: its response takes as long as its caller does.
         ride: Its place on a connection that it has boarded; `None` as long as it waits for something else.
         returns: How often it was put back to the front of the queue, because its pipeline had ended.
-        is_called: It has been woken, and has not come yet; see `barging.py`.
+        is_coming: It has been woken and has not come yet, or will look by itself in a moment; see `barging.py`.
+        has_lost: Somebody has taken what it was given since it looked last.
         is_last: Its request was sent, and may have been carried out. It goes out once more, on a new connection.
     """
 
@@ -185,8 +186,9 @@ class Ticket:
         "connection",
         "dial",
         "failure",
+        "has_lost",
         "host",
-        "is_called",
+        "is_coming",
         "is_last",
         "number",
         "overtaken",
@@ -211,7 +213,7 @@ class Ticket:
         self.overtaken = 0
         self.unsafe = unsafe
         self.waiter: Waiter | None = None
-        self.rides = self.streams = self.is_last = self.is_called = False
+        self.rides = self.streams = self.is_last = self.is_coming = self.has_lost = False
         self.ride: Ride | None = None
         self.returns = 0
 

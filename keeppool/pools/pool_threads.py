@@ -176,13 +176,13 @@ class BlockingPool(Pool):
         while connection is None:
             waiter.wait(_first_of(seconds, state.looks_after(ticket, now)))
             with self._lock:
-                connection = state.came(ticket)
+                now = clock()
+                connection = state.came(ticket, now)
                 if connection is not None:
                     exchange.held = connection
                 elif ticket.failure is not None:
                     raise ticket.failure
                 else:
-                    now = clock()
                     seconds, by = queue_wait(exchange, now - ticket.since, state.stalled(ticket, now), now)
                     if seconds is not None and seconds <= CLOCK_SLACK:
                         raise self.pool_timeout(ticket, exchange, by, now)

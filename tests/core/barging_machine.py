@@ -35,8 +35,9 @@ class BargingMachine(PoolMachine):
     def begin(self, sites: list[Any], total: int | None, per_proxy: int, waiting: int | None) -> None:
         super().begin(sites, total, per_proxy, waiting)
         self.pool = Watched(self.core.barging.BargingPoolState(self.limits), self.seen)
-        #: Callers that were woken and have not come yet.
+        #: Callers that are coming: woken, or taking a nap; and of whom something was taken since they came last.
         self.called: list[Any] = []
+        self.losers: set[Any] = set()
         #: When a caller was given what it has not come for, and what it is.
         self.lent: dict[Any, tuple[float, Any]] = {}
 
@@ -91,13 +92,25 @@ class BargingMachine(PoolMachine):
     def _come(self, ticket: Any) -> None:
         if ticket in self.called:
             self.called.remove(ticket)
-        got = self.pool.came(ticket)
+        got = self.pool.came(ticket, self.now)
         if ticket in self.model.served:
             assert got is self.lent.pop(ticket)[1], "not what it was given"
             self.model.served.remove(ticket)
         else:
             assert got is None, "given to somebody who waits, has failed or has given up"
+            if ticket in self.model.waiting:
+                self._sleep(ticket)
+        self.losers.discard(ticket)
         self._settle()
+
+    def _sleep(self, ticket: Any) -> None:
+        """A caller that came in vain sleeps again: not for long if that was because somebody was quicker."""
+        left = ticket.since + self.core.barging.PATIENCE - self.now
+        naps = ticket in self.losers and left > 0
+        seconds = min(left, self.core.barging.NAP) if naps else left if left > 0 else None
+        assert self.pool.looks_after(ticket, self.now) == seconds, "sleeps too long, or not long enough"
+        if naps:
+            self.called.append(ticket)
 
     def _pick_up(self) -> None:
         while self.model.served:
@@ -109,6 +122,7 @@ class BargingMachine(PoolMachine):
         if ticket in self.called:
             self.called.remove(ticket)
         self.lent.pop(ticket, None)
+        self.losers.discard(ticket)
         super().abandon(who)
 
     def _lent(self, connection: Any, origin: Any, unsafe: bool) -> None:
@@ -128,6 +142,7 @@ class BargingMachine(PoolMachine):
         model.served.remove(victim)
         model.waited -= at - victim.since
         del model.ended[victim]
+        self.losers.add(victim)
         model.waiting.append(victim)
         model.waiting.sort(key=lambda ticket: ticket.number)
         assert self.limits.waiting is None or len(model.waiting) <= self.limits.waiting, "more callers wait than may"

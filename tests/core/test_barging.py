@@ -6,7 +6,7 @@ import pytest
 from desk import A, B, Desk
 
 from keeppool.config import Limits
-from keeppool.core.barging import PATIENCE, BargingPoolState
+from keeppool.core.barging import NAP, PATIENCE, BargingPoolState
 from keeppool.core.origin import Origin
 from keeppool.core.outlook import Act, outlook
 from keeppool.core.records import Connection, Policy, Serve, Ticket
@@ -33,6 +33,10 @@ class Sleepers(Desk):
         connections = [self.open(where, policy=policy) for _ in range(policy.per_host)]
         return connections, [self.wait(where, policy=policy) for _ in range(waiting)]
 
+    def come(self, ticket: Ticket, now: float = SOON) -> Connection | None:
+        """Let a caller look."""
+        return self.pool.came(ticket, now)
+
     def called(self) -> list[Ticket]:
         """Take the orders: who is woken by them."""
         return [order.ticket for order in self.orders() if isinstance(order, Serve)]
@@ -44,22 +48,52 @@ def test_who_gives_a_connection_back_may_have_it_again_while_the_next_is_on_its_
     desk.release(connection, SOON)
     assert desk.called() == [sleeper]
     assert desk.ask(A, SOON, ONE) is connection
-    assert desk.pool.came(sleeper) is None, "it has come in vain, and waits on"
+    assert desk.come(sleeper) is None, "it has come in vain, and waits on"
     assert desk.pool.waiting == 1
 
 
-def test_who_was_overtaken_is_the_next_and_is_called_again() -> None:
+def test_who_was_overtaken_takes_naps_and_is_the_next() -> None:
+    """It is not called meanwhile: that would be in vain once more, most likely."""
     desk = Sleepers()
     (connection,), (sleeper, other) = desk.full(ONE, 2)
-    for _ in range(3):
+    for count in range(3):
         desk.release(connection, SOON)
-        assert desk.called() == [sleeper]
+        assert desk.called() == ([] if count else [sleeper])
         assert desk.ask(A, SOON, ONE) is connection
-        assert desk.pool.came(sleeper) is None
+        assert desk.come(sleeper) is None
+        assert desk.pool.looks_after(sleeper, SOON) == NAP
     desk.release(connection, SOON)
-    assert desk.pool.came(sleeper) is connection
+    assert desk.come(sleeper) is connection
     desk.release(connection, SOON)
-    assert desk.pool.came(other) is connection
+    assert desk.come(other) is connection
+
+
+def test_who_was_not_overtaken_during_its_nap_is_called_again() -> None:
+    desk = Sleepers()
+    (connection,), (sleeper,) = desk.full(ONE, 1)
+    desk.release(connection, SOON)
+    desk.ask(A, SOON, ONE)
+    assert desk.called() == [sleeper]
+    assert desk.come(sleeper) is None
+    assert desk.come(sleeper) is None, "behind its nap"
+    assert desk.pool.looks_after(sleeper, SOON) == pytest.approx(PATIENCE - SOON)
+    desk.release(connection, SOON)
+    assert desk.called() == [sleeper]
+
+
+def test_a_nap_does_not_outlast_the_patience_and_there_is_none_behind_it() -> None:
+    desk = Sleepers()
+    (connection,), (sleeper,) = desk.full(ONE, 1)
+    late = PATIENCE - NAP / 2
+    desk.release(connection, late)
+    desk.ask(A, late, ONE)
+    assert desk.come(sleeper, late) is None
+    assert desk.pool.looks_after(sleeper, late) == pytest.approx(NAP / 2)
+    desk.called()
+    assert desk.come(sleeper, PATIENCE) is None
+    assert desk.pool.looks_after(sleeper, PATIENCE) is None
+    desk.release(connection, PATIENCE)
+    assert desk.called() == [sleeper]
 
 
 def test_a_caller_that_was_called_and_has_not_come_is_not_called_twice() -> None:
@@ -69,7 +103,7 @@ def test_a_caller_that_was_called_and_has_not_come_is_not_called_twice() -> None
     desk.ask(A, SOON, ONE)
     desk.release(connection, SOON)
     assert desk.called() == [sleeper]
-    assert desk.pool.came(sleeper) is connection
+    assert desk.come(sleeper) is connection
 
 
 def test_nobody_overtakes_a_caller_that_has_waited_for_ten_milliseconds() -> None:
@@ -77,7 +111,7 @@ def test_nobody_overtakes_a_caller_that_has_waited_for_ten_milliseconds() -> Non
     (connection,), (sleeper,) = desk.full(ONE, 1)
     desk.release(connection, PATIENCE)
     assert isinstance(desk.ask(A, PATIENCE, ONE), Ticket)
-    assert desk.pool.came(sleeper) is connection
+    assert desk.come(sleeper) is connection
     assert PATIENCE == 0.010, "the documentation says so"
 
 
@@ -86,7 +120,7 @@ def test_patience_ends_while_the_connection_lies_there() -> None:
     (connection,), (sleeper,) = desk.full(ONE, 1)
     desk.release(connection, SOON)
     assert isinstance(desk.ask(A, PATIENCE, ONE), Ticket)
-    assert desk.pool.came(sleeper) is connection
+    assert desk.come(sleeper) is connection
 
 
 def test_a_caller_that_is_overtaken_again_and_again_is_served_when_its_patience_ends() -> None:
@@ -101,7 +135,7 @@ def test_a_caller_that_is_overtaken_again_and_again_is_served_when_its_patience_
             break
         overtaken += 1
     assert 990 <= overtaken <= 1000
-    assert desk.pool.came(sleeper) is connection
+    assert desk.come(sleeper) is connection
 
 
 def test_one_caller_at_a_time_is_called_and_calls_the_next() -> None:
@@ -110,9 +144,9 @@ def test_one_caller_at_a_time_is_called_and_calls_the_next() -> None:
     for connection in connections:
         desk.release(connection, SOON)
     assert desk.called() == [first]
-    assert desk.pool.came(first) is connections[0]
+    assert desk.come(first) is connections[0]
     assert desk.called() == [second]
-    assert desk.pool.came(second) is connections[1]
+    assert desk.come(second) is connections[1]
     assert desk.called() == []
 
 
@@ -124,9 +158,9 @@ def test_when_the_one_that_was_called_gives_up_the_next_is_called() -> None:
     assert desk.called() == [first]
     desk.pool.abandoned(first, SOON)
     assert desk.called() == [second]
-    assert desk.pool.came(second) is connections[1]
+    assert desk.come(second) is connections[1]
     assert desk.called() == [third], "what the first was given has gone on to the third"
-    assert desk.pool.came(third) is connections[0]
+    assert desk.come(third) is connections[0]
 
 
 def test_who_has_waited_long_enough_is_called_at_once_beside_another() -> None:
@@ -145,7 +179,7 @@ def test_every_caller_looks_by_itself_when_its_patience_ends() -> None:
     for connection in connections:
         desk.release(connection, SOON)
     assert desk.called() == [first]
-    assert desk.pool.came(second) is connections[1], "although the first, who would have called it, has not come"
+    assert desk.come(second) is connections[1], "although the first, who would have called it, has not come"
 
 
 def test_the_youngest_is_overtaken_first() -> None:
@@ -154,8 +188,8 @@ def test_the_youngest_is_overtaken_first() -> None:
     for connection in connections:
         desk.release(connection, SOON)
     assert desk.ask(A, SOON, TWO) is connections[1]
-    assert desk.pool.came(second) is None
-    assert desk.pool.came(first) is connections[0]
+    assert desk.come(second) is None
+    assert desk.come(first) is connections[0]
 
 
 def test_where_callers_of_other_hosts_wait_nobody_barges() -> None:
@@ -164,8 +198,8 @@ def test_where_callers_of_other_hosts_wait_nobody_barges() -> None:
     mine, other = desk.wait(A), desk.wait(B)
     desk.release(connection, SOON)
     assert isinstance(desk.ask(A, SOON), Ticket), "the caller of B would have been passed over once more"
-    assert desk.pool.came(mine) is connection
-    assert desk.pool.came(other) is None
+    assert desk.come(mine) is connection
+    assert desk.come(other) is None
 
 
 def test_an_overtaken_caller_stands_before_a_later_one_of_another_host() -> None:
@@ -175,9 +209,9 @@ def test_an_overtaken_caller_stands_before_a_later_one_of_another_host() -> None
     assert desk.ask(A, SOON, ONE) is connection
     other = desk.wait(B, SOON)
     desk.release(connection, SOON)
-    assert desk.pool.came(mine) is connection
+    assert desk.come(mine) is connection
     desk.release(connection, SOON)
-    slot = desk.pool.came(other)
+    slot = desk.come(other)
     assert slot is not None
     assert slot.origin == B
 
@@ -189,7 +223,7 @@ def test_no_more_callers_wait_than_may() -> None:
     assert desk.ask(A, SOON, ONE) is connection
     with pytest.raises(QueueFull):
         desk.ask(A, SOON, ONE)
-    assert desk.pool.came(first) is None
+    assert desk.come(first) is None
 
 
 def test_whoever_gives_up_loses_what_it_was_lent() -> None:
@@ -222,7 +256,7 @@ def test_what_is_counted_is_what_came_of_it() -> None:
     counters = desk.pool.counters
     assert (counters.reused, counters.queued, counters.waited) == (1, 1, 0.0)
     desk.release(connection, PATIENCE)
-    desk.pool.came(sleeper)
+    desk.come(sleeper)
     assert (counters.reused, counters.waited) == (2, PATIENCE)
 
 
