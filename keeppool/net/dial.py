@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING
 
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.deferred import Deferred
-from keeppool.net.addresses import Address, for_socks, interleaved
-from keeppool.net.deadline import Deadline
-from keeppool.net.failures import Memory, opening, reaching, resolving, shaking_hands, tunnelling
+from keeppool.net.addresses import for_socks, interleaved
+from keeppool.net.dialling import Dialling
+from keeppool.net.failures import shaking_hands, tunnelling
 from keeppool.net.laps import Laps
 from keeppool.net.layered import LayeredSocket
-from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
-from keeppool.net.questions import to_be_dialled, to_be_told
-from keeppool.net.race import race
-from keeppool.net.resolver import BlockingResolver, Question
+from keeppool.net.questions import to_be_told
+from keeppool.net.race import RaceLost, race
+from keeppool.net.resolver import BlockingResolver
 from keeppool.net.steps import drive
 from keeppool.net.stream import Stream
 from keeppool.net.tls import TlsStore
@@ -72,20 +71,32 @@ def dial(
         All of them name the origin; nothing was sent to it, and every socket is closed.
     """
     resolver = resolver or BlockingResolver()
-    with opening(origin, resolver):
-        return _open(origin, tls, resolver, seconds, laps)
+    with Dialling(origin, resolver) as dialling:
+        if origin.proxy is None and origin.scheme == "http":  # Most in a crawl: nobody to ask for a way, and no TLS.
+            dialling.begin(seconds, laps)
+            return _plain(_reach(dialling, resolver), laps)
+        return _open(dialling, tls, resolver, seconds, laps)
+
+
+def _plain(sock: socket.socket, laps: Laps | None) -> Stream:
+    try:
+        return Stream(sock, laps=laps)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _open(
-    origin: Origin, tls: TlsStore, resolver: BlockingResolver, seconds: float | None, laps: Laps | None
+    dialling: Dialling, tls: TlsStore, resolver: BlockingResolver, seconds: float | None, laps: Laps | None
 ) -> Stream:
+    origin = dialling.origin
     hop, identity = origin.tls_hop(), origin.identity
     # Before the clock starts: the first context costs an import and the parsing of all roots; no host is at fault.
     for checked in origin.identities():
         tls.context_for(checked)
-    deadline = Deadline(seconds, laps)
-    steps = tunnel_steps(origin, _address_for_proxy(origin, resolver, deadline))
-    sock = _reach(origin, resolver, deadline)
+    deadline = dialling.begin(seconds, laps)
+    steps = tunnel_steps(origin, _address_for_proxy(dialling, resolver))
+    sock = _reach(dialling, resolver)
     opened: socket.socket | LayeredSocket = sock
     try:
         if hop is not None:
@@ -112,23 +123,18 @@ def _is_resumed(sock: socket.socket | LayeredSocket) -> bool:
     return bool(getattr(sock, "session_reused", False))  # A plain socket has no session.
 
 
-def _reach(origin: Origin, resolver: BlockingResolver, deadline: Deadline) -> socket.socket:
+def _reach(dialling: Dialling, resolver: BlockingResolver) -> socket.socket:
     """Connect to the origin, or to the proxy before it."""
-    source = source_of(origin)
-    prepare, question = preparation(origin, source), to_be_dialled(origin, source)
-    memory = Memory(resolver, question)
-    addresses = interleaved(_look_up(origin, question, resolver, deadline))
-    with memory, reaching(origin, deadline):
-        return race(addresses, deadline=deadline, prepare=prepare)
-    return _reach(origin, resolver, deadline)
+    question, prepare = dialling.first()
+    addresses = interleaved(resolver.resolve(question, dialling.deadline))
+    try:
+        return race(addresses, deadline=dialling.connects(), prepare=prepare)
+    except RaceLost as lost:
+        dialling.lost(lost)
+    return _reach(dialling, resolver)
 
 
-def _address_for_proxy(origin: Origin, resolver: BlockingResolver, deadline: Deadline) -> str | None:
+def _address_for_proxy(dialling: Dialling, resolver: BlockingResolver) -> str | None:
     """Give the origin's address, if its proxy needs one."""
-    question = to_be_told(origin)
-    return None if question is None else for_socks(_look_up(origin, question, resolver, deadline))
-
-
-def _look_up(origin: Origin, question: Question, resolver: BlockingResolver, deadline: Deadline) -> list[Address]:
-    with resolving(origin, question, deadline):
-        return resolver.resolve(question, deadline)
+    question = to_be_told(dialling.origin)
+    return None if question is None else for_socks(resolver.resolve(dialling.looks_up(question), dialling.deadline))

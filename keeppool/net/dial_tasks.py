@@ -19,15 +19,15 @@ from copy import copy
 from typing import TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.net.addresses import UNIX, Address, for_socks, interleaved
+from keeppool.net.addresses import UNIX, for_socks, interleaved
 from keeppool.net.deadline import Deadline
-from keeppool.net.failures import Memory, opening, reaching, resolving, shaking_hands, tunnelling
+from keeppool.net.dialling import Dialling
+from keeppool.net.failures import shaking_hands, tunnelling
 from keeppool.net.laps import Laps
-from keeppool.net.options import preparation, source_of
 from keeppool.net.proxy import tunnel_steps
-from keeppool.net.questions import to_be_dialled, to_be_told
+from keeppool.net.questions import to_be_told
+from keeppool.net.race import RaceLost
 from keeppool.net.race_tasks import race
-from keeppool.net.resolver import Question
 from keeppool.net.resolver_tasks import LoopResolver
 from keeppool.net.steps import Steps
 from keeppool.net.stream_tasks import READ, Channel
@@ -69,27 +69,31 @@ async def dial(
         for whoever dials next.
     """
     resolver = resolver or LoopResolver()
-    with opening(origin, resolver):
-        channel = await _open(origin, tls, resolver, seconds, opened, laps)
+    with Dialling(origin, resolver) as dialling:
+        channel = await _open(dialling, tls, resolver, seconds, opened, laps)
     channel.laps = laps
     return channel
 
 
 async def _open(
-    origin: Origin,
+    dialling: Dialling,
     tls: TlsStore,
     resolver: LoopResolver,
     seconds: float | None,
     opened: Callable[[socket.socket], object] | None,
     laps: Laps | None,
 ) -> Channel:
+    origin = dialling.origin
+    if origin.proxy is None and origin.scheme == "http":  # Most in a crawl: nobody to ask for a way, and no TLS.
+        dialling.begin(seconds, laps)
+        return await _take_over(await _reach(dialling, resolver, opened))
     hop, identity = origin.tls_hop(), origin.identity
     # Before the clock starts: no host is at fault for the 15 to 35 ms of a configuration's first context.
     for checked in origin.identities():
         await _have_context(checked, tls)
-    deadline = Deadline(seconds, laps)
-    steps = tunnel_steps(origin, await _address_for_proxy(origin, resolver, deadline))
-    channel = await _take_over(await _reach(origin, resolver, deadline, opened))
+    deadline = dialling.begin(seconds, laps)
+    steps = tunnel_steps(origin, await _address_for_proxy(dialling, resolver))
+    channel = await _take_over(await _reach(dialling, resolver, opened))
     try:
         if hop is not None:
             await _secure(channel, origin, hop, hop.tls or TlsIdentity(), tls, deadline)
@@ -117,34 +121,30 @@ async def _have_context(identity: TlsIdentity, tls: TlsStore) -> None:
 
 
 async def _reach(
-    origin: Origin, resolver: LoopResolver, deadline: Deadline, opened: Callable[[socket.socket], object] | None
+    dialling: Dialling, resolver: LoopResolver, opened: Callable[[socket.socket], object] | None
 ) -> socket.socket:
     """Connect to the origin, or to the proxy before it."""
-    source = source_of(origin)
-    made_ready = preparation(origin, source)
+    question, made_ready = dialling.first()
+    addresses = interleaved(await resolver.resolve(question, dialling.deadline))
 
     def prepare(sock: socket.socket) -> None:
         if opened is not None:
             opened(sock)
         made_ready(sock)
 
-    question = to_be_dialled(origin, source)
-    memory = Memory(resolver, question)
-    addresses = interleaved(await _look_up(origin, question, resolver, deadline))
-    with memory, reaching(origin, deadline):
-        return await race(addresses, deadline=deadline, prepare=prepare)
-    return await _reach(origin, resolver, deadline, opened)
+    try:
+        return await race(addresses, deadline=dialling.connects(), prepare=prepare)
+    except RaceLost as lost:
+        dialling.lost(lost)
+    return await _reach(dialling, resolver, opened)
 
 
-async def _address_for_proxy(origin: Origin, resolver: LoopResolver, deadline: Deadline) -> str | None:
+async def _address_for_proxy(dialling: Dialling, resolver: LoopResolver) -> str | None:
     """Give the origin's address, if its proxy needs one."""
-    question = to_be_told(origin)
-    return None if question is None else for_socks(await _look_up(origin, question, resolver, deadline))
-
-
-async def _look_up(origin: Origin, question: Question, resolver: LoopResolver, deadline: Deadline) -> list[Address]:
-    with resolving(origin, question, deadline):
-        return await resolver.resolve(question, deadline)
+    question = to_be_told(dialling.origin)
+    if question is None:
+        return None
+    return for_socks(await resolver.resolve(dialling.looks_up(question), dialling.deadline))
 
 
 async def _take_over(sock: socket.socket) -> Channel:

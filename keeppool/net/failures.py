@@ -4,15 +4,14 @@ Decides: whose failure it is, the host's or the proxy's, and of which kind.
 Knows: the operating system's and OpenSSL's errors.
 Does not know: sockets.
 
-A function makes an error and leaves raising it, with its cause, to the caller; `reaching`, `tunnelling` and
-`shaking_hands` raise what they make of a failure within them. All errors name the origin. Each of these is a
-stage of the dial, and says to its deadline that it begins.
+A function makes an error and leaves raising it, with its cause, to the caller; `tunnelling` and `shaking_hands` raise
+what they make of a failure within them, and say to the dial's deadline that this stage begins. What every dial goes
+through has one block for all of it (`dialling.py`). All errors name the origin.
 """
 
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,21 +29,14 @@ from keeppool.errors import (
     SSLError,
 )
 from keeppool.net.deadline import Deadline
-from keeppool.net.questions import questions_of
 from keeppool.net.race import RaceLost
-from keeppool.net.resolver import Question, Resolver, Unresolved
+from keeppool.net.resolver import Question, Unresolved
 from keeppool.phases import Step
 
 if TYPE_CHECKING:
     import ssl
-
-    from keeppool import fakers
 else:
-    fakers = Deferred("keeppool.fakers")
     ssl = Deferred("ssl")
-
-#: Modules of which one is loaded wherever a tool is active that fakes or records responses in tests.
-_TOOLS = ("httpretty", "requests_mock", "responses", "vcr")
 
 
 def unresolved(origin: Origin, host: str, reason: object, *, by_proxy: bool) -> ConnectError:
@@ -130,52 +122,33 @@ class Stage:
             raise told
 
 
-def opening(origin: Origin, resolver: Resolver) -> Stage:
-    """Forget the addresses of a dial that failed; say whose failure it is if the operating system had nothing left.
+def told(origin: Origin, deadline: Deadline, question: Question, error: BaseException) -> BaseException | None:
+    """Make of what has failed in a dial the error that its caller is to see, its cause included.
 
-    Descriptors and threads run out for TLS too, whose first context reads files and imports modules. A tool of tests
-    that would not see the connection is told of first.
+    Args:
+        origin: Where to.
+        deadline: The dial's.
+        question: What was looked up last.
+        error: What every stage leaves that has no block of its own.
+
+    Returns:
+        `None` for one that the caller is to see as it is.
     """
-    if any(map(sys.modules.__contains__, _TOOLS)):
-        fakers.watch_dial(origin.host)
-    return Stage(partial(_unopened, origin, resolver))
-
-
-def _unopened(origin: Origin, resolver: Resolver, error: BaseException) -> BaseException | None:
-    if isinstance(error, ConnectError):
-        resolver.forget(*questions_of(origin))
-    if isinstance(error, KeepPoolError) or not isinstance(error, (OSError, ImportError, RuntimeError)):
+    if isinstance(error, KeepPoolError):
+        return None
+    if isinstance(error, RaceLost):
+        return _caused(unreached(origin, deadline.seconds, error), error.cause)
+    if isinstance(error, Unresolved):
+        proxy = origin.proxy
+        by_proxy = proxy is not None and (proxy.host, proxy.port) == (question.host, question.port)
+        return _caused(unresolved(origin, question.host, error, by_proxy=by_proxy), error.__cause__)
+    if isinstance(error, TimeoutError):
+        return _caused(late(origin, deadline.seconds, f"no address for {question.host} yet"), error)
+    # Descriptors and threads run out for TLS too, whose first context reads files and imports modules.
+    if not isinstance(error, (OSError, ImportError, RuntimeError)):
         return None
     reason = getattr(error, "strerror", None) or error
     return _caused(ConnectError(f"{origin}: cannot connect{_by(origin)}: {reason}", origin=str(origin)), error)
-
-
-def resolving(origin: Origin, question: Question, deadline: Deadline) -> Stage:
-    """Say whose failure it is if a name, the origin's or its proxy's, has no address."""
-    deadline.begin(Step.NAME)
-    return Stage(partial(_unnamed, origin, question, deadline))
-
-
-def _unnamed(origin: Origin, question: Question, deadline: Deadline, error: BaseException) -> BaseException | None:
-    if isinstance(error, TimeoutError):
-        return _caused(late(origin, deadline.seconds, f"no address for {question.host} yet"), error)
-    if not isinstance(error, Unresolved):
-        return None
-    proxy = origin.proxy
-    by_proxy = proxy is not None and (proxy.host, proxy.port) == (question.host, question.port)
-    return _caused(unresolved(origin, question.host, error, by_proxy=by_proxy), error.__cause__)
-
-
-def reaching(origin: Origin, deadline: Deadline) -> Stage:
-    """Say whose failure it is if a race is lost."""
-    deadline.begin(Step.CONNECT)
-    return Stage(partial(_unreached, origin, deadline))
-
-
-def _unreached(origin: Origin, deadline: Deadline, error: BaseException) -> BaseException | None:
-    if not isinstance(error, RaceLost):
-        return None
-    return _caused(unreached(origin, deadline.seconds, error), error.cause)
 
 
 def tunnelling(origin: Origin, deadline: Deadline) -> Stage:
@@ -214,30 +187,3 @@ def _caused(made: KeepPoolError, cause: BaseException | None) -> KeepPoolError:
 def _by(origin: Origin) -> str:
     """Name what the origin's own text leaves out."""
     return "" if origin.source_address is None else f" from {origin.source_address}"
-
-
-class Memory:
-    """Addresses that may be from an earlier look-up. A dial fails in its block; where they may be to blame, it goes on.
-
-    They are forgotten then, because the host may have moved since, and are to be looked up and dialled once more.
-
-    Args:
-        resolver: Not yet asked for the addresses of this dial.
-        question: What it is to be asked.
-    """
-
-    __slots__ = ("_is_old", "_question", "_resolver")
-
-    def __init__(self, resolver: Resolver, question: Question) -> None:
-        self._resolver = resolver
-        self._question = question
-        self._is_old = resolver.keeps(question)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        is_to_blame = self._is_old and isinstance(error, ConnectError) and not isinstance(error, ConnectTimeout)
-        if is_to_blame:
-            self._resolver.forget(self._question)
-        return is_to_blame

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from keeppool.config import bad
@@ -49,24 +50,25 @@ def source_of(origin: Origin) -> Address | None:
 
 def preparation(origin: Origin, source: Address | None) -> Callable[[socket.socket], None]:
     """Give the function that prepares each socket of a race for its `connect`."""
+    options = () if origin.unix_socket is not None else _options(origin.tcp_keepalive)
 
     def prepare(sock: socket.socket) -> None:
-        if origin.unix_socket is None:
-            _set_options(sock, origin.tcp_keepalive)
+        for level, name, value in options:
+            sock.setsockopt(level, name, value)
         if source is not None and sock.family == source.family:
             sock.bind(source.target)
 
     return prepare
 
 
-def _set_options(sock: socket.socket, silence: float | None) -> None:
+@lru_cache(16)
+def _options(silence: float | None) -> tuple[tuple[int, int, int], ...]:
     """Send small pieces at once, and let the kernel ask after a silent peer if `silence` seconds are given."""
     # A head and a body sent apart must not wait for the server's delayed acknowledgement (40 ms on Linux).
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    at_once = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if silence is None:
-        return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return (at_once,)
     idle = math.ceil(min(max(silence, 1), LONGEST_SILENCE))
-    for option, value in ((_KEEPIDLE, idle), (_KEEPINTVL, PROBE_INTERVAL), (_KEEPCNT, PROBE_COUNT)):
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    named = ((_KEEPIDLE, idle), (_KEEPINTVL, PROBE_INTERVAL), (_KEEPCNT, PROBE_COUNT))
+    more = [(socket.IPPROTO_TCP, option, value) for option, value in named if option is not None]
+    return (at_once, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *more)

@@ -12,9 +12,8 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 from types import MethodType
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from keeppool import forks
 from keeppool.clock import clock
@@ -25,7 +24,6 @@ from keeppool.core.pool import PoolState
 from keeppool.core.records import LONG_AGO, Ask, Close, Connection, GiveBack, Host, State, Ticket, Waiter
 from keeppool.deferred import Deferred
 from keeppool.errors import ConnectError, PoolClosed, PoolTimeout
-from keeppool.net.failures import Stage
 from keeppool.net.streams import AnyStream, Liveness
 from keeppool.pools import log, turns
 from keeppool.pools.exchange import Exchange
@@ -352,11 +350,8 @@ class Pool:
         for order in orders:
             self.report(reports.closed(order, now))
 
-    def _reporting_failure(self, connection: Connection, request: int) -> Stage:
-        """Report a dial that fails within; `request` is the number of the one it was for."""
-        return Stage(partial(self._report_failure, connection, request))
-
-    def _report_failure(self, connection: Connection, request: int, error: BaseException) -> None:
+    def _report_failure(self, connection: Connection, request: int, error: Exception) -> None:
+        """Report a dial that failed; `request` is the number of the one it was for."""
         if self.is_heard and isinstance(error, ConnectError):
             self.report(reports.connect_failed(connection, error, request))
 
@@ -444,7 +439,8 @@ class Pool:
 
         Whatever is there was not sent in answer to us, and must not be taken for it (RFC 9112 §9.2).
         """
-        liveness = cast("AnyStream", connection.stream).probe()
+        stream: AnyStream = connection.stream  # type: ignore[assignment]  # it has just been dialled
+        liveness = stream.probe()
         if liveness is not ALIVE:
             exchange.connection = connection
             error = exchange.unexpected_data(closed=liveness is Liveness.CLOSED)

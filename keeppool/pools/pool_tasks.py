@@ -301,6 +301,7 @@ class LoopPool(Pool):
         try:
             connection.stream = channel = await self._connect(connection, seconds, exchange)
         except Exception as error:
+            self._report_failure(connection, number, error)
             self._dial_failed(connection, ticket, error)
             return
         if not self._state.dialled(connection, clock()):
@@ -314,21 +315,21 @@ class LoopPool(Pool):
     async def _connect(self, connection: Connection, seconds: float | None, exchange: Exchange | None) -> Channel:
         """Open a connection's channel for an exchange. It may take the place of a dial that is being broken off."""
         self.look_at_log()
-        laps = Laps()
+        laps = Laps() if self.is_heard else None
         if exchange is not None and exchange.timeline is not None:
             exchange.timeline.laps = laps
         while self._leaving:
             await asyncio.wait(self._leaving)
-        with self._reporting_failure(connection, number_of(exchange)):
-            channel = await dial(
-                connection.origin,
-                seconds=seconds,
-                tls=self.tls,
-                resolver=self._resolver,
-                opened=self._sockets.add,
-                laps=laps,
-            )
-        laps.end(channel.address if self.is_heard else None)
+        channel = await dial(
+            connection.origin,
+            seconds=seconds,
+            tls=self.tls,
+            resolver=self._resolver,
+            opened=self._sockets.add,
+            laps=laps,
+        )
+        if laps is not None:
+            laps.end(channel.address)
         return channel
 
     def _dial_failed(self, connection: Connection, ticket: Ticket | None, error: Exception) -> None:

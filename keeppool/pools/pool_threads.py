@@ -20,6 +20,7 @@ from keeppool.core.pool import PoolState
 from keeppool.core.records import Ask, Close, Connection, GiveBack, Serve, State, Ticket, Waiter
 from keeppool.core.trust import seconds_to_watch
 from keeppool.deferred import Deferred
+from keeppool.errors import ConnectError
 from keeppool.net.dial import dial
 from keeppool.net.laps import Laps
 from keeppool.net.resolver import BlockingResolver
@@ -145,16 +146,20 @@ class BlockingPool(Pool):
         # Orders may stand for the socket whose place this one takes: it has to be closed first.
         self._perform()
         self.look_at_log()
-        laps = Laps()
+        laps = Laps() if self.is_heard else None
         if exchange.timeline is not None:
             exchange.timeline.laps = laps
         began = clock()
         seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
-        with self._reporting_failure(connection, number_of(exchange)):
+        try:
             connection.stream = stream = dial(
-                connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver, laps=laps
+                connection.host.origin, seconds=seconds, tls=self.tls, resolver=self._resolver, laps=laps
             )
-        laps.end(stream.address if self.is_heard else None)
+        except ConnectError as error:
+            self._report_failure(connection, number_of(exchange), error)
+            raise
+        if laps is not None:
+            laps.end(stream.address)
         self._enter(exchange, connection, began)
         return self._silent(exchange, connection)
 
