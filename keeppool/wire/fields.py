@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from keeppool.errors import InvalidHeader, quoted
 
@@ -25,8 +24,7 @@ _TOKEN = re.compile(rb"[%b]+" % TOKEN_CHARS)
 _CONTROL = re.compile(rb"[%b]" % CONTROL_CHARS)
 
 
-@dataclass(frozen=True, slots=True)
-class FieldBlock:
+class FieldBlock(NamedTuple):
     """Some header fields, checked and ready to be joined into a request head.
 
     Attributes:

@@ -31,7 +31,6 @@ REMEMBERED_HOSTS = 1024
 HONOURED = ("idempotent", "idle_timeout", "max_age", "max_requests", "obey_retry_after", "pace", "per_host")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BorrowedOrigin(Origin):
     """An origin as urllib3 tells them apart.
 
@@ -40,13 +39,13 @@ class BorrowedOrigin(Origin):
             that differ in any of it share nothing.
     """
 
-    pool_key: Hashable = None
+    __slots__ = ("pool_key",)
 
-    def __post_init__(self) -> None:
-        Origin.__post_init__(self)
-        key = (self._key, self.pool_key)
-        object.__setattr__(self, "_key", key)
-        object.__setattr__(self, "_hash", hash(key))
+    def __init__(self, *, pool_key: Hashable, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.pool_key = pool_key
+        self._key = (self._key, pool_key)
+        self._hash = hash(self._key)
 
 
 class Lender:
