@@ -39,7 +39,7 @@ PRIVATE_NAME: Final = re.compile("auth|cookie|token|secret|session|csrf|key|pass
 _HEADERS: Final = ("headers", "proxy_headers")
 _SECRETS: Final = ("proxy", "ssl_context", *_HEADERS)
 # The user and password of a URL, or of what somebody has written instead of one.
-_USER: Final = re.compile(r"(?<=//)[^/?#]*@|^[^/?#]*@")
+_USER: Final = r"(?<=//)[^/?#]*@|^[^/?#]*@"  # Compiled when it is first used.
 #: Bits of the largest number a float can hold.
 _MOST_BITS: Final = 1023
 
@@ -611,7 +611,7 @@ def presentable(field: str, value: object) -> object:
         return f"<{type(value).__name__}>"
     if field in _SECRETS or field not in _KNOWN:
         return HIDDEN
-    return _USER.sub("***@", value) if "@" in value else value
+    return re.sub(_USER, "***@", value) if "@" in value else value
 
 
 def _written(value: object) -> str:

@@ -40,7 +40,8 @@ _SAYS_NOTHING: Final = HostConfig()
 
 # RFC 1035 §2.3.4: 63 octets a label, 253 characters a name. The underscore is no letter of a host name, but names with
 # it exist and resolve.
-_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\Z")
+# Compiled when it is first used: most URLs are read without it.
+_NAME: Final = r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\Z"
 
 # Python's codec speaks IDNA 2003, today's resolvers IDNA 2008; the two read these characters as different hosts
 # (RFC 5894 §7.2). Refusing them beats giving a host its neighbour's certificate settings.
@@ -170,7 +171,7 @@ def is_name(host: str) -> bool:
 
     Source: RFC 1035 §2.3.4 (lengths), RFC 3986 §3.2.2; no name has percent-encoding in it.
     """
-    return _NAME.match(host.removesuffix(".")) is not None
+    return re.match(_NAME, host.removesuffix(".")) is not None
 
 
 def _normal_or_as_is(host: str) -> str:
@@ -258,7 +259,7 @@ def _checked_name(text: str, name: str) -> str:
         normal = normal_host(name)
     except ValueError as error:
         raise _no_name(text) from error
-    if not _NAME.match(normal):
+    if not re.match(_NAME, normal):
         raise _no_name(text)
     return normal
 

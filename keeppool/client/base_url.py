@@ -13,7 +13,7 @@ from keeppool.config import bad
 from keeppool.errors import ConfigError, InvalidURL, quoted_url
 from keeppool.urls.address import parse
 
-_SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:")
+_SCHEME = r"\s*[A-Za-z][A-Za-z0-9+.-]*:"  # Compiled when it is first used.
 _RULE = "must be an absolute http or https URL without query and fragment, such as https://api.example.com/v1"
 
 
@@ -51,7 +51,7 @@ class BaseUrl:
         Raises:
             InvalidURL: It names a host and no scheme.
         """
-        if _SCHEME.match(url):
+        if re.match(_SCHEME, url):
             return url
         url = url.lstrip()
         if url.startswith(("//", "\\\\")):

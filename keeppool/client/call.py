@@ -7,7 +7,6 @@ Does not know: in which order steps come (`flow.py`), and how one is taken (the 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar, cast
 
 from keeppool.client.arguments import CertArgument, Hook, ProxiesArgument
@@ -22,9 +21,10 @@ if TYPE_CHECKING:
 _ResponseT = TypeVar("_ResponseT")
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Call:
     """What holds for all the requests that one call leads to. Never changed; to have that enforced costs it 1 µs.
+
+    Neither this nor a step is a data class: the five would take as long to make as a hundredth of the start-up.
 
     Attributes:
         timeout: As the caller wrote it.
@@ -37,14 +37,27 @@ class Call:
         follow: Redirects are followed.
     """
 
-    timeout: TimeoutArgument | Inherit
-    limit: Timeout | None
-    stream: bool
-    verify: bool | str | None
-    cert: CertArgument
-    proxies: ProxiesArgument
-    retrying: Retrying | None
-    follow: bool
+    __slots__ = ("cert", "follow", "limit", "proxies", "retrying", "stream", "timeout", "verify")
+
+    def __init__(
+        self,
+        timeout: TimeoutArgument | Inherit,
+        limit: Timeout | None,
+        stream: bool,
+        verify: bool | str | None,
+        cert: CertArgument,
+        proxies: ProxiesArgument,
+        retrying: Retrying | None,
+        follow: bool,
+    ) -> None:
+        self.timeout = timeout
+        self.limit = limit
+        self.stream = stream
+        self.verify = verify
+        self.cert = cert
+        self.proxies = proxies
+        self.retrying = retrying
+        self.follow = follow
 
     @property
     def given_timeout(self) -> TimeoutArgument:
@@ -60,37 +73,45 @@ class Step:
     __slots__ = ()
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Send(Step):
     """Step: send this request, and bring its response."""
 
-    request: PreparedRequest
-    limit: Timeout | None
-    override: HostConfig | None
+    __slots__ = ("limit", "override", "request")
+
+    def __init__(self, request: PreparedRequest, limit: Timeout | None, override: HostConfig | None) -> None:
+        self.request = request
+        self.limit = limit
+        self.override = override
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Drain(Step):
     """Step: have the connection of this response free; of a body that was not read, what is small is kept."""
 
-    response: BaseResponse
+    __slots__ = ("response",)
+
+    def __init__(self, response: BaseResponse) -> None:
+        self.response = response
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Pause(Step):
     """Step: wait, holding nothing."""
 
-    seconds: float
-    retrying: Retrying
+    __slots__ = ("retrying", "seconds")
+
+    def __init__(self, seconds: float, retrying: Retrying) -> None:
+        self.seconds = seconds
+        self.retrying = retrying
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Ask(Step):
     """Step: call a hook with the response, and bring what it returns."""
 
-    hook: Hook
-    response: BaseResponse
-    request: PreparedRequest
+    __slots__ = ("hook", "request", "response")
+
+    def __init__(self, hook: Hook, response: BaseResponse, request: PreparedRequest) -> None:
+        self.hook = hook
+        self.response = response
+        self.request = request
 
 
 #: What is brought back is what the step says; a hook may bring anything, which then passes for a response.

@@ -25,10 +25,9 @@ MARGIN_SHARE = 0.25
 #: Bytes of a Keep-Alive value that are looked at. Real ones have under 40; the bound keeps a hostile one cheap.
 LONGEST_VALUE = 1024
 
-_ELEMENT = re.compile(rb'(?:"(?:[^"\\]|\\.)*"|[^,])+')
-_PARAMETER = re.compile(
-    rb'[ \t]*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*("?)([0-9]{1,9})(?:s(?:ec(?:onds?)?)?)?\2[ \t]*', re.IGNORECASE
-)
+# Compiled when they are first used: not every server sends the field, and the few values there are are remembered.
+_ELEMENT = rb'(?:"(?:[^"\\]|\\.)*"|[^,])+'
+_PARAMETER = rb'(?i)[ \t]*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*("?)([0-9]{1,9})(?:s(?:ec(?:onds?)?)?)?\2[ \t]*'
 
 
 class Hint(NamedTuple):
@@ -57,8 +56,8 @@ def parse_keep_alive(value: bytes) -> Hint:
 @lru_cache(maxsize=256)
 def _parsed(value: bytes) -> Hint:
     seen: dict[bytes, int] = {}
-    for element in _ELEMENT.findall(value):
-        match = _PARAMETER.fullmatch(element)
+    for element in re.findall(_ELEMENT, value):
+        match = re.fullmatch(_PARAMETER, element)
         if match is not None:
             name, number = match[1].lower(), int(match[3])
             seen[name] = min(number, seen.get(name, number))

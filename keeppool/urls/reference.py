@@ -17,10 +17,9 @@ import re
 from typing import Final
 
 # RFC 3986 Appendix B, with the scheme's own grammar (§3.1), so that a colon in a first segment does not make one.
-_PARTS: Final = re.compile(
-    r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL
-)
-_SEGMENT: Final = re.compile(r"/[^/]*|[^/]+")
+# As in `address.py`, compiled when it is first used, which for most programs is never.
+_PARTS: Final = r"(?s)(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?"
+_SEGMENT: Final = r"/[^/]*|[^/]+"
 
 
 def resolve(base: str, reference: str) -> str:
@@ -67,7 +66,7 @@ def without_dot_segments(path: str) -> str:
         return path
     kept: list[str] = []
     # A path that begins with dot segments and no slash loses them, and the slash behind each (step A).
-    segments = _SEGMENT.findall(re.sub(r"\A(?:\.\.?/)+", "", path))
+    segments = re.findall(_SEGMENT, re.sub(r"\A(?:\.\.?/)+", "", path))
     if segments and segments[0] in (".", ".."):
         del segments[0]
     for place, segment in enumerate(segments):
@@ -89,7 +88,7 @@ def _merged(authority: str | None, base: str, path: str) -> str:
 
 
 def _parts(url: str) -> tuple[str | None, str | None, str, str | None, str | None]:
-    match = _PARTS.fullmatch(url)
+    match = re.fullmatch(_PARTS, url)
     assert match is not None, "the grammar takes any text"
     scheme, authority, path, query, fragment = match.groups()
     return scheme, authority, path or "", query, fragment

@@ -73,13 +73,13 @@ _CLOSE: Final = Framing(Kind.CLOSE, None, Why.CLOSE_DELIMITED)
 
 # A Content-Type parameter `boundary`: a token, or a quoted string (RFC 9110 §5.6.6). Quoted strings before it are
 # stepped over whole, so that one cannot hold a `boundary=` of its own.
-_BOUNDARY = re.compile(
-    rb"""multipart/byteranges(?:[ \t]*+;[ \t]*+(?!boundary=)[%b]++=(?:[%b]++|"[^"\\]*+"))*+"""
-    rb"""[ \t]*+;[ \t]*+boundary=(?:([%b]++)|"([^"\\]++)")[ \t]*+(?:;|$)""" % (TOKEN_CHARS, TOKEN_CHARS, TOKEN_CHARS),
-    re.IGNORECASE,
+# Compiled when it is first used, as it hardly ever is.
+_BOUNDARY = (
+    rb"""(?i)multipart/byteranges(?:[ \t]*+;[ \t]*+(?!boundary=)[%b]++=(?:[%b]++|"[^"\\]*+"))*+"""
+    rb"""[ \t]*+;[ \t]*+boundary=(?:([%b]++)|"([^"\\]++)")[ \t]*+(?:;|$)""" % (TOKEN_CHARS, TOKEN_CHARS, TOKEN_CHARS)
 )
 # RFC 2046 §5.1.1: 1 to 70 of these characters, the last one no space.
-_BOUNDARY_CHARS = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
+_BOUNDARY_CHARS = rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]"
 
 
 def framing_of(method: bytes, head: ResponseHead) -> Framing:
@@ -187,6 +187,6 @@ def _says_close(head: ResponseHead) -> bool:
 
 def boundary_of(head: ResponseHead) -> bytes | None:
     """Return the boundary of a multipart/byteranges body, or `None` if the response is none or has no usable one."""
-    match = _BOUNDARY.match(head.index.get(b"content-type", b""))
+    match = re.match(_BOUNDARY, head.index.get(b"content-type", b""))
     boundary = match[match.lastindex or 0] if match else b""
-    return boundary if _BOUNDARY_CHARS.fullmatch(boundary) else None
+    return boundary if re.fullmatch(_BOUNDARY_CHARS, boundary) else None

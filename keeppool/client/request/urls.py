@@ -16,7 +16,7 @@ from keeppool.urls.address import Address, parse
 from keeppool.urls.reference import resolve
 
 # RFC 3986 §3.4 and the brackets, which query strings written by hand often hold and servers take.
-_QUERY_UNSAFE = re.compile(rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]]|%(?![0-9A-Fa-f]{2})")
+_QUERY_UNSAFE = rb"[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]]|%(?![0-9A-Fa-f]{2})"  # Compiled when it is first used.
 
 
 def text_of(url: object) -> str:
@@ -46,7 +46,7 @@ def quoted_query(query: str | bytes) -> str:
     except UnicodeEncodeError as error:
         rule = f"the character at {error.start} is a lone surrogate, which no encoding can write"
         raise InvalidRequest(f"params={quoted(query)}: {rule}") from error
-    return _QUERY_UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], raw).decode("ascii")
+    return re.sub(_QUERY_UNSAFE, lambda match: b"%%%02X" % match[0][0], raw).decode("ascii")
 
 
 def resolved(base: Address, location: str | bytes) -> Address:

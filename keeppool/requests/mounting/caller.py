@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from copy import copy
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
@@ -424,7 +424,9 @@ class Mounting(RequestsVerbs[ResponseT], Caller[ResponseT], Redirecting, Generic
         """
         request, limit = flow.following(response, location, flow.followed)
         flow.followed += 1
-        call = flow.call = replace(flow.call, proxies=self._proxies_in_own_way(request, flow.call.proxies))
+        call = copy(flow.call)
+        call.proxies = self._proxies_in_own_way(request, flow.call.proxies)
+        flow.call = call
         return request, self._arguments_of(limit, call)
 
     def _arguments_of(self, limit: Timeout | None, call: Call) -> dict[str, Any]:

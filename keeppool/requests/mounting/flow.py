@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from keeppool.client.request.prepared import PreparedRequest
     from keeppool.client.response.base import BaseResponse
     from keeppool.client.retries.retrying import Retrying
-    from keeppool.config import Timeout
+    from keeppool.config import HostConfig, Timeout
     from keeppool.urls.address import Address
 
 
 _ResponseT = TypeVar("_ResponseT", bound="BaseResponse")
 
 
-@dataclass(slots=True)
 class SendBy(Send):
     """Step: send this request by this adapter; `None` for the session's own pool, as it is."""
 
-    adapter: Any
+    __slots__ = ("adapter",)
+
+    def __init__(
+        self, request: PreparedRequest, limit: Timeout | None, override: HostConfig | None, adapter: Any
+    ) -> None:
+        super().__init__(request, limit, override)
+        self.adapter = adapter
 
 
 @dataclass(frozen=True, slots=True)
