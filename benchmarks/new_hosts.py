@@ -205,6 +205,11 @@ def with_tasks(effort: Effort) -> Rows:
             "rate_by_aiohttp": median(p["us"] / own["us"] for p, own in zip(peer, rounds, strict=True))
             if peer
             else None,
+            "growth_by_aiohttp": median(
+                own["growth_mib"] / p["growth_mib"] for p, own in zip(peer, rounds, strict=True)
+            )
+            if peer
+            else None,
         }
         for name, rounds in found.items()
         if rounds

@@ -5,9 +5,10 @@ A program answers one question by rows of figures. Alone it prints them as a tab
 
 Knows: which figures there are, and how each is written. Does not know: what is measured, which bars hold.
 
-Client and server share one core unless `--all-cores` is given. On two, each exchange waits twice for the other core to
-wake up, which on a virtual machine takes longer than all but the slowest clients need for their own work: it hides what
-is to be measured, and comes and goes as the scheduler likes.
+Everything is measured twice, in two processes: with client and server on one core, and with both on all cores, where
+the scheduler places them. On two cores each exchange of a single caller waits twice for the other core to wake up; on a
+virtual machine that takes longer than all but the slowest clients need for their own work. It hides what is measured,
+and comes and goes as the scheduler likes. But two cores are what people have.
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from benchmarks.measure import machine, table
+
+#: Where client and server run.
+ONE_CORE, ALL_CORES = "client and server on one core", "on all cores"
 
 #: One row's figures, by name; `None` where the peer to compare with is not installed.
 Figures = Mapping[str, float | None]
@@ -57,6 +63,7 @@ _FORMATS = {
     "share": ("of the whole", ".0%"),
     "peak_mib": ("peak resident MiB", ".1f"),
     "growth_mib": ("MiB taken", ",.1f"),
+    "growth_by_aiohttp": ("MiB ÷ aiohttp's", ".2f"),
     "held_ms": ("others held, ms", ",.1f"),
     "longest_ms": ("longest request, ms", ",.1f"),
     "rate_by_16": ("rate ÷ own with 16 connections", ".2f"),
@@ -86,30 +93,92 @@ def main(
         effort: How often, unless the command line says otherwise.
         about: The program's own docstring.
         beside: Distributions whose versions belong to the result.
-        one_core: False for a question that client and server answer on all cores.
+        one_core: False for a question whose bars are about all cores; its rows are those that `--json` calls `rows`.
         arguments: The command line, if not the process's own.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=effort.rounds)
     parser.add_argument("--requests", type=int, default=effort.requests, help="of each client in each round")
-    parser.add_argument("--all-cores", action="store_true", help="let the scheduler place client and server")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--one-core", action="store_true", help="only with client and server on one core")
+    where.add_argument("--all-cores", action="store_true", help="only where the scheduler places them")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     options = parser.parse_args(arguments)
-    where = machine(*beside)
-    if one_core and not options.all_cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        where += "; client and server on one core"
+    on = machine(*beside)
     forget_environment()
+    effort = Effort(options.rounds, options.requests)
     try:
-        rows = ask(Effort(options.rounds, options.requests))
+        placed = {place: asked(ask, effort, place) for place in places(options)}
     except CannotRunError as error:
         # What has been started is stopped by now; the message is the whole output.
         parser.exit(UNAVAILABLE, f"cannot run here: {error}\n")
     if options.json:
-        print(json.dumps({"machine": where, "rounds": options.rounds, "requests": options.requests, "rows": rows}))
+        main_one = ONE_CORE if one_core else ALL_CORES
+        rows = placed.get(main_one) or next(iter(placed.values()))
+        print(json.dumps({"machine": on, **effort._asdict(), "rows": rows, "placed": placed}))
         return
-    print(f"{where}; {options.rounds} rounds of {options.requests}\n")
-    print(report(rows))
+    print(f"{on}; {effort.rounds} rounds of {effort.requests}")
+    for place, rows in placed.items():
+        print(f"\n{place[0].upper()}{place[1:]}:\n\n{report(rows)}")
+
+
+def places(options: argparse.Namespace) -> list[str]:
+    """List where the command line lets client and server run; where nobody can be kept on a core, on all of them."""
+    can_pin = hasattr(os, "sched_setaffinity") and hasattr(os, "fork")
+    if options.all_cores or not can_pin:
+        return [ALL_CORES]
+    return [ONE_CORE] if options.one_core else [ONE_CORE, ALL_CORES]
+
+
+def asked(ask: Callable[[Effort], Rows], effort: Effort, place: str) -> Rows:
+    """Ask a program's question in a process of its own: threads that a client leaves behind stay on their core.
+
+    Raises:
+        CannotRunError: The machine does not have what is needed.
+        SystemExit: It has failed, and said so.
+    """
+    if not hasattr(os, "fork"):
+        return ask(effort)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reader)
+        be_asked(ask, effort, place, writer)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as pipe:
+        came = pipe.read()
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code == UNAVAILABLE:
+        raise CannotRunError(came)
+    if code:
+        raise SystemExit(code)
+    rows: Rows = json.loads(came)
+    return rows
+
+
+def be_asked(ask: Callable[[Effort], Rows], effort: Effort, place: str, writer: int) -> NoReturn:
+    """Be the process of one placement, and write what comes of it."""
+    status = 1
+    try:
+        if place == ONE_CORE:
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        with os.fdopen(writer, "w", encoding="utf-8") as pipe:
+            try:
+                pipe.write(json.dumps(ask(effort)))
+                status = 0
+            except CannotRunError as error:
+                pipe.write(str(error))
+                status = UNAVAILABLE
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def forget_environment() -> None:

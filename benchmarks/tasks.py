@@ -8,8 +8,9 @@ threads included. A peer that is not installed is left out, and a line says so.
 The floor is the least that tasks can do: they take one of six transports, write ready-made bytes, and wait for as many
 bytes as the first answer had; no HTTP, no caps, no checks, no time limits.
 
-Client and server have a core each: with 64 tasks the client always has something to do, so no exchange waits for the
-other core to wake up, and on one core the server's work, the same for all, would hide a third of every difference.
+The goals are for client and server on a core each: with 64 tasks the client always has something to do, so no exchange
+waits for the other core to wake up, and on one core the server's work, the same for all, hides a third of every
+difference.
 """
 
 from __future__ import annotations

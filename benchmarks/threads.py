@@ -4,7 +4,7 @@ Each client is measured with a connection for each thread and with six, where th
 that has no cap says so, and opens as many as it likes. pycurl's handles cannot be shared: there each thread has its
 own. So it is with the floor, a socket for each thread and nothing but sending and receiving.
 
-Everything is measured twice: client and server on one core, and on all. On two, every call into the kernel lets another
+On two cores every call into the kernel lets another
 thread run that has waited for the interpreter's lock on the other core, and to wake it up costs more than the exchange
 itself; whether threads are spread so is the scheduler's mood, and rates differ by a factor of two from round to round.
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -51,8 +50,7 @@ PRIMP = "primp (no cap)"
 PEERS = {"floor": FLOOR, **{name: name for name in ("pyreqwest", "urllib3", "requests")}, "primp": PRIMP}
 #: Rounds before those that count: every thread has its connection then.
 WARM_UP = 3
-#: What the names of rows end in that were measured on all cores, and with six connections.
-ALL_CORES = ", all cores"
+#: What the names of rows end in that were measured with six connections.
 SIX = ", six connections"
 
 
@@ -111,20 +109,7 @@ class Crowd:
 
 
 def ask(effort: Effort) -> Rows:
-    """Measure every client that is installed, on one core and on all."""
-    if not hasattr(os, "sched_setaffinity"):
-        return rows_here(effort)
-    cores = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(cores)})
-        rows = dict(rows_here(effort))
-    finally:
-        os.sched_setaffinity(0, cores)
-    return rows | {name + ALL_CORES: figures for name, figures in rows_here(effort).items()}
-
-
-def rows_here(effort: Effort) -> Rows:
-    """Measure every client that is installed on the cores that this process may use."""
+    """Measure every client that is installed."""
     with nginx() as url, contextlib.ExitStack() as stack:
         clients = open_installed(CLIENTS, stack, url)
         threads = stack.enter_context(ThreadPoolExecutor(THREADS))
@@ -140,4 +125,4 @@ def rows_here(effort: Effort) -> Rows:
 
 
 if __name__ == "__main__":
-    program.main(ask, Effort(20, 40), about=__doc__, beside=BESIDE, one_core=False)
+    program.main(ask, Effort(20, 40), about=__doc__, beside=BESIDE)

@@ -6,6 +6,8 @@ What the programs measure is no test's business.
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -15,7 +17,7 @@ import pytest
 from live.servers import program
 
 import benchmarks.__main__ as command
-from benchmarks import picture
+from benchmarks import pages, picture
 from benchmarks.program import UNAVAILABLE
 from benchmarks.questions import QUESTIONS, Bar, Question
 
@@ -48,7 +50,8 @@ def test_every_question_is_answered_with_the_figures_its_bars_are_about(question
 
 
 ROWS = {"ours": {"us": 10.0, "per_s": 1e5, "rate_by_theirs": 2.0}, "theirs": {"us": 20.0, "per_s": 5e4}}
-PRINTED = json.dumps({"machine": "this one", "rounds": 1, "requests": 2, "rows": ROWS})
+PLACED = {command.ONE_CORE: ROWS, command.ALL_CORES: {"ours": {"rate_by_theirs": 1.0}}}
+PRINTED = json.dumps({"machine": "this one", "rounds": 1, "requests": 2, "rows": ROWS, "placed": PLACED})
 
 
 def shown(status: int, printed: str, said: str, *bars: Bar) -> tuple[bool, list[str]]:
@@ -59,16 +62,18 @@ def shown(status: int, printed: str, said: str, *bars: Bar) -> tuple[bool, list[
 
 
 def test_an_answer_is_shown_with_who_is_missing_and_which_bars_were_held():
-    bounds = Bar("ours", "rate_by_theirs", least=1.5), Bar("ours", "us", most=5), Bar("gone", "us", most=5)
+    spread = Bar("ours", "rate_by_theirs", least=1.5, on_all_cores=True)
+    bounds = Bar("ours", "rate_by_theirs", least=1.5), spread, Bar("ours", "us", most=5), Bar("gone", "us", most=5)
     is_failed, lines = shown(0, PRINTED, "a warning\nleft out: another (no such module)\n", *bounds)
     assert not is_failed
     assert "this one; 1 rounds of 2" in lines
     assert "| ours | 10.0 | 100,000 | 2.00 |" in lines
     assert "- left out: another (no such module)" in lines
     assert [line.split(" | ")[1:] for line in lines if line.startswith("| theirs:")] == [
-        ["≥ 1.5", "2.00", "yes |"],
-        ["≤ 5", "10.0", "no |"],
-        ["≤ 5", "-", "not measured |"],
+        ["≥ 1.5", "2.00", "1.00", "yes |"],
+        ["≥ 1.5, on all cores", "2.00", "1.00", "no |"],
+        ["≤ 5", "10.0", "-", "no |"],
+        ["≤ 5", "-", "-", "not measured |"],
     ]
 
 
@@ -87,6 +92,56 @@ main(ask, Effort(1, 1), about="")
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (UNAVAILABLE, "", "cannot run here: no tunnel\n")
+
+
+def test_what_breaks_where_it_is_measured_is_said_and_ends_the_program():
+    code = """
+from benchmarks.program import Effort, main
+def ask(effort):
+    raise ValueError("broken")
+main(ask, Effort(1, 1), about="")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("ValueError: broken\n")
+
+
+def test_both_placements_are_measured_each_in_a_process_of_its_own():
+    code = """
+import os
+from benchmarks.program import Effort, main
+def ask(effort):
+    return {"cores": {"us": float(len(os.sched_getaffinity(0)))}, "process": {"us": float(os.getpid())}}
+main(ask, Effort(1, 1), about="")
+"""
+
+    def placed(*options: str) -> dict[str, dict[str, dict[str, float]]]:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "--json", *options], cwd=ROOT, capture_output=True, check=True
+        )
+        return json.loads(done.stdout)["placed"]
+
+    both = placed()
+    assert list(both) == [command.ONE_CORE, command.ALL_CORES]
+    assert both[command.ONE_CORE]["cores"]["us"] == 1
+    assert both[command.ALL_CORES]["cores"]["us"] == len(os.sched_getaffinity(0))
+    assert both[command.ONE_CORE]["process"] != both[command.ALL_CORES]["process"]
+    assert (list(placed("--one-core")), list(placed("--all-cores"))) == ([command.ONE_CORE], [command.ALL_CORES])
+
+
+def test_figures_are_put_into_their_place_on_the_pages(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "a\n\n<!-- figures: one -->\n\nold\n\n<!-- end -->\n\n<!-- figures: two -->\n\nkept\n\n<!-- end -->\n"
+    )
+    pages.write_pages({"one": "| new |"}, (page,))
+    assert "<!-- figures: one -->\n\n| new |\n\n<!-- end -->" in page.read_text()
+    assert "\n\nkept\n\n" in page.read_text()
+
+
+def test_the_pages_have_places_for_questions_there_are():
+    named = {name for page in pages.PAGES for name in re.findall(r"<!-- figures: (\w+) -->", page.read_text("utf-8"))}
+    assert {"goals", "pulse", "sequential"} <= named <= {"goals", *(question.program for question in QUESTIONS)}
 
 
 def test_a_program_that_breaks_is_a_failure_and_shown():
