@@ -8,6 +8,10 @@ The peers come with the extra `bench`; nginx from the system. Apart from these t
 - `stale`: how clients fare with servers that close connections.
 - `sdk`: a thousand requests at once through openai, and a third of them cancelled.
 - `crawl`: a crawl by Scrapy, with its own handler and with keeppool's.
+- `watched`, `fleet`: what `keeppool top` costs the process it looks at; what a call to Redis costs.
+
+The questions' programs measure twice, with client and server on one core and on all of them. These last ones do not:
+they count, or are about several processes, and run on all cores.
 
 Figures in microseconds belong to one machine; ratios between rows of one run are what can be compared.
 """
