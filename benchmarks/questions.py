@@ -123,6 +123,7 @@ QUESTIONS = (
             Bar(SESSION, "rate_by_urllib3", least=2),
             Bar(SESSION, "peak_mib", most=45),
         ),
+        full=(10, 1),
     ),
     Question(
         "bodies",
@@ -135,8 +136,9 @@ QUESTIONS = (
             Bar(f"pieces of 512: {SESSION}", "rate_by_urllib3", least=1.0),
             Bar("packed five times: keeppool.AsyncSession", "held_ms", most=20),
         ),
+        full=(5, 1),
     ),
-    Question("upload", "256 MiB up, from a file", (5, 1)),
+    Question("upload", "256 MiB up, from a file", (5, 1), full=(5, 1)),
     Question(
         "cookies",
         "Cookies of 10,000 other domains in the jar",

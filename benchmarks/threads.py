@@ -4,9 +4,9 @@ Each client is measured with a connection for each thread and with six, where th
 that has no cap says so, and opens as many as it likes. pycurl's handles cannot be shared: there each thread has its
 own. So it is with the floor, a socket for each thread and nothing but sending and receiving.
 
-On two cores every call into the kernel lets another
-thread run that has waited for the interpreter's lock on the other core, and to wake it up costs more than the exchange
-itself; whether threads are spread so is the scheduler's mood, and rates differ by a factor of two from round to round.
+On two cores every call into the kernel lets another thread run that has waited for the interpreter's lock on the other
+core, and to wake it up costs more than the exchange itself; whether threads are spread so is the scheduler's mood, and
+rates differ by a factor of two from round to round.
 
 In each round every client makes the same number of requests, in a shuffled order; the ratios are medians of each
 round's own. CPU is that of this process, threads included. The longest request is that of all that count.

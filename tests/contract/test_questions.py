@@ -36,8 +36,10 @@ each_question = pytest.mark.parametrize("question", QUESTIONS, ids=lambda questi
 def test_every_question_is_answered_with_the_figures_its_bars_are_about(question):
     if question.program not in NO_SERVER:
         program("nginx")
-    code = [sys.executable, "-m", f"benchmarks.{question.program}", "--rounds", "1", "--requests", "2", "--json"]
-    done = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    code = [sys.executable, "-m", f"benchmarks.{question.program}", "--rounds", "1", "--requests", "2"]
+    done = subprocess.run(
+        [*code, "--json", "--all-cores"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
+    )
     if done.returncode == UNAVAILABLE:
         assert done.stderr.startswith("cannot run here: ")
         return
