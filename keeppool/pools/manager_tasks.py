@@ -23,7 +23,7 @@ from keeppool.pools.manager import ExchangeArguments, Requesting
 from keeppool.pools.pool import wanted_by
 from keeppool.pools.pool_tasks import LoopPool
 from keeppool.pools.response_tasks import AsyncResponse
-from keeppool.pools.send_tasks import send
+from keeppool.pools.send_tasks import hear, send
 
 #: What a request ends with, and what lends it the connection until its body has ended.
 KINDS = (AsyncResponse, TaskLease)
@@ -115,6 +115,8 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
                         pool.ask(exchange, stream)
                 elif exchange.failure is not None:
                     raise exchange.blame(exchange.failure)
+                elif exchange.request_sent and not exchange.rides:
+                    hear(exchange, stream)  # Its task was woken by what came.
                 if exchange.arrived is not None:
                     return stream
                 head = exchange.answer or await send(exchange, stream)

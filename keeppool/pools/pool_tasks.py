@@ -224,15 +224,6 @@ class LoopPool(Pool):
             if self._starts(exchange, connection):
                 return connection
 
-    def _serve(self, ticket: Ticket, waiter: TaskWaiter) -> None:
-        """Let a caller go on whose ticket has ended; its request may be on its way afterwards."""
-        waiter.serve()
-        if waiter.exchange.is_asked and self.is_heard and (connection := ticket.connection) is not None:
-            if waiter.is_queued:
-                self.report(waiter.served_at(connection.taken_at))
-            self.report(reports.reused(connection, waiter.exchange))
-        self._may_follow(waiter.exchange)
-
     async def redial(self, exchange: Exchange) -> Connection:
         """Replace the connection of a failed attempt by a new one, in the same slot, for the one resend.
 
@@ -359,13 +350,8 @@ class LoopPool(Pool):
         self._perform()
 
     def _may_follow(self, exchange: Exchange) -> None:
-        """Let others follow a request, if it has left whole and its response is its caller's to wait for."""
-        if (
-            exchange.rides
-            and exchange.is_asked
-            and exchange.request_sent
-            and not (exchange.streams or exchange.position)
-        ):
+        """Let others follow a request that rides, if it has left whole and its response is its caller's to wait for."""
+        if exchange.is_asked and exchange.request_sent and not (exchange.streams or exchange.position):
             self._state.sent(exchange.connection, clock())
 
     def begun(self, exchange: Exchange, body: BodyReader) -> None:
@@ -475,7 +461,8 @@ class LoopPool(Pool):
             self._perform()
         if exchange.turn is not None:
             self._turns.ended(exchange, now)
-        self._watch_if_idle(connection)
+        if connection.state is IDLE:
+            self._watch_if_idle(connection)
         if exchange.timeline is not None:
             self.report_done(exchange, error, now, why)
 
@@ -678,7 +665,7 @@ class LoopPool(Pool):
     def _carry_on(self, ticket: Ticket) -> None:
         """Let a caller go on whose ticket has ended; where that was on a connection with others, read its response."""
         connection, waiter = ticket.connection, ticket.waiter
-        pipeline = None if connection is None else self._pipelines.get(connection)
+        pipeline = self._pipelines.get(connection) if self._pipelines and connection is not None else None
         if pipeline is not None and pipeline.holds(ticket):
             if isinstance(waiter, TaskWaiter):
                 waiter.unbound()
@@ -687,9 +674,16 @@ class LoopPool(Pool):
             pipeline.has_turn(ticket)
             self._moved.append(pipeline)
         elif isinstance(waiter, TaskWaiter):
+            exchange = waiter.exchange
             if ticket.failure is not None:
-                self._gets_off(ticket, waiter.exchange)
-            self._serve(ticket, waiter)
+                self._gets_off(ticket, exchange)
+            waiter.serve()  # Its request may be on its way afterwards.
+            if exchange.is_asked and self.is_heard and connection is not None:
+                if waiter.is_queued:
+                    self.report(waiter.served_at(connection.taken_at))
+                self.report(reports.reused(connection, exchange))
+            if exchange.rides:
+                self._may_follow(exchange)
 
     def _carry_out(self, order: Order) -> None:
         """Carry out an order that is no `Serve`."""

@@ -61,6 +61,21 @@ async def send(exchange: Exchange, channel: Channel) -> ResponseHead:
         raise exchange.failed(error, sending=sending, total=total_passed(exchange)) from error
 
 
+def hear(exchange: Exchange, channel: Channel) -> None:
+    """Take what has come of the response; most often its head is whole. If not, `send` waits, or says what is wrong.
+
+    Raises:
+        KeepPoolError: As `send`.
+    """
+    try:
+        if data := channel.received(RECEIVE):
+            exchange.take(data)
+    except KeepPoolError as error:
+        raise exchange.blame(error) from error.__cause__
+    except OSError:
+        pass  # `send` meets it again.
+
+
 def ask(exchange: Exchange, channel: Channel) -> None:
     """Send the request, as far as it takes no waiting.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keeppool.clock import clock
+from keeppool.config import Timeout
 from keeppool.core.pool import PoolState
 from keeppool.core.records import NEVER, Connection, Ticket
 from keeppool.core.trust import seconds_to_watch
@@ -115,7 +116,8 @@ class TaskWaiter:
             and isinstance(channel := connection.stream, Channel)
             and self._is_sent(connection, channel)
         ):
-            self.unbound()
+            if self.watched_in is not None:
+                self.unbound()
             read, deadline = exchange.timeout.read, exchange.deadline
             channel.expect(self.future, read if deadline is None else shorter(read, deadline, clock()))
         else:
@@ -163,15 +165,9 @@ class TaskWaiter:
         """Bound what the caller waits for now: room, its own dial, or one begun for another."""
         dial = self._ticket.dial
         if self.watched_in is not None:
-            self._ends.forget(self)
+            self.unbound()
         if dial is None:
-            seconds, by = queue_wait(self.exchange, 0.0, 0.0, now)
-            if seconds is None:
-                return
-            if by == "total":
-                self._ends.watch_alone(self, seconds)
-            else:
-                self._ends.watch(self, now, seconds)
+            self._ends.watch(self, now)
             return
         seconds = self.dial_seconds(now)
         if self.let_in_at is None:
@@ -200,12 +196,17 @@ class TaskWaiter:
 
     def unbound(self) -> None:
         """Stop watching the time: what the caller waits for now has a limit of its own."""
-        if self.watched_in is not None:
-            self._ends.forget(self)
+        place = self.watched_in
+        if isinstance(place, OrderedDict):
+            place.pop(self, None)  # An interrupt may have ended an earlier try right here.
+        elif place is not None:
+            place.cancel()
+        self.watched_in = None
 
     def end(self) -> None:
         """Stop watching the time; nothing will wake the caller any more."""
-        self.unbound()
+        if self.watched_in is not None:
+            self.unbound()
         # Otherwise each wait would leave a cycle behind, and the garbage collector cost as much as the wait itself.
         self._ticket.waiter = None
 
@@ -270,7 +271,7 @@ class WaitEnds:
         stalled: `PoolState.stalled`.
     """
 
-    __slots__ = ("_at", "_lines", "_timer", "loop", "stalled")
+    __slots__ = ("_at", "_lines", "_timer", "_usual", "_usual_seconds", "loop", "stalled")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, stalled: Callable[[Ticket, float], float]) -> None:
         self.loop = loop
@@ -278,19 +279,34 @@ class WaitEnds:
         self._lines: dict[float, OrderedDict[TaskWaiter, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._at = NEVER
+        #: The timeouts that the last caller had, as most have the same, and how long it might wait for room.
+        self._usual: Timeout | None = None
+        self._usual_seconds: float | None = None
 
     def watch_alone(self, waiter: TaskWaiter, seconds: float) -> None:
         """As `watch`, for what is left of something else: a different number each time, and not worth a line."""
         waiter.watched_in = self.loop.call_later(max(seconds, 0.0), waiter.ring)
 
-    def watch(self, waiter: TaskWaiter, now: float, seconds: float) -> None:
-        """Have a caller look at the time after so many seconds, unless it is forgotten before.
+    def watch(self, waiter: TaskWaiter, now: float) -> None:
+        """Have a caller that waits for room look at the time when it may have waited for too long.
 
         Args:
             waiter: The caller; not watched yet.
             now: The time.
-            seconds: How long it may wait, as many others may.
         """
+        exchange = waiter.exchange
+        if exchange.timeout is self._usual and exchange.deadline is None and exchange.turn is None:
+            seconds = self._usual_seconds
+        else:
+            seconds, by = queue_wait(exchange, 0.0, 0.0, now)
+            if by == "total":
+                assert seconds is not None, "bug: a deadline without a time"
+                self.watch_alone(waiter, seconds)
+                return
+            if exchange.deadline is None and exchange.turn is None:
+                self._usual, self._usual_seconds = exchange.timeout, seconds
+        if seconds is None:
+            return
         line = self._lines.get(seconds)
         if line is None:
             line = self._lines[seconds] = OrderedDict()
@@ -298,15 +314,6 @@ class WaitEnds:
         waiter.watched_in = line
         if until < self._at:
             self._set_timer(until, now)
-
-    @staticmethod
-    def forget(waiter: TaskWaiter) -> None:
-        """Stop watching a caller's time."""
-        place, waiter.watched_in = waiter.watched_in, None
-        if isinstance(place, OrderedDict):
-            del place[waiter]
-        elif place is not None:
-            place.cancel()
 
     def close(self) -> None:
         """Take the timer off the event loop."""
@@ -324,11 +331,12 @@ class WaitEnds:
         self._timer, self._at = None, NEVER
         now, following = clock(), NEVER
         for seconds, line in list(self._lines.items()):
-            while line and (first := next(iter(line.items())))[1] <= now:
-                self.forget(first[0])
-                first[0].ring()
+            while line and next(iter(line.values())) <= now:
+                waiter, _ = line.popitem(last=False)
+                waiter.watched_in = None
+                waiter.ring()
             if line:
-                following = min(following, first[1])
+                following = min(following, next(iter(line.values())))
             else:
                 del self._lines[seconds]
         if following < NEVER:

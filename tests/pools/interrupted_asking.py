@@ -16,7 +16,7 @@ from keeppool import Limits
 from keeppool.pools.manager_tasks import AsyncPoolManager
 
 #: What is called while a request is sent in its caller's place, once its bytes have left.
-BEHIND = ("unbound", "forget", "expect", "guard")
+BEHIND = ("unbound", "expect", "guard")
 
 
 class Strike:
