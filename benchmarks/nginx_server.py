@@ -23,7 +23,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ _TRIES = 500
 _PAUSE_S = 0.02
 
 # keepalive_requests: nginx's own 1000 would put a reconnect into each client's round.
-_CONFIGURATION = """
+_CONFIGURATION = r"""
 {user}
 daemon off;
 worker_processes 1;
@@ -66,7 +66,7 @@ server {{
 root {folder}/www;
 location = /256m.bin {{ sendfile on; tcp_nopush on; }}
 location = /answer {{ default_type application/json; return 200 '{json}'; }}
-location = /answer.gz {{ default_type application/json; add_header Content-Encoding gzip; }}
+location ~ \.gz$ {{ default_type application/json; add_header Content-Encoding gzip; }}
 location /once/ {{ alias {folder}/www/; keepalive_timeout 0; }}
 location = /serial {{ keepalive_timeout 0; return 200 $connection; }}
 location = /resumed {{ keepalive_timeout 0; return 200 $ssl_session_reused; }}
@@ -115,8 +115,21 @@ def nginx() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def sites(number: int = 1, *, tls: Certificate | None = None, address: str = "127.0.0.1") -> Iterator[list[str]]:
-    """Run nginx as so many hosts, each a port of its own; give their URLs, without a path. Raises as `nginx`."""
+def sites(
+    number: int = 1,
+    *,
+    tls: Certificate | None = None,
+    address: str = "127.0.0.1",
+    files: Mapping[str, bytes] | None = None,
+) -> Iterator[list[str]]:
+    """Run nginx as so many hosts, each a port of its own; give their URLs, without a path. Raises as `nginx`.
+
+    Args:
+        number: How many.
+        tls: What they show; `None` for plain http.
+        address: Where they listen.
+        files: What there is beside the usual, by name; a name that ends in `.gz` says that it is gzip-coded.
+    """
     program = shutil.which("nginx") or shutil.which("nginx", path=_SYSTEM_PATH)
     if program is None:
         raise SystemExit("nginx is not installed; this program needs it (Debian, Ubuntu: apt-get install nginx-light)")
@@ -124,6 +137,8 @@ def sites(number: int = 1, *, tls: Certificate | None = None, address: str = "12
     with tempfile.TemporaryDirectory(prefix="keeppool-nginx-") as name:
         folder, ports = Path(name), _free_ports(number, address)
         _write_files(folder / "www")
+        for file, content in (files or {}).items():
+            (folder / "www" / file).write_bytes(content)
         configuration = folder / "nginx.conf"
         configuration.write_text(
             _CONFIGURATION.format(

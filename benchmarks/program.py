@@ -71,6 +71,7 @@ _FORMATS = {
     "cpu_us": ("CPU µs", ",.2f"),
     "sockets": ("sockets", ",.0f"),
     "cpu_by_floor": ("CPU ÷ floor's", ".2f"),
+    "cpu_by_pycurl": ("CPU ÷ pycurl's", ".2f"),
     "cpu_by_own": ("CPU ÷ own transport's", ".2f"),
     "time_by_own": ("time ÷ own transport's", ".2f"),
     "cpu_ms": ("CPU ms", ",.1f"),

@@ -56,6 +56,7 @@ class Question(NamedTuple):
 
 SESSION = "keeppool.Session"
 CROWD = "keeppool.AsyncPoolManager on"
+TASKS = "keeppool.AsyncSession on"
 #: The largest loads of core_cost, beside the smallest.
 MANY_HOSTS = "with lock, clock and probe (BlockingPool), beside 100,000 other hosts"
 MANY_WAITERS = "with lock, clock and probe (BlockingPool), beside 10,000 waiters, each for a host of its own"
@@ -139,6 +140,19 @@ QUESTIONS = (
         full=(5, 1),
     ),
     Question("upload", "256 MiB up, from a file", (5, 1), full=(5, 1)),
+    Question(
+        "large",
+        "Large bodies by both fronts: whole, in pieces, up, gzip-coded",
+        (3, 1),
+        (
+            Bar(f"whole: {SESSION}", "rate_by_urllib3", least=1.1),
+            Bar(f"whole: {TASKS} asyncio", "rate_by_urllib3", least=1.1),
+            Bar(f"whole: {TASKS} uvloop", "rate_by_urllib3", least=1.1),
+            Bar(f"whole: {TASKS} asyncio", "growth_mib", most=294.4),
+            Bar(f"pieces: {SESSION}", "rate_by_pycurl", least=0.95),
+            Bar(f"pieces: {SESSION}", "cpu_by_pycurl", most=1.0),
+        ),
+    ),
     Question(
         "cookies",
         "Cookies of 10,000 other domains in the jar",
