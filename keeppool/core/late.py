@@ -176,6 +176,10 @@ class LatePoolState(PoolState):
 
     def _claim(self, host: Host, now: float, unsafe: bool) -> Ticket:
         """Give a caller that found nothing idle a dial to count on, or a place in the queue."""
+        # Where others wait for room there is none (invariant 3), and a fifth of what a caller in the queue costs the
+        # core is to find that out again. What a fleet allows may have run out meanwhile, and is looked at.
+        if host.waiters and host.permits is None:
+            return self._enqueue(host, now, unsafe)
         young = _young(host, now) if host.spare else None
         if young is not None or self._may_open(host, now):
             return self._bound_ticket(host, young, now, unsafe)
