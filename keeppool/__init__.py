@@ -10,10 +10,10 @@ Every name is imported when it is first used: `import keeppool` alone costs next
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from keeppool._version import __version__
+from keeppool.deferred import late
 
 if TYPE_CHECKING:
     from keeppool import adapters, auth, cookies, errors, events, observe, presets, requests, testing
@@ -231,14 +231,14 @@ _OF_HTTPX = {
 
 def __getattr__(name: str) -> object:
     if name in _MODULES:
-        return import_module(_MODULES[name])
+        return late(_MODULES[name])
     if name in _OF_HTTPX:
         raise AttributeError(
             f"module 'keeppool' has no attribute {name!r}: here it is {_OF_HTTPX[name]}; see docs/moving-from-httpx.md"
         )
     if name not in _HOMES:
         raise AttributeError(f"module 'keeppool' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(late(_HOMES[name]), name)
     globals()[name] = value
     return value
 

@@ -36,6 +36,7 @@ import keeppool.presets as presets
 from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument, bad
 from keeppool.deferred import Deferred
 from keeppool.errors import MOST_QUOTED, ConfigError, quoted
+from keeppool.forks import undivided
 from keeppool.hosts import HostTable
 
 if TYPE_CHECKING:
@@ -226,7 +227,8 @@ def _check_keys(place: _Place, table: Mapping[str, Any], allowed: Collection[str
 
 def _why_no_key(place: _Place, key: str, value: object, allowed: Collection[str]) -> str:
     """Say what was probably meant."""
-    from difflib import get_close_matches  # only an error needs it
+    with undivided:
+        from difflib import get_close_matches  # only an error needs it
 
     if key in _IN_CODE_ONLY:
         return "an object that cannot come from a file; give it in code"

@@ -31,7 +31,9 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from keeppool.config import HostConfig, bad
+from keeppool.deferred import have_idna
 from keeppool.errors import ConfigError
+from keeppool.forks import undivided
 
 DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
@@ -143,6 +145,7 @@ def normal_host(host: str) -> str:
     if not host.isascii():
         if not _READ_DIFFERENTLY.isdisjoint(host):
             raise ValueError("IDNA 2003 and IDNA 2008 disagree about this name")
+        have_idna()
         host = host.encode("idna").decode("ascii")
     return host.lower().removesuffix(".")
 
@@ -155,7 +158,8 @@ def normal_ipv6(address: str) -> str:
 
     Source: RFC 5952 §4, and §5 for IPv4 addresses within.
     """
-    from ipaddress import IPv6Address  # 3 ms to import, for the few URLs and tables that hold one
+    with undivided:
+        from ipaddress import IPv6Address  # 3 ms to import, for the few URLs and tables that hold one
 
     read = IPv6Address(address)
     if read.ipv4_mapped is None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from keeppool.client.response.response import Response
 from keeppool.client.session import Session
+from keeppool.forks import undivided
 
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar as StandardCookieJar
@@ -30,7 +31,8 @@ class ForgetfulSession:
 
     def _jar_for(self, response: BaseResponse) -> StandardCookieJar:
         """Keep a response's cookies for the rest of its call alone."""
-        from keeppool.client.cookies import CookieJar
+        with undivided:
+            from keeppool.client.cookies import CookieJar
 
         request = response.request
         if request.jar is None:

@@ -18,6 +18,7 @@ from keeppool.client.response import redirect
 from keeppool.clock import clock
 from keeppool.config import HostConfig, Timeout, bad
 from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
+from keeppool.forks import undivided
 
 if TYPE_CHECKING:
     from keeppool.client.request.prepared import PreparedRequest
@@ -110,7 +111,8 @@ class Flow:
         if retrying is None:
             return _sent((yield step))
         # Imported late: it brings urllib3's `Retry`, and most programs do without.
-        from keeppool.client.retries.tries import Tries, rewind
+        with undivided:
+            from keeppool.client.retries.tries import Tries, rewind
 
         tries = Tries(retrying, request)
         while True:

@@ -35,6 +35,7 @@ from keeppool.client.response import redirect
 from keeppool.client.retries.retrying import RetriesArgument, Retrying, retrying_of
 from keeppool.client.routing import Routing
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument, bad
+from keeppool.forks import undivided
 from keeppool.pools.request import default_fields
 from keeppool.urls.address import Address, addressed, is_same_origin
 from keeppool.wire.fields import FieldBlock
@@ -142,7 +143,8 @@ class SessionSettings(Routing):
     def cookies(self) -> CookieJar:
         """The cookies kept from responses, and sent. Any `http.cookiejar` jar, or a mapping, may be set."""
         if self._jar is None:
-            from keeppool.client.cookies import CookieJar
+            with undivided:
+                from keeppool.client.cookies import CookieJar
 
             with self._making:
                 if self._jar is None:
@@ -151,9 +153,10 @@ class SessionSettings(Routing):
 
     @cookies.setter
     def cookies(self, cookies: CookiesArgument) -> None:
-        from http.cookiejar import CookieJar as StandardCookieJar
+        with undivided:
+            from http.cookiejar import CookieJar as StandardCookieJar
 
-        from keeppool.client.cookies import jar_of
+            from keeppool.client.cookies import jar_of
 
         self._jar = cookies if isinstance(cookies, StandardCookieJar) else jar_of(cookies)
 
@@ -211,7 +214,8 @@ class SessionSettings(Routing):
     ) -> PreparedRequest:
         request = prepare(method, address, self._headers, headers, self.params, params, data, json, files)
         if cookies is not None:
-            from keeppool.client.cookies import jar_of
+            with undivided:
+                from keeppool.client.cookies import jar_of
 
             request.jar = jar_of(cookies)
         request = self.with_cookies(request)
@@ -254,7 +258,8 @@ class SessionSettings(Routing):
         response.belongs_to(self)
         head = response.raw.head
         if b"set-cookie" in head.index:
-            from keeppool.client.cookies import keep_cookies
+            with undivided:
+                from keeppool.client.cookies import keep_cookies
 
             keep_cookies(self._jar_for(response), response.request, head)
 

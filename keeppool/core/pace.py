@@ -30,6 +30,7 @@ from typing import NamedTuple
 
 from keeppool.config import Pace
 from keeppool.core.records import LONG_AGO, NEVER, Waiter
+from keeppool.forks import undivided
 
 #: Callers of one host that are on the way to a connection at a time; the rest waits without one. As many connections
 #: are dialled at once where nothing else is set (`Limits.per_host`).
@@ -397,8 +398,9 @@ def seconds_until(retry_after: bytes, date: bytes | None, wall: float) -> float 
 
 def _timestamp(date: bytes) -> float | None:
     # Imported here: they cost milliseconds, and most programs never meet a date here.
-    from datetime import UTC
-    from email.utils import parsedate_to_datetime
+    with undivided:
+        from datetime import UTC
+        from email.utils import parsedate_to_datetime
 
     try:
         read = parsedate_to_datetime(date.decode("latin-1"))

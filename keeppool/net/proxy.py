@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from keeppool.core.origin import Origin
 from keeppool.errors import ExchangeError, ProxyError
+from keeppool.forks import undivided
 from keeppool.net.steps import Steps
 from keeppool.wire.fields import field_block
 from keeppool.wire.head import HeadReader, ResponseHead
@@ -34,7 +35,8 @@ def tunnel_steps(origin: Origin, address: str | None = None) -> Steps[None] | No
         return None
     if not origin.proxy.is_socks:
         return connect_steps(origin)
-    from keeppool.net.socks import socks_steps
+    with undivided:
+        from keeppool.net.socks import socks_steps
 
     return socks_steps(origin, address)
 

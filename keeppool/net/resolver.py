@@ -22,7 +22,9 @@ from typing import Final, NamedTuple
 
 from keeppool.clock import clock
 from keeppool.config import LookUp
+from keeppool.deferred import have_idna
 from keeppool.errors import quoted
+from keeppool.forks import undivided
 from keeppool.net.addresses import UNIX, Address
 from keeppool.net.deadline import Deadline
 
@@ -313,7 +315,8 @@ def _is_abandoned(search: Search, now: float) -> bool:
 
 def is_awaited(look_up: LookUp) -> bool:
     """Tell whether a program's function is a coroutine function, or an object that is called as one."""
-    from inspect import iscoroutinefunction  # Imported late: few pools have a function of their own.
+    with undivided:
+        from inspect import iscoroutinefunction  # Imported late: few pools have a function of their own.
 
     return iscoroutinefunction(look_up) or iscoroutinefunction(vars(type(look_up)).get("__call__"))
 
@@ -350,6 +353,7 @@ def from_system(question: Question) -> list[Address]:
     Raises:
         OSError, ValueError: There is no address, or the name is none.
     """
+    have_idna()
     return [Address(entry[0], entry[4]) for entry in socket.getaddrinfo(*question, socket.SOCK_STREAM)]
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from keeppool.core.origin import Origin
 from keeppool.errors import InvalidProxyURL, ProxyError, ResolveError
+from keeppool.forks import undivided
 from keeppool.net.steps import Steps
 
 #: "No authentication required" and "username/password" (RFC 1928 §3).
@@ -43,7 +44,8 @@ def socks_steps(origin: Origin, address: str | None = None) -> Steps[None]:
         InvalidProxyURL: python-socks is not installed.
     """
     try:
-        from python_socks._protocols import socks4, socks5
+        with undivided:
+            from python_socks._protocols import socks4, socks5
     except ImportError as error:
         message = (
             f"{origin}: a SOCKS proxy needs python-socks: pip install 'keeppool[socks]' ('.[socks]' in its source)"

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from keeppool.config import bad
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.deferred import Deferred, have_urllib3
+from keeppool.deferred import Deferred, have_idna, have_urllib3
+from keeppool.forks import undivided
 from keeppool.net.deadline import Deadline
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.tls_layer import TlsLayer
@@ -272,6 +273,11 @@ def build_context(verify: bool | str, cert: _Certificate) -> ssl.SSLContext:
     Raises:
         ConfigError: A file is missing or unusable; names the field.
     """
+    with undivided:
+        return _built(verify, cert)
+
+
+def _built(verify: bool | str, cert: _Certificate) -> ssl.SSLContext:
     have_urllib3()
     from urllib3.util.ssl_ import create_urllib3_context
 
@@ -305,6 +311,7 @@ def _name_of(origin: Origin, identity: TlsIdentity) -> str:
     host = identity.server_hostname or origin.host
     if ":" in host:
         return host.partition("%")[0]  # An IPv6 address; in a name the sign would cut off what certificates are for.
+    have_idna()
     return host.removesuffix(".").encode("idna").decode("ascii")
 
 
@@ -323,7 +330,8 @@ def _trust(context: ssl.SSLContext, verify: bool | str) -> None:
     if verify is False:
         return
     if verify is True:
-        import certifi
+        with undivided:
+            import certifi
 
         context.load_verify_locations(cafile=certifi.where())
         return

@@ -6,8 +6,9 @@ nothing else needs.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from keeppool.deferred import late
 
 if TYPE_CHECKING:
     from keeppool.observe.opentelemetry import OpenTelemetry
@@ -40,7 +41,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        found = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+        found = getattr(late(f"{__name__}.{home}"), name)
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get(name)
         if extra is None or (error.name or "").startswith("keeppool"):

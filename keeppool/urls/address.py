@@ -12,12 +12,11 @@ The file is long, because a URL is read here and nowhere else.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Self
 
-from keeppool.deferred import Deferred, have_urllib3
+from keeppool.deferred import Deferred, have_idna, have_urllib3, late
 from keeppool.errors import (
     InvalidSchema,
     InvalidURL,
@@ -410,10 +409,11 @@ def _with_ascii_host(url: str) -> str:
 
 def _idna(host: str) -> str:
     try:
-        idna = importlib.import_module("idna")
+        idna = late("idna")
     except ImportError as error:
         if _READ_DIFFERENTLY.intersection(host):
             raise UnicodeError("the package idna is needed to read it as today's resolvers do") from error
+        have_idna()
         return host.encode("idna").decode("ascii")
     encoded: bytes = idna.encode(host, uts46=True)
     return encoded.decode("ascii")

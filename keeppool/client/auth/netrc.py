@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from keeppool.forks import undivided
+
 if TYPE_CHECKING:
     from netrc import netrc
 
@@ -95,7 +97,8 @@ def _located(netrc_file: str | None) -> _Stamp | None:
 
 def _parsed(path: str) -> netrc | None:
     # Deferred: most people have no such file.
-    from netrc import NetrcParseError, netrc
+    with undivided:
+        from netrc import NetrcParseError, netrc
 
     try:
         return netrc(path)

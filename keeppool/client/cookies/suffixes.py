@@ -16,6 +16,8 @@ import functools
 from pathlib import Path
 from typing import Final
 
+from keeppool.forks import undivided
+
 #: Suffixes of two labels in a country's domain that cannot be mistaken: 892 suffixes of the list of 2026-10 are of this
 #: form. As names of somebody's own they are hardly found, because registries keep them back.
 _BELOW_COUNTRIES: Final = frozenset(("ac", "co", "com", "edu", "gov", "mil", "net", "org"))
@@ -50,7 +52,8 @@ def is_public_suffix(domain: str) -> bool:
 def _rules() -> frozenset[str] | None:
     """Read the list, once; `None` if the package is not installed."""
     try:
-        from publicsuffixlist import PSLFILE
+        with undivided:
+            from publicsuffixlist import PSLFILE
     except ImportError:
         return None
     # Comments stay among them: no domain begins with a slash.

@@ -19,6 +19,7 @@ from keeppool.client.arguments import ParamsArgument
 from keeppool.client.request.urls import quoted_query
 from keeppool.deferred import Deferred
 from keeppool.errors import InvalidBody, InvalidJSONError, InvalidRequest, quoted
+from keeppool.forks import undivided
 
 if TYPE_CHECKING:
     import base64
@@ -61,7 +62,8 @@ def encoded_body(data: Any, json: Any, files: Any = None) -> tuple[Any, bytes | 
         InvalidBody: `data` is a list without pairs in it, or `files` is in none of the forms it may have.
     """
     if files:
-        from keeppool.client.request.multipart import encode_files
+        with undivided:
+            from keeppool.client.request.multipart import encode_files
 
         body, content_type = encode_files(data, files)
         return body, content_type.encode("latin-1")

@@ -26,6 +26,7 @@ from keeppool.client.request.headers import Headers, merged, shown_fields
 from keeppool.client.request.hooks import Hooked, default_hooks, hooks_of
 from keeppool.client.request.urls import text_of
 from keeppool.errors import UnrewindableBodyError
+from keeppool.forks import undivided
 from keeppool.pools.request import FRAMES_BODY, check_framing, prepare_body, reframed
 from keeppool.urls.address import Address, addressed
 from keeppool.wire.body import RequestBody
@@ -209,7 +210,8 @@ class PreparedRequest(Hooked):
     def _cookies(self) -> CookieJar:
         """The call's own cookies, by the name under which authentication schemes written for requests look for them."""
         if self.jar is None:
-            from keeppool.client.cookies import CookieJar
+            with undivided:
+                from keeppool.client.cookies import CookieJar
 
             self.jar = CookieJar()
         return self.jar
@@ -324,7 +326,8 @@ class PreparedRequest(Hooked):
         """Add the Cookie field that these cookies make for this URL; one that is there stays."""
         if cookies is None:
             return
-        from keeppool.client.cookies import jar_of, with_cookies
+        with undivided:
+            from keeppool.client.cookies import jar_of, with_cookies
 
         self.jar = jar_of(cookies)
         made = with_cookies(self, None).fields.get(b"cookie")

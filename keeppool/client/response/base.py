@@ -22,6 +22,7 @@ from keeppool.client.response.shown import shown
 from keeppool.client.response.text import apparent_encoding, decoded, stated_encoding
 from keeppool.deferred import Deferred
 from keeppool.errors import HTTPError, JSONDecodeError, StreamConsumedError, name_call, plain_url
+from keeppool.forks import undivided
 from keeppool.urls.address import is_same_origin
 from keeppool.wire.head import ResponseHead
 from keeppool.wire.json_text import parse_json
@@ -224,7 +225,8 @@ class BaseResponse:
     def cookies(self) -> CookieJar:
         """The cookies this response sets; the session has its own jar."""
         if self._cookies is None:
-            from keeppool.client.cookies import CookieJar, keep_cookies
+            with undivided:
+                from keeppool.client.cookies import CookieJar, keep_cookies
 
             self._cookies = CookieJar()
             if self.request is not None:

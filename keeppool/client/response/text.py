@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import codecs
 import functools
-import importlib
 import sys
 from collections.abc import Iterable, Iterator
 from typing import AnyStr, Final, Generic
 
 from keeppool.client.response.charsets import believed
+from keeppool.deferred import late
 
 #: Encodings remembered as known or not; the web uses a few dozen, and a hostile server must not fill the memory.
 _REMEMBERED: Final = 64
@@ -70,7 +70,7 @@ def apparent_encoding(content: bytes) -> str:
 
 def _statistical_encoding(content: bytes) -> str:
     try:
-        normalizer = importlib.import_module("charset_normalizer")
+        normalizer = late("charset_normalizer")
     except ImportError:
         return "ISO-8859-1"
     best = normalizer.from_bytes(content).best()

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any, Final
 
+from keeppool.forks import undivided
 from keeppool.wire.codings.stage import STEP, Stage
 
 #: Bytes of br data that are kept, so that its end can be found if bytes behind it make the library fail. Pages are
@@ -133,11 +134,12 @@ class Brotli(Stage):
 @functools.cache
 def brotli_module() -> Any:
     """Return the Brotli library, or `None` if there is none that can bound its output (added in 1.2)."""
-    try:
-        import brotli
-    except ImportError:
+    with undivided:
         try:
-            import brotlicffi as brotli
+            import brotli
         except ImportError:
-            return None
+            try:
+                import brotlicffi as brotli
+            except ImportError:
+                return None
     return brotli if hasattr(brotli.Decompressor, "can_accept_more_data") else None

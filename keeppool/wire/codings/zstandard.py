@@ -11,6 +11,7 @@ import functools
 import sys
 from typing import Any, Final
 
+from keeppool.forks import undivided
 from keeppool.wire.codings.stage import Members
 
 #: Zstandard may ask for memory of its window's size. 8 MiB is the most an HTTP sender may ask for (RFC 9659 §3).
@@ -117,10 +118,11 @@ def _header_size(descriptor: int) -> int:
 def zstd_module() -> Any:
     """Return the Zstandard library, which is part of Python from 3.14 on, or `None`."""
     try:
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
+        with undivided:
+            if sys.version_info >= (3, 14):
+                from compression import zstd
+            else:
+                from backports import zstd
     except ImportError:
         return None
     return zstd
