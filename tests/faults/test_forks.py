@@ -15,9 +15,7 @@ from keeppool.testing import Behaviour, Site
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize(
-    "module", ["keeppool.client.session", "ssl", "urllib3", "certifi", "http.cookiejar", "brotli", "encodings.idna"]
-)
+@pytest.mark.parametrize("module", ["keeppool.client.session", "ssl", "urllib3", "http.cookiejar", "encodings.idna"])
 def test_a_thread_is_in_the_middle_of_its_first_import(module: str, tmp_path: Path) -> None:
     # CPython's import locks are not forked well: the module would never be imported in the child.
     ca, roots = trustme.CA(), tmp_path / "ca.pem"
