@@ -389,8 +389,8 @@ class TaskMember(Member):
             self._go_without(pool, keys)
             return
         calls = self._begin(pool, keys)
-        # The sockets that were closed for it are closed in the next turn of the loop, before Redis hears of it.
-        await asyncio.sleep(0)
+        # Before Redis hears of it, or the next member's socket would be there before this one's has gone.
+        await pool.fleet_settled()
         asked_at = clock()
         try:
             if self._client is None:

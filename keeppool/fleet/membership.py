@@ -79,6 +79,9 @@ class Joined(Protocol):
     def fleet_call(self, key: str) -> Call:
         """Say what it has and wants of a key; from here on it holds that and no more until it is told."""
 
+    async def fleet_settled(self) -> None:
+        """Wait, on an event loop, until no socket is there any more that was closed, or whose dial was broken off."""
+
     def fleet_told(self, key: str, told: Told) -> Wanted:
         """Take note of what the fleet has said of a key."""
 

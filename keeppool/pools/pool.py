@@ -174,6 +174,9 @@ class Pool:
         self._turns.told(line, told.starts, told.hold, told.parties, now)
         return membership.Wanted(wanted, is_paced=len(line) > 0)
 
+    async def fleet_settled(self) -> None:
+        """Wait until sockets that were closed are gone. With threads they are when they are closed."""
+
     def fleet_held(self) -> dict[str, tuple[int, int]]:
         """Give the connections there are, and may be, by key."""
         return {permits.key: (permits.open, permits.allowed) for permits in self._state.permit_records()}

@@ -614,6 +614,12 @@ class LoopPool(Pool):
         self._perform()
         return call
 
+    async def fleet_settled(self) -> None:
+        """Wait until dials that are being broken off have ended, and for the turn in which the loop closes sockets."""
+        while self._leaving:
+            await asyncio.wait(self._leaving)
+        await asyncio.sleep(0)
+
     def forget_parent(self) -> None:
         """Start anew in a forked child: close the copies of the parent's sockets, and send the servers nothing.
 

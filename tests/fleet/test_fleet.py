@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import multiprocessing
 import os
 import pickle
@@ -22,6 +23,7 @@ from keeppool import AsyncPoolManager, Config, HostConfig, PoolManager, Session,
 from keeppool.errors import ConfigError, PoolTimeout
 from keeppool.events import FleetChanged
 from keeppool.fleet import Fleet
+from keeppool.fleet.membership import Told
 from keeppool.testing import Behaviour, Recorder, Site, Sites
 
 redis = pytest.importorskip("redis")
@@ -70,6 +72,32 @@ def test_two_pools_of_tasks_keep_one_cap(redis_port: int, sites: Sites) -> None:
 
     asyncio.run(crowd())
     assert site.peak_open <= CAP
+
+
+def test_redis_hears_of_a_dial_that_was_broken_off_when_its_socket_is_closed(redis_port: int) -> None:
+    """Its end takes some turns of the loop; whoever gets the permit must not be at the server before."""
+    import redis.asyncio
+
+    async def breaks_off(server: socket.socket) -> None:
+        port = server.getsockname()[1]
+        fleet = Fleet(redis.asyncio.Redis(port=redis_port), "test", timeout=0.5)
+        async with AsyncPoolManager(fleet=fleet, defaults=SHARED) as manager:
+            pool = manager._pool
+            asked = asyncio.create_task(manager.request("GET", f"https://127.0.0.1:{port}/"))
+            dialled, _ = await asyncio.get_running_loop().sock_accept(server)
+            with dialled:
+                dialled.setblocking(False)
+                assert await asyncio.get_running_loop().sock_recv(dialled, 1 << 16), "the handshake has begun"
+                asked.cancel()
+                await asyncio.wait([asked])
+                told = Told(0, math.inf, is_wanted=True, starts=[], hold=0.0, parties=None)
+                pool.fleet_told(f"127.0.0.1:{port}", told)
+                await pool.fleet_settled()
+                assert dialled.recv(1) == b"", "it is closed by now, or this raises BlockingIOError"
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        asyncio.run(breaks_off(silent))
 
 
 def test_a_reused_request_makes_no_call(redis_port: int, sites: Sites) -> None:
