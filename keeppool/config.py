@@ -456,6 +456,7 @@ _KNOWN: Final = frozenset(
         *(entry.name for entry in fields(Limits)),
         *(entry.name for entry in fields(Pace)),
         *("config", "connect", "hosts", "path", "pool", "preset", "read", "stall", "total", "users"),
+        *("name", "ttl", "when_down"),
     )
 )
 
@@ -484,8 +485,9 @@ class Config:
     fleet: Any = None
 
     def __post_init__(self) -> None:
-        if self.fleet is not None and (isinstance(self.fleet, (str, bytes)) or not hasattr(self.fleet, "join")):
-            raise bad("fleet", self.fleet, "must be a keeppool.fleet.Fleet, such as Fleet.from_url(url), or None")
+        if self.fleet is not None and (isinstance(self.fleet, (str, bytes, type)) or not hasattr(self.fleet, "join")):
+            rule = "must be a keeppool.fleet.Fleet, as Fleet(client) or Fleet.from_url(url) makes one, or None"
+            raise bad("fleet", self.fleet, rule)
         if self.resolver is not None and not callable(self.resolver):
             raise bad("resolver", self.resolver, "must be a function from host and port to addresses")
         for name, kind in (("limits", Limits), ("timeout", Timeout), ("defaults", HostConfig)):
@@ -687,8 +689,8 @@ def _check_timeout(name: str, value: object) -> None:
 
 
 def _check_fleet_key(name: str, value: object) -> None:
-    if not callable(value) and (not isinstance(value, str) or not value):
-        raise bad(name, value, "must be non-empty text, or a function from host and port to text")
+    if not callable(value) and (not isinstance(value, str) or not value or "{" in value or "}" in value):
+        raise bad(name, value, "must be non-empty text without braces, or a function from host and port to such text")
 
 
 def _check_least_one(name: str, value: object) -> None:

@@ -6,9 +6,10 @@ Does not know: how it is kept.
 
 from __future__ import annotations
 
+from inspect import ismodule
 from typing import Any, Self
 
-from keeppool.config import bad, check_seconds
+from keeppool.config import bad
 from keeppool.fleet.duties import POLICIES
 from keeppool.fleet.member import Bond, TaskMember, ThreadMember
 from keeppool.fleet.membership import Joined
@@ -17,6 +18,8 @@ from keeppool.fleet.url import read
 
 #: The shortest lease, in seconds: below that a pause of a garbage collector or of a busy machine ends it.
 LEAST_TTL = 2.0
+#: The longest one: whoever is killed holds up the others for as long.
+LONGEST_TTL = 86400.0
 
 
 class Fleet:
@@ -49,16 +52,15 @@ class Fleet:
         when_down: str = "share",
         timeout: float = 0.1,
     ) -> None:
-        if not hasattr(client, "evalsha"):
-            raise bad("client", client, "must be a client of redis-py or valkey-py")
+        if not hasattr(client, "evalsha") or isinstance(client, type) or ismodule(client):
+            rule = "must be a client of redis-py or valkey-py, such as redis.Redis(); a URL is for Fleet.from_url"
+            raise bad("client", client, rule)
         if not isinstance(name, str) or not name or any(mark in name for mark in "{}:"):
             raise bad("name", name, "must be text without braces and colons")
-        check_seconds("ttl", ttl, zero=False)
-        if ttl is None or not LEAST_TTL <= ttl < 86400:
-            raise bad("ttl", ttl, f"must be from {LEAST_TTL:g} seconds to a day")
-        check_seconds("timeout", timeout, zero=False)
-        if timeout is None or timeout >= ttl / 4:
-            raise bad("timeout", timeout, "must be less than a quarter of ttl")
+        if not _is_number(ttl) or not LEAST_TTL <= ttl <= LONGEST_TTL:
+            raise bad("ttl", ttl, f"must be a number, from {LEAST_TTL:g} seconds to a day")
+        if not _is_number(timeout) or not 0 < timeout < ttl / 4:
+            raise bad("timeout", timeout, "must be a number of seconds, more than 0 and less than a quarter of ttl")
         if when_down not in POLICIES:
             raise bad("when_down", when_down, f"must be one of {', '.join(POLICIES)}")
         self.name = name
@@ -112,7 +114,9 @@ class Fleet:
         recipe = self._recipes.get(for_tasks)
         if recipe is None:
             kind = "of their asyncio modules, for pools of tasks" if for_tasks else "for threads"
-            raise bad("fleet", self, f"needs a client of redis-py or valkey-py {kind}")
+            raise bad(
+                "fleet", self, f"needs a client of redis-py or valkey-py {kind}; Fleet.from_url(url) does for both"
+            )
         bond = Bond(self.name, self.ttl, self.when_down, self.timeout, recipe)
         return (TaskMember if for_tasks else ThreadMember)(bond, pool)
 
@@ -122,3 +126,7 @@ class Fleet:
 
     def __repr__(self) -> str:
         return f"Fleet({self.name!r}, ttl={self.ttl:g}, when_down={self.when_down!r})"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -72,6 +72,11 @@ class Member:
     def _recipe(self) -> Recipe:
         return self.fleet.recipe
 
+    @property
+    def trouble(self) -> str:
+        """Say that Redis is away, and which policy holds; nothing while it is there."""
+        return f", as its Redis does not answer and when_down is {self.fleet.when_down}" if self._duties.is_down else ""
+
     def _invocation(self, key: str, call: Call) -> Invocation:
         cap = -1 if call.cap is None else call.cap
         pace = (call.starts, call.gap * 1000, call.burst, int(call.ended), call.holds * 1000)

@@ -95,6 +95,10 @@ class Joined(Protocol):
 class Membership(Protocol):
     """One pool's part in a fleet."""
 
+    @property
+    def trouble(self) -> str:
+        """While Redis is away, what to say of that behind how many connections the fleet allows; empty otherwise."""
+
     def due(self, key: str) -> None:
         """A call about a key is wanted: permits are, or are given back, or starts are. Does not wait."""
 

@@ -55,9 +55,8 @@ def read(url: str) -> Said:
     options, rest = _divided(parts.query)
     preferred, scheme = _SCHEMES[parts.scheme]
     library = _library(preferred)
-    for_client = parts._replace(scheme=scheme, query=urlencode(rest)).geturl()
-    if scheme == "unix":  # urlunsplit leaves out the empty host of a scheme it does not know
-        for_client = f"unix://{parts.netloc}{parts.path}?{urlencode(rest)}"
+    # Not by urlunsplit, which leaves out an empty host: redis:// is the one on this machine, and unix:// has none.
+    for_client = f"{scheme}://{parts.netloc}{parts.path}?{urlencode(rest)}"
     clients = [_client(importlib.import_module(name), for_client) for name in (library, f"{library}.asyncio")]
     return Said(options, *clients)
 
@@ -69,7 +68,8 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:  # Its text may hold a part of a password.
-        raise bad("url", url, "is no URL; in a password / ? # @ : are written %2F %3F %23 %40 %3A") from None
+        rule = "is no URL: a port is a number up to 65535, and in a password / ? # @ : are written %2F %3F %23 %40 %3A"
+        raise bad("url", url, rule) from None
     if parts.scheme not in _SCHEMES:
         raise bad("url", url, f"must begin with one of {', '.join(f'{scheme}://' for scheme in _SCHEMES)}")
     if parts.scheme == "unix":

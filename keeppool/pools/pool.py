@@ -422,6 +422,7 @@ class Pool:
         if host.permits is not None and host.lacks_permit and not host.is_capped:
             waits_for = Room.FLEET.value
             text += f"; the fleet allows {host.permits.allowed} to {host.permits.key}"
+            text += "" if self._member is None else self._member.trouble
         facts = {"in_use": host.open, "waiting": len(host.waiters), "waited": waited, "unread": unread}
         return PoolTimeout(text, origin=name, limit=limit, limited_by=by, waits_for=waits_for, **facts)
 

@@ -183,7 +183,7 @@ def test_a_files_fleet_holds_unless_a_setting_names_another(tmp_path):
         ({"KEEPPOOL_FLEET": "{"}, r"KEEPPOOL_FLEET='\*\*\*': must be a dict, or one as JSON"),
         ({"KEEPPOOL_FLEET": {"name": "a"}}, r"KEEPPOOL_FLEET\[\"url\"\]=None: must be there, such as redis://"),
         ({"KEEPPOOL_FLEET": {"url": URL, "cap": 6}}, r"KEEPPOOL_FLEET\[\"cap\"\]=6: no such argument; there are url"),
-        ({"KEEPPOOL_FLEET": {"url": URL, "ttl": 1}}, r"KEEPPOOL_FLEET\[\"ttl\"\]=1: must be from 2 seconds"),
+        ({"KEEPPOOL_FLEET": {"url": URL, "ttl": 1}}, r"KEEPPOOL_FLEET\[\"ttl\"\]=1: must be a number, from 2 seconds"),
         ({"KEEPPOOL_FLEET": {"url": URL, "ttl": "long"}}, r"KEEPPOOL_FLEET\[\"ttl\"\]="),
         ({"KEEPPOOL_FLEET_PER_HOST": "six"}, r"KEEPPOOL_FLEET_PER_HOST='\*\*\*': must be a whole number, 1 or more"),
         ({"KEEPPOOL_FLEET_PER_HOST": 0}, "KEEPPOOL_FLEET_PER_HOST=0: must be a whole number, 1 or more"),

@@ -148,6 +148,7 @@ def test_without_redis_nothing_new_is_dialled_where_that_is_the_policy(sites: Si
         with pytest.raises(PoolTimeout) as caught:
             pool.request("GET", site.url, timeout=Timeout(pool=0.3))
         assert caught.value.waits_for == "fleet"
+        assert str(caught.value).endswith(", as its Redis does not answer and when_down is closed")
         assert site.opened == 0
 
 
@@ -260,7 +261,16 @@ def test_a_forked_child_is_a_member_of_its_own(redis_port: int) -> None:
     ("make", "field"),
     [
         (lambda client: Fleet(None), "client"),
+        (lambda client: Fleet("redis://localhost"), "client"),
+        (lambda client: Fleet(type(client)), "client"),
+        (lambda client: Fleet(redis), "client"),
         (lambda client: Fleet(client, ""), "name"),
+        (lambda client: Fleet(client, ttl="20"), "ttl"),
+        (lambda client: Fleet(client, ttl=None), "ttl"),
+        (lambda client: Fleet(client, ttl=math.nan), "ttl"),
+        (lambda client: Fleet(client, timeout=None), "timeout"),
+        (lambda client: Config(fleet=Fleet), "fleet"),
+        (lambda client: HostConfig(fleet_key="{a}"), "fleet_key"),
         (lambda client: Fleet(client, "a:b"), "name"),
         (lambda client: Fleet(client, ttl=0.5), "ttl"),
         (lambda client: Fleet(client, timeout=10), "timeout"),
@@ -270,7 +280,7 @@ def test_a_forked_child_is_a_member_of_its_own(redis_port: int) -> None:
         (lambda client: HostConfig(fleet_per_host=0), "fleet_per_host"),
         (lambda client: HostConfig(fleet_key=""), "fleet_key"),
     ],
-    ids=range(10),
+    ids=range(19),
 )
 def test_what_cannot_be_meant_is_named(make: Any, field: str) -> None:
     with pytest.raises(ConfigError) as caught:

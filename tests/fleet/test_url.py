@@ -46,6 +46,10 @@ def test_threads_and_tasks_share_the_fleet_of_one_url(redis_port: int) -> None:
             assert figures.keys[f"127.0.0.1:{site.port}"].members == 3
 
 
+def test_a_url_without_a_host_is_the_one_on_this_machine() -> None:
+    assert Fleet.from_url("redis://").name == "crawl"
+
+
 def test_arguments_win_over_the_url() -> None:
     fleet = Fleet.from_url("redis://localhost?name=a&ttl=9", "b", ttl=12, when_down="open")
     assert (fleet.name, fleet.ttl, fleet.when_down, fleet.timeout) == ("b", 12, "open", 0.1)
@@ -102,7 +106,7 @@ WRONG = [
     ("redis://localhost?name=", "name", "text"),
     ("redis://localhost?ttl=long", "ttl", "number"),
     ("redis://localhost?ttl=0.5", "ttl", "from 2 seconds"),
-    ("redis://localhost?ttl=nan", "ttl", "more than 0"),
+    ("redis://localhost?ttl=nan", "ttl", "from 2 seconds"),
     ("redis://localhost?timeout=10", "timeout", "quarter"),
     ("redis://localhost?when_down=panic", "when_down", "share, closed, open"),
 ]  # fmt: skip
