@@ -133,7 +133,7 @@ class Borrowing(Exchange):
         self.url = ""
         self.expects_continue = False
         self.is_unsafe = False
-        self.sent = self.received = 0
+        self.sent = self.received = self._sent_before = 0
         self.request_sent = False
         self.answer = None
         self.file: Callable[[], Any] | None = None
