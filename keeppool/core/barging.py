@@ -78,10 +78,11 @@ class BargingPoolState(PoolState):
     @staticmethod
     def looks_after(ticket: Ticket, now: float) -> float | None:
         """Tell for how many seconds a caller sleeps before it looks by itself; `None` if it waits to be called."""
-        left = ticket.since + PATIENCE - now
-        if ticket.is_coming:
-            return min(left, NAP)
-        return left if left > 0 else None
+        # Reckoned as in `came`, to the last bit: who takes a nap must wake up from it.
+        left = PATIENCE - (now - ticket.since)
+        if left <= 0:
+            return None
+        return min(left, NAP) if ticket.is_coming else left
 
     def to_overtake(self, host: Host, now: float, unsafe: bool) -> Ticket | None:
         """As in `PoolState`: the youngest of those to whom something is lent, as long as it may lose it."""

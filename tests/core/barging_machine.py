@@ -105,7 +105,7 @@ class BargingMachine(PoolMachine):
 
     def _sleep(self, ticket: Any) -> None:
         """A caller that came in vain sleeps again: not for long if that was because somebody was quicker."""
-        left = ticket.since + self.core.barging.PATIENCE - self.now
+        left = self.core.barging.PATIENCE - (self.now - ticket.since)
         naps = ticket in self.losers and left > 0
         seconds = min(left, self.core.barging.NAP) if naps else left if left > 0 else None
         assert self.pool.looks_after(ticket, self.now) == seconds, "sleeps too long, or not long enough"

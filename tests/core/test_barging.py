@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from desk import A, B, Desk
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keeppool.config import Limits
 from keeppool.core.barging import NAP, PATIENCE, BargingPoolState
@@ -94,6 +96,30 @@ def test_a_nap_does_not_outlast_the_patience_and_there_is_none_behind_it() -> No
     assert desk.pool.looks_after(sleeper, PATIENCE) is None
     desk.release(connection, PATIENCE)
     assert desk.called() == [sleeper]
+
+
+def test_a_caller_that_is_called_before_it_sleeps_again_is_told_no_time_that_has_passed() -> None:
+    """Another thread may give it a connection between its look and its sleep."""
+    desk = Sleepers()
+    (connection,), (sleeper,) = desk.full(ONE, 1)
+    later = 2 * PATIENCE
+    assert desk.come(sleeper, later) is None
+    desk.release(connection, later)
+    assert desk.called() == [sleeper]
+    assert desk.pool.looks_after(sleeper, later) is None
+
+
+@given(st.floats(0, 1e9), st.floats(0, 2 * PATIENCE))
+def test_whoever_is_not_called_because_of_a_nap_has_a_time_to_wake_up(since: float, waited: float) -> None:
+    desk, now = Sleepers(), since + waited
+    connection = desk.open(A, since, ONE)
+    sleeper = desk.wait(A, since, ONE)
+    desk.release(connection, since)
+    assert desk.ask(A, since, ONE) is connection
+    assert desk.called() == [sleeper]
+    assert desk.come(sleeper, now) is None
+    assert sleeper.is_coming == (now - since < PATIENCE)
+    assert not sleeper.is_coming or desk.pool.looks_after(sleeper, now) > 0  # type: ignore[operator]
 
 
 def test_a_caller_that_was_called_and_has_not_come_is_not_called_twice() -> None:
