@@ -66,6 +66,7 @@ _FORMATS = {
     "growth_by_aiohttp": ("MiB ÷ aiohttp's", ".2f"),
     "held_ms": ("others held, ms", ",.1f"),
     "longest_ms": ("longest request, ms", ",.1f"),
+    "switches": ("changes of thread", ".2f"),
     "rate_by_16": ("rate ÷ own with 16 connections", ".2f"),
     "cpu_by_unheard": ("CPU ÷ without a listener", ".2f"),
     "cpu_us": ("CPU µs", ",.2f"),

@@ -9,7 +9,9 @@ core, and to wake it up costs more than the exchange itself; whether threads are
 rates differ by a factor of two from round to round.
 
 In each round every client makes the same number of requests, in a shuffled order; the ratios are medians of each
-round's own. CPU is that of this process, threads included. The longest request is that of all that count.
+round's own. CPU is that of this process, threads included. The longest request is that of all that count. Voluntary
+changes of thread are the kernel's count of waits: one a request is for the response, and other work on the machine
+hardly changes it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+from statistics import median
 from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -86,6 +90,7 @@ class Crowd:
 
     Attributes:
         longest: Seconds of the longest request of each round.
+        waits: How often threads of this process have waited in the kernel in each round.
     """
 
     def __init__(self, fetch: Fetch, requests: int, threads: ThreadPoolExecutor) -> None:
@@ -93,10 +98,13 @@ class Crowd:
         self._requests = requests
         self._threads = threads
         self.longest: list[float] = []
+        self.waits: list[int] = []
 
     def __call__(self) -> None:
         """Make the requests of one round."""
+        before = getrusage(RUSAGE_SELF).ru_nvcsw
         self.longest.append(max(self._threads.map(self._one_thread, range(THREADS))))
+        self.waits.append(getrusage(RUSAGE_SELF).ru_nvcsw - before)
 
     def _one_thread(self, _: int) -> float:
         fetch, longest = self._fetch, 0.0
@@ -119,6 +127,7 @@ def ask(effort: Effort) -> Rows:
     rows = compared(counted, PEERS, each=THREADS * effort.requests)
     for name, figures in rows.items():
         figures["longest_ms"] = max(crowds[name].longest[WARM_UP:]) * 1e3
+        figures["switches"] = median(crowds[name].waits[WARM_UP:]) / THREADS / effort.requests
         if name.endswith(SIX):
             figures["rate_by_16"] = median_ratio(counted[name.removesuffix(SIX)], counted[name])
     return rows
