@@ -20,10 +20,12 @@ class Turn(NamedTuple):
 
     Attributes:
         parts: The bytes, in the pieces in which they are sent.
+        late: More of them, sent when whoever asks has got the response.
         closes: The connection is closed behind them.
     """
 
     parts: list[bytes]
+    late: bytes
     closes: bool
 
 
@@ -34,7 +36,8 @@ class Served(NamedTuple):
         connection: Counts connections from 1.
         method: The request's.
         number: The last part of its path.
-        sent: All bytes.
+        sent: All bytes but the late ones.
+        late: Those.
         closed: The connection was closed behind them.
     """
 
@@ -42,6 +45,7 @@ class Served(NamedTuple):
     method: bytes
     number: int
     sent: bytes
+    late: bytes
     closed: bool
 
 
@@ -58,7 +62,8 @@ class Player:
     def __init__(self, path: Path) -> None:
         self.path = str(path)
         self.log: list[Served] = []
-        self._turn: Callable[[bytes, int], Turn] = lambda _method, _number: Turn([], True)
+        self._turn: Callable[[bytes, int], Turn] = lambda _method, _number: Turn([], b"", True)
+        self._has_response = threading.Event()
         self._quiet = threading.Event()
         self._connection = 0
         self._listener = socket.socket(socket.AF_UNIX)
@@ -72,7 +77,8 @@ class Player:
         self.log = []
 
     def wait(self) -> None:
-        """Wait until everything for the last request was sent."""
+        """Say that the last request has its response, and wait until everything for it was sent."""
+        self._has_response.set()
         assert self._quiet.wait(20), "the server did not come to the end of its turn"
 
     def _run(self) -> None:
@@ -95,10 +101,15 @@ class Player:
             held = b""
             turn = self._turn(head[1], int(head[2]))
             self._quiet.clear()
-            self.log.append(Served(self._connection, head[1], int(head[2]), b"".join(turn.parts), turn.closes))
+            self._has_response.clear()
+            sent = b"".join(turn.parts)
+            self.log.append(Served(self._connection, head[1], int(head[2]), sent, turn.late, turn.closes))
             try:
                 for part in turn.parts:
                     connection.sendall(part)
+                if turn.late:
+                    self._has_response.wait(20)
+                    connection.sendall(turn.late)
             except OSError:
                 # Whoever asks has seen enough, and closed.
                 turn = turn._replace(closes=True)

@@ -31,7 +31,8 @@ class Ask(NamedTuple):
         reading: How the response is read: 0 at once, 1 as a stream, 2 a part of it, 3 not at all.
         closes: The server closes behind it.
         bytewise: It comes byte by byte.
-        wire: What the server sends; each `@` becomes the number of the request, in brackets.
+        wire: What the server sends; each `@` becomes the number of the request, in brackets. Behind a byte of FE comes
+            what is sent late, if what is before it is a whole response.
     """
 
     method: str
@@ -50,11 +51,7 @@ class Got(NamedTuple):
     told: bytes
 
 
-@target(
-    most=1024,
-    covers=("pools/send.py", "pools/send_tasks.py", "pools/exchange.py", "pools/body.py", "pools/lease.py"),
-    also=("heads", "messages"),
-)
+@target(also=("heads", "messages"))
 def conversations(data: bytes) -> None:
     """Turns between bytes of FF; the first byte of each chooses the request, what follows is what the server sends."""
     asks = [ask_of(part) for part in data.split(b"\xff")[:MOST_TURNS]]
@@ -83,9 +80,12 @@ def playing(asks: list[Ask]) -> Any:
             wire, closes, bytewise = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n<%d>" % (number % 10), False, False
         else:
             wire, closes, bytewise = ask.wire.replace(b"@", b"<%d>" % number), ask.closes, ask.bytewise
+        wire, _, late = wire.partition(b"\xfe")
+        if not is_whole(wire, method):
+            wire, late = wire + late, b""
         # What is not whole without it, ends with the close: nobody is to wait for more.
         closes = closes or not is_whole(wire, method)
-        return Turn([wire[at : at + 1] for at in range(len(wire))] if bytewise else [wire], closes)
+        return Turn([wire[at : at + 1] for at in range(len(wire))] if bytewise else [wire], late, closes)
 
     return turn
 
@@ -245,7 +245,7 @@ def expected(served: Served, ask: Ask) -> Got:
 def may_be_kept(served: Served) -> bool:
     """Tell whether the connection may carry another request, by the parsers and the one rule."""
     heads, error, rest = heads_in([served.sent])
-    if served.closed or error is not None or rest is None:
+    if served.closed or served.late or error is not None or rest is None:
         return False
     head = heads[-1]
     framing = outcome(framing_of, served.method, head)

@@ -94,7 +94,7 @@ def check_body(head: ResponseHead, framing: Framing, wire: bytes) -> None:
     check_kept(head, framing, reader, error)
     if more := repeated(wire):
         in_steps(12, 200, len(more), lambda: read([more]))
-        in_steps(30, 200, len(more), lambda: read([more[at : at + 1] for at in range(len(more))]))
+        in_steps(50, 200, len(more), lambda: read([more[at : at + 1] for at in range(len(more))]))
 
 
 def check_kept(head: ResponseHead, framing: Framing, reader: BodyReader, error: Any) -> None:

@@ -22,7 +22,7 @@ SENDER = field_block(
 BODY = field_block([("Content-Type", "text/plain"), ("Content-Length", "4"), ("X-Own", "kept")])
 
 
-@target(covers=("urls/reference.py", "client/response/redirect.py"))
+@target(covers=("urls/reference.py",))
 def redirects(data: bytes) -> None:
     """The first byte chooses the status; then a base, a line end, and the Location."""
     status, (base, _, location) = STATUSES[data[0] % len(STATUSES) if data else 0], data[1:].partition(b"\n")
