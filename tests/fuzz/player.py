@@ -69,7 +69,15 @@ class Player:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.path)
         self._listener.listen(16)
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End; nobody may be connected any more."""
+        with suppress(OSError):  # Its end is what wakes the thread; macOS calls it an error.
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
 
     def play(self, turn: Callable[[bytes, int], Turn]) -> None:
         """Play by this function from now on, with an empty log."""
@@ -83,7 +91,10 @@ class Player:
 
     def _run(self) -> None:
         while True:
-            connection, _ = self._listener.accept()
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
             self._connection += 1
             with connection, suppress(OSError):
                 self._serve(connection)

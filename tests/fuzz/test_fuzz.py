@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -12,12 +14,19 @@ from tests.fuzz.planting import patches
 from tests.fuzz.runs import ROOT
 from tests.fuzz.smaller import smaller
 from tests.fuzz.target import HERE, Target, targets
+from tests.fuzz.targets import conversations
 
 TARGETS = targets()
 #: Bytes of all corpora together; what is more belongs to whoever fuzzes.
 MOST_KEPT = 200 << 10
 
 every_target = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left() -> Iterator[None]:
+    yield
+    conversations.end()
 
 
 @every_target

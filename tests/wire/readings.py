@@ -206,6 +206,11 @@ class Difference(NamedTuple):
 MULTIPART = in_head(rb"\ncontent-type:(?:[ \t]|\r?\n[ \t])*multipart/byteranges(?:[ \t]|\r?\n[ \t])*;")
 
 
+#: A list of codings with elements that say nothing.
+SAYS_NO_CODING = in_head(
+    rb"\ntransfer-encoding:(?!(?:[ \t]|\r?\n[ \t])*chunked[ \t]*\r?\n(?![ \t]))"
+    rb"(?:[ \t,]|\r?\n[ \t]|identity|chunked)*\r?\n"
+)
 _CONTROL_IN_HEAD = in_head(rb"[ :\t][^\r\n]*[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CONTROL_IN_TRAILER = in_chunks(rb":[^\r\n]*[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -389,6 +394,14 @@ DIFFERENCES = [
     ),
     Difference(
         "h11",
+        True,
+        False,
+        "blanks between a chunk's size and its extension are old servers' padding, RFC 9112 §7.1.1 (BWS)",
+        in_chunks(rb"(?:\A|\r\n)[0-9A-Fa-f]+[ \t]+;[^\n]*\r\n"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5 ;\r\nhello\r\n0\r\n\r\n",
+    ),
+    Difference(
+        "h11",
         False,
         True,
         "control characters, a bare CR among them, have no place in a chunk's extension",
@@ -408,10 +421,7 @@ DIFFERENCES = [
         True,
         False,
         "identity, in the RFC until 2014, and empty elements of a list (RFC 9110 §5.6.1) say nothing",
-        in_head(
-            rb"\ntransfer-encoding:(?!(?:[ \t]|\r?\n[ \t])*chunked[ \t]*\r?\n(?![ \t]))"
-            rb"(?:[ \t,]|\r?\n[ \t]|identity|chunked)*\r?\n"
-        ),
+        SAYS_NO_CODING,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: ,identity\r\n\r\nhello",
     ),
     Difference(

@@ -104,12 +104,24 @@ def is_whole(wire: bytes, method: bytes) -> bool:
 
 @cache
 def player() -> Player:
-    return Player(folder() / "socket")
+    path = folder() / "socket"
+    path.unlink(missing_ok=True)
+    return Player(path)
 
 
 @cache
 def loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
+
+
+def end() -> None:
+    """Let go of what conversations share; the next one makes it anew."""
+    if player.cache_info().currsize:
+        player().close()
+        player.cache_clear()
+    if loop.cache_info().currsize:
+        loop().close()
+        loop.cache_clear()
 
 
 def options() -> dict[str, Any]:

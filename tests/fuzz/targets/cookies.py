@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 import tempfile
 import time
@@ -136,13 +137,10 @@ def check_date(line: str) -> None:
 
 @cache
 def folder() -> Path:
-    """A place for files, gone with the process."""
+    """Give a place for files, gone with the process."""
     made = tempfile.TemporaryDirectory()
-    _folders.append(made)
+    atexit.register(made.cleanup)
     return Path(made.name)
-
-
-_folders: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def check_files(jar: CookieJar) -> None:

@@ -127,8 +127,8 @@ def decode(field: bytes, parts: list[bytes], limit: int) -> tuple[bytes, str]:
 
 def check_foreign(field: bytes, data: bytes, limit: int) -> None:
     """Decode what is perhaps no such data: the same however it is cut, and as the libraries decode it."""
-    # A byte of input may be a thousand of output, and a step gives no more than the limit of it.
-    whole, how = in_steps(300, 100_000, len(data), lambda: decode(field, [data], limit))
+    # A byte of input may be a thousand of output, of which a call gives one at the least; a call takes a hundred steps.
+    whole, how = in_steps(300, 600_000, len(data), lambda: decode(field, [data], limit))
     for parts in cuts(data):
         other, then = decode(field, parts, limit)
         if "bomb" not in (how, then):
@@ -144,7 +144,7 @@ def check_foreign(field: bytes, data: bytes, limit: int) -> None:
         assert whole == wanted
     check_nothing_held_back(field, data, limit)
     if more := repeated(data):
-        in_steps(300, 100_000, len(more), lambda: decode(field, [more], 65536))
+        in_steps(300, 600_000, len(more), lambda: decode(field, [more], 65536))
 
 
 def check_nothing_held_back(field: bytes, data: bytes, limit: int) -> None:

@@ -88,7 +88,7 @@ def check_sent(verb: bytes, place: bytes, block: FieldBlock, kind: int, body: by
         # What was announced is not completed: the server waits for more, and never takes the rest for a request.
         assert error is BodyLengthError
         assert framed.length is not None
-        assert len(sent) < framed.length
+        assert len(sent) < framed.length or framed.length == 0
         return
     names = [(name.lower(), value) for name, value in (*block.pairs, *own.pairs)]
     wanted = (verb, place, [(b"host", b"a.example"), *names], body)
