@@ -18,6 +18,7 @@ import h11
 from keeppool.core.reuse import why_not_reusable
 from keeppool.errors import InvalidHead
 from keeppool.wire.framing import framing_of
+from tests.fuzz.oracles import outcome
 from tests.fuzz.targets.heads import heads_in
 from tests.wire.readings import (
     FAILED,
@@ -135,6 +136,11 @@ def _is_cut_head(wire: bytes, mine: Reading) -> bool:
     return not mine.read and heads_in([wire])[1] is None and heads_in([wire])[2] is None
 
 
+def _is_unoffered(wire: bytes, _mine: Reading) -> bool:
+    heads, error, _ = heads_in([wire])
+    return error is None and bool(heads) and outcome(framing_of, b"GET", heads[-1]).error is InvalidHead
+
+
 CURL_DIFFERENCES: list[Difference] = [
     Difference(
         "curl",
@@ -243,5 +249,13 @@ CURL_DIFFERENCES: list[Difference] = [
         "identity, in the RFC until 2014, and empty elements of a list (RFC 9110 §5.6.1) say nothing",
         SAYS_NO_CODING,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    ),
+    Difference(
+        "curl",
+        False,
+        True,
+        "a transfer coding that was not offered is an error, not a body to be given out still encoded, RFC 9112 §6.1",
+        _is_unoffered,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: \xa0\r\n\r\nhello",
     ),
 ]

@@ -188,13 +188,22 @@ STREAMS: dict[bytes, Callable[[bytes], tuple[bytes, bool]]] = {
 }
 
 
+def bits_of(data: bytes) -> int:
+    """Tell whether deflate data is zlib's or bare, by what zlib says of the first two bytes."""
+    try:
+        zlib.decompressobj(15).decompress(data[:2])
+    except zlib.error:
+        return -15
+    return 15
+
+
 def reference(codings: list[bytes], data: bytes) -> bytes | None:
     """Decode by the libraries alone; `None` where they cannot, or where more than one member lies in it."""
     for coding in reversed(codings):
         try:
             if coding in (b"gzip", b"x-gzip", b"deflate"):
                 wrapped = coding != b"deflate"
-                inflater = zlib.decompressobj(31 if wrapped else 15)
+                inflater = zlib.decompressobj(31 if wrapped else bits_of(data))
                 data = inflater.decompress(data)
                 if not inflater.eof or (inflater.unused_data and wrapped):
                     return None

@@ -7,7 +7,7 @@ from typing import Any
 from keeppool.core.reuse import why_not_reusable
 from keeppool.errors import IncompleteBody, InvalidChunk
 from keeppool.wire.byteranges import ByteRangesBody
-from keeppool.wire.framing import Framing, Kind, framing_of
+from keeppool.wire.framing import Framing, Kind, boundary_of, framing_of
 from keeppool.wire.head import ResponseHead
 from keeppool.wire.message import BodyReader, body_reader
 from tests.fuzz.oracles import check_error, in_steps, outcome, repeated, same_however_cut
@@ -42,10 +42,17 @@ def check_framing(method: bytes, head: ResponseHead, framing: Framing) -> None:
     assert (framing.length is None) == (kind not in (Kind.LENGTH, Kind.EMPTY))
     # What only the close ends cannot leave a connection that serves again.
     assert kind not in (Kind.CLOSE, Kind.TUNNEL, Kind.BYTERANGES) or framing.why_close is not None
+    assert (kind is Kind.TUNNEL) == (method == b"CONNECT" and 200 <= head.status <= 299)
     if method == b"HEAD" or head.status < 200 or head.status in (204, 304):
         assert kind in (Kind.EMPTY, Kind.TUNNEL)
     if {b"content-length", b"transfer-encoding"} <= head.index.keys() and kind in (Kind.LENGTH, Kind.CHUNKED):
         assert framing.why_close is not None
+    assert head.version == 11 or kind is not Kind.CHUNKED or framing.why_close is not None
+    if method != b"HEAD" and head.status in (204, 304):
+        # A server that means what it announces will send it, late.
+        lengths = head.get_all(b"content-length") if head.status == 204 else []
+        announces = b"transfer-encoding" in head.index or any(set(length) - set(b"0 ,") for length in lengths)
+        assert not announces or framing.why_close is not None
 
 
 def read_body(head: ResponseHead, framing: Framing, parts: list[bytes]) -> tuple[BodyReader, bytes, Any]:
@@ -91,6 +98,8 @@ def check_body(head: ResponseHead, framing: Framing, wire: bytes) -> None:
         assert payload == wire[: framing.length]
     if framing.kind is Kind.EMPTY:
         assert payload == b""
+    if framing.kind is Kind.BYTERANGES:
+        assert reader.complete == (b"\r\n--%b--" % (boundary_of(head) or b"") in b"\r\n" + wire)
     check_kept(head, framing, reader, error)
     if more := repeated(wire):
         in_steps(12, 200, len(more), lambda: read([more]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
@@ -11,14 +12,16 @@ import httptools
 
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError, UnrewindableBodyError
 from keeppool.wire.body import RequestBody, request_body
-from keeppool.wire.fields import EMPTY, FieldBlock, field_block, is_token
+from keeppool.wire.fields import EMPTY, FieldBlock, field_block
 from keeppool.wire.json_text import parse_json
 from keeppool.wire.request import check_method, check_target, render_head
 from tests.fuzz.oracles import check_error, in_steps, outcome
 from tests.fuzz.target import target
+from tests.fuzz.targets.heads import TOKEN
 
 #: Fields that the rooms above write themselves, or that change what a server makes of the connection.
 OURS = {b"content-length", b"transfer-encoding", b"host", b"connection", b"expect", b"upgrade"}
+STANDARD = {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"}
 
 
 @target(covers=("wire/request.py", "wire/fields.py", "wire/body.py", "wire/upload.py"))
@@ -32,8 +35,10 @@ def requests(data: bytes) -> None:
     pairs = list(zip(fields[::2], fields[1::2], strict=False))
     block = in_steps(2, 400, len(data), lambda: outcome(field_block, given_as(pairs, kind))).value
     if verb is not None:
-        assert verb == method or verb == method.upper()
-        assert is_token(verb)
+        # Standard methods are meant in any case, others as they are written (RFC 9110 §9.1).
+        assert verb == (method.upper() if method.upper() in STANDARD else method)
+        assert TOKEN.fullmatch(verb)
+    assert place is None or re.fullmatch(rb"[!-~]+", place)
     if block is not None:
         check_block(block, pairs)
         if not kind & 64:
@@ -60,8 +65,10 @@ def check_block(block: FieldBlock, pairs: list[tuple[bytes, bytes]]) -> None:
     for (name, _), (shown, value), line in zip(pairs, block.pairs, lines, strict=False):
         assert line == b"%b: %b" % (shown, value)
         assert shown == name
+        assert TOKEN.fullmatch(shown)
+        assert not re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", value)
     for name in block.names:
-        assert block.get(name) is not None
+        assert block.get(name) == b", ".join([value for field, value in block.pairs if field.lower() == name])
     some = frozenset(list(block.names)[:1])
     assert not some & block.without(some).names
     assert block.joined(EMPTY) == block
