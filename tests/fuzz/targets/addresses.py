@@ -37,16 +37,16 @@ def addresses(data: bytes) -> None:
         text = data.decode("latin-1")
     locator()
     for read in (parse, parse_as_given, addressed):
-        made = in_steps(60, 3000, len(data), lambda read=read: outcome(read, text))
+        made = in_steps(150, 3000, len(data), lambda read=read: outcome(read, text))
         if made.error is not None:
             assert issubclass(made.error, (InvalidURL, InvalidSchema, MissingSchema))
         elif made.value.scheme in ("http", "https"):
             check_address(made.value, read)
     if more := repeated(data, 8192):
         long = more.decode("latin-1")
-        in_steps(60, 3000, 2 * len(more), lambda: outcome(parse, long))
-        in_steps(60, 3000, 2 * len(more), lambda: outcome(parse, f"http://{long}"))
-        in_steps(60, 3000, 2 * len(more), lambda: outcome(parse, f"http://a/{long}"))
+        in_steps(150, 3000, 2 * len(more), lambda: outcome(parse, long))
+        in_steps(150, 3000, 2 * len(more), lambda: outcome(parse, f"http://{long}"))
+        in_steps(150, 3000, 2 * len(more), lambda: outcome(parse, f"http://a/{long}"))
     check_curl(text)
 
 

@@ -43,13 +43,13 @@ def cookies(data: bytes) -> None:
     """The first byte chooses who speaks; each line that follows is a Set-Cookie field."""
     speaker, lines = PLACES[data[0] % len(PLACES) if data else 0], data[1:].decode("latin-1").split("\n")
     for line in lines:
-        said = in_steps(40, 300, len(line), lambda line=line: outcome(parse_set_cookie, line)).value
+        said = in_steps(80, 300, len(line), lambda line=line: outcome(parse_set_cookie, line)).value
         assert said is None or not CONTROL.search(said.name + said.value)
         check_date(line)
     if more := repeated(lines[0].encode("latin-1")):
         long = more.decode("latin-1")
-        in_steps(40, 300, len(more), lambda: parse_set_cookie(long))
-        in_steps(40, 300, len(more), lambda: seconds_of(long))
+        in_steps(80, 300, len(more), lambda: parse_set_cookie(long))
+        in_steps(80, 300, len(more), lambda: seconds_of(long))
     jar, asked = CookieJar(), PreparedRequest(b"GET", parse(speaker))
     keep_lines(jar, asked, lines)
     one_by_one = CookieJar()
@@ -126,7 +126,7 @@ DATE = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} [A-Z][a-z]{2} (?:1
 
 def check_date(line: str) -> None:
     """Read the dates in a line; one that is well-formed says the same to the standard library."""
-    in_steps(40, 300, len(line), lambda: seconds_of(line))
+    in_steps(80, 300, len(line), lambda: seconds_of(line))
     for match in DATE.finditer(line):
         try:
             wanted = int(parsedate_to_datetime(match[0]).timestamp())
@@ -175,7 +175,7 @@ def cookie_files(data: bytes) -> None:
     path.write_bytes(data)
     for kind in (MozillaCookieJar, LWPCookieJar):
         jar = kind(str(path))
-        made = in_steps(60, 3000, len(data), lambda jar=jar: outcome(jar.load, None, True, True))
+        made = in_steps(150, 3000, len(data), lambda jar=jar: outcome(jar.load, None, True, True))
         if made.error is not None:
             assert issubclass(made.error, CookieFileError)
             assert not len(jar)

@@ -41,7 +41,7 @@ def digests(data: bytes) -> None:
     for number, line in enumerate(lines):
         last = how and how[0] & 2 and number == len(lines) - 1
         reply = Reply(request, 200 if last else 401, {"Authentication-Info" if last else "WWW-Authenticate": line})
-        again = in_steps(300, 6000, len(line), lambda reply=reply: auth.answered(reply))
+        again = in_steps(600, 6000, len(line), lambda reply=reply: auth.answered(reply))
         if again is None:
             break
         check_proof(str(again.headers["Authorization"]), line, body or b"")
@@ -57,7 +57,7 @@ def digests(data: bytes) -> None:
 
 def check_challenges(line: str) -> None:
     """Hold what is read to be what is written again."""
-    challenges = in_steps(25, 200, len(line), lambda: parse_challenges(line))
+    challenges = in_steps(60, 200, len(line), lambda: parse_challenges(line))
     written = ", ".join(
         f"{one.scheme} {one.token}"
         if one.token is not None
@@ -75,7 +75,7 @@ def check_challenges(line: str) -> None:
     assert parse_parameters(line) == parse_challenges(f"Info, {line}")[0].parameters
     if more := repeated(line.encode("latin-1"), 8192):
         long = more.decode("latin-1")
-        in_steps(25, 200, len(more), lambda: parse_challenges(long))
+        in_steps(60, 200, len(more), lambda: parse_challenges(long))
 
 
 def as_quoted(value: str) -> str:

@@ -33,7 +33,7 @@ def file_of(data: bytes, name: str) -> Path:
 def netrcs(data: bytes) -> None:
     """A netrc file: a host gets its own credentials or the default's, and a broken file is none."""
     path = str(file_of(data, "netrc"))
-    found = in_steps(80, 4000, len(data), lambda: credentials_for("a.example", path))
+    found = in_steps(200, 4000, len(data), lambda: credentials_for("a.example", path))
     assert credentials_for("a.example", path) == found
     assert found is None or (len(found) == 2 and all(isinstance(part, str) for part in found))
     words = data.split()
@@ -59,7 +59,7 @@ def by_hand(text: str) -> tuple[str, str] | None:
 def configs(data: bytes) -> None:
     """A TOML file: a configuration with the values that stand in it, or an error that says where."""
     path = file_of(data, "config.toml")
-    made = in_steps(400, 60_000, len(data), lambda: outcome(load_config, path))
+    made = in_steps(1000, 60_000, len(data), lambda: outcome(load_config, path))
     try:
         table: dict[str, Any] | None = tomllib.loads(data.decode())
     except (ValueError, RecursionError):
@@ -91,7 +91,7 @@ def check_values(kind: type, table: dict[str, Any], value: Any) -> None:
 def hars(data: bytes) -> None:
     """A HAR file, and below it what is built: what is written can be read, and says the same."""
     for is_whole in (False, True):
-        made = in_steps(60, 3000, len(data), lambda is_whole=is_whole: outcome(lambda: parse(data, is_whole=is_whole)))
+        made = in_steps(150, 3000, len(data), lambda is_whole=is_whole: outcome(lambda: parse(data, is_whole=is_whole)))
         if made.error is not None:
             assert made.error is HarError
             continue
@@ -134,7 +134,7 @@ def recordings(data: bytes) -> None:
 
 def check_hidden(hiding: Secrets, url: str, headers: list[tuple[str, str]], body: bytes, kind: str) -> None:
     """Hide twice: the second time nothing is left to hide, and nothing else was changed."""
-    bare = in_steps(20, 300, len(url), lambda: hiding.in_url(url))
+    bare = in_steps(60, 300, len(url), lambda: hiding.in_url(url))
     assert hiding.in_url(bare) == bare
     fields = hiding.in_fields(headers)
     assert hiding.in_fields(fields) == fields
@@ -142,5 +142,5 @@ def check_hidden(hiding: Secrets, url: str, headers: list[tuple[str, str]], body
     for name, value in fields:
         if name.lower() == "authorization":
             assert value == HIDDEN
-    clean = in_steps(20, 600, len(body), lambda: hiding.in_body(body, kind))
+    clean = in_steps(60, 600, len(body), lambda: hiding.in_body(body, kind))
     assert hiding.in_body(clean, kind) == clean

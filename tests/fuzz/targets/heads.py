@@ -25,7 +25,7 @@ def heads(data: bytes) -> None:
         found, error, rest = heads_in(parts, *limits)
         return [described(head) for head in found], error, rest
 
-    in_steps(12, 400, len(wire), lambda: read([wire]))
+    in_steps(40, 400, len(wire), lambda: read([wire]))
     same_however_cut(read, wire)
     found = heads_in([wire], *limits)[0]
     for head in found:
@@ -33,8 +33,8 @@ def heads(data: bytes) -> None:
     assert sum(head.size for head in found[:-1]) <= limits[0], "interim responses without end"
     check_plain(wire)
     if more := repeated(wire):
-        in_steps(12, 400, len(more), lambda: heads_in([more], *limits))
-        in_steps(30, 400, len(more), lambda: heads_in([more[at : at + 1] for at in range(len(more))], *limits))
+        in_steps(40, 400, len(more), lambda: heads_in([more], *limits))
+        in_steps(80, 400, len(more), lambda: heads_in([more[at : at + 1] for at in range(len(more))], *limits))
 
 
 def heads_in(

@@ -23,7 +23,7 @@ from tests.fuzz.target import target
 def keeping(data: bytes) -> None:
     """Lines: Keep-Alive, Connection, Proxy-Connection, and the values of `max` in the responses that followed."""
     keep, connection, proxy, *counts = [*data.split(b"\n"), b"", b"", b""][: max(3, data.count(b"\n") + 1)]
-    hint = in_steps(8, 100, len(keep), lambda: parse_keep_alive(keep))
+    hint = in_steps(30, 100, len(keep), lambda: parse_keep_alive(keep))
     assert hint == expected(keep[:LONGEST_VALUE])
     assert parse_keep_alive(keep) == hint
     check_idle(hint)
@@ -83,7 +83,7 @@ def check_idle(hint: Hint) -> None:
 
 def check_options(connection: bytes) -> None:
     """Hold the options to the words between commas, and `close` to win."""
-    options = in_steps(8, 100, len(connection), lambda: connection_options(connection))
+    options = in_steps(30, 100, len(connection), lambda: connection_options(connection))
     words = {word.strip(b" \t").lower() for word in connection.split(b",")} - {b""}
     assert options == words
     assert (why_not_persistent(11, connection) is None) == (b"close" not in words)

@@ -88,7 +88,7 @@ def check_body(head: ResponseHead, framing: Framing, wire: bytes) -> None:
             return payload + reader.rest, None
         return payload, error, reader.rest, list(reader.trailers)
 
-    in_steps(12, 200, len(wire), lambda: read([wire]))
+    in_steps(40, 200, len(wire), lambda: read([wire]))
     same_however_cut(read, wire)
     reader, payload, error = read_body(head, framing, [wire])
     assert wire.endswith(reader.rest)
@@ -102,8 +102,8 @@ def check_body(head: ResponseHead, framing: Framing, wire: bytes) -> None:
         assert reader.complete == (b"\r\n--%b--" % (boundary_of(head) or b"") in b"\r\n" + wire)
     check_kept(head, framing, reader, error)
     if more := repeated(wire):
-        in_steps(12, 200, len(more), lambda: read([more]))
-        in_steps(50, 200, len(more), lambda: read([more[at : at + 1] for at in range(len(more))]))
+        in_steps(40, 200, len(more), lambda: read([more]))
+        in_steps(80, 200, len(more), lambda: read([more[at : at + 1] for at in range(len(more))]))
 
 
 def check_kept(head: ResponseHead, framing: Framing, reader: BodyReader, error: Any) -> None:

@@ -53,7 +53,7 @@ def through(where: Origin, parts: list[bytes]) -> Any:
 def connects(data: bytes) -> None:
     """The first byte chooses the host; what follows it is what an http proxy answers to CONNECT."""
     where, wire = origin("http", HOSTS[data[0] % len(HOSTS) if data else 0]), data[1:]
-    whole = in_steps(12, 1500, len(wire), lambda: through(where, [wire]))
+    whole = in_steps(40, 1500, len(wire), lambda: through(where, [wire]))
     heads, error, rest = heads_in([wire], MAX_ANSWER_BYTES)
     is_open = error is None and rest == b"" and 200 <= heads[-1].status < 300
     assert isinstance(whole, tuple) == is_open, f"{whole!r}, though the heads are {heads}, {error}, {rest!r}"
@@ -80,7 +80,7 @@ def socks(data: bytes) -> None:
     where = origin(scheme, HOSTS[(how >> 2 & 7) % len(HOSTS)], secret=bool(how & 32))
     imported()
     turns = [wire[at:end] for at, end in answers(wire, scheme.startswith("socks5"))]
-    whole = in_steps(20, 3000, len(wire), lambda: through(where, turns))
+    whole = in_steps(60, 3000, len(wire), lambda: through(where, turns))
     assert isinstance(whole, tuple) or issubclass(whole, (ProxyError, ResolveError))
     check_open(scheme, turns, whole, secret=bool(how & 32))
     # A turn comes in any pieces; two turns at once are more than an answer.

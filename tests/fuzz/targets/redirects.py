@@ -27,13 +27,13 @@ def redirects(data: bytes) -> None:
     """The first byte chooses the status; then a base, a line end, and the Location."""
     status, (base, _, location) = STATUSES[data[0] % len(STATUSES) if data else 0], data[1:].partition(b"\n")
     base_text, reference = base.decode("latin-1"), location.decode("latin-1")
-    joined = in_steps(4, 200, len(data), lambda: resolve(base_text, reference))
+    joined = in_steps(20, 200, len(data), lambda: resolve(base_text, reference))
     assert joined == by_the_book(base_text, reference)
     path = reference.partition("?")[0]
     assert without_dot_segments(path) == remove_dot_segments(path)
     if more := repeated(location, 4096):
         text = more.decode("latin-1")
-        in_steps(4, 200, len(more), lambda: resolve(base_text, text))
+        in_steps(20, 200, len(more), lambda: resolve(base_text, text))
     was = outcome(parse, base_text).value
     if was is None:
         return

@@ -30,10 +30,10 @@ def requests(data: bytes) -> None:
     how, *parts = data.split(b"\xff")
     method, path, *fields, body = [*parts, *[b""] * (3 - len(parts))] if len(parts) < 3 else parts
     kind = how[0] if how else 0
-    verb = in_steps(0.1, 200, len(method), lambda: outcome(check_method, method)).value
+    verb = in_steps(1, 200, len(method), lambda: outcome(check_method, method)).value
     place = outcome(check_target, path.decode("latin-1")).value
     pairs = list(zip(fields[::2], fields[1::2], strict=False))
-    block = in_steps(10, 400, len(data), lambda: outcome(field_block, given_as(pairs, kind))).value
+    block = in_steps(20, 400, len(data), lambda: outcome(field_block, given_as(pairs, kind))).value
     if verb is not None:
         # Standard methods are meant in any case, others as they are written (RFC 9110 §9.1).
         assert verb == (method.upper() if method.upper() in STANDARD else method)
