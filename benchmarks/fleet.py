@@ -60,7 +60,7 @@ def microseconds(client: Any, members: int) -> tuple[float, float]:
     def call(n: int) -> None:
         pid = pids[n % members]
         arguments = (pid, rank_of("k", pid), members, 1, 1, TTL_MS, 0, 0, 1, 0, 0)
-        run(client, [(keys, arguments)], at_once=True)
+        run(client, [(keys, arguments)])
 
     for n in range(2 * members):
         call(n)

@@ -8,13 +8,14 @@ Does not know: clients, threads, event loops, clocks.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from typing import Final
 
 from keeppool.fleet.script import TURN_S, Reply
 
 #: What a lease is renewed in: thirds, so that one call that fails costs nothing.
 RENEWALS: Final = 3
+#: Which part of that a renewal may be early, to go together with others: what two are apart by chance, and no more.
+TOGETHER: Final = 0.25
 #: Seconds before a lease ends from which on nothing new is dialled on it: a dial takes time as well.
 MARGIN: Final = 2.0
 #: Seconds between two calls while others ask: what they wait for is given back no later. The same while all of a cap is
@@ -36,17 +37,22 @@ class Known:
 
     Attributes:
         due_at: When the next call about it is due.
+        early_at: From when on it may go together with others.
         waits: It is due at that time and not before, whatever happens: the last call was in vain.
         reply: The last reply; `None` before the first.
         since: When the pool has had something to do with it first.
     """
 
-    __slots__ = ("due_at", "reply", "since", "waits")
+    __slots__ = ("due_at", "early_at", "reply", "since", "waits")
 
     def __init__(self, now: float) -> None:
-        self.due_at = self.since = now
+        self.due_at = self.early_at = self.since = now
         self.waits = False
         self.reply: Reply | None = None
+
+    def set(self, due_at: float, *, early_by: float = 0.0, waits: bool = False) -> None:
+        """Set when the next call is due."""
+        self.due_at, self.early_at, self.waits = due_at, due_at - early_by, waits
 
 
 class Duties:
@@ -80,14 +86,13 @@ class Duties:
         known = self.keys.get(key)
         if known is None:
             self.keys[key] = Known(now)
-        elif not known.waits:
-            known.due_at = min(known.due_at, now)
+        elif not known.waits and now < known.due_at:
+            known.set(now)
 
     def begun(self, key: str) -> None:
         """A call is under way: what is wanted from here on is for the next one."""
         self.calls += 1
-        known = self.keys[key]
-        known.due_at, known.waits = self._never, False
+        self.keys[key].set(self._never)
 
     def replied(
         self,
@@ -119,41 +124,54 @@ class Duties:
             return
         known.reply = reply
         if not claims:
-            if known.due_at == self._never:
-                del self.keys[key]
+            self._forget(key)
         elif wanted:
-            known.due_at, known.waits = now + min(REFUSED, self.ttl / 10) * random.uniform(*_JITTER), True
+            known.set(now + min(REFUSED, self.ttl / 10) * random.uniform(*_JITTER), waits=True)
         else:
-            seconds = self.ttl / RENEWALS * random.uniform(0.8, 1.0)
+            seconds = self.ttl / RENEWALS * random.uniform(1 - TOGETHER, 1)
             is_full = cap is not None and reply.used >= cap
             if now - known.since <= CONTENDED and has > 1:
                 seconds = min(seconds, REFUSED)  # Members that begin together find out about each other.
             elif reply.others or reply.give_back or is_full:
                 seconds = min(seconds, CONTENDED)
-            known.due_at = min(known.due_at, now + (min(seconds, REFUSED) if is_paced else seconds))
+            if is_paced:
+                seconds = min(seconds, REFUSED)
+            if now + seconds < known.due_at:
+                known.set(now + seconds, early_by=TOGETHER * seconds)
 
-    def postponed(self, key: str) -> None:
-        """A key's pool has been told what holds while Redis is away."""
-        if key in self.keys:
-            self.keys[key].due_at, self.keys[key].waits = self._again_at, True
+    def postponed(self, key: str, now: float, *, claims: bool) -> None:
+        """A key's pool has been told what holds while Redis is away, or says nothing of use about this key."""
+        known = self.keys.get(key)
+        if known is None:
+            return
+        if self.is_down:
+            known.set(self._again_at, waits=True)
+        elif claims:
+            known.set(now + FIRST_PAUSE * random.uniform(*_JITTER), waits=True)
+        else:
+            self._forget(key)
 
-    def failed(self, keys: Iterable[str], now: float) -> None:
-        """Redis has not answered a call about these keys."""
+    def failed(self, now: float) -> None:
+        """Redis has not answered."""
         self.failures += 1
         self.is_down = True
         self._again_at = now + self._pause * random.uniform(*_JITTER)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        for key in keys:
-            if key in self.keys:
-                self.keys[key].due_at, self.keys[key].waits = self._again_at, True
+
+    def _forget(self, key: str) -> None:
+        """Forget a key, unless a call about it is wanted."""
+        if self.keys[key].due_at == self._never:
+            del self.keys[key]
 
     # What follows
 
     _never = float("inf")
 
     def ready(self, now: float) -> list[str]:
-        """List the keys that are due."""
-        return [key for key, known in self.keys.items() if known.due_at <= now]
+        """List the keys that are due, and those that soon will be: all of them go in one round trip."""
+        if now < self.next_at():
+            return []
+        return [key for key, known in self.keys.items() if known.early_at <= now]
 
     def next_at(self) -> float:
         """Tell when something is due."""

@@ -87,7 +87,8 @@ class Fleet:
         Args:
             url: Such as `redis://user:password@host:6379/0?name=crawl&ttl=20`: the scheme is redis, rediss (TLS), unix
                 (the path of a socket, and `db=` in the query), valkey or valkeys; the path is the number of a database.
-                In the query stand `name`, `ttl`, `when_down` and `timeout` of the fleet; all else is for the client, as
+                In the query stand `name`, `ttl`, `when_down` and `timeout` of the fleet, and `cluster=true` where the
+                server is a node of a cluster; all else is for the client, as
                 redis-py's and valkey-py's own `from_url` take it, such as `ssl_ca_certs`.
             name: As for `Fleet`, like all that follow; wins over the URL.
             ttl: Seconds.
@@ -102,7 +103,9 @@ class Fleet:
         arguments = {"name": name, "ttl": ttl, "when_down": when_down, "timeout": timeout}
         options = said.options | {key: value for key, value in arguments.items() if value is not None}
         fleet = cls(said.for_threads, **options)
-        fleet._recipes[True] = Recipe(said.for_tasks, fleet.timeout)
+        for client in (said.for_threads, said.for_tasks):
+            recipe = Recipe(client, fleet.timeout, finds_cluster=said.finds_cluster)
+            fleet._recipes[recipe.is_async] = recipe
         return fleet
 
     def join(self, pool: Joined, *, for_tasks: bool) -> ThreadMember | TaskMember:

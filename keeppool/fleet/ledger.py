@@ -144,8 +144,10 @@ class Ledger:
         said = read(url)
         #: The fleet that the URL names, if it names one.
         self.name: str | None = said.options.get("name")
-        self._client = Recipe(said.for_threads, PATIENCE).make()
+        self._recipe = Recipe(said.for_threads, PATIENCE, finds_cluster=said.finds_cluster)
         self._where = _where(said.for_threads.connection_pool.connection_kwargs)
+        #: Made with the first call: that of a cluster connects at once.
+        self._made: Any = None
 
     def moment(self, name: str | None = None) -> Moment:
         """Read what there is, of one fleet or of all.
@@ -186,13 +188,20 @@ class Ledger:
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.connection_pool.disconnect()
+        if self._made is not None:
+            self._recipe.close(self._made)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def _client(self) -> Any:
+        if self._made is None:
+            self._made = self._recipe.make()
+        return self._made
 
     def _keys(self, name: str | None) -> set[tuple[str, str]]:
         """Find the fleets' keys."""

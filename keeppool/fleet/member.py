@@ -21,9 +21,10 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from keeppool.clock import clock
+from keeppool.errors import readable
 from keeppool.fleet.duties import Duties
 from keeppool.fleet.membership import Call, Joined, Told
-from keeppool.fleet.redis_client import Invocation, Recipe, run, run_awaited
+from keeppool.fleet.redis_client import Invocation, Recipe, is_of_the_key, run, run_awaited
 from keeppool.fleet.script import Reply, keys_of, rank_of, reply_of
 from keeppool.stats import FleetKeyStats, FleetStats
 
@@ -66,7 +67,6 @@ class Member:
         self.pid = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._duties = Duties(fleet.ttl, fleet.when_down)
         self._client: Any = None
-        self._is_closed = False
 
     @property
     def _recipe(self) -> Recipe:
@@ -92,10 +92,14 @@ class Member:
         return calls
 
     def _take(self, pool: Joined, calls: list[tuple[str, Call]], raw: list[Any], asked_at: float) -> None:
-        """Tell the pool what Redis has said."""
-        was_down = self._duties.is_down
+        """Tell the pool what Redis has said; where it has said nothing of use, go on without it."""
+        was_down, faults = self._duties.is_down, {}
         for (key, call), one in zip(calls, raw, strict=True):
-            reply = reply_of(one)
+            try:
+                reply = _reply(one, call)
+            except Exception as error:
+                faults[key] = error
+                continue
             wanted = pool.fleet_told(key, self._told(call, reply, asked_at))
             claims = bool(call.have or call.want or call.starts or reply.granted or wanted.is_paced)
             self._duties.replied(
@@ -108,6 +112,12 @@ class Member:
                 has=call.have + reply.granted,
                 cap=call.cap,
             )
+        if len(faults) == len(calls) and not all(map(is_of_the_key, faults.values())):
+            self._failed(pool, next(iter(faults.values())))
+            return
+        for key, fault in faults.items():
+            log.warning("fleet %s: Redis refuses a call about %s (%s: %s)", self.fleet.name, key, *_described(fault))
+        self._go_without(pool, list(faults))
         if was_down:
             log.warning("fleet %s: Redis is back", self.fleet.name)
             pool.fleet_changed(self.fleet.name, is_up=True, error="")
@@ -125,13 +135,13 @@ class Member:
             parties=None,
         )
 
-    def _failed(self, pool: Joined, error: BaseException) -> None:
+    def _failed(self, pool: Joined, error: Exception) -> None:
         """Let the pool go on without Redis, as the fleet's policy says."""
         duties = self._duties
         if not duties.is_down:
-            log.warning("fleet %s: Redis does not answer (%s: %s)", self.fleet.name, type(error).__name__, error)
+            log.warning("fleet %s: Redis does not answer (%s: %s)", self.fleet.name, *_described(error))
             pool.fleet_changed(self.fleet.name, is_up=False, error=type(error).__name__)
-        duties.failed(list(duties.keys), clock())
+        duties.failed(clock())
         self._go_without(pool, list(duties.keys))
 
     def _go_without(self, pool: Joined, keys: list[str]) -> None:
@@ -140,7 +150,7 @@ class Member:
             n = self._duties.share_when_down(key, call.have, call.cap, call.per_host)
             told = Told(n if call.cap is not None else None, math.inf, False, [], 0.0, self._duties.parties(key))
             pool.fleet_told(key, told)
-            self._duties.postponed(key)
+            self._duties.postponed(key, clock(), claims=bool(call.have or call.want or call.starts))
 
     def close(self) -> None:
         """End with the pool. A task has to be awaited for that."""
@@ -193,13 +203,15 @@ class ThreadMember(Member):
     def due(self, key: str) -> None:
         """A call about a key is wanted. Does not wait."""
         self._asked.append(key)
-        if self._thread is None:
+        thread = self._thread
+        if thread is None or not thread.is_alive():
             self._begin_thread()
         self._wake.set()
 
     def _begin_thread(self) -> None:
         with self._lock:
-            if self._thread is not None:
+            # Not alive: a Ctrl-C has come between the next line and its start. If it was after all, it ends by itself.
+            if self._thread is not None and self._thread.is_alive():
                 return
             thread = self._thread = threading.Thread(target=self._run, name="keeppool-fleet", daemon=True)
         _members.add(self)
@@ -241,7 +253,7 @@ class ThreadMember(Member):
 
     def _serve(self) -> None:
         idle_since: float | None = None
-        while True:
+        while self._thread is threading.current_thread():
             self._wake.clear()
             now = clock()
             while self._asked:
@@ -270,8 +282,11 @@ class ThreadMember(Member):
 
     def _close_client(self) -> None:
         client, self._client = self._client, None
-        if client is not None and client is not self._recipe.client:
-            client.connection_pool.disconnect()
+        if client is not None:
+            try:
+                self._recipe.close(client)
+            except Exception:
+                log.debug("fleet %s: the client was gone already", self.fleet.name)
 
     def _may_end(self) -> bool:
         """Tell whether the thread may end; it is gone from then on, and the next `due` begins another."""
@@ -291,8 +306,9 @@ class ThreadMember(Member):
             if self._client is None:
                 self._client = self._recipe.make()
             invocations = [self._invocation(key, call) for key, call in calls]
-            raw = run(self._client, invocations, at_once=self._recipe.has_pipelines)
+            raw = run(self._client, invocations)
         except Exception as error:
+            self._close_client()
             self._failed(pool, error)
             return
         self._take(pool, calls, raw, asked_at)
@@ -309,10 +325,25 @@ class ThreadMember(Member):
         """Give back what a pool had that is gone, as far as Redis can be told; if not, the lease ends."""
         nothing = Call(0, 0, None, None, 0, 0.0, 1, ended=False, holds=0.0)
         try:
-            client = self._client or self._recipe.make()
-            run(client, [self._invocation(key, nothing) for key in self._duties.keys], at_once=False)
+            if self._client is None:
+                self._client = self._recipe.make()
+            run(self._client, [self._invocation(key, nothing) for key in self._duties.keys])
         except Exception:
             log.debug("fleet %s: a dropped pool's permits end with their lease", self.fleet.name)
+
+
+def _reply(raw: Any, call: Call) -> Reply:
+    """Read the reply to a call; raise what has come in its place."""
+    if isinstance(raw, Exception):
+        raise raw
+    reply = reply_of(raw)
+    if reply.granted > call.want or reply.give_back > call.have + reply.granted:
+        raise ValueError(f"no reply to this call: {raw!r:.100}")
+    return reply
+
+
+def _described(error: Exception) -> tuple[str, str]:
+    return type(error).__name__, readable(str(error))
 
 
 @atexit.register
@@ -343,7 +374,6 @@ class TaskMember(Member):
         super().__init__(fleet, pool)
         self._task: asyncio.Task[None] | None = None
         self._wake: asyncio.Event | None = None
-        self._made_on: asyncio.AbstractEventLoop | None = None
 
     def due(self, key: str) -> None:
         """A call about a key is wanted. Does not wait."""
@@ -401,19 +431,18 @@ class TaskMember(Member):
             if self._client is None:
                 self._client = self._recipe.make()
             invocations = [self._invocation(key, call) for key, call in calls]
-            raw = await run_awaited(
-                self._client, invocations, at_once=self._recipe.has_pipelines, seconds=self.fleet.timeout * 2
-            )
+            raw = await run_awaited(self._client, invocations, seconds=self._recipe.patience)
         except Exception as error:
+            await self._close_client()
             self._failed(pool, error)
             return
         self._take(pool, calls, raw, asked_at)
 
     async def _close_client(self) -> None:
         client, self._client = self._client, None
-        if client is not None and client is not self._recipe.client:
+        if client is not None:
             try:
-                await client.connection_pool.disconnect()
+                await self._recipe.aclose(client)
             except Exception:
                 log.debug("fleet %s: the client was gone already", self.fleet.name)
 

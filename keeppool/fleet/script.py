@@ -20,6 +20,7 @@ Source: Josiah Carlson, Redis in Action, §6.3 (counting semaphores with timeout
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any, NamedTuple
 
 #: Seconds after which the order moves on by which the remainder of the cap is given out. A connection given to another
@@ -149,8 +150,17 @@ def rank_of(key: str, pid: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{key} {pid}".encode(), digest_size=6).digest(), "big")
 
 
-def reply_of(raw: list[Any]) -> Reply:
-    """Read what the script has returned."""
-    granted, give_back, used, parties, share, place, others = (int(value) for value in raw[:7])
-    starts = tuple(float(value) / 1000 for value in raw[8:])
-    return Reply(granted, give_back, used, parties, share, place, others, float(raw[7]) / 1000, starts)
+def reply_of(raw: Any) -> Reply:
+    """Read what the script has returned.
+
+    Raises:
+        ValueError: Something else has come, so this is no Redis, or not this script.
+    """
+    try:
+        granted, give_back, used, parties, share, place, others = (int(value) for value in raw[:7])
+        hold, *starts = (float(value) / 1000 for value in raw[7:])
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"no reply of the script: {raw!r:.100}") from error
+    if not all(map(math.isfinite, (hold, *starts))) or min(granted, give_back, used, parties, share) < 0:
+        raise ValueError(f"no reply of the script: {raw!r:.100}")
+    return Reply(granted, give_back, used, parties, share, place, others, hold, tuple(starts))

@@ -18,6 +18,9 @@ from keeppool.errors import ConfigError
 
 #: What a query says of the fleet, and how it is read; all else is the client's.
 _OURS: Final = {"name": str, "ttl": float, "timeout": float, "when_down": str}
+#: The server is a node of a cluster.
+_CLUSTER: Final = "cluster"
+_YES_OR_NO: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 #: What each scheme is called by the two libraries. Either speaks with both servers.
 _SCHEMES: Final = {
     "redis": ("redis", "redis"),
@@ -38,11 +41,13 @@ class Said(NamedTuple):
         options: Arguments for `Fleet`.
         for_threads: A client.
         for_tasks: An asyncio client.
+        finds_cluster: Their server is a node of a cluster.
     """
 
     options: dict[str, Any]
     for_threads: Any
     for_tasks: Any
+    finds_cluster: bool
 
 
 def read(url: str) -> Said:
@@ -53,12 +58,17 @@ def read(url: str) -> Said:
     """
     parts = _split(url)
     options, rest = _divided(parts.query)
+    finds_cluster = bool(options.pop(_CLUSTER, False))
+    if finds_cluster and (parts.scheme == "unix" or parts.path.strip("/") not in ("", "0")):
+        raise bad("url", url, "names a cluster, so it must have host and port, and no database but 0")
     preferred, scheme = _SCHEMES[parts.scheme]
     library = _library(preferred)
     # Not by urlunsplit, which leaves out an empty host: redis:// is the one on this machine, and unix:// has none.
     for_client = f"{scheme}://{parts.netloc}{parts.path}?{urlencode(rest)}"
-    clients = [_client(importlib.import_module(name), for_client) for name in (library, f"{library}.asyncio")]
-    return Said(options, *clients)
+    for_threads, for_tasks = (
+        _client(importlib.import_module(name), for_client) for name in (library, f"{library}.asyncio")
+    )
+    return Said(options, for_threads, for_tasks, finds_cluster)
 
 
 def _split(url: str) -> SplitResult:
@@ -87,10 +97,14 @@ def _divided(query: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     options: dict[str, Any] = {}
     rest = []
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in _OURS:
-            rest.append((name, value))
-        elif name in options:
+        if name in options:
             raise bad(name, value, "stands twice in the URL")
+        if name == _CLUSTER:
+            if value.lower() not in _YES_OR_NO:
+                raise bad(name, value, "must be true or false")
+            options[name] = _YES_OR_NO[value.lower()]
+        elif name not in _OURS:
+            rest.append((name, value))
         else:
             try:
                 options[name] = _OURS[name](value)

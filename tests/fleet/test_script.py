@@ -25,7 +25,7 @@ class Member:
 
     def call(self, want: int = 0, *, ttl: int = TTL, pace: tuple[Any, ...] = (0, 0, 1, 0, 0)) -> Reply:
         arguments = (self.pid, rank_of("k", self.pid), self.cap, self.have, want, ttl, *pace)
-        reply = reply_of(run(self.client, [(keys_of("t", "k"), arguments)], at_once=True)[0])
+        reply = reply_of(run(self.client, [(keys_of("t", "k"), arguments)])[0])
         self.have += reply.granted
         return reply
 

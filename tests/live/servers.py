@@ -11,6 +11,7 @@ A program that is not installed skips the test, but fails it where the environme
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -375,8 +376,9 @@ def tinyproxy(folder: Path) -> Iterator[RealServer]:
 class Redis(RealServer):
     """A Redis that keeps nothing on disk: what is stopped has forgotten everything."""
 
-    def __init__(self, command: str, port: int, folder: Path) -> None:
+    def __init__(self, command: str, port: int, folder: Path, *more: str) -> None:
         options = (
+            *more,
             "--port",
             str(port),
             "--bind",
@@ -399,6 +401,60 @@ def redis(folder: Path) -> Iterator[RealServer]:
     command = program("redis-server")
     with running(lambda port: Redis(command, port, folder)) as server:
         yield server
+
+
+@contextlib.contextmanager
+def redis_sentinel(folder: Path, watched: int) -> Iterator[RealServer]:
+    """Run Redis as a Sentinel that knows a server on that port as `main`."""
+    config = folder / "sentinel.conf"
+    config.write_text(f"sentinel monitor main {HOST} {watched} 1\n")
+    command = program("redis-server")
+    with running(lambda port: Redis(command, port, folder, str(config), "--sentinel")) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def redis_cluster(folder: Path, nodes: int = 3) -> Iterator[list[RealServer]]:
+    """Run a cluster of Redis: as many nodes, each with its part of the slots and no replica."""
+    command, started = program("redis-server"), []
+    with contextlib.ExitStack() as stack:
+        for number in range(nodes):
+            home = folder / f"node-{number}"
+            home.mkdir()
+            # The default, ten thousand above the other port, may be none at all.
+            options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--dir", str(home))
+            start = functools.partial(_cluster_node, command, home, options)
+            started.append(stack.enter_context(running(start)))
+        _join(started)
+        yield started
+
+
+def _cluster_node(command: str, home: Path, options: tuple[str, ...], port: int) -> RealServer:
+    return Redis(command, port, home, *options)
+
+
+def _join(nodes: list[RealServer]) -> None:
+    """Make one cluster of nodes, and wait until each of them knows so."""
+    import redis
+
+    clients = [redis.Redis(HOST, node.port) for node in nodes]
+    buses = [client.config_get("cluster-port")["cluster-port"] for client in clients]
+    for number, client in enumerate(clients):
+        first, last = 16384 * number // len(nodes), 16384 * (number + 1) // len(nodes) - 1
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        if number:
+            clients[0].execute_command("CLUSTER", "MEET", HOST, nodes[number].port, buses[number])
+    pause = threading.Event()
+    for _ in range(READY_TRIES):
+        told = [client.execute_command("CLUSTER INFO") for client in clients]
+        if all(one["cluster_state"] == "ok" and int(one["cluster_known_nodes"]) == len(nodes) for one in told):
+            break
+        pause.wait(READY_PAUSE_S)
+    else:
+        raise Failed("the nodes make no cluster", str(told))
+    for client in clients:
+        client.close()
 
 
 @contextlib.contextmanager
