@@ -118,6 +118,7 @@ class Line:
         "_ended",
         "_first",
         "_going",
+        "_is_asked",
         "_parties",
         "_reserved",
         "_running",
@@ -141,6 +142,8 @@ class Line:
         self._to_hold = 0.0
         self._ended = False
         self._parties = 1
+        #: The fleet is asked for starts, and has not answered yet.
+        self._is_asked = False
         self.key = key
         self.pace = pace
         self.held_until = self.held_since = self.moved_at = LONG_AGO
@@ -187,6 +190,8 @@ class Line:
             turn.stage = Stage.WAITING
             self._first[turn] = None
             self._admits_one_less()
+            if self.is_shared and self.pace is not None:
+                self._reserved.appendleft(now)  # Its start is not lost for that.
             return False
         self._start(turn, now)
         return True
@@ -228,7 +233,9 @@ class Line:
         ended, holds, self._ended, self._to_hold = self._ended, self._to_hold, False, 0.0
         if pace is None:
             return Reservation(0, 0.0, 1, False, holds)
-        return Reservation(self.lacking, pace.gap, pace.burst, ended and self._counts_from_end, holds)
+        self._is_asked = True
+        starts = max(0, self._wanted - len(self._reserved))
+        return Reservation(starts, pace.gap, pace.burst, ended and self._counts_from_end, holds)
 
     def told(self, starts: list[float], hold: float, parties: int | None, now: float) -> None:
         """The fleet has said when the next starts are, and for how long all are held.
@@ -241,6 +248,7 @@ class Line:
         """
         self.is_shared = parties is None
         self._parties = parties or 1
+        self._is_asked = False
         if not self.is_shared:
             self._reserved.clear()
         self._reserved.extend(starts)
@@ -250,12 +258,20 @@ class Line:
             self._to_hold = before  # They know.
 
     @property
-    def lacking(self) -> int:
-        """How many starts are to be reserved: for those in line, as far as they fit into a moment."""
+    def is_short(self) -> bool:
+        """True if starts are to be reserved: no more than half of what is wanted are left, and nobody has asked yet.
+
+        Asked for one by one, each start would cost a call; the half that is left lasts until the others are there.
+        """
+        wanted = self._wanted
+        return wanted > 0 and not self._is_asked and len(self._reserved) <= wanted // 2
+
+    @property
+    def _wanted(self) -> int:
+        """How many starts may be reserved: for those in line, as far as they fit into a moment."""
         if not self.is_shared or self.pace is None:
             return 0
-        most = max(1, int(AHEAD / self.pace.gap))
-        return max(0, min(len(self), most) - len(self._reserved))
+        return min(len(self), max(1, int(AHEAD / self.pace.gap)))
 
     @property
     def has_news(self) -> bool:
@@ -280,7 +296,9 @@ class Line:
         if len(self._going) >= self._most_under_way or self._running:
             return NEVER
         if self.is_shared and self.pace is not None:
-            return max(self._reserved[0], self.held_until) if self._reserved else NEVER
+            if not self._reserved:
+                return NEVER
+            return max(self._reserved[0], self._starts_at - self._slack, self.held_until)
         return max(self._admits_at - self._slack, self.held_until)
 
     def stalled(self, turn: Turn, now: float) -> float:

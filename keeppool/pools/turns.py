@@ -69,7 +69,7 @@ class Turns:
         for gone in line.let_in(now):
             if gone is not turn and gone.waiter is not None:
                 gone.waiter.wake()
-        self._ask_if_lacking(line)
+        self._ask_if_short(line)
         if turn.stage is not Stage.WAITING:
             _wake_first(line)
             return 0.0
@@ -114,12 +114,12 @@ class Turns:
         turn = exchange.turn
         if turn is not None:
             turn.line.left(turn, now)
-            self._ask_if_lacking(turn.line)
+            self._ask_if_short(turn.line)
             _wake_first(turn.line)
 
-    def _ask_if_lacking(self, line: Line) -> None:
+    def _ask_if_short(self, line: Line) -> None:
         """Have the fleet asked for starts, or told what the others are to know."""
-        if self.ask is not None and (line.lacking or line.has_news):
+        if self.ask is not None and (line.is_short or line.has_news):
             self.ask(line.key)
 
     def told(self, line: Line, starts: list[float], hold: float, parties: int | None, now: float) -> None:
@@ -133,7 +133,7 @@ class Turns:
         if seconds:
             line = self.lines.at(paced, now)
             line.held(seconds, now)
-            self._ask_if_lacking(line)
+            self._ask_if_short(line)
 
     def wake_all(self) -> None:
         """Let everybody look: the pool is closed."""
