@@ -14,7 +14,7 @@ from keeppool.fleet.script import TURN_S, Reply
 
 #: What a lease is renewed in: thirds, so that one call that fails costs nothing.
 RENEWALS: Final = 3
-#: Which part of that a renewal may be early, to go together with others: what two are apart by chance, and no more.
+#: Which part of that a renewal may be early, to go together with others.
 TOGETHER: Final = 0.25
 #: Seconds before a lease ends from which on nothing new is dialled on it: a dial takes time as well.
 MARGIN: Final = 2.0
@@ -78,6 +78,8 @@ class Duties:
         self.failures = 0
         self._again_at = 0.0
         self._pause = FIRST_PAUSE
+        #: Seconds after which a lease is renewed: the same for all keys, which so stay together; others have others.
+        self._renewed_in = ttl / RENEWALS * random.uniform(0.75, 1)
 
     # What happens
 
@@ -128,7 +130,7 @@ class Duties:
         elif wanted:
             known.set(now + min(REFUSED, self.ttl / 10) * random.uniform(*_JITTER), waits=True)
         else:
-            seconds = self.ttl / RENEWALS * random.uniform(1 - TOGETHER, 1)
+            seconds = self._renewed_in
             is_full = cap is not None and reply.used >= cap
             if now - known.since <= CONTENDED and has > 1:
                 seconds = min(seconds, REFUSED)  # Members that begin together find out about each other.

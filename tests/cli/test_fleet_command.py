@@ -19,6 +19,7 @@ from live import servers
 
 from keeppool import HostConfig, PoolManager, Timeout
 from keeppool.cli import main
+from keeppool.errors import PoolClosed
 from keeppool.fleet.script import keys_of
 from keeppool.testing import ScriptedServer, Site
 
@@ -56,7 +57,12 @@ def test_status_tells_who_holds_what(url: str, capsys: Any) -> None:
     """By host, each pool with its machine and process; the pace; whoever asks and gets nothing."""
     with Site() as site, member(url, site, 3, pace=5) as one, member(url, site, 1) as two:
         key = f"127.0.0.1:{site.port}"
-        asking = threading.Thread(target=lambda: two.request("GET", site.url, timeout=Timeout(pool=30)).status)
+
+        def ask() -> None:
+            with pytest.raises(PoolClosed):
+                two.request("GET", site.url, timeout=Timeout(pool=60))
+
+        asking = threading.Thread(target=ask)
         asking.start()
         try:
             while not (fleets := told(capsys, url))["crawl"][key]["members"][-1]["asks"]:
@@ -75,7 +81,7 @@ def test_status_tells_who_holds_what(url: str, capsys: Any) -> None:
             assert re.search(rf"^{re.escape(key)} +4 of 4 +1 +5/s$", out, re.MULTILINE)
             assert re.search(rf"^  \S+ {os.getpid()} +1 .* s  asks$", out, re.MULTILINE)
         finally:
-            redis.Redis.from_url(url).flushall()  # so that who asks gets it
+            two.close()
             asking.join()
 
 
