@@ -199,8 +199,12 @@ class Line:
     def counted(self, now: float) -> None:
         """A request that has started is sent once more, at once; whoever comes next waits the longer for it."""
         self.started += 1
-        self._starts_at = max(self._starts_at, now) + self._gap
-        self._admits_at = max(self._admits_at, self._starts_at + len(self._going) * self._gap)
+        self._move_on(now)
+
+    def failed(self, turn: Turn, now: float) -> None:
+        """A caller who was let go could not connect. The server has seen that, and is spared the next for as long."""
+        if turn.stage is Stage.GOING:
+            self._move_on(now)
 
     def left(self, turn: Turn, now: float) -> None:
         """A caller has gone, or its response has ended; a second time changes nothing."""
@@ -339,6 +343,10 @@ class Line:
         if self.pace is None:
             return NEVER
         return 1 if self._counts_from_end else max(MOST_UNDER_WAY, self.pace.burst)
+
+    def _move_on(self, now: float) -> None:
+        self._starts_at = max(self._starts_at, now) + self._gap
+        self._admits_at = max(self._admits_at, self._starts_at + len(self._going) * self._gap)
 
     def _admits_one_less(self) -> None:
         """Let the next caller have the time of one who was let go, and has not started."""

@@ -373,7 +373,7 @@ class Pool:
     def _take_back(self, exchange: Exchange, error: BaseException | None) -> None:
         """Take whatever an exchange holds that was broken off by `error`; where there is a lock, under it."""
         if exchange.turn is not None:
-            self._turns.over(exchange, clock())
+            self._turns.over(exchange, clock(), error)
         held, exchange.held = exchange.held, None
         if isinstance(held, Ticket):
             self._state.abandoned(held, clock())

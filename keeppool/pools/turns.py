@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keeppool.core.pace import Line, Lines, Paced, Stage, Turn, seconds_until
 from keeppool.core.records import NEVER, Waiter
 from keeppool.deferred import Deferred
-from keeppool.errors import PoolClosed, PoolTimeout, QueueFull
+from keeppool.errors import ConnectError, PoolClosed, PoolTimeout, QueueFull, ResolveError
 from keeppool.pools.waits import CLOCK_SLACK, queue_wait
 from keeppool.reasons import Room
 
@@ -109,10 +109,12 @@ class Turns:
         if turn is not None and turn.stage is Stage.STARTED:
             self.over(exchange, now)
 
-    def over(self, exchange: Exchange, now: float) -> None:
-        """A caller has gone, at whatever moment."""
+    def over(self, exchange: Exchange, now: float, error: BaseException | None = None) -> None:
+        """A caller has gone, at whatever moment; with an error, if one was why."""
         turn = exchange.turn
         if turn is not None:
+            if isinstance(error, ConnectError) and not isinstance(error, ResolveError):
+                turn.line.failed(turn, now)
             turn.line.left(turn, now)
             self._ask_if_short(turn.line)
             _wake_first(turn.line)

@@ -35,6 +35,8 @@ class PaceMachine(RuleBasedStateMachine):
         self.going: list[Any] = []
         self.running: list[Any] = []
         self.starts: list[float] = []
+        #: The same, and dials that failed: what the next start is counted from.
+        self.moves: list[float] = []
         self.ends: list[float] = []
         self.held_until = 0.0
 
@@ -69,9 +71,20 @@ class PaceMachine(RuleBasedStateMachine):
                 assert not self.ends or self.now >= self.ends[-1] + self.pace.gap, "too early after an end"
                 self.running.append(turn)
             self.starts.append(self.now)
+            self.moves.append(self.now)
         else:
             self.returned.append(turn)
             assert self.now < self._earliest(), "sent back although it might have started"
+        self._let_in()
+
+    @precondition(lambda self: self.going)
+    @rule(who=anyone)
+    def fail_to_connect(self, who: int) -> None:
+        turn = self.going.pop(who % len(self.going))
+        self.line.failed(turn, self.now)
+        self.line.left(turn, self.now)
+        self.moves.append(self.now)
+        self.ends.append(self.now)
         self._let_in()
 
     @precondition(lambda self: self.running)
@@ -111,8 +124,8 @@ class PaceMachine(RuleBasedStateMachine):
         if self.pace is not None and self.pace.since == "end":
             return max(earliest, *(end + gap for end in self.ends[-1:])) if self.ends else earliest
         due = -math.inf
-        for start in self.starts:
-            due = max(due, start) + gap
+        for move in self.moves:
+            due = max(due, move) + gap
         return max(earliest, due - (burst - 1) * gap)
 
     @invariant()

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from pools.on_a_loop import PoolOnALoop
-from urllib3.exceptions import EmptyPoolError
+from urllib3.exceptions import EmptyPoolError, NewConnectionError
 
 from keeppool import AsyncPoolManager, AsyncSession, HostConfig, Limits, Pace, PoolManager, Session, Timeout
 from keeppool.adapters.urllib3 import PoolManager as DropIn
 from keeppool.core.pace import LONGEST_HOLD, seconds_until
-from keeppool.errors import ConnectError, PoolClosed, PoolTimeout, QueueFull, ReadTimeout, RetryError
+from keeppool.errors import ConnectError, PoolClosed, PoolTimeout, QueueFull, ReadTimeout, ResolveError, RetryError
 from keeppool.events import RequestDone, RequestQueued, RequestServed, Room
 from keeppool.requests import Session as RequestsSession
 from keeppool.testing import Behaviour, Recorder, Site, Sites
@@ -345,6 +345,34 @@ def test_a_turn_whose_dial_fails_is_another_callers(make: Make) -> None:
         for _ in range(20):
             with pytest.raises(ConnectError):
                 pool.request("GET", gone, timeout=Timeout(pool=2))
+
+
+def test_a_dial_that_fails_counts_as_a_start(make: Make) -> None:
+    """A server that refuses is not dialled as quickly as callers can fail; one whose name has no address was not."""
+    with Site() as site:
+        gone = site.url
+    with make(defaults=paced(interval=LONG, burst=2)) as pool:
+        for _ in range(2):
+            with pytest.raises(ConnectError):
+                pool.request("GET", gone, timeout=Timeout(pool=2))
+        with pytest.raises(PoolTimeout) as caught:
+            pool.request("GET", gone, timeout=Timeout(pool=0.05))
+        assert caught.value.waits_for == "pace"
+        assert line_of(pool).started == 0
+    with make(defaults=paced(interval=LONG)) as pool:
+        for _ in range(3):
+            with pytest.raises(ResolveError):
+                pool.request("GET", "http://no-such-host.invalid", timeout=Timeout(pool=2))
+
+
+def test_a_dial_of_urllib3s_that_fails_counts_as_a_start() -> None:
+    with Site() as site:
+        gone = site.url
+    with DropIn(hosts={"127.0.0.1": paced(interval=LONG)}) as pool:
+        with pytest.raises(NewConnectionError):
+            pool.request("GET", gone, retries=False, pool_timeout=2)
+        with pytest.raises(EmptyPoolError):
+            pool.request("GET", gone, retries=False, pool_timeout=0.05)
 
 
 def test_a_turn_whose_exchange_fails_has_ended(make: Make, sites: Sites) -> None:

@@ -142,7 +142,8 @@ class KeepPoolAdapter(HTTPAdapter):
         base = Config(timeout=_THEIR_TIMEOUT) if config is None else check_config(config)
         if limits is None and pool_maxsize is not None:
             limits = replace(base.limits, per_host=pool_maxsize or None)
-        self._base = Config(
+        self._base = replace(
+            base,
             limits=base.limits if limits is None else limits,
             timeout=base.timeout if timeout is None else Timeout.of(timeout, base.timeout),
             defaults=base.defaults if defaults is None else defaults,

@@ -52,6 +52,7 @@ def pool_config(
         defaults=HostConfig(**own).over(least) if own else least,
         hosts=base.hosts if hosts is None else hosts,
         resolver=base.resolver,
+        fleet=base.fleet,
     )
 
 

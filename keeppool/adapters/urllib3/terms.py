@@ -22,13 +22,23 @@ from keeppool.hosts import HostTable
 from keeppool.pools import janitor
 from keeppool.pools.pool import wanted_by
 from keeppool.pools.routes import Route
-from keeppool.pools.terms import Terms, paced_of
+from keeppool.pools.terms import Terms, key_of, paced_of
 from keeppool.stats import Stats
 
 #: Hosts whose terms are remembered. An entry is under 1 KiB; a scraper sees few at a time.
 REMEMBERED_HOSTS = 1024
 #: What a `HostConfig` may say here. Everything else (certificates, proxies, headers, …) is given to urllib3 itself.
-HONOURED = ("idempotent", "idle_timeout", "max_age", "max_requests", "obey_retry_after", "pace", "per_host")
+HONOURED = (
+    "fleet_key",
+    "fleet_per_host",
+    "idempotent",
+    "idle_timeout",
+    "max_age",
+    "max_requests",
+    "obey_retry_after",
+    "pace",
+    "per_host",
+)
 
 
 class BorrowedOrigin(Origin):
@@ -85,6 +95,9 @@ class Lender:
         self.pool = SlotPool(
             self.limits, None if on_event is None else cast("MethodType", self._hear), wanted_by(on_event)
         )
+        self._is_shared = base.fleet is not None
+        if base.fleet is not None:
+            self.pool.join(base.fleet)
         # The last user of this one leaves the sockets to the janitor.
         weakref.finalize(self, janitor.adopt, self.pool)
 
@@ -126,6 +139,10 @@ class Lender:
             max_age=_or(entry.max_age, self.limits.max_age),
             max_requests=_or(entry.max_requests, self.limits.max_requests),
         )
+        if self._is_shared and not size.is_forwarding:
+            cap = _or(entry.fleet_per_host, policy.per_host)
+            key = None if cap is None else key_of(entry, origin.host, origin.port)
+            policy = policy._replace(permit_key=key, permit_cap=cap)
         terms = Terms(policy, self._timeout)
         terms.idempotent = _or(entry.idempotent, None)
         route = Route(origin, terms, b"")
