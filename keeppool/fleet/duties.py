@@ -14,8 +14,9 @@ from keeppool.fleet.script import TURN_S, Reply
 
 #: What a lease is renewed in: thirds, so that one call that fails costs nothing.
 RENEWALS: Final = 3
-#: Which part of that a renewal may be early, to go together with others.
-TOGETHER: Final = 0.25
+#: Which part of its time a call may be early, to go together with others: two groups of keys are never further apart
+#: than half the time between renewals, so they become one.
+TOGETHER: Final = 0.5
 #: Seconds before a lease ends from which on nothing new is dialled on it: a dial takes time as well.
 MARGIN: Final = 2.0
 #: Seconds between two calls while others ask: what they wait for is given back no later. The same while all of a cap is
