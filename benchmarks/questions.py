@@ -152,6 +152,7 @@ QUESTIONS = (
             Bar(f"pieces: {SESSION}", "rate_by_pycurl", least=0.95),
             Bar(f"pieces: {SESSION}", "cpu_by_pycurl", most=1.0),
         ),
+        full=(5, 1),
     ),
     Question(
         "cookies",
@@ -177,8 +178,8 @@ QUESTIONS = (
         full=(3, 2500),
     ),
     Question("tls", "TLS: one connection kept, and a new one each time", (5, 60)),
-    Question("latency", "Latency at 500 requests per second", (4, 250)),
-    Question("link", "A link of 20 ms round trip", (2, 2)),
+    Question("latency", "Latency at 500 requests per second", (4, 250), full=(4, 250)),
+    Question("link", "A link of 20 ms round trip", (2, 2), full=(2, 2)),
     Question(
         "core_cost",
         "Acquire and release, with much else in the tables",
@@ -195,6 +196,7 @@ QUESTIONS = (
         "Python memory of a connection",
         (1, 100),
         (Bar(f"{SESSION}, one host: idle connection", "bytes", most=2048),),
+        full=(1, 100),
     ),
     Question(
         "import_cost",
