@@ -119,7 +119,7 @@ def _open(
 
 def _is_resumed(sock: socket.socket | LayeredSocket) -> bool:
     if isinstance(sock, LayeredSocket):
-        return sock.layer.resumed
+        return sock.layer.session_reused
     return bool(getattr(sock, "session_reused", False))  # A plain socket has no session.
 
 

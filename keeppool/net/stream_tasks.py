@@ -371,7 +371,7 @@ class Channel(asyncio.BufferedProtocol):
             layer: Its handshake is done, over this connection. What was received behind it is decrypted.
         """
         self._inbox.secure(layer)
-        self.is_tls, self.tls, self.resumed = True, layer, layer.resumed
+        self.is_tls, self.tls, self.resumed = True, layer, layer.session_reused
         self._outbox.go_on()
 
     # What the transport calls

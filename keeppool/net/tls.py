@@ -13,9 +13,10 @@ import errno
 import os
 import socket
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keeppool.config import bad
 from keeppool.core.origin import Origin, TlsIdentity
@@ -39,12 +40,44 @@ MAX_CONTEXTS = 64
 #: Sessions kept, 14 KB each with the server's certificates (measured). Chromium's cache holds 1024 too.
 MAX_SESSIONS = 1024
 
+#: Origins whose session is taken from their first connection; those that come later are met twice before: 6 MB.
+GREETED = 1024
+
+#: Share of its life for which a session is offered before a newer one takes its place.
+RENEWED = 0.5
+
 #: The name of a thread that builds a context.
 BUILDER = "keeppool-tls"
 
 _Certificate = str | tuple[str, str] | None
 # What a context is made of.
 _Material = tuple[bool | str, _Certificate]
+
+
+class _Kept(NamedTuple):
+    """The session of one origin.
+
+    Attributes:
+        context: Which made it.
+        session: To be offered; `None` if there was none to be had, or it was not asked for.
+        refused: Connections in a row that have not resumed a session.
+    """
+
+    context: ssl.SSLContext
+    session: ssl.SSLSession | None
+    refused: int = 0
+
+    def serves_on(self, source: ssl.SSLSocket | TlsLayer) -> bool:
+        """Tell whether a session need not be replaced by that of a connection that did, or did not, resume one.
+
+        Where a server resumes none, newer ones are worth less and less: they are taken at each power of two.
+        """
+        session = self.session
+        if self.context is not source.context:
+            return False
+        if session is not None and source.session_reused:
+            return time.time() < session.time + RENEWED * session.timeout
+        return self.refused & (self.refused + 1) != 0
 
 
 class TlsStore:
@@ -65,7 +98,9 @@ class TlsStore:
         # By origin and not by host: a ticket tells the server who comes back (RFC 8446 §C.4), so it must not tie
         # together what the caller keeps apart by proxy, source address or tag. The same ticket may serve several
         # connections of one origin; they come from one place within seconds, and hide nothing from an onlooker.
-        self._sessions: OrderedDict[Origin, tuple[ssl.SSLContext, ssl.SSLSession]] = OrderedDict()
+        self._sessions: OrderedDict[Origin, _Kept] = OrderedDict()
+        #: Origins whose session was taken when they were first met.
+        self._greeted = 0
 
     def context_for(self, identity: TlsIdentity) -> ssl.SSLContext:
         """Give the context of this identity, built by the first who asks, or the caller's own as it is.
@@ -100,17 +135,21 @@ class TlsStore:
     def session_for(self, origin: Origin, context: ssl.SSLContext) -> ssl.SSLSession | None:
         """Give the newest session of this origin, if this very context made it (OpenSSL allows no other use)."""
         with self._lock:
-            maker, session = self._sessions.get(origin, (None, None))
-            if maker is not context:
+            kept = self._sessions.get(origin)
+            if kept is None or kept.context is not context:
                 return None
             self._sessions.move_to_end(origin)
-            return session
+            return kept.session
 
     def remember(self, origin: Origin, source: object) -> None:
         """Keep the session of a connection, to be called once its first response was read.
 
         In TLS 1.3 the ticket comes after the handshake and is seen only by reading; before, there is nothing that
         could be resumed (measured, Python 3.11 to 3.13 with OpenSSL 3). Plain sockets have nothing to remember.
+
+        Python's `ssl` loses 6 KB each time it is asked for a session (measured, 3.11 to 3.13: the copy that it makes is
+        never freed). So it is not asked while the one that is kept serves on, nor, once a pool has met many origins,
+        for that of one which it meets for the first time and, like a crawler, perhaps for the last.
 
         Args:
             origin: Where the connection leads.
@@ -123,11 +162,23 @@ class TlsStore:
             source = source.layer
         if not isinstance(source, (ssl.SSLSocket, TlsLayer)):
             return
-        session = source.session
-        if session is None or not _can_resume(session, source.version()):
-            return
         with self._lock:
-            self._sessions[origin] = (source.context, session)
+            kept = self._sessions.get(origin)
+            if kept is not None:
+                self._sessions.move_to_end(origin)
+                if kept.serves_on(source):
+                    self._sessions[origin] = kept._replace(refused=0 if source.session_reused else kept.refused + 1)
+                    return
+        refused = 0 if kept is None or source.session_reused else kept.refused + 1
+        session = None
+        if kept is not None or self._greeted < GREETED:
+            session = source.session
+            if session is None or not _can_resume(session, source.version()):
+                refused = refused or 1
+                session = kept.session if kept is not None and kept.context is source.context else None
+        with self._lock:
+            self._greeted += kept is None
+            self._sessions[origin] = _Kept(source.context, session, refused)
             self._sessions.move_to_end(origin)
             if len(self._sessions) > self._max_sessions:
                 self._sessions.popitem(last=False)

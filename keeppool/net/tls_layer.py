@@ -129,8 +129,8 @@ class TlsLayer:
         return self._tls.session
 
     @property
-    def resumed(self) -> bool:
-        """Whether the handshake resumed a session."""
+    def session_reused(self) -> bool:
+        """Whether the handshake resumed a session; named as that of an `SSLSocket`."""
         return bool(self._tls.session_reused)
 
     def version(self) -> str | None:

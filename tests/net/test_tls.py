@@ -16,6 +16,7 @@ from cryptography.x509.name import _ASN1Type
 
 from keeppool.core.origin import TlsIdentity
 from keeppool.errors import CertificateError, ConfigError, ConnectError, ConnectTimeout, ProxyError, SSLError
+from keeppool.net import tls
 from keeppool.net.dial import dial
 from keeppool.net.tls import TlsStore, build_context
 
@@ -385,6 +386,29 @@ class TestResumption:
             assert server.seen() is False
 
 
+def sessions_taken(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Note each session that Python's `ssl` is asked for."""
+    taken: list[object] = []
+    ask = ssl.SSLSocket.session
+
+    def session(sock: ssl.SSLSocket) -> object:
+        taken.append(sock)
+        return ask.fget(sock)
+
+    monkeypatch.setattr(ssl.SSLSocket, "session", property(session, ask.fset))
+    return taken
+
+
+def visited(store: TlsStore, wanted) -> bool:
+    """Ask once over a new connection; tell whether it resumed a session."""
+    stream = dial(wanted, seconds=20, tls=store)
+    stream.send(b"ping")
+    stream.receive(100)
+    store.remember(wanted, stream.sock)
+    stream.close()
+    return stream.resumed
+
+
 class TestStore:
     def test_a_session_is_never_given_to_another_context(self, serve, speak_tls, origin, trusting) -> None:
         """The context was evicted and built anew: OpenSSL would refuse the old one's session."""
@@ -434,6 +458,45 @@ class TestStore:
         store.remember(three, stream.sock)
         stream.close()
         assert [store.session_for(wanted, context) is not None for wanted in origins] == [True, False, True]
+
+    def test_a_session_is_taken_anew_only_where_that_is_worth_it(self, monkeypatch, serve, speak_tls, origin, trusting):
+        """Python loses memory each time. Resumed, the one that is kept serves on; refused, it is at powers of two."""
+        taken = sessions_taken(monkeypatch)
+        store, server = TlsStore(), serve(speak_tls)
+        wanted = origin(server, scheme="https", tls=trusting)
+        resumed = [visited(store, wanted) for _ in range(6)]
+        assert resumed == [False, True, True, True, True, True]
+        assert len(taken) == 1
+
+    def test_a_session_that_ages_is_taken_anew(self, monkeypatch, serve, speak_tls, origin, trusting) -> None:
+        taken = sessions_taken(monkeypatch)
+        monkeypatch.setattr(tls, "RENEWED", -1.0)
+        store, server = TlsStore(), serve(speak_tls)
+        wanted = origin(server, scheme="https", tls=trusting)
+        assert [visited(store, wanted) for _ in range(3)] == [False, True, True]
+        assert len(taken) == 3
+
+    def test_where_no_session_is_resumed_fewer_and_fewer_are_taken(
+        self, monkeypatch, serve, speak_tls, origin, trusting, server_context
+    ) -> None:
+        server_context.options |= ssl.OP_NO_TICKET
+        server_context.num_tickets = 0
+        taken = sessions_taken(monkeypatch)
+        store, server = TlsStore(), serve(speak_tls)
+        wanted = origin(server, scheme="https", tls=trusting)
+        assert not any(visited(store, wanted) for _ in range(20))
+        assert len(taken) == 5  # the first, and at 2, 4, 8, 16
+
+    def test_a_pool_that_has_met_many_takes_the_session_of_an_origin_it_meets_again(
+        self, monkeypatch, serve, speak_tls, origin, trusting
+    ) -> None:
+        monkeypatch.setattr(tls, "GREETED", 1)
+        taken = sessions_taken(monkeypatch)
+        store, server = TlsStore(), serve(speak_tls)
+        first, second = (origin(server, scheme="https", tls=trusting, tag=tag) for tag in "ab")
+        assert [visited(store, first) for _ in range(2)] == [False, True]
+        assert [visited(store, second) for _ in range(3)] == [False, False, True]
+        assert len(taken) == 2
 
     def test_one_context_for_the_same_trust_and_certificate(self, ca_file) -> None:
         """The name and the fingerprint are no part of a context."""

@@ -154,11 +154,11 @@ def test_reading_after_both_goodbyes_is_the_end(connect):
 
 def test_a_session_can_be_resumed(connect):
     first, server = connect()
-    assert not first.resumed
+    assert not first.session_reused
     first.feed(server.say(b"x"))
     first.read(10)
     second, _ = connect(session=first.session)
-    assert second.resumed
+    assert second.session_reused
     assert second.version() == "TLSv1.3"
 
 
