@@ -21,6 +21,11 @@ BEHIND = 0.025
 #: Closes right behind a response, seen one after another, that make an origin one that does not keep alive.
 HANG_UPS = 2
 
+#: Seconds of idle age below which a close says nothing of an idle limit: no server's timer counts less than a
+#: millisecond. What closes then is a worker that dies of a request; connections go from one caller to the next within
+#: microseconds, and a limit as short could not be refuted, because nothing would rest for longer any more.
+SHORTEST = 0.001
+
 #: Share used of the idle age at which a server may have closed at the earliest, as far as is known: its timers are
 #: coarse, and the next request still has to travel.
 SHARE = 0.8
@@ -155,7 +160,9 @@ class Habit:
             answered_at: When the last of these had ended.
             now: When the close was noticed.
         """
-        if served > 1 or ages.high > BEHIND:
+        if served > 1 and ages.high < SHORTEST:
+            pass
+        elif served > 1 or ages.high > BEHIND:
             if self.closes is None or now - self.closes.at > FORGOTTEN:
                 self.closes = Closes(ages, now)
             else:

@@ -92,6 +92,14 @@ def test_under_load_closes_come_one_within_the_other_and_teach_all_the_same() ->
 # No pattern
 
 
+def test_a_worker_that_dies_of_requests_sets_no_limit() -> None:
+    """Under load a connection goes from one caller to the next at once, and nobody's idle timer is as short."""
+    desk = Desk()
+    for at in (0, 100):
+        desk.pool.redialled(taken(desk, used(desk, at), at + 0.000_004), Why.PEER_CLOSED, at + 1)
+    assert desk.pool.learned(200) == {}
+
+
 def test_a_restart_is_one_event() -> None:
     desk = Desk()
     connections = [desk.open(A, now=0) for _ in range(5)]
