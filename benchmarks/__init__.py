@@ -7,6 +7,7 @@ The peers come with the extra `bench`; nginx from the system. Apart from these t
 - `count`: what one request takes in steps instead of time; a test holds it to that.
 - `stale`: how clients fare with servers that close connections.
 - `sdk`: a thousand requests at once through openai, and a third of them cancelled.
+- `soak`: very many requests to servers of every manner, and a count of what went wrong.
 - `crawl`: a crawl by Scrapy, with its own handler and with keeppool's.
 - `watched`, `fleet`: what `keeppool top` costs the process it looks at; what a call to Redis costs.
 

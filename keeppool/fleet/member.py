@@ -389,35 +389,42 @@ class TaskMember(Member):
             self._wake.set()
 
     async def _run(self) -> None:
-        idle_since: float | None = None
         wake = self._wake
         assert wake is not None, "bug: a task that nothing wakes"
-        try:
-            while True:
-                wake.clear()
-                pool = self._pool()
-                if pool is None:
-                    return
-                now = clock()
-                ready = self._duties.ready(now)
-                if ready:
-                    idle_since = None
-                    await self._round(pool, ready, may_call=self._duties.may_call(now))
-                    continue
-                idle_since = idle_since or now
-                if pool.is_closed and self._duties.is_down:
-                    return
-                if not self._duties.keys and (now - idle_since >= LINGER or pool.is_closed):
-                    return
-                seconds = min(self._duties.next_at() - now, LINGER)
-                del pool
-                try:
-                    async with asyncio.timeout(max(seconds, 0.0)):
-                        await wake.wait()
-                except TimeoutError:
-                    pass
-        finally:
-            await self._close_client()
+        while True:
+            try:
+                await self._serve(wake)
+            finally:
+                await self._close_client()
+            # Until here the task is there for `due`, which begins no other: what became due meanwhile is its own.
+            if not wake.is_set():
+                return
+
+    async def _serve(self, wake: asyncio.Event) -> None:
+        idle_since: float | None = None
+        while True:
+            wake.clear()
+            pool = self._pool()
+            if pool is None:
+                return
+            now = clock()
+            ready = self._duties.ready(now)
+            if ready:
+                idle_since = None
+                await self._round(pool, ready, may_call=self._duties.may_call(now))
+                continue
+            idle_since = idle_since or now
+            if pool.is_closed and self._duties.is_down:
+                return
+            if not self._duties.keys and (now - idle_since >= LINGER or pool.is_closed):
+                return
+            seconds = min(self._duties.next_at() - now, LINGER)
+            del pool
+            try:
+                async with asyncio.timeout(max(seconds, 0.0)):
+                    await wake.wait()
+            except TimeoutError:
+                pass
 
     async def _round(self, pool: Joined, keys: list[str], *, may_call: bool) -> None:
         if not may_call:

@@ -22,7 +22,7 @@ from live import servers
 from keeppool import AsyncPoolManager, Config, HostConfig, PoolManager, Session, Timeout
 from keeppool.errors import ConfigError, PoolTimeout
 from keeppool.events import FleetChanged
-from keeppool.fleet import Fleet
+from keeppool.fleet import Fleet, member
 from keeppool.fleet.membership import Told
 from keeppool.testing import Behaviour, Recorder, Site, Sites
 
@@ -53,6 +53,41 @@ def test_two_pools_of_threads_keep_one_cap(redis_port: int, sites: Sites) -> Non
         assert figures is not None
         assert figures.is_up
         assert figures.keys[f"127.0.0.1:{site.port}"].members == 2
+
+
+def test_a_task_that_ends_hears_of_what_becomes_due_while_it_closes_its_client(
+    redis_port: int, sites: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asked on for a request that came in this moment: it waited until it gave up."""
+    import redis.asyncio
+
+    monkeypatch.setattr(member, "LINGER", 0.0)
+    site = sites.add(Behaviour(keep_alive=False))
+
+    async def twice() -> list[int]:
+        fleet = Fleet(redis.asyncio.Redis(port=redis_port), "test", timeout=0.5)
+        async with AsyncPoolManager(fleet=fleet, defaults=SHARED) as pool:
+
+            async def ask() -> int:
+                return (await pool.request("GET", site.url, timeout=Timeout(pool=20))).status
+
+            meanwhile: list[asyncio.Task[int]] = []
+            disconnect = redis.asyncio.ConnectionPool.disconnect
+
+            async def disconnect_slowly(self: Any, *arguments: Any) -> None:
+                if not meanwhile:
+                    meanwhile.append(asyncio.create_task(ask()))
+                    await asyncio.sleep(0)
+                await disconnect(self, *arguments)
+
+            monkeypatch.setattr(redis.asyncio.ConnectionPool, "disconnect", disconnect_slowly)
+            first = await ask()
+            async with asyncio.timeout(20):
+                while not meanwhile:  # noqa: ASYNC110 - nobody tells of a task that ends
+                    await asyncio.sleep(0.01)
+            return [first, await meanwhile[0]]
+
+    assert asyncio.run(twice()) == [200, 200]
 
 
 def test_two_pools_of_tasks_keep_one_cap(redis_port: int, sites: Sites) -> None:
