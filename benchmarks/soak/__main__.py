@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.measure import machine, table
@@ -86,6 +87,11 @@ class Part:
                 self.told = told
         self.process.wait()
 
+    def close(self) -> None:
+        """End it, if it has not ended."""
+        self.process.terminate()
+        self.process.wait()
+
     def faults(self) -> dict[str, int]:
         """Count them, by kind."""
         found = Counter(self.told.get("faults", {}))
@@ -151,9 +157,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         tls = stack.enter_context(certificate("127.0.0.1", "tunnelled.test", "no-tunnel.test"))
-        parts = [Part(front, options, tls, at_hand(left_out)) for front in fronts]
-        for part in parts:
-            part.wait()
+        parts = [
+            stack.enter_context(contextlib.closing(Part(front, options, tls, at_hand(left_out)))) for front in fronts
+        ]
+        with ThreadPoolExecutor(len(parts)) as threads:
+            list(threads.map(Part.wait, parts))
     print(f"\n{machine()}; {options.requests:,} requests, seed {options.seed}; {time.monotonic() - began:.0f} s\n")
     print(report(parts))
     return int(any(sum(part.faults().values()) for part in parts))

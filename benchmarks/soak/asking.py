@@ -66,7 +66,11 @@ class World(NamedTuple):
     @property
     def fleets(self) -> list[str]:
         """Give the fleets of further pools, by URL."""
-        return [f"redis://127.0.0.1:{self.ports[REDIS]}/0?name=soak"] * 2 if REDIS in self.ports else []
+        return (
+            [f"redis://127.0.0.1:{self.ports[REDIS]}/0?name=soak&when_down=closed&timeout=2"] * 2
+            if REDIS in self.ports
+            else []
+        )
 
     def url(self, plan: Plan) -> str:
         """Give a request's URL."""
@@ -98,6 +102,7 @@ class World(NamedTuple):
             **(at("nginx-tls", verify=self.roots) if "nginx-tls" in self.ports else {}),
             **at("keyless", idempotent=False),
             **at("piped", pipelining=pipelining),
+            **at("unpiped", pipelining=pipelining),
         }
 
 

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -136,6 +137,7 @@ def run(settings: Mapping[str, Any]) -> None:
             for words in left:
                 ledger.found(kind, words)
         front.end()
+        others.rest()
         hold_process(ledger, threads, files)
         report = servers.ask("report")
     add(report, others, stats[0], settings["servers"]["caps"]["host"])
@@ -196,4 +198,6 @@ def hold_process(ledger: Ledger, threads: set[str], files: Mapping[str, str]) ->
 
 
 if __name__ == "__main__":
+    # Ended from outside, it ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     run(json.loads(sys.argv[1]))

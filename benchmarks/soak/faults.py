@@ -10,7 +10,6 @@ An outcome is "right", "left" (given up unread), "cancelled", a status such as "
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 from benchmarks.soak.plan import Plan
 from keeppool.errors import ConnectError, ExchangeError, KeepPoolError, PoolError
@@ -69,20 +68,6 @@ WITHOUT_A_HEAD = frozenset({"silent", "no http", "interim, closes", "endless hea
 TOO_LATE: Outcomes = frozenset({"PoolTimeout", "ConnectTimeout", "TotalTimeout"})
 
 
-@lru_cache(4096)
-def _explained(fault: str, host: str, manner: str, *, is_expecting: bool, is_cancelled: bool) -> Outcomes:
-    outcomes = ONLY_AT_HOST.get(host) or OF_FAULT[fault] | OF_HOST.get(host, frozenset())
-    if is_expecting and outcomes & LOST:
-        # 100 Continue has come, and is the beginning of a response.
-        outcomes = outcomes | {"TruncatedHead"}
-    if manner in ("leave", "drop") and fault not in WITHOUT_A_HEAD and host not in ONLY_AT_HOST:
-        # What is not read to its end does not show a fault there.
-        outcomes = outcomes | {"left"}
-    if is_cancelled:
-        return outcomes | {"cancelled"}
-    return outcomes | TOO_LATE if manner in ("total", "cancel") else outcomes
-
-
 def is_explained(plan: Plan, outcome: str, *, is_cancelled: bool) -> bool:
     """Tell whether the plan alone explains the outcome.
 
@@ -91,10 +76,19 @@ def is_explained(plan: Plan, outcome: str, *, is_cancelled: bool) -> bool:
         outcome: What came of it.
         is_cancelled: Its caller cancels it, or tries to.
     """
-    outcomes = _explained(
-        plan.fault, plan.host, plan.manner, is_expecting=plan.upload == "expecting", is_cancelled=is_cancelled
-    )
-    return outcome in outcomes or "any" in outcomes
+    host, manner, fault = plan.host, plan.manner, plan.fault
+    outcomes = ONLY_AT_HOST.get(host) or OF_FAULT[fault]
+    if outcome in outcomes or outcomes is ANY or outcome in OF_HOST.get(host, ()):
+        return True
+    if outcome == "TruncatedHead":
+        # 100 Continue has come, and is the beginning of a response.
+        return plan.upload == "expecting" and not outcomes.isdisjoint(LOST)
+    if outcome == "left":
+        # What is not read to its end does not show a fault there.
+        return manner in ("leave", "drop") and fault not in WITHOUT_A_HEAD and host not in ONLY_AT_HOST
+    if is_cancelled:
+        return outcome == "cancelled"
+    return outcome in TOO_LATE and manner in ("total", "cancel")
 
 
 def is_lost(plan: Plan, outcome: str) -> bool:
@@ -117,11 +111,9 @@ def lie(plan: Plan, error: KeepPoolError) -> str:
     return ""
 
 
-def was_sent(plan: Plan, error: BaseException) -> bool:
+def was_sent(error: BaseException) -> bool:
     """Tell whether the server may have seen the request, by the error's own word."""
-    if isinstance(error, ConnectError):
-        return plan.is_repeatable  # On a connection before the one that could not be opened.
-    if isinstance(error, PoolError):
+    if isinstance(error, (PoolError, ConnectError)):
         return False
     return not isinstance(error, ExchangeError) or bool(error.sent)
 

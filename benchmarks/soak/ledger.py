@@ -105,7 +105,7 @@ class Ledger:
         else:
             outcome = "cancelled" if is_cancelled and outcome in ("CancelledError", "TimeoutError") else outcome
         self._take(plan, outcome, is_cancelled=is_cancelled, words=f"{error!r}"[:300])
-        if not was_sent(plan, error):
+        if not was_sent(error):
             self._most[plan.number] = 0
 
     def _take(self, plan: Plan, outcome: str, *, is_cancelled: bool, words: str = "") -> None:

@@ -89,6 +89,7 @@ class Real:
         ports: Of each host.
         peaks: The most connections that were seen at each.
         reloads: How often servers were told to reload.
+        thread: Looks at the sockets, and has servers reload.
         executed: What those have carried out that respond by themselves, once they have ended.
     """
 
@@ -100,13 +101,13 @@ class Real:
         self._pids: dict[str, int] = {}
         self._folders: dict[str, Path] = {}
         self._is_over = threading.Event()
+        self.thread = threading.Thread(target=self._disturb, name="disturb")
 
     def started(self, host: str, server: Any, folder: Path) -> None:
         """Take note of a server."""
         self.ports[host], self._pids[host], self._folders[host] = server.port, server.pid, folder
 
-    def disturb(self) -> None:
-        """Look at the sockets and have servers reload, until `rest`."""
+    def _disturb(self) -> None:
         looks = 0
         while not self._is_over.wait(LOOK):
             looks += 1
@@ -118,17 +119,21 @@ class Real:
                     self.reloads += 1
 
     def rest(self) -> None:
-        """End that."""
+        """Look at the sockets and disturb the servers no longer."""
         self._is_over.set()
+        self.thread.join()
 
     def open(self) -> dict[str, int]:
         """Count the connections that are established, at each."""
         hosts = {port: host for host, port in self.ports.items() if host != REDIS}
         found = Counter(dict.fromkeys(hosts.values(), 0))
-        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-            _, local, _, state, _ = line.split(None, 4)
-            if state == _ESTABLISHED and (host := hosts.get(int(local[-4:], 16))):
-                found[host] += 1
+        # Line by line: a table of many thousands must not show in what the process has in memory.
+        with Path("/proc/net/tcp").open(encoding="ascii") as table:
+            next(table)
+            for line in table:
+                _, local, _, state, _ = line.split(None, 4)
+                if state == _ESTABLISHED and (host := hosts.get(int(local[-4:], 16))):
+                    found[host] += 1
         return dict(found)
 
     def count(self) -> None:
@@ -160,9 +165,7 @@ def running(hosts: Sequence[str], behind: int, tls: Sequence[str]) -> Iterator[R
                 real.started(
                     REDIS if host == "fleet" else host, stack.enter_context(_server(host, folder, behind, tls)), folder
                 )
-            thread = threading.Thread(target=real.disturb, name="disturb")
-            thread.start()
-            stack.callback(thread.join)
+            real.thread.start()
             stack.callback(real.rest)
             yield real
         real.count()

@@ -209,11 +209,12 @@ def test_a_slot_that_is_held_is_lost(monkeypatch):
 
 
 def test_a_socket_that_the_pool_knows_nothing_of_is_a_lost_slot_and_a_descriptor(monkeypatch):
-    monkeypatch.setattr(caller, "SETTLED", 0.2)
     ledger = Ledger(REQUESTS)
     with world() as servers, crowd(servers, threads, ledger) as opened:
         before = thread_names(), descriptors()
         with socket.create_connection(("127.0.0.1", servers.ports["plain-1"])):
+            assert caller.settles(opened, lambda: servers.ask("open")["plain-1"])
+            monkeypatch.setattr(caller, "SETTLED", 0.2)
             caller.hold_slots(opened, partial(servers.ask, "open"), ledger)
             caller.hold_process(ledger, *before)
     assert found(ledger) == {"slot lost", "descriptor left"}
