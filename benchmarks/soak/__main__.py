@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -28,6 +29,10 @@ from benchmarks.soak.real import PROGRAMS, missing
 GROWTH = 0.05
 SHORT_GROWTH = 0.5
 WARM = 20_000
+#: Has glibc take large blocks from the system and give them back, and keep one heap for all threads. As it is by
+#: default, holes are left between small blocks, which grow for hours: after 56,000 requests in threads there were 6 MiB
+#: more of them, and not a byte more in use.
+PLAIN_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 FRONTS = ("threads", "tasks", "forks")
 #: What a child may hold beside its parent; and what the parent has closed is closed when the child has closed it too.
 OF_CHILDREN = 4
@@ -68,7 +73,9 @@ class Part:
             "servers": {**servers, "tls": [tls.chain, tls.key]},
         }
         command = [sys.executable, "-m", "benchmarks.soak.caller", json.dumps(settings)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | PLAIN_MALLOC
+        )
 
     def wait(self) -> None:
         """Read what it tells, to its end."""
