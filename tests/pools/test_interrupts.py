@@ -2,12 +2,13 @@
 
 import linecache
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import keeppool
-from keeppool import Limits, PoolManager, Timeout
+from keeppool import Limits, PoolManager, Timeout, events
 from keeppool.testing import Behaviour
 
 PACKAGE = Path(keeppool.__file__).parent
@@ -92,6 +93,38 @@ def test_an_interrupt_anywhere_frees_the_slot(sites, work, is_warm):
             except KeyboardInterrupt:
                 pass
             struck = striker.struck
+            stats = pool.stats()
+            assert (stats.busy, stats.connecting, stats.waiting) == (0, 0, 0), f"at line event {at}"
+            assert pool.request("GET", f"{site.url}/bytes/3").data == b"012"
+    assert at > 40
+
+
+@pytest.mark.slow
+def test_an_interrupt_anywhere_in_the_queue_frees_what_was_given(sites):
+    """The caller waits, another thread gives the only connection back, and the interrupt comes at any line of that."""
+    site = sites.add(Behaviour())
+    at, struck = 0, True
+    while struck:
+        at += 1
+        responses, helpers = [], []
+
+        def give_back(event, responses=responses, helpers=helpers):
+            if isinstance(event, events.RequestQueued):
+                helpers.append(threading.Thread(target=lambda: responses[0].data))
+                helpers[-1].start()
+
+        with PoolManager(Limits(per_host=1), timeout=Timeout(pool=10), on_event=give_back) as pool:
+            responses.append(pool.request("GET", f"{site.url}/bytes/300000", stream=True))
+            striker = Striker(at)
+            try:
+                with striker:
+                    assert pool.request("GET", f"{site.url}/bytes/3").data == b"012"
+            except KeyboardInterrupt:
+                pass
+            struck = striker.struck
+            for helper in helpers:
+                helper.join()
+            assert responses[0].data, "given back here, where nobody waited"
             stats = pool.stats()
             assert (stats.busy, stats.connecting, stats.waiting) == (0, 0, 0), f"at line event {at}"
             assert pool.request("GET", f"{site.url}/bytes/3").data == b"012"
