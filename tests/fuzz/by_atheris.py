@@ -19,7 +19,6 @@ def main(module: str, name: str, arguments: list[str]) -> None:
         importlib.import_module(f"tests.fuzz.targets.{module}")
     from tests.fuzz.target import listed
 
-    # libFuzzer cuts what the last run has left in its buffer of names.
     atheris.Setup([sys.argv[0], *arguments], listed(name).run)
     atheris.Fuzz()
 
