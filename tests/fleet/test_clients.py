@@ -71,13 +71,13 @@ def check(sites: list[Site], figures: Any) -> None:
 
 def test_one_server_by_either_library(redis_port: int, sites: Sites, library: ModuleType) -> None:
     some = [sites.add(Behaviour(delay_s=0.002)) for _ in range(3)]
-    crowd(Fleet(library.Redis(port=redis_port), "test", timeout=0.5), some)
+    crowd(Fleet(library.Redis(port=redis_port), "test", timeout=2), some)
     tasks = importlib.import_module(f"{library.__name__}.asyncio")
-    crowd_of_tasks(lambda: Fleet(tasks.Redis(port=redis_port), "test", timeout=0.5), some)
+    crowd_of_tasks(lambda: Fleet(tasks.Redis(port=redis_port), "test", timeout=2), some)
 
 
 def test_either_library_by_url(redis_port: int, sites: Sites, library: ModuleType) -> None:
-    url = f"{library.__name__}://127.0.0.1:{redis_port}?name=test&timeout=0.5"
+    url = f"{library.__name__}://127.0.0.1:{redis_port}?name=test&timeout=2"
     some = [sites.add()]
     crowd(url, some)
     crowd_of_tasks(lambda: url, some)
@@ -98,12 +98,12 @@ def test_a_cluster_by_either_library(cluster: list[servers.RealServer], sites: S
     some = [sites.add(Behaviour(delay_s=0.002)) for _ in range(6)]
     threads, tasks = clusters(library)
     given = threads(host="127.0.0.1", port=cluster[0].port)
-    fleet = Fleet(given, f"of-{library.__name__}", timeout=0.5)
+    fleet = Fleet(given, f"of-{library.__name__}", timeout=2)
     crowd(fleet, some)
     holding = [node for node in cluster if any(redis.Redis(port=node.port).scan_iter(f"kp:of-{library.__name__}:*"))]
     assert len(holding) > 1
     crowd(pickle.loads(pickle.dumps(fleet)), some)
-    crowd_of_tasks(lambda: Fleet(tasks(host="127.0.0.1", port=cluster[1].port), "tasks", timeout=0.5), some)
+    crowd_of_tasks(lambda: Fleet(tasks(host="127.0.0.1", port=cluster[1].port), "tasks", timeout=2), some)
     given.close()
 
 
@@ -112,7 +112,7 @@ def test_a_cluster_by_url(cluster: list[servers.RealServer], sites: Sites, capsy
     from keeppool.cli import main
 
     some = [sites.add() for _ in range(6)]
-    url = f"redis://127.0.0.1:{cluster[0].port}?name=by-url&timeout=0.5&cluster=true"
+    url = f"redis://127.0.0.1:{cluster[0].port}?name=by-url&timeout=2&cluster=true"
     crowd(url, some)
     crowd_of_tasks(lambda: url, some)
     with PoolManager(fleet=url, defaults=SHARED) as pool:
@@ -130,6 +130,6 @@ def test_a_client_that_finds_its_server_by_sentinel_is_used_as_it_is(
 ) -> None:
     with servers.redis_sentinel(tmp_path, redis_port) as sentinel:
         found = redis.Sentinel([(sentinel.host, sentinel.port)], socket_timeout=5).master_for("main")
-        crowd(Fleet(found, "test", timeout=0.5), [sites.add()])
+        crowd(Fleet(found, "test", timeout=2), [sites.add()])
         with pytest.raises(TypeError, match="cannot be pickled"):
             pickle.dumps(Fleet(found, "test"))
