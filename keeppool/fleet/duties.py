@@ -42,12 +42,13 @@ class Known:
         waits: It is due at that time and not before, whatever happens: the last call was in vain.
         reply: The last reply; `None` before the first.
         since: When the pool has had something to do with it first.
+        alone_at: While Redis is away: from when on the pool may be told again what holds then.
     """
 
-    __slots__ = ("due_at", "early_at", "reply", "since", "waits")
+    __slots__ = ("alone_at", "due_at", "early_at", "reply", "since", "waits")
 
     def __init__(self, now: float) -> None:
-        self.due_at = self.early_at = self.since = now
+        self.due_at = self.early_at = self.since = self.alone_at = now
         self.waits = False
         self.reply: Reply | None = None
 
@@ -89,8 +90,12 @@ class Duties:
         known = self.keys.get(key)
         if known is None:
             self.keys[key] = Known(now)
-        elif not known.waits and now < known.due_at:
-            known.set(now)
+        elif not known.waits:
+            if now < known.due_at:
+                known.set(now)
+        elif self.is_down and max(now, known.alone_at) < known.due_at:
+            # Nobody is called for it, so it need not wait as long as Redis is left alone.
+            known.set(max(now, known.alone_at), waits=True)
 
     def begun(self, key: str) -> None:
         """A call is under way: what is wanted from here on is for the next one."""
@@ -142,13 +147,17 @@ class Duties:
             if now + seconds < known.due_at:
                 known.set(now + seconds, early_by=TOGETHER * seconds)
 
-    def postponed(self, key: str, now: float, *, claims: bool) -> None:
-        """A key's pool has been told what holds while Redis is away, or says nothing of use about this key."""
+    def postponed(self, key: str, now: float, *, claims: bool, has_cap: bool) -> None:
+        """A key's pool has been told what holds while Redis is away, or says nothing of use about this key.
+
+        Soon told again is only what it has not asked for yet: a paced request asks for its start, then for a permit.
+        """
         known = self.keys.get(key)
         if known is None:
             return
         if self.is_down:
             known.set(self._again_at, waits=True)
+            known.alone_at = now + REFUSED * has_cap
         elif claims:
             known.set(now + FIRST_PAUSE * random.uniform(*_JITTER), waits=True)
         else:

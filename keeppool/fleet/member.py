@@ -150,7 +150,8 @@ class Member:
             n = self._duties.share_when_down(key, call.have, call.cap, call.per_host)
             told = Told(n if call.cap is not None else None, math.inf, False, [], 0.0, self._duties.parties(key))
             pool.fleet_told(key, told)
-            self._duties.postponed(key, clock(), claims=bool(call.have or call.want or call.starts))
+            claims = bool(call.have or call.want or call.starts)
+            self._duties.postponed(key, clock(), claims=claims, has_cap=call.cap is not None)
 
     def close(self) -> None:
         """End with the pool. A task has to be awaited for that."""

@@ -68,7 +68,7 @@ def test_a_redis_that_stays_away_is_asked_less_and_less() -> None:
     pauses = []
     for _ in range(12):
         duties.failed(now)
-        duties.postponed("k", now, claims=True)
+        duties.postponed("k", now, claims=True, has_cap=True)
         assert not duties.may_call(duties.next_at() - 0.001)
         pauses.append(duties.next_at() - now)
         now = duties.next_at()
@@ -93,10 +93,10 @@ def test_a_key_that_cannot_be_called_about_is_tried_on_while_it_matters() -> Non
     duties = Duties(TTL, "share")
     duties.due("k", 0.0)
     duties.begun("k")
-    duties.postponed("k", 0.0, claims=True)
+    duties.postponed("k", 0.0, claims=True, has_cap=True)
     assert 0 < duties.next_at() <= 1.5 * FIRST_PAUSE
     duties.begun("k")
-    duties.postponed("k", 0.0, claims=False)
+    duties.postponed("k", 0.0, claims=False, has_cap=True)
     assert not duties.keys
 
 

@@ -23,6 +23,7 @@ from keeppool import AsyncPoolManager, Config, HostConfig, PoolManager, Session,
 from keeppool.errors import ConfigError, PoolTimeout
 from keeppool.events import FleetChanged
 from keeppool.fleet import Fleet, member
+from keeppool.fleet.duties import Duties
 from keeppool.fleet.membership import Told
 from keeppool.testing import Behaviour, Recorder, Site, Sites
 
@@ -204,6 +205,25 @@ def test_redis_comes_back_and_is_asked_again(tmp_path: Path, sites: Sites, recor
             assert [event.is_up for event in recorder.of(FleetChanged)][:2] == [False, True]
         finally:
             again.stop()
+
+
+def test_while_redis_is_left_alone_who_asks_is_told_what_holds_and_soon() -> None:
+    """A paced request asks twice, for its start and for a permit; the pause after some failures is half a minute."""
+    duties = Duties(20, "share")
+    duties.due("host", 0)
+    duties.begun("host")
+    for _ in range(10):
+        duties.failed(0)
+    duties.postponed("host", 0, claims=True, has_cap=False)
+    assert not duties.ready(1)
+    duties.due("host", 1)
+    assert duties.ready(1) == ["host"], "it has not been told of a cap yet"
+    assert not duties.may_call(1)
+    duties.postponed("host", 1, claims=True, has_cap=True)
+    duties.due("host", 1)
+    assert not duties.ready(1), "it has just been told, so this is no reason to tell it for ever"
+    assert duties.ready(1.5) == ["host"]
+    assert not duties.may_call(1.5)
 
 
 def _hold(port: int, url: str, told: Any) -> None:
