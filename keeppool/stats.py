@@ -250,6 +250,13 @@ class FleetStats:
         figures = {f.name: getattr(self, f.name) for f in fields(self)}
         return figures | {"keys": {key: one.as_dict() for key, one in self.keys.items()}}
 
+    def __str__(self) -> str:
+        state = "Redis answers" if self.is_up else f"Redis does not answer, and when_down is {self.when_down}"
+        open_, asked = sum(one.open for one in self.keys.values()), sum(one.asking > 0 for one in self.keys.values())
+        failed = f", {self.failures:,} in vain" if self.failures else ""
+        asking = f"; others ask at {asked}" if asked else ""
+        return f"{state}; {self.calls:,} calls{failed}; {open_} open, hosts: {len(self.keys)}{asking}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats(_Turnover):
@@ -396,6 +403,8 @@ class Stats(_Turnover):
             (f"proxy {name}", f"{one.open}{'' if one.cap is None else f' of {one.cap}'}, for {one.hosts} hosts")
             for name, one in self.proxies.items()
         ]
+        if self.fleet is not None:
+            facts.append((f"fleet {self.fleet.name}", str(self.fleet)))
         facts += [(f"pace of {key}", str(one)) for key, one in self.paces.items()]
         facts += [("learned", f"{name} is kept {seconds(limit_s)} idle") for name, limit_s in self.learned.items()]
         facts += [("learned", f"{name} keeps no connection") for name in self.not_kept]

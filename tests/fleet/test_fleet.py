@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import socket
 import threading
@@ -54,6 +55,7 @@ def test_two_pools_of_threads_keep_one_cap(redis_port: int, sites: Sites) -> Non
         assert figures is not None
         assert figures.is_up
         assert figures.keys[f"127.0.0.1:{site.port}"].members == 2
+        assert re.search(r"^fleet test +Redis answers; \d+ calls; \d open, hosts: 1", str(one.stats()), re.MULTILINE)
 
 
 def test_a_task_that_ends_hears_of_what_becomes_due_while_it_closes_its_client(
@@ -176,6 +178,7 @@ def test_without_redis_requests_go_on(policy: str, sites: Sites, recorder: Recor
         assert site.peak_open == 1 if policy == "share" else site.peak_open <= 6
         assert recorder.of(FleetChanged)[0].is_up is False
         assert pool.stats().fleet.is_up is False  # type: ignore[union-attr]
+        assert f"Redis does not answer, and when_down is {policy}; " in str(pool.stats())
 
 
 def test_without_redis_nothing_new_is_dialled_where_that_is_the_policy(sites: Sites) -> None:
