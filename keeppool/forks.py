@@ -38,32 +38,35 @@ class _Undivided:
     def __init__(self) -> None:
         #: How deep each thread is in what must not be divided. A thread writes its own entry only.
         self._under_way: dict[int, int] = {}
-        self._forking: int | None = None
+        #: The threads that fork, or are about to; several may at the same time.
+        self._forking: dict[int, None] = {}
 
     def __enter__(self) -> None:
         me = get_ident()
         depth = self._under_way.get(me, 0)
         self._under_way[me] = depth + 1
-        while not depth and self._forking not in (None, me):
+        while not depth and any(thread != me for thread in list(self._forking)):
             del self._under_way[me]
             time.sleep(_GLANCE)
             self._under_way[me] = 1
 
     def __exit__(self, *exc_info: object) -> None:
         me = get_ident()
-        depth = self._under_way.pop(me, 1) - 1
-        if depth:
-            self._under_way[me] = depth
+        depth = self._under_way.get(me, 1)
+        if depth > 1:
+            self._under_way[me] = depth - 1  # In one step: there is no moment at which this thread is not counted.
+        else:
+            self._under_way.pop(me, None)
 
     def hold(self) -> None:
         """Wait until nothing is under way in other threads, and let nothing begin."""
         me, end = get_ident(), time.monotonic() + _PATIENCE
         while time.monotonic() < end:
-            self._forking = me
+            self._forking[me] = None
             if any(thread != me for thread in list(self._under_way)):
                 time.sleep(_GLANCE)
             elif names := _uncounted():
-                self._forking = None  # Who imports them may want more.
+                self._forking.pop(me)  # Who imports them may want more.
                 for name in names:
                     with suppress(Exception):  # Whoever imports it is told.
                         import_module(name)
@@ -71,8 +74,8 @@ class _Undivided:
                 return
 
     def release(self) -> None:
-        """Let all go on."""
-        self._forking = None
+        """Let all go on for whom no other thread forks."""
+        self._forking.pop(get_ident(), None)
 
     def start_anew(self) -> None:
         """Forget the parent's threads."""
@@ -98,5 +101,24 @@ def in_child(function: Callable[[], object]) -> None:
 #: For a `with` around what a fork must not fall into; short, and nothing that waits for somebody else.
 undivided: Final = _Undivided()
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=undivided.hold, after_in_parent=undivided.release, after_in_child=undivided.start_anew)
+
+def _register() -> None:
+    if hasattr(os, "register_at_fork"):
+        hold, release, anew = undivided.hold, undivided.release, undivided.start_anew
+        os.register_at_fork(before=hold, after_in_parent=release, after_in_child=anew)
+
+
+_register()
+_is_before_logging = False
+
+
+def wait_before_logging() -> None:
+    """Have a fork wait before `logging` takes its lock for it: who imports urllib3 wants that lock too.
+
+    What was registered last is called first, so `logging` is imported here; urllib3 would import it as well.
+    """
+    global _is_before_logging
+    if not _is_before_logging:
+        import_module("logging")
+        _is_before_logging = True
+        _register()

@@ -285,8 +285,8 @@ class Exchange:
             self.timeline.repeated()
         self._resent = self._resent or is_spent
         self.rides = self.rides and not is_spent
-        if is_spent:
-            self._sent_before = self.sent
+        # Also where the server has said that it will not look at it: some have by then.
+        self._sent_before = max(self._sent_before, self.sent)
         self._lent_as = None
         self.arrived = self.failure = None
         self.is_asked = False

@@ -100,6 +100,7 @@ class Pool:
         look_up: LookUp | None = None,
         wants: Collection[type[Event]] | None = None,
     ) -> None:
+        forks.wait_before_logging()
         self.limits = limits
         self._look_up = look_up
         #: Who listens, and what to call with it. Not a `WeakMethod`, which costs ten times as much to ask.

@@ -582,8 +582,9 @@ def test_a_head_that_does_not_come_fails_its_own_caller_and_the_others_go_on():
     play(story, broken_at("/2", silent))
 
 
-def test_whoever_was_sent_once_and_waits_again_in_vain_is_told_so():
-    """A `PoolTimeout` would say that the server has seen nothing."""
+@pytest.mark.parametrize("is_announced", [False, True])
+def test_whoever_was_sent_once_and_waits_again_in_vain_is_told_so(is_announced):
+    """A `PoolTimeout` would say that the server has seen nothing; one that says `close` may have carried it out."""
 
     async def story(peer, pool):
         await trusted(peer, pool)
@@ -600,7 +601,11 @@ def test_whoever_was_sent_once_and_waits_again_in_vain_is_told_so():
         is_end = asked.target == "/0"
         if is_end:
             died_on.append(asked.peer.accepted)
-            asked.reset()
+            if is_announced:
+                asked.send(asked.response("Connection: close"))
+                asked.close()
+            else:
+                asked.reset()
         else:
             echo(asked)
         return is_end
