@@ -304,6 +304,10 @@ def test_a_zstd_window_beyond_what_http_allows_is_refused():
     packed = packer.compress(NOISE) + packer.flush()
     with pytest.raises(ContentDecodingError):
         decoded(decoder_for(b"zstd"), [packed])
+    # Nor is it taken for junk behind another frame: the rest of the content would be lost in silence.
+    for parts in every_cut(zstd.compress(b"data") + packed[:40]):
+        with pytest.raises(ContentDecodingError):
+            decoded(decoder_for(b"zstd"), parts)
 
 
 @pytest.mark.parametrize(

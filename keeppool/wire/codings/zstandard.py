@@ -101,9 +101,10 @@ class Zstd(Members):
         header = self._held[self._at : self._at + self._header]
         self._header = 0
         self._take(len(header))
+        self._module.get_frame_info(header)  # Fails where this is none.
+        self._is_sure = True  # Also if we refuse the frame, for its window or a dictionary.
         self._decompressor.decompress(header[:-1])
         self._decompressor.decompress(header[-1:])
-        self._is_sure = True
 
 
 def _header_size(descriptor: int) -> int:
