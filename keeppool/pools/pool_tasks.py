@@ -292,7 +292,6 @@ class LoopPool(Pool):
         try:
             connection.stream = channel = await self._connect(connection, seconds, exchange)
         except Exception as error:
-            self._report_failure(connection, number, error)
             self._dial_failed(connection, ticket, error)
             return
         if not self._state.dialled(connection, clock()):
@@ -309,16 +308,21 @@ class LoopPool(Pool):
         laps = Laps() if self.is_heard else None
         if exchange is not None and exchange.timeline is not None:
             exchange.timeline.laps = laps
+        number = number_of(exchange)
         while self._leaving:
             await asyncio.wait(self._leaving)
-        channel = await dial(
-            connection.origin,
-            seconds=seconds,
-            tls=self.tls,
-            resolver=self._resolver,
-            opened=self._sockets.add,
-            laps=laps,
-        )
+        try:
+            channel = await dial(
+                connection.origin,
+                seconds=seconds,
+                tls=self.tls,
+                resolver=self._resolver,
+                opened=self._sockets.add,
+                laps=laps,
+            )
+        except ConnectError as error:
+            self._report_failure(connection, number, error)
+            raise
         if laps is not None:
             laps.end(channel.address)
         return channel

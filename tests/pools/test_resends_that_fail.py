@@ -11,6 +11,7 @@ import pytest
 from on_a_loop import PoolOnALoop
 
 from keeppool import Limits, PoolManager, Timeout, errors
+from keeppool.events import ConnectFailed
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -54,6 +55,14 @@ def test_what_was_sent_once_is_said_to_have_been_sent(make, method):
         assert isinstance(error.__cause__, errors.RefusedError)
         assert str(error).startswith(f"{method} {url}: ")
         assert pool.stats().busy == pool.stats().connecting == 0
+
+
+def test_the_dial_that_failed_is_reported_as_any_other(make, recorder):
+    with vanishing() as url, make(on_event=recorder) as pool:
+        pool.request("GET", url)
+        with pytest.raises(errors.ServerDisconnected):
+            pool.request("GET", url)
+    assert [(failed.request, failed.error) for failed in recorder.of(ConnectFailed)] == [(2, "RefusedError")]
 
 
 def test_what_the_server_has_said_it_did_not_carry_out_was_not(make):
