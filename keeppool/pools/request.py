@@ -37,8 +37,8 @@ def prepare_fields(headers: FieldsArgument) -> FieldBlock:
         raise InvalidHeader(f"headers must be a mapping or (name, value) pairs, not {quoted(headers)}") from None
     try:
         return _made_fields(tuple(pairs))
-    except TypeError:  # Not hashable, so not what a name or a value can be; the error for that is raised here.
-        return field_block(pairs)
+    except TypeError:  # Something has no hash: a text of a caller's own kind, or what is to be refused.
+        return _made_fields.__wrapped__(tuple(pairs))
 
 
 @lru_cache(_REMEMBERED)

@@ -182,6 +182,19 @@ def test_a_hosts_own_headers_win_over_what_the_library_says_by_itself():
     assert b"User-Agent: mine\r\n" in found.tail(prepare_fields({"User-Agent": "mine"}))[0]
 
 
+class Unhashed(str):
+    """A text of a caller's own kind: whoever says what equality is, and nothing of hashes, has none."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return str(self) == other
+
+
+def test_headers_that_cannot_be_remembered_are_sent_all_the_same():
+    assert prepare_fields([(Unhashed("X-A"), "1")]) == prepare_fields([("X-A", "1")])
+
+
 def test_a_host_entry_may_name_the_host_field():
     lines, _ = route("http://a/", hosts={"a": HostConfig(headers={"Host": "virtual"})}).route.tail(field_block([]))
     assert lines.count(b"Host:") == 1
