@@ -363,7 +363,7 @@ class ExchangeError(KeepPoolError):
     """A connection was used and the exchange failed. The connection is closed; the pool stays usable."""
 
     origin: str = ""
-    #: Bytes of the request the operating system accepted. 0 is proof that the server saw nothing.
+    #: Bytes of the request the operating system accepted, in all attempts. 0 is proof that the server saw nothing.
     sent: int = 0
     #: Bytes of the response that arrived, interim responses included.
     received: int = 0

@@ -76,7 +76,8 @@ class _Kept(NamedTuple):
         if self.context is not source.context:
             return False
         if session is not None and source.session_reused:
-            return time.time() < session.time + RENEWED * session.timeout
+            # Before TLS 1.3 the connection has this very session, which grows no younger by being taken again.
+            return source.version() != "TLSv1.3" or time.time() < session.time + RENEWED * session.timeout
         return self.refused & (self.refused + 1) != 0
 
 

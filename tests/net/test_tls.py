@@ -476,6 +476,18 @@ class TestStore:
         assert [visited(store, wanted) for _ in range(3)] == [False, True, True]
         assert len(taken) == 3
 
+    def test_before_tls_1_3_a_session_that_was_resumed_is_the_one_that_is_kept(
+        self, monkeypatch, serve, speak_tls, origin, trusting, server_context
+    ) -> None:
+        """It is as old as that: to take it again makes nothing younger."""
+        server_context.maximum_version = ssl.TLSVersion.TLSv1_2
+        taken = sessions_taken(monkeypatch)
+        monkeypatch.setattr(tls, "RENEWED", -1.0)
+        store, server = TlsStore(), serve(speak_tls)
+        wanted = origin(server, scheme="https", tls=trusting)
+        assert [visited(store, wanted) for _ in range(4)] == [False, True, True, True]
+        assert len(taken) == 1
+
     def test_where_no_session_is_resumed_fewer_and_fewer_are_taken(
         self, monkeypatch, serve, speak_tls, origin, trusting, server_context
     ) -> None:
