@@ -90,7 +90,11 @@ elseif cap >= 0 then
   elseif below > 0 then
     give = math.min(math.max(0, has - share), below)
   end
-  for _, key in ipairs({leases, held, asks, poor, ranks}) do redis.call('PEXPIRE', key, 2 * ttl + ASK) end
+  -- Never sooner than another member has said: its ttl may be longer.
+  local life = 2 * ttl + ASK
+  for _, key in ipairs({leases, held, asks, poor, ranks}) do
+    if redis.call('PTTL', key) < life then redis.call('PEXPIRE', key, life) end
+  end
 end
 
 if holds > 0 and redis.call('PTTL', hold) < holds then redis.call('SET', hold, '1', 'PX', math.ceil(holds)) end

@@ -133,6 +133,15 @@ def test_a_dead_members_connections_are_free_when_its_lease_is_over(client: Any)
     assert other.call(6).granted == 6
 
 
+def test_what_a_member_has_is_known_as_long_as_its_own_lease_lasts(client: Any) -> None:
+    """Another one, with a shorter `ttl`, has come and gone; that shortens no record but its own."""
+    lasting, brief = Member(client, "a"), Member(client, "b")
+    lasting.call(6, ttl=600_000)
+    brief.call(1, ttl=2_000)
+    brief.call(ttl=2_000)
+    assert min(client.pttl(key) for key in client.keys("kp:*")) > 600_000
+
+
 def test_who_comes_back_registers_what_it_has_and_both_go_to_their_share(client: Any) -> None:
     paused, other = Member(client, "a"), Member(client, "b")
     paused.call(6)
