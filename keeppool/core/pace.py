@@ -123,6 +123,7 @@ class Line:
         "_reserved",
         "_running",
         "_starts_at",
+        "_telling",
         "_to_hold",
         "_waiting",
         "held_since",
@@ -136,11 +137,13 @@ class Line:
 
     def __init__(self, key: str, pace: Pace | None, *, is_shared: bool = False) -> None:
         self.is_shared = is_shared
-        #: When the starts are that were reserved. What the other members are to be told: for how long a Retry-After
-        #: holds, and that a request has ended. How many members share the pace, while they cannot be asked.
+        #: When the starts are that were reserved. What the other members are to be told: that a Retry-After holds, and
+        #: that a request has ended; and what of that they are being told. How many members share the pace, while they
+        #: cannot be asked.
         self._reserved: deque[float] = deque()
-        self._to_hold = 0.0
+        self._to_hold = False
         self._ended = False
+        self._telling = (False, False)
         self._parties = 1
         #: The fleet is asked for starts, and has not answered yet.
         self._is_asked = False
@@ -227,14 +230,17 @@ class Line:
             if now >= self.held_until:
                 self.held_since = now
             self.held_until = until
-            self._to_hold = seconds
+            self._to_hold = True
 
     # In a fleet
 
-    def call_begins(self) -> Reservation:
+    def call_begins(self, now: float) -> Reservation:
         """The fleet is about to be asked for starts, and told what the others are to know."""
         pace = self.pace
-        ended, holds, self._ended, self._to_hold = self._ended, self._to_hold, False, 0.0
+        ended, is_held = self._telling  # By a call that has not ended well, if there was one.
+        ended, is_held = ended or self._ended, is_held or self._to_hold
+        self._telling, self._ended, self._to_hold = (ended, is_held), False, False
+        holds = max(self.held_until - now, 0.0) if is_held else 0.0
         if pace is None:
             return Reservation(0, 0.0, 1, False, holds)
         self._is_asked = True
@@ -255,6 +261,9 @@ class Line:
         self._is_asked = False
         if not self.is_shared:
             self._reserved.clear()
+            # They were not told.
+            self._ended, self._to_hold = self._ended or self._telling[0], self._to_hold or self._telling[1]
+        self._telling = (False, False)
         self._reserved.extend(starts)
         if hold:
             before = self._to_hold
@@ -280,7 +289,7 @@ class Line:
     @property
     def has_news(self) -> bool:
         """True if there is something the other members are to be told."""
-        return self.is_shared and (self._to_hold > 0 or (self._ended and self._counts_from_end))
+        return self.is_shared and (self._to_hold or (self._ended and self._counts_from_end))
 
     # Questions
 

@@ -159,7 +159,7 @@ class Pool:
     def fleet_call(self, key: str) -> Call:
         """Say what the pool has and wants of a key; from here on it holds that and no more until it is told."""
         claim, line = self._state.call_begins(key), self._turns.lines.get(key)
-        wish = Reservation(0, 0.0, 1, False, 0.0) if line is None else line.call_begins()
+        wish = Reservation(0, 0.0, 1, False, 0.0) if line is None else line.call_begins(clock())
         return membership.Call(
             *claim, starts=wish.starts, gap=wish.gap, burst=wish.burst, ended=wish.ended, holds=wish.holds
         )

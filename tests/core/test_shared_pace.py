@@ -19,7 +19,7 @@ def line_of(callers: int) -> Line:
 def test_starts_are_reserved_for_all_in_line_and_again_when_half_are_gone() -> None:
     line = line_of(20)
     assert line.is_short
-    assert line.call_begins().starts == 20
+    assert line.call_begins(0.0).starts == 20
     assert not line.is_short, "asked for, and not told yet"
     line.told([n * GAP for n in range(20)], 0.0, None, 0.0)
     for n in range(10):
@@ -28,18 +28,18 @@ def test_starts_are_reserved_for_all_in_line_and_again_when_half_are_gone() -> N
         assert line.starts(turn, n * GAP)
         line.joined(Turn(line, n * GAP))
     assert line.is_short
-    assert line.call_begins().starts == 10
+    assert line.call_begins(0.0).starts == 10
 
 
 def test_no_more_are_reserved_than_fit_into_a_moment() -> None:
-    assert line_of(1000).call_begins().starts == int(AHEAD / GAP)
+    assert line_of(1000).call_begins(0.0).starts == int(AHEAD / GAP)
 
 
 def test_a_line_that_was_not_told_can_be_called_about_all_the_same() -> None:
     """Whoever renews asks for what is wanted, whether or not another call was lost."""
     line = line_of(4)
-    line.call_begins()
-    assert line.call_begins().starts == 4
+    line.call_begins(0.0)
+    assert line.call_begins(0.0).starts == 4
 
 
 def test_one_that_comes_too_early_to_its_start_keeps_it() -> None:
@@ -56,7 +56,7 @@ def test_one_that_comes_too_early_to_its_start_keeps_it() -> None:
     first, second = *line.let_in(0.0), *line.let_in(GAP)
     assert line.starts(first, GAP)
     assert not line.starts(second, 1.2 * GAP)
-    assert line.call_begins().starts == 0, "it has one"
+    assert line.call_begins(0.0).starts == 0, "it has one"
     assert line.opens_at() == 2 * GAP
     assert line.let_in(1.9 * GAP) == []
     assert line.let_in(2 * GAP) == [second]
@@ -68,3 +68,24 @@ def test_a_start_that_nobody_was_there_for_is_lost() -> None:
     line.told([0.0], 0.0, None, 0.0)
     assert line.let_in(2 * AHEAD) == []
     assert line.is_short
+
+
+def test_what_a_call_that_failed_was_to_tell_the_others_is_told_by_the_next() -> None:
+    """A Retry-After, for as long as it holds by then; and that a request has ended."""
+    line = Line("a", Pace(interval=1, since="end"), is_shared=True)
+    line.joined(turn := Turn(line, 0.0))
+    line.told([0.0], 0.0, None, 0.0)
+    line.let_in(0.0)
+    assert line.starts(turn, 0.0)
+    line.held(30.0, 0.0)
+    line.left(turn, 0.0)
+    told = line.call_begins(1.0)
+    assert (told.holds, told.ended) == (29.0, True)
+    line.call_begins(1.5)  # Redis has not answered, so it is asked for what holds then
+    line.told([], 0.0, 1, 1.5)
+    told = line.call_begins(2.0)
+    assert (told.holds, told.ended) == (28.0, True)
+    line.told([], 28.0, None, 2.0)
+    assert not line.has_news
+    told = line.call_begins(3.0)
+    assert (told.holds, told.ended) == (0.0, False)
