@@ -8,6 +8,7 @@ Does not know: clients, threads, event loops, clocks.
 from __future__ import annotations
 
 import random
+from heapq import nsmallest
 from typing import Final
 
 from keeppool.fleet.script import TURN_S, Reply
@@ -17,6 +18,9 @@ RENEWALS: Final = 3
 #: Which part of its time a call may be early, to go together with others: two groups of keys are never further apart
 #: than half the time between renewals, so they become one.
 TOGETHER: Final = 0.5
+#: Calls in one round trip. They take a few milliseconds, for which an event loop stands still, so a busy machine has
+#: time to spare too. Four thousand at once took longer than a call may, so Redis never counted as there again.
+MOST_TOGETHER: Final = 128
 #: Seconds before a lease ends from which on nothing new is dialled on it: a dial takes time as well.
 MARGIN: Final = 2.0
 #: Seconds between two calls while others ask: what they wait for is given back no later. The same while all of a cap is
@@ -155,7 +159,9 @@ class Duties:
         known = self.keys.get(key)
         if known is None:
             return
-        if self.is_down:
+        if self.is_down and not claims and known.reply is None:
+            del self.keys[key]  # Redis has nothing to be told: a crawl goes on to other hosts, however long this takes.
+        elif self.is_down:
             known.set(self._again_at, waits=True)
             known.alone_at = now + REFUSED * has_cap
         elif claims:
@@ -180,10 +186,13 @@ class Duties:
     _never = float("inf")
 
     def ready(self, now: float) -> list[str]:
-        """List the keys that are due, and those that soon will be: all of them go in one round trip."""
+        """List the keys that are due, and those that soon will be, for one round trip; the rest is for the next one."""
         if now < self.next_at():
             return []
-        return [key for key, known in self.keys.items() if known.early_at <= now]
+        ready = [key for key, known in self.keys.items() if known.early_at <= now]
+        if len(ready) <= MOST_TOGETHER:
+            return ready
+        return nsmallest(MOST_TOGETHER, ready, key=lambda key: self.keys[key].due_at)
 
     def next_at(self) -> float:
         """Tell when something is due."""

@@ -149,8 +149,9 @@ class Member:
             call = pool.fleet_call(key)
             n = self._duties.share_when_down(key, call.have, call.cap, call.per_host)
             told = Told(n if call.cap is not None else None, math.inf, False, [], 0.0, self._duties.parties(key))
-            pool.fleet_told(key, told)
-            claims = bool(call.have or call.want or call.starts)
+            wanted = pool.fleet_told(key, told)
+            is_wanted = wanted.permits or wanted.is_paced
+            claims = bool(call.have or call.want or call.starts or call.holds or is_wanted)
             self._duties.postponed(key, clock(), claims=claims, has_cap=call.cap is not None)
 
     def close(self) -> None:

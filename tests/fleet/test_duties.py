@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from keeppool.fleet.duties import CONTENDED, FIRST_PAUSE, LONGEST_PAUSE, REFUSED, RENEWALS, Duties
+from keeppool.fleet.duties import CONTENDED, FIRST_PAUSE, LONGEST_PAUSE, MOST_TOGETHER, REFUSED, RENEWALS, Duties
 from keeppool.fleet.script import Reply
 
 TTL = 20.0
@@ -118,3 +118,27 @@ def test_what_each_policy_lets_a_member_have(policy: str, reply: Reply | None, h
     duties.due("k", 0.0)
     duties.keys["k"].reply = reply
     assert duties.share_when_down("k", have, cap, 8) == most
+
+
+def test_of_many_keys_some_go_together_and_the_longest_due_first() -> None:
+    duties = Duties(TTL, "share")
+    for n in range(3 * MOST_TOGETHER):
+        duties.due(f"k{n}", -float(n))
+    for last in (3, 2, 1):
+        together = duties.ready(0.0)
+        assert set(together) == {f"k{n}" for n in range((last - 1) * MOST_TOGETHER, last * MOST_TOGETHER)}
+        for key in together:
+            held(duties, key, 0.0)
+    assert duties.ready(0.0) == []
+
+
+def test_while_redis_is_away_only_what_it_knows_or_somebody_wants_is_kept() -> None:
+    """A crawl goes on from host to host, however long it is away."""
+    duties = Duties(TTL, "share")
+    held(duties, "known", 0.0)
+    for key in ("wanted", "past"):
+        duties.due(key, 0.0)
+    duties.failed(0.0)
+    for key in list(duties.keys):
+        duties.postponed(key, 0.0, claims=key == "wanted", has_cap=True)
+    assert list(duties.keys) == ["known", "wanted"]
