@@ -51,18 +51,40 @@ redis.call('ZREMRANGEBYSCORE', asks, '-inf', ms)
 redis.call('ZREMRANGEBYSCORE', poor, '-inf', ms)
 
 local grant, give, used, parties, share, place, others = 0, 0, 0, 0, 0, 0, 0
+-- Never sooner than another member has said: its ttl may be longer.
+local function keep(...)
+  local life = 2 * ttl + ASK
+  for _, key in ipairs({...}) do
+    if redis.call('PTTL', key) < life then redis.call('PEXPIRE', key, life) end
+  end
+end
+
+local function count()
+  parties = redis.call('ZCARD', leases)
+  place = (redis.call('ZRANK', ranks, pid) + math.floor(now / TURN)) % parties
+  if cap >= 0 then
+    share = math.floor(cap / parties)
+    if place < cap % parties then share = share + 1 end
+  end
+end
+
 if have == 0 and want == 0 then
+  -- Who has nothing yet and stands in line for a start is one of those among whom the pace is divided.
+  local stood = gap > 0 and not redis.call('HGET', held, pid) and redis.call('ZSCORE', leases, pid)
   drop(pid)
+  if starts > 0 or stood then
+    redis.call('ZADD', leases, ms + ASK, pid)
+    redis.call('ZADD', ranks, rank, pid)
+    count()
+    keep(leases, ranks)
+  end
 elseif cap >= 0 then
   redis.call('ZADD', leases, ms + ttl, pid)
   redis.call('ZADD', ranks, rank, pid)
   local before = tonumber(redis.call('HGET', held, pid) or '0')
   if have ~= before then redis.call('HINCRBY', held, '*', have - before) end
   used = tonumber(redis.call('HGET', held, '*') or '0')
-  parties = redis.call('ZCARD', leases)
-  place = (redis.call('ZRANK', ranks, pid) + math.floor(now / TURN)) % parties
-  share = math.floor(cap / parties)
-  if place < cap % parties then share = share + 1 end
+  count()
   local below = redis.call('ZCARD', poor)
   if redis.call('ZSCORE', poor, pid) then below = below - 1 end
   local free = math.max(0, cap - used)
@@ -90,11 +112,7 @@ elseif cap >= 0 then
   elseif below > 0 then
     give = math.min(math.max(0, has - share), below)
   end
-  -- Never sooner than another member has said: its ttl may be longer.
-  local life = 2 * ttl + ASK
-  for _, key in ipairs({leases, held, asks, poor, ranks}) do
-    if redis.call('PTTL', key) < life then redis.call('PEXPIRE', key, life) end
-  end
+  keep(leases, held, asks, poor, ranks)
 end
 
 if holds > 0 and redis.call('PTTL', hold) < holds then redis.call('SET', hold, '1', 'PX', math.ceil(holds)) end
@@ -125,7 +143,7 @@ class Reply(NamedTuple):
         granted: Connections the member may open beyond those it has.
         give_back: How many of those it has it is to close.
         used: Connections of all members.
-        parties: Members that hold or ask.
+        parties: Members that hold or ask, or stand in line for a start.
         share: What the member may have in the long run.
         place: Its place in the order of those who get one of the remainder.
         others: Other members that ask.

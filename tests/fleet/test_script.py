@@ -142,6 +142,21 @@ def test_what_a_member_has_is_known_as_long_as_its_own_lease_lasts(client: Any) 
     assert min(client.pttl(key) for key in client.keys("kp:*")) > 600_000
 
 
+def test_who_stands_in_line_for_a_start_is_counted_with_or_without_a_cap(client: Any) -> None:
+    """Among so many the pace is divided while Redis is away."""
+    for cap in (-1, CAP):
+        client.flushall()
+        members = [Member(client, f"m{n}", cap) for n in range(4)]
+        assert [one.call(pace=(1, 9000, 1, 0, 0)).parties for one in members] == [1, 2, 3, 4]
+        replies = [one.call(pace=(0, 9000, 1, 0, 0)) for one in members]  # They ask on until it is their turn.
+        assert [reply.parties for reply in replies] == [4] * 4
+        assert len({reply.place for reply in replies}) >= 3, "they differ, though the order moves on now and then"
+    assert members[0].call(1).granted == 1
+    members[0].have = 0
+    members[0].call(pace=(0, 9000, 1, 0, 0))
+    assert members[1].call(pace=(0, 9000, 1, 0, 0)).parties == 3, "who gives back the last one is gone"
+
+
 def test_who_comes_back_registers_what_it_has_and_both_go_to_their_share(client: Any) -> None:
     paused, other = Member(client, "a"), Member(client, "b")
     paused.call(6)
