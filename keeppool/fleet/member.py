@@ -314,6 +314,8 @@ class ThreadMember(Member):
             self._failed(pool, error)
             return
         self._take(pool, calls, raw, asked_at)
+        if self._duties.is_down:
+            self._close_client()  # Another server may have its name by now, as where this one has become a replica.
 
     def _leave(self, pool: Joined, now: float) -> None:
         """Close what serves nobody, then tell Redis what is left. Who asks later is served as ever."""
@@ -446,6 +448,8 @@ class TaskMember(Member):
             self._failed(pool, error)
             return
         self._take(pool, calls, raw, asked_at)
+        if self._duties.is_down:
+            await self._close_client()
 
     async def _close_client(self) -> None:
         client, self._client = self._client, None

@@ -140,6 +140,30 @@ def test_a_replica_that_takes_no_writes_is_no_redis(redis_port: int, sites: Site
         assert pool.stats().fleet.is_up is False  # type: ignore[union-attr]
 
 
+def test_a_redis_that_refuses_is_connected_to_anew(redis_port: int, sites: Sites) -> None:
+    """It has become a replica; its name may lead to the new master by the next time. For tasks as well."""
+    admin, site, pause = redis.Redis(port=redis_port), sites.add(), threading.Event()
+
+    def is_left() -> bool:
+        return len(admin.client_list(_type="normal")) == 1
+
+    async def by_tasks() -> None:
+        fleet = f"redis://127.0.0.1:{redis_port}?name=test&timeout=0.5"
+        async with AsyncPoolManager(fleet=fleet, defaults=SHARED) as pool:
+            assert (await pool.request("GET", site.url)).status == 200
+            while not is_left():
+                await asyncio.to_thread(pause.wait, 0.01)
+            assert pool.stats().fleet.is_up is False  # type: ignore[union-attr]
+
+    admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+    with pool_on(redis_port) as pool:
+        assert get(pool, site.url) == 200
+        while not is_left():  # bounded by the test's own time limit
+            pause.wait(0.01)
+        assert pool.stats().fleet.is_up is False  # type: ignore[union-attr]
+    asyncio.run(by_tasks())
+
+
 def test_a_redis_without_memory_loses_no_request(redis_port: int, sites: Sites) -> None:
     redis.Redis(port=redis_port).config_set("maxmemory", "1")
     site = sites.add()
