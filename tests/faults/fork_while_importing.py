@@ -13,6 +13,7 @@ import threading
 
 import keeppool
 from keeppool.deferred import late
+from keeppool.forks import wait_before_logging
 
 MODULE, URL, ROOTS = sys.argv[1:]
 #: Seconds after which a child that hangs says where, and ends.
@@ -44,6 +45,7 @@ def ask_first() -> None:
 
 
 sys.meta_path.insert(0, Barrier())
+wait_before_logging()  # As the first pool does, which registers keeppool's handler once more.
 os.register_at_fork(before=may_go_on.set)
 first = threading.Thread(target=ask_first)
 first.start()
