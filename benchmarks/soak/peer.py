@@ -26,7 +26,7 @@ from benchmarks.soak.plan import BEHIND, Plan, planner
 ESTABLISHED = 1
 #: Seconds after which connections beyond a cap have to be there still. Loopback needs microseconds for the end of one,
 #: unless the core that has to deal with it is busy.
-STAYS_S = 0.02
+STAYS_S = 0.005
 #: Hosts that have connections of more than one pool, or of none.
 APART = frozenset({BEHIND, "fleet"})
 #: Seconds for which a server that has said its last word listens for requests that have crossed it.

@@ -18,9 +18,15 @@ from typing import Any
 
 from keeppool import AsyncSession, Session
 from keeppool.errors import KeepPoolError
+from keeppool.testing import Answer, Request
 
 #: Seconds that bound a wait for an event; a hang is what they find.
 PATIENCE = 20.0
+
+
+def echo(request: Request) -> Answer:
+    """Respond with what was asked for."""
+    return Answer(body=request.target.encode())
 
 
 class Load:

@@ -24,13 +24,9 @@ from typing import Any
 
 import keeppool
 from keeppool import Config, HostConfig, Limits, Timeout
-from keeppool.testing import Answer, Behaviour, Request, Site
+from keeppool.testing import Behaviour, Site
 from tests.faults import network
-from tests.faults.load import PATIENCE, Load
-
-
-def echo(request: Request) -> Answer:
-    return Answer(body=request.target.encode())
+from tests.faults.load import PATIENCE, Load, echo
 
 
 def told(load: Load, site: Site | None = None) -> None:

@@ -20,8 +20,7 @@ import pytest
 
 from keeppool.testing import Behaviour, Site
 from tests.faults import network
-from tests.faults.load import PATIENCE
-from tests.faults.programs import echo
+from tests.faults.load import PATIENCE, echo
 
 ROOT = Path(__file__).parents[2]
 

@@ -174,7 +174,7 @@ def undisturbed(*manners):
 
 @pytest.mark.parametrize("front", [threads, tasks], ids=["threads", "tasks"])
 def test_a_run_that_is_clean_and_a_server_that_counts_more_than_its_cap(front):
-    for caps, kinds in (CAPS, set()), (CAPS | {"host": 2}, {"cap exceeded"}), (CAPS | {"total": 2}, {"cap exceeded"}):
+    for caps, kinds in (CAPS, set()), (CAPS | {"host": 1}, {"cap exceeded"}), (CAPS | {"total": 1}, {"cap exceeded"}):
         ledger = Ledger(REQUESTS)
         with world(caps=caps) as servers:
             with crowd(servers, front, ledger) as opened:
