@@ -236,7 +236,7 @@ class LatePoolState(PoolState):
         if not host.bound or refuses(next(iter(host.bound)), connection, now):
             super()._pass_on(connection, now)
             return
-        ticket = self._next_at(host) if host.waiters else None
+        ticket = self._next_at(host, now) if host.waiters else None
         if ticket is not None and ticket.host is not host:
             self._give_way(connection, now)
             return
@@ -249,7 +249,7 @@ class LatePoolState(PoolState):
 
     def _offer(self, dial: Connection, now: float, too_old: float = LONGEST_SPARE) -> None:
         """Find out what becomes of a dial whose caller has gone, or was served."""
-        self._reassign(dial, self._next_at(dial.host), now, too_old)
+        self._reassign(dial, self._next_at(dial.host, now), now, too_old)
 
     def _reassign(self, dial: Connection, ticket: Ticket | None, now: float, too_old: float) -> None:
         """Let the caller whose turn it is count on a dial, or have its slot; without one it is spare.

@@ -480,7 +480,7 @@ class PoolState:
 
     def _pass_on(self, connection: Connection, now: float) -> None:
         """Give a reusable connection, or its slot, to the caller whose turn it is; shelve it if nobody can use it."""
-        ticket = self._next_at(connection.host)
+        ticket = self._next_at(connection.host, now)
         if ticket is None:
             connection.state = _IDLE
             self._shelf.put(connection)
@@ -491,18 +491,28 @@ class PoolState:
         else:
             self._give_way(connection, now)
 
-    def _next_at(self, host: Host) -> Ticket | None:
+    def _next_at(self, host: Host, now: float) -> Ticket | None:
         """Tell whose turn it is where something of this host has come free: its own oldest's, or an older one's."""
         mine = host.oldest if host.waiters else None
         if host.permits is None and self._queue.is_clear(host.group):
             return mine
-        rival_host = self._queue.oldest(host.group)
+        rival_host = self._next_host(host.group, now)
         if host.permits is not None:
-            rival_host = self._older(rival_host, host.permits, host)
+            host.permits.expire(now)
+            if not host.permits.is_over:
+                rival_host = self._older(rival_host, host.permits, host)
         rival = None if rival_host is None else rival_host.oldest
         if mine is None or (rival is not None and not self._may_overtake(mine, rival)):
             return rival
         return mine
+
+    def _next_host(self, group: Group, now: float) -> Host | None:
+        """Find the host whose oldest caller is the first of those who could use what has come free in this group."""
+        while (host := self._queue.oldest(group)) is not None:
+            if host.permits is None or now < host.permits.until:
+                break
+            host.permits.expire(now)  # It lacks a permit from here on, and is out of the line.
+        return host
 
     def _released_pipeline(self, connection: Connection, pipeline: Pipeline, why: Why | None, now: float) -> None:
         """As `released`, for a connection that others may have boarded; only where callers ride (`riding.py`)."""

@@ -298,7 +298,7 @@ class RidingPoolState(LatePoolState):
         while host.waiters and host.pipelines is not None:
             ticket = host.oldest
             connection = self._boardable(host, host.pipelines, now) if ticket.rides else None
-            if connection is None or not self._may_board(ticket, host):
+            if connection is None or not self._may_board(ticket, host, now):
                 return
             self._board(ticket, connection, now)
 
@@ -314,9 +314,9 @@ class RidingPoolState(LatePoolState):
             self._unlist(connection, pipeline)
         return None
 
-    def _may_board(self, ticket: Ticket, host: Host) -> bool:
+    def _may_board(self, ticket: Ticket, host: Host, now: float) -> bool:
         """Tell whether it is this caller's turn, and not that of an older one who waits for a connection to be free."""
-        if self._next_at(host) is not ticket:
+        if self._next_at(host, now) is not ticket:
             return False
         return not host.bound or self._may_overtake(ticket, next(iter(host.bound)))
 
