@@ -160,14 +160,12 @@ class Habit:
             answered_at: When the last of these had ended.
             now: When the close was noticed.
         """
-        if served > 1 and ages.high < SHORTEST:
-            pass
-        elif served > 1 or ages.high > BEHIND:
+        if ages.high > BEHIND or (served > 1 and ages.high >= SHORTEST):
             if self.closes is None or now - self.closes.at > FORGOTTEN:
                 self.closes = Closes(ages, now)
             else:
                 self.closes.add(ages, answered_at, now)
-        elif not self._hang_ups or answered_at > self._hung_up_at:
+        elif served <= 1 and (not self._hang_ups or answered_at > self._hung_up_at):
             # Not one that was open when the last one was noticed: a restart is one event.
             self._hang_ups += 1
             self._hung_up_at = now
