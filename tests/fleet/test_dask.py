@@ -13,7 +13,6 @@ import pytest
 from keeppool.testing import Behaviour, Site, Sites
 
 pytestmark = pytest.mark.sdk
-distributed = pytest.importorskip("distributed")
 pytest.importorskip("redis")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -26,6 +25,8 @@ def _is_free(host: Site) -> bool:
 def test_a_crawl_on_dask_keeps_the_cap_and_goes_on_when_a_worker_is_killed(
     redis_port: int, sites: Sites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Not while tests are collected: with it, errors hold frames for longer, in tests of other folders too.
+    distributed = pytest.importorskip("distributed")
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import dask_crawl
 
