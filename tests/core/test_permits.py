@@ -13,7 +13,7 @@ SHARED = POLICY._replace(permit_key="k", permit_cap=4)
 
 @pytest.mark.parametrize("is_over", [False, True])
 def test_a_connection_gives_way_only_where_its_permit_can_be_used(is_over: bool) -> None:
-    """Both hosts have one key. While the lease on the permits is over nothing is dialled, so closing would help nobody."""
+    """Both hosts have one key. While the lease is over nothing is dialled, so closing would help nobody."""
     desk = Desk()
     desk.wait(A, 0.0, SHARED)
     desk.pool.call_begins("k")
