@@ -7,17 +7,21 @@ Does not know: sessions' comfort (forms, JSON, cookies); that is the client's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 from keeppool._version import __version__
 from keeppool.errors import InvalidHeader, quoted
 from keeppool.wire.body import EXPECT_BODY, RequestBody, request_body
 from keeppool.wire.decode import accept_encoding
-from keeppool.wire.fields import FieldBlock, field_block
+from keeppool.wire.fields import PRIVATE, FieldBlock, field_block
 
-#: Requests' own headers that are remembered: those of a few calls, over and over.
-_REMEMBERED = 64
+#: Requests' own headers that are remembered: those of a few calls, over and over; none that may be a secret.
+_MOST_REMEMBERED = 64
+#: Bytes of the longest that are.
+_LONGEST_REMEMBERED = 1024
+
+_remembered: dict[tuple[tuple[str, str], ...], FieldBlock] = {}
 
 FieldsArgument = Mapping[str, str] | Iterable[tuple[str, str]] | None
 
@@ -35,15 +39,25 @@ def prepare_fields(headers: FieldsArgument) -> FieldBlock:
     except (TypeError, ValueError):
         # Not its own words: they may show what was given.
         raise InvalidHeader(f"headers must be a mapping or (name, value) pairs, not {quoted(headers)}") from None
+    return _known(tuple(pairs))
+
+
+def _known(pairs: tuple[tuple[str, str], ...]) -> FieldBlock:
+    """Make a block once for what many requests bring: the head's constant part is remembered by this very block."""
     try:
-        return _made_fields(tuple(pairs))
+        fields = _remembered.get(pairs)
     except TypeError:  # Something has no hash: a text of a caller's own kind, or what is to be refused.
-        return _made_fields.__wrapped__(tuple(pairs))
+        return _with_defaults(pairs)
+    if fields is None:
+        fields = _with_defaults(pairs)
+        if len(fields.lines) <= _LONGEST_REMEMBERED and not any(map(PRIVATE.search, fields.names)):
+            if len(_remembered) >= _MOST_REMEMBERED:
+                _remembered.clear()
+            _remembered[pairs] = fields
+    return fields
 
 
-@lru_cache(_REMEMBERED)
-def _made_fields(pairs: tuple[tuple[str, str], ...]) -> FieldBlock:
-    """Do so once for what many requests bring: the head's constant part is remembered by this very block."""
+def _with_defaults(pairs: tuple[tuple[str, str], ...]) -> FieldBlock:
     given = field_block(pairs)
     missing = [pair for pair in default_fields().pairs if pair[0].lower() not in given.names]
     return field_block([*missing, *given.pairs])

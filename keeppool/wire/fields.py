@@ -19,6 +19,8 @@ from keeppool.errors import InvalidHeader, quoted
 TOKEN_CHARS: Final = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
 #: The bytes no field value may hold: controls except HTAB, and DEL (RFC 9110 §5.5). The inside of a character class.
 CONTROL_CHARS: Final = rb"\x00-\x08\x0a-\x1f\x7f"
+#: Names whose values may be secrets, which must not outlive their message.
+PRIVATE: Final = re.compile(rb"cookie|auth|token|secret|session|csrf|key|location|link")
 
 _TOKEN = re.compile(rb"[%b]+" % TOKEN_CHARS)
 _CONTROL = re.compile(rb"[%b]" % CONTROL_CHARS)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from keeppool.errors import HeadTooLarge, InvalidHead, quoted
-from keeppool.wire.fields import TOKEN_CHARS
+from keeppool.wire.fields import PRIVATE, TOKEN_CHARS
 
 #: Bytes one head may have, if nothing else is configured. Chrome takes 256 KiB, the most of the browsers; Node takes
 #: 16 KiB and http.client no line beyond 64 KiB, which pages with many large cookies and policies pass.
@@ -42,8 +42,6 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 _MOST_LINES = 1024
 #: Bytes of the longest line that is remembered. Longer ones hardly come twice.
 _LONGEST_LINE = 128
-#: Names whose values may be secrets, which must not outlive their response.
-_PRIVATE = re.compile(rb"cookie|auth|token|secret|session|csrf|key|location|link")
 
 
 class _NotPlainError(Exception):
@@ -67,7 +65,7 @@ class _FieldLines(dict[bytes, tuple[bytes, bytes]]):
         if match is None:
             raise _NotPlainError
         field = match[1].lower(), match[2].rstrip(b" \t")
-        if len(line) <= _LONGEST_LINE and not _PRIVATE.search(field[0]):
+        if len(line) <= _LONGEST_LINE and not PRIVATE.search(field[0]):
             if len(self) >= _MOST_LINES:
                 self.clear()
             self[line] = field

@@ -241,3 +241,12 @@ def test_one_override_leaves_the_terms_of_other_requests_alone():
     assert (plain.origin.tag, plain.policy.per_host) == (None, 6)
     assert (tagged.origin.tag, tagged.policy.per_host) == ("t", 1)
     assert locate("http://b.example/", HostConfig(tag="t", per_host=1)).route.policy is tagged.policy
+
+
+def test_headers_that_repeat_are_remembered_but_none_that_may_be_a_secret_or_is_long():
+    """What a process keeps of one request it keeps for as long as it lives."""
+    for headers in ({"Accept": "*/*"}, [("X-A", "1"), ("X-A", "2")]):
+        assert prepare_fields(headers) is prepare_fields(headers)
+    for headers in ({"Authorization": "Bearer x"}, {"Cookie": "a=b"}, {"X-Api-Key": "k"}, {"X-A": "1" * 2000}):
+        assert prepare_fields(headers) is not prepare_fields(headers)
+        assert prepare_fields(headers) == prepare_fields(headers)
