@@ -168,7 +168,9 @@ class Load:
             self._changed.notify_all()
 
     def count(self, wanted: set[str]) -> int:
-        return sum(outcome in wanted for outcome in self.outcomes.values())
+        """Tell how many calls have ended in one of these ways so far."""
+        with self._changed:
+            return sum(outcome in wanted for outcome in self.outcomes.values())
 
     def _told(self) -> str:
         return f"{collections.Counter(self.outcomes.values())}, {len(self._begun)} begun, {self.wrong[:3]}"
