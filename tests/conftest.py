@@ -40,16 +40,17 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Run all tests in one process for each core; a part of them, chosen by path or mark, in this one.
+    """Run all tests in two processes for each core; a part of them, chosen by path or mark, in this one.
 
-    Without pytest-xdist everything runs in this process. So it does with `-n0` and `--pdb`.
+    A test waits for servers more than half of its time. Without pytest-xdist everything runs in this process; so it
+    does with `-n0` and `--pdb`.
     """
     chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or "-m" in config.invocation_params.args
     # A worker is given no path either, and would start workers of its own.
     if chosen or "PYTEST_XDIST_WORKER" in os.environ or not config.pluginmanager.hasplugin("xdist"):
         return
     if config.option.numprocesses is None:
-        config.option.numprocesses = "auto"
+        config.option.numprocesses = 2 * (os.cpu_count() or 1)
         config.option.dist = "loadgroup"
 
 
