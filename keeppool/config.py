@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from keeppool.errors import MOST_QUOTED, ConfigError, quoted
 
@@ -181,6 +181,9 @@ class Timeout:
 _DEFAULT_WAITS: Final[Mapping[str, Any]] = {entry.name: entry.default for entry in fields(Timeout)}
 
 
+#: What a key in a fleet has to be: in Redis' names braces have a meaning, and a lone surrogate has no bytes.
+KEY_RULE: Final = "non-empty text without braces and lone surrogates"
+_KEY = re.compile(r"[^{}\ud800-\udfff]+")
 _TIMEOUT_RULE: Final = "must be a Timeout, seconds, a (connect, read) pair, or None"
 
 
@@ -688,9 +691,14 @@ def _check_timeout(name: str, value: object) -> None:
         raise bad(name, value, _TIMEOUT_RULE)
 
 
+def is_key(text: object) -> TypeGuard[str]:
+    """Tell whether something is what `KEY_RULE` says."""
+    return isinstance(text, str) and _KEY.fullmatch(text) is not None
+
+
 def _check_fleet_key(name: str, value: object) -> None:
-    if not callable(value) and (not isinstance(value, str) or not value or "{" in value or "}" in value):
-        raise bad(name, value, "must be non-empty text without braces, or a function from host and port to such text")
+    if not callable(value) and not is_key(value):
+        raise bad(name, value, f"must be {KEY_RULE}, or a function from host and port to such text")
 
 
 def _check_least_one(name: str, value: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from inspect import ismodule
 from typing import Any, Self
 
-from keeppool.config import bad
+from keeppool.config import KEY_RULE, bad, is_key
 from keeppool.fleet.duties import POLICIES
 from keeppool.fleet.member import Bond, TaskMember, ThreadMember
 from keeppool.fleet.membership import Joined
@@ -55,8 +55,8 @@ class Fleet:
         if not hasattr(client, "evalsha") or isinstance(client, type) or ismodule(client):
             rule = "must be a client of redis-py or valkey-py, such as redis.Redis(); a URL is for Fleet.from_url"
             raise bad("client", client, rule)
-        if not isinstance(name, str) or not name or any(mark in name for mark in "{}:"):
-            raise bad("name", name, "must be text without braces and colons")
+        if not is_key(name) or ":" in name:
+            raise bad("name", name, f"must be {KEY_RULE}, and without colons")
         if not _is_number(ttl) or not LEAST_TTL <= ttl <= LONGEST_TTL:
             raise bad("ttl", ttl, f"must be a number, from {LEAST_TTL:g} seconds to a day")
         if not _is_number(timeout) or not 0 < timeout < ttl / 4:

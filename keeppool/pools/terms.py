@@ -13,7 +13,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Pace, Timeout, bad
+from keeppool.config import INHERIT, KEY_RULE, Config, HostConfig, Inherit, Limits, Pace, Timeout, bad, is_key
 from keeppool.core.keepalive import connection_options
 from keeppool.core.origin import Origin, Proxy, TlsIdentity
 from keeppool.core.pace import Paced
@@ -188,11 +188,12 @@ def key_of(entry: HostConfig, host: str, port: int) -> str:
     """Name the server that a URL's host is, whatever way leads there: by its address, or as the configuration says."""
     chosen = entry.fleet_key
     if isinstance(chosen, Inherit):
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return _or(entry.unix_socket, None) or address
+        if path := _or(entry.unix_socket, None):  # It may hold bytes that are no text, as `os.fsdecode` gives them.
+            return path.encode("utf-8", "backslashreplace").decode()
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     name = chosen if isinstance(chosen, str) else chosen(host, port)
-    if not isinstance(name, str) or not name or "{" in name or "}" in name:
-        raise bad("fleet_key", name, "must give non-empty text without braces")
+    if not is_key(name):
+        raise bad("fleet_key", name, f"must give {KEY_RULE}")
     return name
 
 

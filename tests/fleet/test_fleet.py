@@ -169,6 +169,31 @@ def test_origins_of_one_key_share_it(redis_port: int, sites: Sites) -> None:
         assert pool.stats().open == 1
 
 
+@pytest.mark.parametrize("key", ["a\udc80", "{a}", "", b"a", None])
+def test_a_key_that_a_function_makes_has_to_be_text_for_redis(key: Any, redis_port: int, sites: Sites) -> None:
+    entry = HostConfig(fleet_per_host=1, fleet_key=lambda host, _: key)
+    with PoolManager(fleet=fleet_on(redis_port), defaults=entry) as pool:
+        with pytest.raises(ConfigError, match="without braces and lone surrogates"):
+            pool.request("GET", sites.add(Behaviour()).url)
+        assert pool.stats().open == 0
+
+
+def test_the_path_of_a_unix_socket_that_is_no_text_is_a_key_all_the_same(tmp_path: Path, redis_port: int) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    entry = HostConfig(fleet_per_host=1, unix_socket=path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        with PoolManager(fleet=fleet_on(redis_port), defaults=entry) as pool:
+            response = ThreadPoolExecutor(1).submit(pool.request, "GET", "http://localhost/")
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.recv(65536)
+                accepted.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+                assert response.result().status == 204
+                assert pool.stats().fleet.is_up is True  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("policy", ["share", "open"])
 def test_without_redis_requests_go_on(policy: str, sites: Sites, recorder: Recorder) -> None:
     site = sites.add(SLOW)
@@ -337,8 +362,10 @@ def test_a_forked_child_is_a_member_of_its_own(redis_port: int) -> None:
         (lambda client: Config(fleet="redis://localhost"), "fleet"),
         (lambda client: HostConfig(fleet_per_host=0), "fleet_per_host"),
         (lambda client: HostConfig(fleet_key=""), "fleet_key"),
+        (lambda client: HostConfig(fleet_key="a\udc80"), "fleet_key"),
+        (lambda client: Fleet(client, "a\udc80"), "name"),
     ],
-    ids=range(19),
+    ids=range(21),
 )
 def test_what_cannot_be_meant_is_named(make: Any, field: str) -> None:
     with pytest.raises(ConfigError) as caught:
