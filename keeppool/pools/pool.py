@@ -391,7 +391,10 @@ class Pool:
     def _collect_dropped(self) -> None:
         """Close what responses dropped unread have left behind, and say where they were made."""
         while self.dropped:
-            exchange, place = self.dropped.popleft()
+            try:
+                exchange, place = self.dropped.popleft()
+            except IndexError:  # Another thread was quicker.
+                return
             self.release(exchange, Why.BODY_UNREAD)
             text = f"a streamed response from {exchange.route.name} was dropped unread; it was made at {place}"
             warnings.warn(text, ResourceWarning, stacklevel=2)

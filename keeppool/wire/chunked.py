@@ -97,6 +97,10 @@ class ChunkedBody:
             try:
                 self._feed(data, pieces)
             except InvalidChunk as error:
+                # Their tracebacks would hold whoever reads: a response dropped unread would keep its connection.
+                for each in (error, error.__cause__):
+                    if each is not None:
+                        each.__traceback__ = None
                 self.failure = error
         payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.received += len(payload)

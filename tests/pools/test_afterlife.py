@@ -90,6 +90,21 @@ def test_a_response_dropped_unread_gives_its_slot_back_and_says_where_it_was_mad
         assert pool.stats().closed_by[Why.BODY_UNREAD] == 1
 
 
+@pytest.mark.parametrize("bad", [b"1\r\nazz\r\n", b"zz\r\n", b"0\r\n: no name\r\n\r\n"])
+def test_a_response_dropped_unread_gives_its_slot_back_although_its_body_is_known_to_be_bad(bad):
+    """What is wrong with a body is kept until it is read so far; it must not keep the response, in a cycle."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    script = [RawConnection.read_request, head + bad, RawConnection.read_until_closed]
+    gc.disable()
+    try:
+        with ScriptedServer(script) as server, PoolManager() as pool:
+            pool.request("GET", server.url, stream=True)
+            with pytest.warns(ResourceWarning, match="dropped unread"):
+                assert pool.stats().busy == 0
+    finally:
+        gc.enable()
+
+
 def test_a_caller_that_waits_gets_the_slot_of_a_response_dropped_meanwhile(sites, recorder):
     site = sites.add(Behaviour(body=1_000_000))
     with PoolManager(Limits(per_host=1), on_event=recorder) as pool:

@@ -203,3 +203,12 @@ def test_what_came_before_the_fault_is_given_however_it_was_cut(bad):
         assert reader.feed(b"5\r\nhello\r\n") == b""
         with pytest.raises(InvalidChunk):
             reader.eof()
+
+
+@pytest.mark.parametrize("bad", [b"zz\r\n", b"1\r\nazz", b"0\r\n: no name\r\n\r\n"])
+def test_a_failure_that_is_kept_keeps_nobody_who_read(bad: bytes) -> None:
+    body = ChunkedBody()
+    body.feed(bad)
+    assert body.failure is not None
+    assert body.failure.__traceback__ is None
+    assert body.failure.__cause__ is None or body.failure.__cause__.__traceback__ is None
