@@ -33,7 +33,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_type_hints
 
 import keeppool.presets as presets
-from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument, bad
+from keeppool.checks import bad
+from keeppool.config import Config, HostConfig, Limits, Timeout, TimeoutArgument
 from keeppool.deferred import Deferred
 from keeppool.errors import MOST_QUOTED, ConfigError, quoted
 from keeppool.forks import undivided

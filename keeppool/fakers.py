@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
-from keeppool.config import bad
+from keeppool.checks import bad
 
 #: What replaces a method of requests, by the module its replacement is from.
 _FAKERS: Final = (("responses", "responses"), ("requests_mock", "requests_mock.mocker"))

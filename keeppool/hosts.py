@@ -30,7 +30,8 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
-from keeppool.config import HostConfig, bad
+from keeppool.checks import bad
+from keeppool.config import HostConfig
 from keeppool.deferred import have_idna
 from keeppool.errors import ConfigError
 from keeppool.forks import undivided

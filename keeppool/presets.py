@@ -23,7 +23,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from keeppool.config import Config, HostConfig, Limits, Timeout, bad
+from keeppool.checks import bad
+from keeppool.config import Config, HostConfig, Limits, Timeout
 
 NETSCAPE: Final = Limits(
     # Source of 1998, network/main/mkgeturl.c: four live connections a window, others wait first come, first served.

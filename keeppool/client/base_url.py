@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from keeppool.config import bad
+from keeppool.checks import bad
 from keeppool.errors import ConfigError, InvalidURL, quoted_url
 from keeppool.urls.address import parse
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 
+from keeppool.checks import bad
 from keeppool.client.call import Ask, Call, Drain, Pause, Send, Steps
 from keeppool.client.response import redirect
 from keeppool.clock import clock
-from keeppool.config import HostConfig, Timeout, bad
+from keeppool.config import HostConfig, Timeout
 from keeppool.errors import InvalidRequest, KeepPoolError, TooManyRedirects, UnrewindableBodyError
 from keeppool.forks import undivided
 

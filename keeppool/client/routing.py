@@ -12,9 +12,10 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from keeppool.checks import bad
 from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.environment import Environment, Settings, select_proxy
-from keeppool.config import HOST_FIELDS, INHERIT, HostConfig, Inherit, bad
+from keeppool.config import HOST_FIELDS, INHERIT, HostConfig, Inherit
 from keeppool.deferred import Deferred
 from keeppool.hosts import DEFAULT_PORTS
 from keeppool.urls.address import Address

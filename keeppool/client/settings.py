@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from keeppool.checks import bad
 from keeppool.client.arguments import (
     AuthArgument,
     CertArgument,
@@ -34,7 +35,7 @@ from keeppool.client.request.urls import text_of
 from keeppool.client.response import redirect
 from keeppool.client.retries.retrying import RetriesArgument, Retrying, retrying_of
 from keeppool.client.routing import Routing
-from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument, bad
+from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.forks import undivided
 from keeppool.pools.request import default_fields
 from keeppool.urls.address import Address, addressed, is_same_origin

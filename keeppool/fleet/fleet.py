@@ -9,7 +9,7 @@ from __future__ import annotations
 from inspect import ismodule
 from typing import Any, Self
 
-from keeppool.config import KEY_RULE, bad, is_key
+from keeppool.checks import KEY_RULE, bad, is_key
 from keeppool.fleet.duties import POLICIES
 from keeppool.fleet.member import Bond, TaskMember, ThreadMember
 from keeppool.fleet.membership import Joined

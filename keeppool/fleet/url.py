@@ -13,7 +13,7 @@ import importlib
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from keeppool.config import bad
+from keeppool.checks import bad
 from keeppool.errors import ConfigError
 
 #: What a query says of the fleet, and how it is read; all else is the client's.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from keeppool.config import bad
+from keeppool.checks import bad
 from keeppool.core.origin import Origin
 from keeppool.net.addresses import Address
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 
-from keeppool.config import bad
+from keeppool.checks import bad
 from keeppool.core.origin import Origin
 from keeppool.net.addresses import UNIX, Address
 from keeppool.net.options import source_of

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from keeppool.config import bad
+from keeppool.checks import bad
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.deferred import Deferred, have_idna, have_urllib3
 from keeppool.forks import undivided

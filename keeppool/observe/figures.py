@@ -21,7 +21,7 @@ from operator import add
 from typing import Any, Final, NamedTuple, Protocol
 
 from keeppool import forks
-from keeppool.config import bad, check_count
+from keeppool.checks import bad, check_count
 from keeppool.errors import LoopError
 from keeppool.events import Why
 from keeppool.stats import HostStats, ProxyStats, Stats

@@ -23,8 +23,8 @@ from opentelemetry.propagators.textmap import Setter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 
 from keeppool._version import __version__
+from keeppool.checks import PRIVATE_NAME
 from keeppool.clock import clock
-from keeppool.config import PRIVATE_NAME
 from keeppool.events import ConnectionClosed, Event, RequestDone
 from keeppool.har.secrets import Secrets
 from keeppool.observe.also import before_send_of, wanted_by_both

@@ -16,8 +16,8 @@ from html import escape
 from typing import Any, Final
 
 from keeppool import har
+from keeppool.checks import PRIVATE_NAME
 from keeppool.clock import clock
-from keeppool.config import PRIVATE_NAME
 from keeppool.errors import ConfigError, quoted
 from keeppool.events import ConnectionClosed, ConnectionOpened, Event, RequestDone
 from keeppool.har.secrets import Secrets

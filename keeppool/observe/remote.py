@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
+from keeppool.checks import bad
 from keeppool.closing import Closing
-from keeppool.config import HostConfig, Limits, Timeout, bad
+from keeppool.config import HostConfig, Limits, Timeout
 from keeppool.errors import InvalidRequest, KeepPoolError
 from keeppool.explanation import Explanation
 from keeppool.pools.manager_threads import PoolManager

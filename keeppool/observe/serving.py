@@ -32,8 +32,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from keeppool import forks
 from keeppool._version import __version__
+from keeppool.checks import bad
 from keeppool.closing import Closing
-from keeppool.config import bad
 from keeppool.errors import InvalidRequest, LoopError
 from keeppool.explanation import Explanation
 from keeppool.observe.sockets import listen_at, listen_on, removed

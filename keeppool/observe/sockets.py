@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from keeppool.config import bad
+from keeppool.checks import bad
 
 try:
     import fcntl

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from keeppool.config import HIDDEN, HOST_FIELDS, INHERIT, PRIVATE_NAME, Config, HostConfig, Limits, Timeout, shown
+from keeppool.checks import HIDDEN, PRIVATE_NAME, shown
+from keeppool.config import HOST_FIELDS, INHERIT, Config, HostConfig, Limits, Timeout
 from keeppool.core.keepalive import NO_HINT
 from keeppool.core.outlook import Act, Outlook, outlook
 from keeppool.core.pool import PoolState

@@ -11,20 +11,9 @@ from collections.abc import Callable, Mapping
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, cast
 
+from keeppool.checks import bad, check_listener
 from keeppool.clock import clock
-from keeppool.config import (
-    INHERIT,
-    Config,
-    HostConfig,
-    Inherit,
-    Limits,
-    LookUp,
-    Timeout,
-    TimeoutArgument,
-    bad,
-    check_config,
-    check_listener,
-)
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, LookUp, Timeout, TimeoutArgument, check_config
 from keeppool.core.pace import HOLDING
 from keeppool.deferred import Deferred
 from keeppool.errors import InvalidURL, KeepPoolError, LoopError, name_call

@@ -10,9 +10,10 @@ import weakref
 from types import MethodType
 from typing import NoReturn
 
+from keeppool.checks import bad
 from keeppool.clock import clock
 from keeppool.closing import Closing
-from keeppool.config import LookUp, bad
+from keeppool.config import LookUp
 from keeppool.errors import ExchangeError, InvalidBody, KeepPoolError, name_call
 from keeppool.net.resolver import is_awaited
 from keeppool.net.stream import Stream

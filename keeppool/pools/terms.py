@@ -13,7 +13,8 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from keeppool.config import INHERIT, KEY_RULE, Config, HostConfig, Inherit, Limits, Pace, Timeout, bad, is_key
+from keeppool.checks import KEY_RULE, bad, is_key
+from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Pace, Timeout
 from keeppool.core.keepalive import connection_options
 from keeppool.core.origin import Origin, Proxy, TlsIdentity
 from keeppool.core.pace import Paced

@@ -14,8 +14,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import NamedTuple, Self
 
+from keeppool.checks import check_count, check_seconds
 from keeppool.clock import clock
-from keeppool.config import Config, HostConfig, Timeout, TimeoutArgument, check_count, check_seconds
+from keeppool.config import Config, HostConfig, Timeout, TimeoutArgument
 from keeppool.errors import KeepPoolError, SendError, ServerDisconnected
 from keeppool.net.dial import dial
 from keeppool.net.tls import TlsStore

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keeppool.config import bad, check_count, check_seconds
+from keeppool.checks import bad, check_count, check_seconds
 
 #: What a body of a given size consists of; not one repeated letter, so that a shifted piece is noticed.
 FILLER = b"0123456789abcdefghijklmnopqrstuvwxyz-\n"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Self, TypeAlias
 
-from keeppool.config import bad, check_count
+from keeppool.checks import bad, check_count
 from keeppool.pools.recalled import Recalled
 from keeppool.testing.messages import Answer, Request
 from keeppool.testing.patterns import UNSET, Pattern

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from keeppool.config import bad
+from keeppool.checks import bad
 
 #: The variable of the environment that says how files are used whose test does not say it.
 MODE_VARIABLE: Final = "KEEPPOOL_REPLAY"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from keeppool.config import bad
+from keeppool.checks import bad
 from keeppool.errors import InvalidURL, quoted, quoted_url
 from keeppool.testing.bodies import difference, meaning
 from keeppool.testing.messages import Request

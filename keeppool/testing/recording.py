@@ -17,7 +17,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
 
 from keeppool import har
-from keeppool.config import bad
+from keeppool.checks import bad
 from keeppool.errors import HarError, quoted
 from keeppool.har.secrets import Secrets
 from keeppool.pools.recalled import Recalled

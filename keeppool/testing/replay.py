@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from keeppool import har
+from keeppool.checks import bad
 from keeppool.clock import clock
-from keeppool.config import bad
 from keeppool.errors import HarError, InvalidBody, KeepPoolError, name_call, quoted, quoted_url
 from keeppool.har.secrets import Secrets
 from keeppool.pools.manager import ExchangeArguments, Manager

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import Any, NoReturn, Protocol
 
 from keeppool.adapters.urllib3.lending import Borrowing, SlotPool
-from keeppool.config import bad
+from keeppool.checks import bad
 from keeppool.pools.manager import ExchangeArguments, Manager
 from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.pools.manager_threads import PoolManager

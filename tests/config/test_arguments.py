@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import fields
 from typing import Any
 
 import pytest
 import urllib3
 
 from keeppool import AsyncPoolManager, AsyncSession, Config, HostConfig, Limits, Pace, PoolManager, Session, Timeout
+from keeppool.config import presentable
 from keeppool.errors import ConfigError, KeepPoolError, quoted, quoted_url, readable
 
 MAKERS = [PoolManager, AsyncPoolManager, Session, AsyncSession]
@@ -104,6 +106,14 @@ def test_what_came_from_outside_is_quoted(thing: object, shown: str) -> None:
 )
 def test_a_url_is_quoted_without_who_is_in_it(url: str, shown: str) -> None:
     assert quoted_url(url) == shown
+
+
+@pytest.mark.parametrize("kind", [Limits, Timeout, Pace, HostConfig])
+def test_a_wrong_text_is_shown_for_every_setting_that_holds_no_secret(kind: type[Any]) -> None:
+    # Else an error would say `write='***'` of the misspelt text that it is about.
+    names = {entry.name for entry in fields(kind) if entry.init}
+    secret = {"proxy", "proxy_headers", "headers", "ssl_context"}
+    assert {name for name in names if presentable(name, "soon") != "soon"} == names & secret
 
 
 def test_a_text_is_one_line_and_keeps_both_ends() -> None:

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 MENU = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
-#: Rooms with an `__all__` that are nobody's door, or whose list is requests' own.
-NO_DOORS = {"keeppool.har", "keeppool.requests"}
+#: Rooms with an `__all__` that are nobody's door, or whose list is requests' own, or is told on `keeppool`'s pages.
+NO_DOORS = {"keeppool.config", "keeppool.har", "keeppool.requests"}
 PLACES = ("__init__.py", "*.py", "*/__init__.py", "adapters/*.py", "adapters/*/__init__.py")
 
 

@@ -18,7 +18,8 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import Timeout as TheirTimeout
 from urllib3.util import parse_url
 
-from keeppool.config import HostConfig, Timeout, bad
+from keeppool.checks import bad
+from keeppool.config import HostConfig, Timeout
 from keeppool.wire.fields import FieldBlock, field_block
 
 #: Characters of a text file encoded at a time; the pool sends pieces of the same size.

@@ -24,7 +24,8 @@ from urllib.parse import quote
 from scrapy import Request
 from scrapy.settings import BaseSettings
 
-from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, bad, presentable
+from keeppool.checks import bad, presentable
+from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
 from keeppool.config_file import load_config
 from keeppool.errors import ConfigError
 from keeppool.fleet import Fleet

@@ -17,7 +17,8 @@ from keeppool.adapters.transports.network import NetworkStream
 from keeppool.adapters.transports.outgoing import Outgoing, Preparing
 from keeppool.adapters.transports.settings import check_alone, pool_config, with_name
 from keeppool.adapters.transports.tracing import http_version
-from keeppool.config import Config, HostConfig, bad, check_count
+from keeppool.checks import bad, check_count
+from keeppool.config import Config, HostConfig
 from keeppool.errors import CertificateError, KeepPoolError, ProxyError
 from keeppool.events import Event
 from keeppool.pools.body import AnyResponse

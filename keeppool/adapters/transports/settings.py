@@ -13,9 +13,10 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
+from keeppool.checks import bad
 from keeppool.client.environment import Environment
 from keeppool.client.routing import Routing
-from keeppool.config import INHERIT, Config, HostConfig, Limits, bad, check_config
+from keeppool.config import INHERIT, Config, HostConfig, Limits, check_config
 from keeppool.pools.manager import Manager
 from keeppool.presets import SDK_CONFIG
 from keeppool.urls.address import Address

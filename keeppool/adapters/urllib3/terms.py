@@ -14,7 +14,8 @@ from types import MethodType
 from typing import Any, cast
 
 from keeppool.adapters.urllib3.lending import SlotPool
-from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, bad, check_config, check_listener
+from keeppool.checks import bad, check_listener
+from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, check_config
 from keeppool.core.origin import Origin, Proxy
 from keeppool.core.records import Policy
 from keeppool.events import Event

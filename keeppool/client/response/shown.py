@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keeppool.config import HIDDEN, PRIVATE_NAME
+from keeppool.checks import HIDDEN, PRIVATE_NAME
 from keeppool.errors import plain_url
 from keeppool.tables import as_html, seconds
 

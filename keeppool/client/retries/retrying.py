@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, TypeAlias
 
+from keeppool.checks import bad
 from keeppool.clock import clock as pools_clock
-from keeppool.config import bad
 
 if TYPE_CHECKING:
     from urllib3.util import Retry

@@ -15,8 +15,8 @@ from requests.structures import CaseInsensitiveDict
 
 import keeppool.errors as ours
 from keeppool.adapters.requests import KeepPoolAdapter
+from keeppool.checks import bad
 from keeppool.client.request.prepared import PreparedRequest
-from keeppool.config import bad
 from keeppool.pools.manager import Manager
 from keeppool.pools.manager_threads import PoolManager
 
