@@ -7,6 +7,8 @@ Both show themselves to people too: `print(stats)` is a small table, a notebook 
 
 Units: durations are seconds and their names end in `_s`; everything else is a number of connections, callers or
 requests. Gauges show what is the case now, counters what has happened since the pool was made.
+
+The file is long, because each figure is documented where it stands.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ Decides: whose turn it is, and when.
 Knows: intervals, a line of callers.
 Does not know: connections, requests, clocks, who else keeps the same pace.
 
+The file is long for this house, because a line in a fleet keeps the same rules as one that is alone.
+
 Source: RFC 9110 §10.2.3 (Retry-After); ITU-T I.371 (the algorithm).
 """
 

@@ -18,6 +18,8 @@ came. A server that has said `close` has not carried out what follows (RFC 9112 
 Decides: who boards which connection, who is next on it, and who goes where when it ends.
 Knows, and does not know: as `pool.py`. Every fact costs the same as there, for each caller that it moves.
 
+The file is long for this house, because boarding, leaving and coming back all change the same pipelines.
+
 Source: RFC 9112 §9.3.2: idempotent requests only; not behind a new connection's first request after a failure.
 """
 

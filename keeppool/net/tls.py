@@ -1,10 +1,11 @@
-"""TLS for one connection: the context it needs, the session it may resume, the handshake.
+"""TLS for one connection: the context it needs, and the handshake.
 
-Decides: what is trusted for a `TlsIdentity`, and which session is offered to which origin.
-Knows: urllib3's context defaults and fingerprint check; how Python's `ssl` hands out sessions.
-Does not know: dialling, the pool, which of keeppool's errors a failed handshake becomes.
+Decides: what is trusted for a `TlsIdentity`.
+Knows: urllib3's context defaults and fingerprint check.
+Does not know: which session is kept for later (`tls_sessions.py`), dialling, the pool, which of keeppool's errors a
+    failed handshake becomes.
 
-Source: RFC 8446 §2.2 (resumption), RFC 6066 §3 (server name), RFC 9110 §4.3.4 (checking the certificate).
+Source: RFC 6066 §3 (server name), RFC 9110 §4.3.4 (checking the certificate).
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import errno
 import os
 import socket
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from keeppool.checks import bad
 from keeppool.core.origin import Origin, TlsIdentity
@@ -25,6 +25,7 @@ from keeppool.forks import undivided
 from keeppool.net.deadline import Deadline
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.tls_layer import TlsLayer
+from keeppool.net.tls_sessions import MAX_SESSIONS, Sessions
 
 if TYPE_CHECKING:
     import ssl
@@ -37,48 +38,12 @@ else:
 #: client certificates or trust files at a time pays for the least recently used ones again.
 MAX_CONTEXTS = 64
 
-#: Sessions kept, 14 KB each with the server's certificates (measured). Chromium's cache holds 1024 too.
-MAX_SESSIONS = 1024
-
-#: Origins whose session is taken from their first connection; those that come later are met twice before: 6 MB.
-GREETED = 1024
-
-#: Share of its life for which a session is offered before a newer one takes its place.
-RENEWED = 0.5
-
 #: The name of a thread that builds a context.
 BUILDER = "keeppool-tls"
 
 _Certificate = str | tuple[str, str] | None
 # What a context is made of.
 _Material = tuple[bool | str, _Certificate]
-
-
-class _Kept(NamedTuple):
-    """The session of one origin.
-
-    Attributes:
-        context: Which made it.
-        session: To be offered; `None` if there was none to be had, or it was not asked for.
-        refused: Connections in a row that have not resumed a session.
-    """
-
-    context: ssl.SSLContext
-    session: ssl.SSLSession | None
-    refused: int = 0
-
-    def serves_on(self, source: ssl.SSLSocket | TlsLayer) -> bool:
-        """Tell whether a session need not be replaced by that of a connection that did, or did not, resume one.
-
-        Where a server resumes none, newer ones are worth less and less: they are taken at each power of two.
-        """
-        session = self.session
-        if self.context is not source.context:
-            return False
-        if session is not None and source.session_reused:
-            # Before TLS 1.3 the connection has this very session, which grows no younger by being taken again.
-            return source.version() != "TLSv1.3" or time.time() < session.time + RENEWED * session.timeout
-        return self.refused & (self.refused + 1) != 0
 
 
 class TlsStore:
@@ -92,16 +57,10 @@ class TlsStore:
 
     def __init__(self, *, max_contexts: int = MAX_CONTEXTS, max_sessions: int = MAX_SESSIONS) -> None:
         self._max_contexts = max_contexts
-        self._max_sessions = max_sessions
-        #: Guards the two tables below; held for look-ups only.
+        #: Guards the contexts' table; held for look-ups only.
         self._lock = threading.Lock()
         self._contexts: OrderedDict[_Material, _LazyContext] = OrderedDict()
-        # By origin and not by host: a ticket tells the server who comes back (RFC 8446 §C.4), so it must not tie
-        # together what the caller keeps apart by proxy, source address or tag. The same ticket may serve several
-        # connections of one origin; they come from one place within seconds, and hide nothing from an onlooker.
-        self._sessions: OrderedDict[Origin, _Kept] = OrderedDict()
-        #: Origins whose session was taken when they were first met.
-        self._greeted = 0
+        self._sessions = Sessions(max_sessions)
 
     def context_for(self, identity: TlsIdentity) -> ssl.SSLContext:
         """Give the context of this identity, built by the first who asks, or the caller's own as it is.
@@ -135,22 +94,13 @@ class TlsStore:
 
     def session_for(self, origin: Origin, context: ssl.SSLContext) -> ssl.SSLSession | None:
         """Give the newest session of this origin, if this very context made it (OpenSSL allows no other use)."""
-        with self._lock:
-            kept = self._sessions.get(origin)
-            if kept is None or kept.context is not context:
-                return None
-            self._sessions.move_to_end(origin)
-            return kept.session
+        return self._sessions.newest(origin, context)
 
     def remember(self, origin: Origin, source: object) -> None:
         """Keep the session of a connection, to be called once its first response was read.
 
         In TLS 1.3 the ticket comes after the handshake and is seen only by reading; before, there is nothing that
         could be resumed (measured, Python 3.11 to 3.13 with OpenSSL 3). Plain sockets have nothing to remember.
-
-        Python's `ssl` loses 6 KB each time it is asked for a session (measured, 3.11 to 3.13: the copy that it makes is
-        never freed). So it is not asked while the one that is kept serves on, nor, once a pool has met many origins,
-        for that of one which it meets for the first time and, like a crawler, perhaps for the last.
 
         Args:
             origin: Where the connection leads.
@@ -161,28 +111,8 @@ class TlsStore:
             if hop is not None:
                 self.remember(hop, source.outer)
             source = source.layer
-        if not isinstance(source, (ssl.SSLSocket, TlsLayer)):
-            return
-        with self._lock:
-            kept = self._sessions.get(origin)
-            if kept is not None:
-                self._sessions.move_to_end(origin)
-                if kept.serves_on(source):
-                    self._sessions[origin] = kept._replace(refused=0 if source.session_reused else kept.refused + 1)
-                    return
-        refused = 0 if kept is None or source.session_reused else kept.refused + 1
-        session = None
-        if kept is not None or self._greeted < GREETED:
-            session = source.session
-            if session is None or not _can_resume(session, source.version()):
-                refused = refused or 1
-                session = kept.session if kept is not None and kept.context is source.context else None
-        with self._lock:
-            self._greeted += kept is None
-            self._sessions[origin] = _Kept(source.context, session, refused)
-            self._sessions.move_to_end(origin)
-            if len(self._sessions) > self._max_sessions:
-                self._sessions.popitem(last=False)
+        if isinstance(source, (ssl.SSLSocket, TlsLayer)):
+            self._sessions.take(origin, source)
 
     def layer_for(self, origin: Origin, identity: TlsIdentity) -> TlsLayer:
         """Make a layer for a connection that has no socket of its own: within another TLS, or on an event loop.
@@ -365,10 +295,6 @@ def _name_of(origin: Origin, identity: TlsIdentity) -> str:
         return host.partition("%")[0]  # An IPv6 address; in a name the sign would cut off what certificates are for.
     have_idna()
     return host.removesuffix(".").encode("idna").decode("ascii")
-
-
-def _can_resume(session: ssl.SSLSession, version: str | None) -> bool:
-    return session.has_ticket or (version != "TLSv1.3" and bool(session.id))
 
 
 def _callers_own(context: object) -> ssl.SSLContext:

@@ -1,7 +1,9 @@
 """What the pools for threads and for tasks have in common: listeners, responses dropped unread, life after fork.
 
-Decides: nothing about connections; that is the core's. What a caller reads who waited in vain.
+Decides: nothing about connections; that is the core's. The words of the error for a caller that has waited in vain.
 Does not know: waiting, locks, event loops.
+
+The file is long, because whatever does not wait is written once, for threads and tasks alike.
 """
 
 from __future__ import annotations

@@ -368,7 +368,7 @@ def test_fresh_takes_a_new_connection_and_leaves_the_others_alone(bench, site):
 def test_fresh_resumes_no_tls_session(bench, secure):
     for _ in range(2):
         bench.download(secure.url, keeppool={"fresh": True, "tag": "identity"})
-    sessions = bench.handler._pool._pool.tls._sessions
+    sessions = bench.handler._pool._pool.tls._sessions._kept
     assert len(sessions) == len({origin.tag for origin in sessions}) == 2
 
 

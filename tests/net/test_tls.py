@@ -16,7 +16,7 @@ from cryptography.x509.name import _ASN1Type
 
 from keeppool.core.origin import TlsIdentity
 from keeppool.errors import CertificateError, ConfigError, ConnectError, ConnectTimeout, ProxyError, SSLError
-from keeppool.net import tls
+from keeppool.net import tls_sessions
 from keeppool.net.dial import dial
 from keeppool.net.tls import TlsStore, build_context
 
@@ -470,7 +470,7 @@ class TestStore:
 
     def test_a_session_that_ages_is_taken_anew(self, monkeypatch, serve, speak_tls, origin, trusting) -> None:
         taken = sessions_taken(monkeypatch)
-        monkeypatch.setattr(tls, "RENEWED", -1.0)
+        monkeypatch.setattr(tls_sessions, "RENEWED", -1.0)
         store, server = TlsStore(), serve(speak_tls)
         wanted = origin(server, scheme="https", tls=trusting)
         assert [visited(store, wanted) for _ in range(3)] == [False, True, True]
@@ -482,7 +482,7 @@ class TestStore:
         """It is as old as that: to take it again makes nothing younger."""
         server_context.maximum_version = ssl.TLSVersion.TLSv1_2
         taken = sessions_taken(monkeypatch)
-        monkeypatch.setattr(tls, "RENEWED", -1.0)
+        monkeypatch.setattr(tls_sessions, "RENEWED", -1.0)
         store, server = TlsStore(), serve(speak_tls)
         wanted = origin(server, scheme="https", tls=trusting)
         assert [visited(store, wanted) for _ in range(4)] == [False, True, True, True]
@@ -502,7 +502,7 @@ class TestStore:
     def test_a_pool_that_has_met_many_takes_the_session_of_an_origin_it_meets_again(
         self, monkeypatch, serve, speak_tls, origin, trusting
     ) -> None:
-        monkeypatch.setattr(tls, "GREETED", 1)
+        monkeypatch.setattr(tls_sessions, "GREETED", 1)
         taken = sessions_taken(monkeypatch)
         store, server = TlsStore(), serve(speak_tls)
         first, second = (origin(server, scheme="https", tls=trusting, tag=tag) for tag in "ab")

@@ -4,6 +4,8 @@ Decides: what its parts become when one of them is changed: a new body has a new
 Knows: the parts as the wire takes them, and how to show them. Nothing is built to be shown before somebody looks.
 Does not know: where the parts come from, and when it is sent.
 
+The file is long, because each part can be looked at and changed as requests' programs do it.
+
 Source: RFC 9110 §9 (methods), §8.6 (Content-Length); RFC 9112 §3 (request line).
 """
 

@@ -5,6 +5,8 @@ Knows: the pool's response (`raw`), the request it answers.
 Does not know: how a body arrives; `Response` and `AsyncResponse` do. Redirects and cookies were dealt with before a
     caller sees this; which request would follow one, a session knows better.
 
+The file is long, because all that a response of requests' says is said here, for threads and tasks alike.
+
 Source: RFC 9110 §15 (status codes), §8.3 (Content-Type).
 """
 
