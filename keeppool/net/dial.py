@@ -72,18 +72,7 @@ def dial(
     """
     resolver = resolver or BlockingResolver()
     with Dialling(origin, resolver) as dialling:
-        if origin.proxy is None and origin.scheme == "http":  # Most in a crawl: nobody to ask for a way, and no TLS.
-            dialling.begin(seconds, laps)
-            return _plain(_reach(dialling, resolver), laps)
         return _open(dialling, tls, resolver, seconds, laps)
-
-
-def _plain(sock: socket.socket, laps: Laps | None) -> Stream:
-    try:
-        return Stream(sock, laps=laps)
-    except BaseException:
-        sock.close()
-        raise
 
 
 def _open(
@@ -125,7 +114,7 @@ def _is_resumed(sock: socket.socket | LayeredSocket) -> bool:
 
 def _reach(dialling: Dialling, resolver: BlockingResolver) -> socket.socket:
     """Connect to the origin, or to the proxy before it."""
-    question, prepare = dialling.first()
+    question, prepare = dialling.next_hop()
     addresses = interleaved(resolver.resolve(question, dialling.deadline))
     try:
         return race(addresses, deadline=dialling.connects(), prepare=prepare)

@@ -124,7 +124,7 @@ async def _reach(
     dialling: Dialling, resolver: LoopResolver, opened: Callable[[socket.socket], object] | None
 ) -> socket.socket:
     """Connect to the origin, or to the proxy before it."""
-    question, made_ready = dialling.first()
+    question, made_ready = dialling.next_hop()
     addresses = interleaved(await resolver.resolve(question, dialling.deadline))
 
     def prepare(sock: socket.socket) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 from keeppool.checks import bad
@@ -61,7 +60,6 @@ def preparation(origin: Origin, source: Address | None) -> Callable[[socket.sock
     return prepare
 
 
-@lru_cache(16)
 def _options(silence: float | None) -> tuple[tuple[int, int, int], ...]:
     """Send small pieces at once, and let the kernel ask after a silent peer if `silence` seconds are given."""
     # A head and a body sent apart must not wait for the server's delayed acknowledgement (40 ms on Linux).

@@ -67,9 +67,9 @@ class Stream:
 
     def __init__(self, sock: socket.socket | LayeredSocket, *, resumed: bool = False, laps: Laps | None = None) -> None:
         # What a layered socket lacks, only plain ones are asked for.
-        self.sock: socket.socket = sock  # type: ignore[assignment]
+        self.sock = cast("socket.socket", sock)
         # What TLS sockets have, and plain ones lack.
-        self.tls: ssl.SSLSocket | LayeredSocket | None = sock if hasattr(sock, "pending") else None  # type: ignore[assignment]
+        self.tls = cast("ssl.SSLSocket | LayeredSocket", sock) if hasattr(sock, "pending") else None
         self.is_tls = self.tls is not None
         #: The calls block in the kernel, which knows timers and flags for that.
         self._blocks = not self.is_tls and has_kernel_timers(sock)

@@ -568,11 +568,12 @@ class Exchange:
             return error
         end = "the server closed the connection without a response"
         what = f"{end}, and the request could not be sent again: {error.reason}"
-        self.received = 0
         is_late = isinstance(error, AnyTimeout) and self.deadline is not None and now >= self.deadline
         gone = TotalTimeout(what, limit=self.timeout.total) if is_late else ServerDisconnected(what)
         gone.__cause__ = error
-        return self.blame(gone)
+        self.blame(gone)
+        gone.received = 0  # Whatever was read since: it was no response to what was sent first.
+        return gone
 
     def _about(self, kind: type[ExchangeError], what: str, **facts: object) -> ExchangeError:
         error = kind(what + self._among_others(), **facts)

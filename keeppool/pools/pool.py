@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from types import MethodType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from keeppool import forks
 from keeppool.clock import clock
@@ -449,8 +449,7 @@ class Pool:
 
         Whatever is there was not sent in answer to us, and must not be taken for it (RFC 9112 §9.2).
         """
-        stream: AnyStream = connection.stream  # type: ignore[assignment]  # it has just been dialled
-        liveness = stream.probe()
+        liveness = cast("AnyStream", connection.stream).probe()
         if liveness is not ALIVE:
             exchange.connection = connection
             error = exchange.unexpected_data(closed=liveness is Liveness.CLOSED)

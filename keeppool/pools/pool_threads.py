@@ -153,7 +153,7 @@ class BlockingPool(Pool):
         seconds = shorter(exchange.timeout.connect, exchange.deadline, began)
         try:
             connection.stream = stream = dial(
-                connection.host.origin, seconds=seconds, tls=self.tls, resolver=self._resolver, laps=laps
+                connection.origin, seconds=seconds, tls=self.tls, resolver=self._resolver, laps=laps
             )
         except ConnectError as error:
             self._report_failure(connection, number_of(exchange), error)

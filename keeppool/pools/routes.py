@@ -38,6 +38,7 @@ class Route:
         host_line: The head's, its end included; empty where the requests bring their own.
 
     Attributes:
+        name: The origin as text, for events and errors.
         policy: The limits that hold for it.
         timeout: The waits that hold for it.
         version: As in `Terms`, like those that follow.
@@ -51,12 +52,12 @@ class Route:
 
     __slots__ = (
         "_host_line",
-        "_name",
         "_terms",
         "head_bytes",
         "head_fields",
         "idempotent",
         "kept",
+        "name",
         "origin",
         "paced",
         "policy",
@@ -67,7 +68,7 @@ class Route:
 
     def __init__(self, origin: Origin, terms: Terms, host_line: bytes) -> None:
         self.origin = origin
-        self._name: str | None = None
+        self.name = str(origin)
         # Taken out of the terms: every request looks at them.
         self.policy = terms.policy
         self.timeout = terms.timeout
@@ -79,13 +80,6 @@ class Route:
         self._terms = terms
         self._host_line = host_line
         self.kept: tuple[FieldBlock | None, bytes, bool] = (None, b"", False)
-
-    @property
-    def name(self) -> str:
-        """The origin as text, for events and errors: made when the first of these wants it."""
-        if self._name is None:
-            self._name = str(self.origin)
-        return self._name
 
     @property
     def way(self) -> str:

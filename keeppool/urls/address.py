@@ -45,7 +45,8 @@ _PLAIN = re.compile(
     r"(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}|6(?:[0-4][0-9]{3}|5(?:[0-4][0-9]{2}|5(?:[0-2][0-9]|3[0-5])))))?"
     r"((?:/(?!\.)[A-Za-z0-9._~!$&'()*+,;=:@-]*+)++(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?-]++)?)?"
 )
-# From here on patterns are compiled when they are first used, which few programs need: `re` keeps them.
+# From here on patterns are compiled when they are first used, which few programs need: `re` keeps them. Seven like
+# these, here and elsewhere, took 1.2 ms of the 58 ms in which a `Session` was imported (2026-11).
 _CONTROL = r"[\x00-\x1f\x7f\ud800-\udfff]"
 _SCHEME = r"(?s)([A-Za-z][A-Za-z0-9+.-]*):(.*)"
 # `localhost:8080/x` is a host and a port, not a scheme called localhost.

@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from keeppool.errors import InvalidBody, UnrewindableBodyError
@@ -26,9 +25,6 @@ PIECE_SIZE: Final = 65536
 #: Largest body that is joined with the head into one send. Copying it costs less than a second system call; beyond,
 #: the call's share is lost in the time the kernel needs for the bytes.
 WHOLE_SIZE: Final = 65536
-
-#: Lengths whose field is remembered: those of a program's small bodies.
-_REMEMBERED: Final = 256
 
 _CHUNKED: Final = field_block([("Transfer-Encoding", "chunked")])
 _LENGTH_0: Final = field_block([("Content-Length", "0")])
@@ -43,6 +39,8 @@ class _Source(Protocol):
     length: int | None
     #: True if the payload has to be awaited.
     is_async: bool = False
+    #: All of the payload, if it is in memory and small.
+    whole: bytes | None = None
 
     def payload(self) -> Iterator[bytes | memoryview]:
         """Yield the payload from where the source stands; nothing is read before the first piece is asked for."""
@@ -73,7 +71,7 @@ class RequestBody:
         self._source = source
         self.length = length
         self.framing = framing
-        self.whole = source.whole() if isinstance(source, _Memory) and length is not None else None
+        self.whole = None if length is None else source.whole
 
     def framed(self, content_length: int | None, *, chunked: bool, method: bytes) -> RequestBody:
         """Give the same body, sharing its source, framed as a caller's own fields say; see `request_body`.
@@ -179,23 +177,22 @@ def request_body(
 
 
 def _framed(source: _Source, content_length: int | None, chunked: bool, method: bytes) -> RequestBody:
+    """Put the field before a body that tells where it ends, unless the caller's own do."""
     if chunked:
         return RequestBody(source, None, EMPTY)
-    if content_length is None:
-        return RequestBody(source, source.length, _framing(source.length, method))
-    if isinstance(source, _Memory) and source.length != content_length:
-        raise wrong_length(content_length, source.length)
-    return RequestBody(source, content_length, EMPTY)
-
-
-@lru_cache(_REMEMBERED)
-def _framing(length: int | None, method: bytes) -> FieldBlock:
+    length = source.length
+    if content_length is not None:
+        if isinstance(source, _Memory) and length != content_length:
+            raise wrong_length(content_length, length)
+        return RequestBody(source, content_length, EMPTY)
     if length is None:
-        return _CHUNKED
-    if length == 0:
-        return _LENGTH_0 if method in EXPECT_BODY else EMPTY
-    value = b"%d" % length
-    return FieldBlock(b"Content-Length: %b\r\n" % value, frozenset((b"content-length",)), ((b"Content-Length", value),))
+        framing = _CHUNKED
+    elif length:
+        value = b"%d" % length
+        framing = FieldBlock(b"Content-Length: %b\r\n" % value, _LENGTH_0.names, ((b"Content-Length", value),))
+    else:
+        framing = _LENGTH_0 if method in EXPECT_BODY else EMPTY
+    return RequestBody(source, length, framing)
 
 
 def _source(body: Any) -> _Source:
@@ -219,15 +216,12 @@ def _source(body: Any) -> _Source:
 class _Memory(_Source):
     """Bytes or text, or nothing at all."""
 
-    __slots__ = ("_data", "length")
+    __slots__ = ("_data", "length", "whole")
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._data = data
         self.length: int | None = len(data)
-
-    def whole(self) -> bytes | None:
-        """Return the bytes if they are few."""
-        return bytes(self._data) if len(self._data) <= WHOLE_SIZE else None
+        self.whole = bytes(data) if len(data) <= WHOLE_SIZE else None
 
     def payload(self) -> Iterator[bytes | memoryview]:
         yield self._data

@@ -32,7 +32,6 @@ _MARKS: Final = (
 )
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
 def stated_encoding(content_type: str | None) -> str | None:
     """Read the encoding a Content-Type names or implies; `None` if it does neither.
 
