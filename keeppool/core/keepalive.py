@@ -65,30 +65,30 @@ def _parsed(value: bytes) -> Hint:
     return NO_HINT if hint == NO_HINT else hint
 
 
-@lru_cache(maxsize=256)
 def connection_options(value: bytes) -> frozenset[bytes]:
     """Split a Connection field value into its options, lower case (RFC 9110 §7.6.1)."""
     return frozenset(option.strip(b" \t").lower() for option in value.split(b",")) - {b""}
 
 
-@lru_cache(maxsize=64)
-def why_not_persistent(version: int, connection: bytes | None) -> Why | None:
-    """Tell whether a response leaves its connection open; `None` if it does.
+def says_close(version: int, connection: bytes | None) -> bool:
+    """Tell whether a response says, by its version and its Connection field, that its connection ends with it.
 
     Args:
         version: 10 or 11.
-        connection: Value of the answer's Connection field, `None` without one.
+        connection: Value of the response's Connection field, however long; `None` without one.
 
     Source: RFC 9112 §9.3: `close` wins over everything; HTTP/1.1 persists; HTTP/1.0 persists only with `keep-alive`.
     """
     if connection is None:
-        return None if version >= 11 else Why.SERVER_CLOSE
+        return version < 11
     options = connection_options(connection)
-    if b"close" in options:
-        return Why.SERVER_CLOSE
-    if version >= 11 or b"keep-alive" in options:
-        return None
-    return Why.SERVER_CLOSE
+    return b"close" in options or (version < 11 and b"keep-alive" not in options)
+
+
+@lru_cache(maxsize=64)
+def why_not_persistent(version: int, connection: bytes | None) -> Why | None:
+    """As `says_close`, remembered: for values of at most `LONGEST_VALUE` bytes. `None` if it does not."""
+    return Why.SERVER_CLOSE if says_close(version, connection) else None
 
 
 def with_proxys_close(connection: bytes | None, proxy_connection: bytes) -> bytes | None:

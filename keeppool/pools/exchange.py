@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from keeppool.config import INHERIT, Timeout
-from keeppool.core.keepalive import NO_HINT, parse_keep_alive, why_not_persistent, with_proxys_close
+from keeppool.core.keepalive import NO_HINT, parse_keep_alive, says_close, with_proxys_close
 from keeppool.core.pace import Turn
 from keeppool.core.records import Connection, Ticket
 from keeppool.core.resend import IDEMPOTENT, Outcome, is_idempotent, may_resend
@@ -410,8 +410,7 @@ class Exchange:
         """Tell whether the response itself says that its connection ends with it; a 408 ends one without saying so."""
         head = self.answer
         assert head is not None, "bug: no response yet"
-        is_unframed = self.framing.kind is Kind.CLOSE
-        return is_unframed or why_not_persistent(head.version, head.get(b"connection")) is not None
+        return self.framing.kind is Kind.CLOSE or says_close(head.version, head.get(b"connection"))
 
     # Failing
 
@@ -426,8 +425,7 @@ class Exchange:
         head = self.answer
         if head is None or head.status != 408 or self.has_interim or now - self._began_at > LATE_CLOSE:
             return False
-        closes = why_not_persistent(head.version, head.get(b"connection")) is not None
-        return closes and self.may_resend(408)
+        return says_close(head.version, head.get(b"connection")) and self.may_resend(408)
 
     def is_refused_unread(self, now: float) -> bool:
         """Tell whether a response with a status of `ASKS_AGAIN` says that the request is to be sent again."""

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from keeppool import HostConfig, Limits, PoolManager, Session, Timeout, errors
+from keeppool.core.keepalive import why_not_persistent
 from keeppool.events import ConnectionClosed, ConnectionOpened, RequestResent, Why
 from keeppool.pools import exchange
 from keeppool.testing import Behaviour, RawConnection, ScriptedServer
@@ -184,6 +185,17 @@ def test_a_408_on_a_reused_connection_counts_as_closed(pool):
     with ScriptedServer(answer_once_then(late), [RawConnection.read_request, OK]) as server:
         pool.request("GET", server.url)
         assert pool.request("GET", server.url).status == 200
+
+
+def test_nothing_of_a_long_connection_field_is_remembered_however_its_response_is_looked_at(pool):
+    """A server may write a new one of 256 KiB each time, with an option for every two bytes."""
+    late = b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\nConnection: " + b"a," * 60000 + b"close\r\n\r\n"
+    with ScriptedServer(answer_once_then(late), [RawConnection.read_request, late]) as server:
+        pool.request("GET", server.url)
+        why_not_persistent.cache_clear()
+        assert pool.request("GET", server.url).status == 408  # It was sent again, and refused again.
+        assert len(server.connections) == 2
+    assert why_not_persistent.cache_info().currsize == 0
 
 
 def test_a_408_on_a_fresh_connection_is_the_answer(pool):

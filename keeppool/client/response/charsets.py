@@ -70,15 +70,18 @@ _LABELS: Final = {
 _BY_LABEL: Final = {label: encoding for encoding, labels in _LABELS.items() for label in labels.split()}
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
 def believed(label: str) -> str | None:
     """Return what a charset names: a name Python knows, or the label itself where Python knows none like it.
 
     Returns:
         `None` if it is not believed.
     """
-    if not label or len(label) > _LONGEST:
-        return None
+    # Looked at before it is remembered: a label may be as long as a head.
+    return _meant(label) if 0 < len(label) <= _LONGEST else None
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _meant(label: str) -> str | None:
     known = _BY_LABEL.get(label.lower())
     if known is not None:
         return known
