@@ -260,17 +260,28 @@ class Line:
         """
         self.is_shared = parties is None
         self._parties = parties or 1
-        self._is_asked = False
-        if not self.is_shared:
+        if self.is_shared:
+            self._is_asked, self._telling = False, (False, False)
+        else:
             self._reserved.clear()
-            # They were not told.
-            self._ended, self._to_hold = self._ended or self._telling[0], self._to_hold or self._telling[1]
-        self._telling = (False, False)
+            self.call_lost()
         self._reserved.extend(starts)
         if hold:
             before = self._to_hold
             self.held(hold, now)
             self._to_hold = before  # They know.
+        if self.is_shared and now + hold < self.held_until - AHEAD:
+            self._to_hold = True  # They do not know, or no longer: Redis was away, or has lost its memory.
+
+    def call_lost(self) -> None:
+        """A call has come to no end: the fleet is to be asked again, and told what it was to be told."""
+        self._is_asked = False
+        self._ended, self._to_hold = self._ended or self._telling[0], self._to_hold or self._telling[1]
+        self._telling = (False, False)
+
+    def shares_again(self) -> None:
+        """Nobody sees any more to a line that kept its part of the pace by itself: starts are to be reserved again."""
+        self.is_shared, self._parties = True, 1
 
     @property
     def is_short(self) -> bool:

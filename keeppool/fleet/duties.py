@@ -176,6 +176,12 @@ class Duties:
         self._again_at = now + self._pause * random.uniform(*_JITTER)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
+    def broken_off(self, now: float) -> None:
+        """Whoever made calls has been stopped: those that were under way are due again."""
+        for known in self.keys.values():
+            if known.due_at == self._never:
+                known.set(now)
+
     def _forget(self, key: str) -> None:
         """Forget a key, unless a call about it is wanted."""
         if self.keys[key].due_at == self._never:

@@ -18,6 +18,7 @@ import threading
 import uuid
 import weakref
 from collections import deque
+from functools import partial
 from typing import Any, NamedTuple
 
 from keeppool.clock import clock
@@ -30,6 +31,10 @@ from keeppool.stats import FleetKeyStats, FleetStats
 
 #: Seconds a member's thread or task stays although nothing is due: longer than between two calls of a small program.
 LINGER = 1.0
+
+#: Seconds after which a member of tasks whose own was cancelled looks who waits for it. Whoever was cancelled with it has
+#: gone by then, and a loop that is closed for that is closed.
+SETTLED = 0.05
 
 #: Calls to Redis for which the end of the process waits: one that is under way, and one that gives back.
 LAST_CALLS = 2
@@ -153,6 +158,8 @@ class Member:
             is_wanted = wanted.permits or wanted.is_paced
             claims = bool(call.have or call.want or call.starts or call.holds or is_wanted)
             self._duties.postponed(key, clock(), claims=claims, has_cap=call.cap is not None)
+            if key not in self._duties.keys:
+                pool.fleet_forgot(key)
 
     def close(self) -> None:
         """End with the pool. A task has to be awaited for that."""
@@ -387,10 +394,36 @@ class TaskMember(Member):
                 loop = asyncio.get_running_loop()
             except RuntimeError:
                 return  # Closed where no loop runs: what it had is free when its lease is over.
-            self._wake = asyncio.Event()
-            self._task = loop.create_task(self._run(), name="keeppool-fleet")
+            self._begin_task(loop)
         if self._wake is not None:
             self._wake.set()
+
+    def _begin_task(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._wake = asyncio.Event()
+        # Not by the loop's own factory, which may make eager tasks (Python 3.12): it would begin within the pool's step.
+        self._task = asyncio.Task(self._run(), loop=loop, name="keeppool-fleet")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """See to what is due, where a program has cancelled all tasks it found, this one too, and goes on."""
+        if task.cancelled() and not task.get_loop().is_closed():
+            self._duties.broken_off(clock())
+            task.get_loop().call_later(SETTLED, self._go_on, task)
+
+    def _go_on(self, ended: asyncio.Task[None], *, is_time: bool = False) -> None:
+        """Begin another task in the place of one that was cancelled: at once if somebody waits, else when it is due.
+
+        Not sooner: a loop that is about to close has cancelled whoever would wait, and warns of tasks that begin then.
+        """
+        pool, keys = self._pool(), list(self._duties.keys)
+        if pool is None or self._task is not ended or not keys:
+            return
+        waiting = [pool.fleet_lost(key) for key in keys]
+        if is_time or any(one.permits or one.is_paced for one in waiting):
+            self._begin_task(ended.get_loop())
+        else:
+            seconds = max(self._duties.next_at() - clock(), LINGER)
+            ended.get_loop().call_later(seconds, partial(self._go_on, ended, is_time=True))
 
     async def _run(self) -> None:
         wake = self._wake
@@ -467,5 +500,6 @@ class TaskMember(Member):
         self._wake.set()
         await asyncio.wait([task], timeout=4 * self.fleet.timeout)
         if not task.done():
+            task.remove_done_callback(self._ended)
             task.cancel()
             await asyncio.wait([task])

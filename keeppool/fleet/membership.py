@@ -85,6 +85,12 @@ class Joined(Protocol):
     def fleet_told(self, key: str, told: Told) -> Wanted:
         """Take note of what the fleet has said of a key."""
 
+    def fleet_lost(self, key: str) -> Wanted:
+        """Take note, on an event loop, that a call about a key has come to no end; tell who waits for the next."""
+
+    def fleet_forgot(self, key: str) -> None:
+        """Take note that no more calls are made about a key until one is asked for."""
+
     def fleet_held(self) -> dict[str, tuple[int, int]]:
         """Give the connections there are, and may be, by key."""
 

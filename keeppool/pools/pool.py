@@ -177,6 +177,19 @@ class Pool:
         self._turns.told(line, told.starts, told.hold, told.parties, now)
         return membership.Wanted(wanted, is_paced=len(line) > 0)
 
+    def fleet_lost(self, key: str) -> Wanted:
+        """Take note that a call about a key has come to no end; tell who waits for the next."""
+        call, line = self.fleet_call(key), self._turns.lines.get(key)
+        if line is not None:
+            line.call_lost()
+        return membership.Wanted(call.want, is_paced=line is not None and len(line) > 0)
+
+    def fleet_forgot(self, key: str) -> None:
+        """Take note that the fleet makes no more calls about a key until it is asked for one."""
+        line = self._turns.lines.get(key)
+        if line is not None:
+            self._turns.shares_again(line)
+
     async def fleet_settled(self) -> None:
         """Wait until sockets that were closed are gone. With threads they are when they are closed."""
 

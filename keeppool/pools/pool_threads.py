@@ -309,6 +309,11 @@ class BlockingPool(Pool):
         self._perform()
         return wanted
 
+    def fleet_forgot(self, key: str) -> None:
+        """Take note that the fleet makes no more calls about a key until it is asked for one."""
+        with self._lock:
+            super().fleet_forgot(key)
+
     def fleet_held(self) -> dict[str, tuple[int, int]]:
         """Give the connections there are, and may be, by key."""
         with self._lock:

@@ -129,6 +129,11 @@ class Turns:
         line.told(starts, hold, parties, now)
         _wake_first(line)
 
+    def shares_again(self, line: Line) -> None:
+        """The fleet has forgotten a line that kept its pace by itself; whoever came meanwhile has it asked again."""
+        line.shares_again()
+        self._ask_if_short(line)
+
     def heard(self, paced: Paced, retry_after: bytes | None, date: bytes | None, now: float) -> None:
         """Take note of what a response's `Retry-After` says for the whole host; `date` is the value of its `Date`."""
         seconds = None if retry_after is None else seconds_until(retry_after, date, time.time())

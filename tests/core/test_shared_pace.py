@@ -89,3 +89,36 @@ def test_what_a_call_that_failed_was_to_tell_the_others_is_told_by_the_next() ->
     assert not line.has_news
     told = line.call_begins(3.0)
     assert (told.holds, told.ended) == (0.0, False)
+
+
+def test_a_retry_after_that_the_fleet_does_not_know_any_more_is_told_again() -> None:
+    """Redis has lost its memory, or has heard it from nobody while it was away."""
+    line = Line("a", Pace(interval=1), is_shared=True)
+    line.held(30.0, 0.0)
+    line.call_begins(0.0)
+    line.told([], 29.5, None, 0.5)
+    assert not line.has_news
+    line.told([], 0.0, None, 10.0)
+    assert line.has_news
+    assert line.call_begins(12.0).holds == 18.0
+
+
+def test_a_line_that_the_fleet_has_forgotten_while_redis_was_away_has_it_asked_again() -> None:
+    line = line_of(0)
+    line.told([], 0.0, 2, 0.0)
+    line.held(30.0, 0.0)
+    line.shares_again()
+    assert line.has_news
+    line.joined(Turn(line, 40.0))
+    assert line.is_short
+
+
+def test_a_line_whose_call_was_lost_is_short_again_and_has_its_news() -> None:
+    line = line_of(4)
+    line.held(30.0, 0.0)
+    line.call_begins(0.0)
+    assert not line.is_short
+    assert not line.has_news
+    line.call_lost()
+    assert line.is_short
+    assert line.call_begins(1.0).holds == 29.0

@@ -14,6 +14,7 @@ import pytest
 from live import servers
 
 from keeppool import AsyncPoolManager, HostConfig, Limits, PoolManager, Timeout
+from keeppool.errors import PoolTimeout
 from keeppool.events import FleetChanged, RequestQueued
 from keeppool.fleet import Fleet
 from keeppool.testing import Behaviour, Recorder, Site, Sites
@@ -245,3 +246,46 @@ def test_no_request_is_lost_while_redis_is_stopped_and_started(
                 again.stop()
     assert set(load.statuses) == {200}
     assert [event.is_up for event in recorder.of(FleetChanged)][:2] == [False, True]
+
+
+# What is learned while Redis is away. A host without a cap is forgotten between two requests, as nothing is open there.
+
+PACED = HostConfig(fleet_per_host=None, pace=1000)
+
+
+def test_a_retry_after_that_was_heard_while_redis_was_away_is_told_when_it_is_back(
+    tmp_path: Path, sites: Sites, recorder: Recorder
+) -> None:
+    limits, port = Limits(per_host=None), servers.free_port()
+    site = sites.add(Behaviour(status=429, delay_s=0.4, headers=(("Retry-After", "100"), ("Connection", "close"))))
+    with PoolManager(limits, fleet=url_on(port), defaults=PACED, on_event=recorder) as pool:
+        assert get(pool, site.url) == 429
+        assert recorder.of(FleetChanged)[0].is_up is False
+        server = servers.Redis(servers.program("redis-server"), port, tmp_path)
+        try:
+            server.wait_until_ready()
+            recorder.wait_for(FleetChanged, 2, timeout=30)
+            with PoolManager(limits, fleet=url_on(port), defaults=PACED) as other, pytest.raises(PoolTimeout) as caught:
+                other.request("GET", site.url, timeout=Timeout(pool=1))
+            assert caught.value.waits_for == "retry-after"
+        finally:
+            server.stop()
+
+
+def test_a_pace_is_the_fleets_again_when_redis_is_back(tmp_path: Path, sites: Sites) -> None:
+    """Whoever had kept it by itself, and had nothing open, asks again with its next request."""
+    limits, port, pause = Limits(per_host=None), servers.free_port(), threading.Event()
+    site = sites.add(Behaviour(keep_alive=False))
+    with PoolManager(limits, fleet=url_on(port), defaults=PACED) as pool:
+        assert get(pool, site.url) == 200
+        while pool.stats().fleet.keys:  # type: ignore[union-attr]  # bounded by the test's own time limit
+            pause.wait(0.01)
+        server = servers.Redis(servers.program("redis-server"), port, tmp_path)
+        try:
+            server.wait_until_ready()
+            while not pool.stats().fleet.is_up:  # type: ignore[union-attr]
+                assert get(pool, site.url) == 200
+                pause.wait(0.05)
+            assert Calls(port).made
+        finally:
+            server.stop()
