@@ -279,6 +279,10 @@ class Books:
             self._forget(host)
             name = str(host.origin)
             raise QueueFull(f"{name}: {most} callers already wait for a connection", origin=name, waiting=most)
+        return self._queue_up(host, now, unsafe)
+
+    def _queue_up(self, host: Host, now: float, unsafe: bool) -> Ticket:
+        """Give a caller a place in the queue."""
         self._tickets += 1
         ticket = Ticket(self._tickets, host, now, unsafe)
         host.waiters[ticket] = None

@@ -108,6 +108,8 @@ class LatePoolState(PoolState):
     def found_stale(self, connection: Connection, why: Why, now: float, unsafe: bool = False) -> Connection | Ticket:
         """As `found_dead`, but nobody has to dial: the holder gets an idle connection, or goes before all who wait.
 
+        Where a fleet's lease is over nothing may be dialled, so it goes behind them.
+
         Raises:
             PoolClosed: The pool was closed meanwhile; the holder has nothing any more.
         """
@@ -115,7 +117,9 @@ class LatePoolState(PoolState):
         self._learn(connection, why, connection.read_at, now)
         host = self._close_for_another(connection, why)
         other: Connection | Ticket | None = self._take_idle(host, now, unsafe)
-        if other is None:
+        if other is None and self._is_barred(host, now):
+            other = self._queue_up(host, now, unsafe)
+        elif other is None:
             other = self._bound_ticket(host, _young(host, now), now, unsafe)
             host.bound.move_to_end(other, last=False)
         self._grant(now)

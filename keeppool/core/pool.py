@@ -2,7 +2,8 @@
 
 Facts come in as past-tense calls that carry `now`; decisions leave as orders in `orders`, which the front end performs
 one by one after its lock is released. Three facts are answered at once, because their reporter needs nothing else to go
-on: `requested`, `found_dead` and `redialled` return the connection (to use if BUSY, to dial if CONNECTING).
+on: `requested`, `found_dead` and `redialled` return the connection (to use if BUSY, to dial if CONNECTING), the first
+two of them a ticket where there is none to be had.
 
 Invariants, checked after every step by the tests' state machine:
     1. Connecting, busy and idle connections together never exceed a cap, and the counters equal a recount.
@@ -138,10 +139,10 @@ class PoolState(Books):
             self._shelf.put(connection)
         return None
 
-    def found_dead(self, connection: Connection, why: Why, now: float, unsafe: bool = False) -> Connection:
+    def found_dead(self, connection: Connection, why: Why, now: float, unsafe: bool = False) -> Connection | Ticket:
         """The connection just handed out turned out unusable. Its holder gets another: idle, or to be dialled.
 
-        `unsafe` is as for `requested`.
+        Where a fleet's lease is over nothing may be dialled, so its holder waits. `unsafe` is as for `requested`.
 
         Raises:
             PoolClosed: The pool was closed meanwhile; the holder has nothing any more.
@@ -149,7 +150,9 @@ class PoolState(Books):
         self.counters.reused -= 1
         self._learn(connection, why, self._looked_at, now)
         host = self._close_for_another(connection, why)
-        other = self._take_idle(host, now, unsafe) or self._open(host, now)
+        other: Connection | Ticket | None = self._take_idle(host, now, unsafe)
+        if other is None:
+            other = self._queue_up(host, now, unsafe) if self._is_barred(host, now) else self._open(host, now)
         self._grant(now)
         return other
 
@@ -243,6 +246,7 @@ class PoolState(Books):
         if permits is None:
             return 0
         permits.allowed, permits.until, permits.is_wanted, permits.is_over = n, until, is_wanted, False
+        permits.expire(now)
         while permits.open > n and self._drop_one(permits):
             pass
         self._enter_all(permits)
@@ -351,6 +355,14 @@ class PoolState(Books):
         if host.permits is not None:
             host.permits.expire(now)
         return self._can_have_room(host)
+
+    @staticmethod
+    def _is_barred(host: Host, now: float) -> bool:
+        """Tell whether a fleet's lease is over, so that nothing may be dialled, not even in the place of another."""
+        if host.permits is None:
+            return False
+        host.permits.expire(now)
+        return host.permits.is_over
 
     def _can_have_room(self, host: Host) -> bool:
         """As `_may_open`, where what the fleet says is up to date."""

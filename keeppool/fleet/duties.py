@@ -226,6 +226,11 @@ class Duties:
         return max(have, cap // reply.parties)
 
     def parties(self, key: str) -> int:
+    @property
+    def until_when_down(self) -> float:
+        """Tell until when connections may be dialled in the place of others while Redis is away."""
+        return -self._never if self.when_down == "closed" else self._never
+
         """Tell among how many members a pace is divided while Redis is away."""
         reply = self.keys[key].reply if key in self.keys else None
         return 1 if self.when_down == "open" or reply is None else max(reply.parties, 1)

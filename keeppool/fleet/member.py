@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-import math
 import os
 import socket
 import sys
@@ -153,7 +152,8 @@ class Member:
         for key in keys:
             call = pool.fleet_call(key)
             n = self._duties.share_when_down(key, call.have, call.cap, call.per_host)
-            told = Told(n if call.cap is not None else None, math.inf, False, [], 0.0, self._duties.parties(key))
+            until, parties = self._duties.until_when_down, self._duties.parties(key)
+            told = Told(n if call.cap is not None else None, until, False, [], 0.0, parties)
             wanted = pool.fleet_told(key, told)
             is_wanted = wanted.permits or wanted.is_paced
             claims = bool(call.have or call.want or call.starts or call.holds or is_wanted)

@@ -87,9 +87,7 @@ class BlockingPool(Pool):
         with self._lock:
             got = exchange.held = state.requested(route.origin, route.policy, now, exchange.is_unsafe)
             if isinstance(got, Ticket):
-                waiter = got.waiter = ThreadWaiter()
-                if exchange.timeline is not None:
-                    exchange.timeline.queued(timelines.room_of(got, self.limits.total), now)
+                waiter = self._stand_in_line(got, exchange, now)
         if state.orders:
             self._perform()
         connection = self._wait(got, waiter, exchange) if isinstance(got, Ticket) else got
@@ -103,11 +101,27 @@ class BlockingPool(Pool):
                 if self.is_followed:
                     self.report(reports.reused(connection, exchange))
                 return connection
-            with self._lock:
-                connection = exchange.held = state.found_dead(
-                    connection, why_unusable(liveness), clock(), exchange.is_unsafe
-                )
+            connection = self._another(exchange, connection, why_unusable(liveness))
         return self._dial(exchange, connection)
+
+    def _another(self, exchange: Exchange, dead: Connection, why: Why) -> Connection:
+        """Get another connection in the place of one that turned out unusable."""
+        with self._lock:
+            now = clock()
+            got = exchange.held = self._state.found_dead(dead, why, now, exchange.is_unsafe)
+            if isinstance(got, Ticket):
+                waiter = self._stand_in_line(got, exchange, now)
+        if not isinstance(got, Ticket):
+            return got
+        self._perform()
+        return self._wait(got, waiter, exchange)
+
+    def _stand_in_line(self, ticket: Ticket, exchange: Exchange, now: float) -> ThreadWaiter:
+        """Write down who waits, under the lock."""
+        waiter = ticket.waiter = ThreadWaiter()
+        if exchange.timeline is not None:
+            exchange.timeline.queued(timelines.room_of(ticket, self.limits.total), now)
+        return waiter
 
     def _acquire_in_turn(self, exchange: Exchange) -> Connection:
         """As `acquire`, for a host with a pace: when the connection is there, the request may start."""

@@ -42,10 +42,6 @@ class LateModel(Model):
         """Dials nobody counts on, by what the tickets say."""
         return [dial for dial in self.dials if dial not in [ticket.dial for ticket in self.bound]]
 
-    def is_barred(self, origin: Any) -> bool:
-        """Tell whether nothing may be dialled there, not even in the place of another dial."""
-        return False
-
     def bound_at(self, origin: Any) -> list[Any]:
         return [ticket for ticket in self.bound if ticket.host.origin == origin]
 
@@ -258,7 +254,8 @@ class LateMachine(PoolMachine):
             self._settle(gone=connection)
             return
         if isinstance(other, self.core.records.Ticket):
-            assert other.dial is not None, "the holder of a dead connection lost its turn"
+            may_dial = not model.is_barred(origin)
+            assert (other.dial is not None) == may_dial, "the holder of a dead connection lost its turn, or had none"
             self._ticket(other, origin, first=True, gone=connection)
         else:
             model.lent_from_shelf(other, origin, self.now)

@@ -53,7 +53,8 @@ TABLE: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
         "released abandoned connect_failed dial_failed",
     },
     TICKET: {
-        (NEW, "waiting for room"): "requested",
+        # Whoever had a dead connection waits for room only where a fleet's lease is over.
+        (NEW, "waiting for room"): "requested found_dead found_stale",
         (NEW, "waiting for a dial"): "requested found_stale",
         ("waiting for room", "waiting for a dial"): "requested released abandoned connect_failed dial_failed permits",
         ("waiting for room", "served"): "requested released abandoned connect_failed permits dialled",

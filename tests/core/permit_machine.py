@@ -67,6 +67,10 @@ class Books:
         spared = len(self.of_key(self.key(ticket.host.origin), [] if closing is None else [closing]))
         return super().is_servable(ticket, closing) and not self.is_short(ticket.host.origin, spared)  # type: ignore[misc]
 
+    def is_barred(self, origin: Any) -> bool:
+        key = self.key(origin)
+        return key is not None and self.now >= self.until[key]
+
     def dialling(self, connection: Any, origin: Any) -> None:
         key = self.key(origin)
         assert key is None or len(self.of_key(key)) < self.may_have(key), "dialled without a permit"
@@ -91,9 +95,7 @@ class PermitModel(Books, Model):
 
 
 class LatePermitModel(Books, LateModel):
-    def is_barred(self, origin: Any) -> bool:
-        key = self.key(origin)
-        return key is not None and self.now >= self.until[key]
+    pass
 
 
 class FleetRules:

@@ -242,7 +242,8 @@ class PoolMachine(RuleBasedStateMachine):
         connection = self._held([c for c in self.model.busy if self.model.facts[c].reused], who)
         if connection is not None:
             self.model.reused -= 1
-            self._another(connection, why, self.pool.found_dead)
+            is_barred = self.model.is_barred(self.model.facts[connection].origin)
+            self._another(connection, why, self.pool.found_dead, may_dial=not is_barred)
 
     @precondition(lambda self: any(self.model.facts[c].reused for c in self.model.busy))
     @rule(who=anyone)
@@ -257,7 +258,7 @@ class PoolMachine(RuleBasedStateMachine):
         self._another(connection, Why.PEER_CLOSED, self.pool.redialled)
         assert self.model.at(facts[connection].origin, self.model.idle) == fresher, "stale siblings go, fresher stay"
 
-    def _another(self, connection: Any, why: Why, report: Any) -> None:
+    def _another(self, connection: Any, why: Why, report: Any, *, may_dial: bool = True) -> None:
         """Report that a busy connection is dead, and take the one that is given for it."""
         model, origin = self.model, self.model.facts[connection].origin
         model.closed(connection, why)
@@ -268,7 +269,12 @@ class PoolMachine(RuleBasedStateMachine):
             return self._settle(gone=connection)
         if other in model.idle:
             model.lent_from_shelf(other, origin, self.now)
+        elif isinstance(other, self.core.records.Ticket):
+            assert not may_dial, "the holder of a dead connection lost its slot"
+            self._settle(gone=connection)
+            return model.queue(other)
         else:
+            assert may_dial, "dialled on a lease that is over"
             model.replaced_by(other, origin)
         return self._settle(gone=connection)
 

@@ -132,6 +132,10 @@ class Model:
             return bool(self.through(origin.proxy, self.idle))
         return not self.total_full(len(gone)) or bool(self.idle)
 
+    def is_barred(self, origin: Any) -> bool:
+        """Tell whether nothing may be dialled there, not even in the place of what was there."""
+        return False
+
     def oldest_servable(self, closing: Any = None) -> Any:
         return next((ticket for ticket in self.waiting if self.is_servable(ticket, closing)), None)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from desk import POLICY, A, B, Desk
 
-from keeppool.core.records import Close, Serve, State
+from keeppool.config import Limits
+from keeppool.core.late import LatePoolState
+from keeppool.core.records import LONG_AGO, Close, Connect, Connection, Serve, State, Ticket
 from keeppool.events import Why
 
 SHARED = POLICY._replace(permit_key="k", permit_cap=4)
@@ -32,3 +34,65 @@ def test_a_connection_gives_way_only_where_its_permit_can_be_used(is_over: bool)
     else:
         assert closed == [Close(connection, Why.EVICTED)]
         assert other.connection is not None
+
+
+@pytest.mark.parametrize("until", [10.0, LONG_AGO], ids=["over", "closed"])
+def test_in_the_place_of_a_dead_connection_nothing_is_dialled_on_a_lease_that_is_over(until: float) -> None:
+    """A process was stopped: its servers have closed what was idle, and others may have its permits. Or Redis is away,
+    and nothing is to be dialled meanwhile.
+    """
+    desk = Desk()
+    desk.wait(A, 0.0, SHARED)
+    desk.pool.call_begins("k")
+    desk.pool.permits("k", 1, 0.0, until=10.0)
+    (serve,) = (order for order in desk.orders() if isinstance(order, Serve))
+    connection = serve.ticket.connection
+    assert connection is not None
+    desk.pool.connected(connection, 1.0)
+    desk.release(connection, 2.0)
+    if until == LONG_AGO:
+        desk.pool.call_begins("k")
+        desk.pool.permits("k", 1, 3.0, until)
+    now = 11.0
+    assert desk.ask(A, now, SHARED) is connection, "what is open is used"
+    ticket = desk.pool.found_dead(connection, Why.PEER_CLOSED, now)
+    assert isinstance(ticket, Ticket)
+    assert desk.pool.call_begins("k")[:2] == (0, 1)
+    desk.orders()
+    desk.pool.permits("k", 1, now, until=31.0)
+    assert desk.orders() == [Serve(ticket)]
+    assert ticket.connection is not None
+    assert ticket.connection.state is State.CONNECTING
+
+
+def test_nor_for_a_pool_that_binds_late() -> None:
+    pool = LatePoolState(Limits())
+    pool.requested(A, SHARED, 0.0)
+    pool.call_begins("k")
+    pool.permits("k", 2, 0.0, until=10.0)
+    (dial,) = (order.connection for order in pool.orders if isinstance(order, Connect))
+    pool.dialled(dial, 1.0)
+    pool.released(dial, None, 2.0)
+    pool.orders.clear()
+    assert pool.requested(A, SHARED, 11.0) is dial
+    ticket = pool.found_stale(dial, Why.PEER_CLOSED, 11.0)
+    assert isinstance(ticket, Ticket)
+    assert ticket.dial is None
+    assert not [order for order in pool.orders if isinstance(order, Connect)]
+    pool.permits("k", 1, 12.0, until=31.0)
+    assert ticket.dial is not None
+
+
+def test_within_the_lease_a_dead_connection_is_replaced_at_once() -> None:
+    desk = Desk()
+    desk.wait(A, 0.0, SHARED)
+    desk.pool.call_begins("k")
+    desk.pool.permits("k", 1, 0.0, until=10.0)
+    (serve,) = (order for order in desk.orders() if isinstance(order, Serve))
+    assert serve.ticket.connection is not None
+    desk.pool.connected(serve.ticket.connection, 1.0)
+    desk.release(serve.ticket.connection, 2.0)
+    dead = desk.ask(A, 3.0, SHARED)
+    assert isinstance(dead, Connection)
+    other = desk.pool.found_dead(dead, Why.PEER_CLOSED, 3.0)
+    assert other.state is State.CONNECTING

@@ -249,6 +249,25 @@ def a_dial_ends_behind_the_end_of_a_lease(pool: Any) -> None:
     pool.dialled(dial, 6.0)
 
 
+def idle_behind_the_end_of_a_lease(pool: Any) -> Any:
+    """Let one connection be idle when its lease is over, and be given to a caller then."""
+    ticket = pool.requested(A, SHARED, 0.0)
+    pool.permits("k", 1, 0.0, 5.0)
+    connection = ticket.connection or ticket.dial
+    pool.connected(connection, 0.0) if ticket.dial is None else pool.dialled(connection, 0.0)
+    connection.served += 1
+    pool.released(connection, None, 0.0)
+    return pool.requested(A, SHARED, 6.0)
+
+
+def a_dead_one_is_found_behind_the_end_of_a_lease(pool: Any) -> None:
+    pool.found_dead(idle_behind_the_end_of_a_lease(pool), Why.PEER_CLOSED, 6.0)
+
+
+def a_stale_one_is_found_behind_the_end_of_a_lease(pool: Any) -> None:
+    pool.found_stale(idle_behind_the_end_of_a_lease(pool), Why.PEER_CLOSED, 6.0)
+
+
 def a_permit_lies_idle(pool: Any) -> None:
     """And a caller of another host that has the same key waits for its proxy."""
     ticket = pool.requested(A, SHARED, 0.0)
@@ -300,6 +319,8 @@ TOURS: dict[Callable[[Any], None], type[PoolState]] = {
     a_place_on_a_line_comes_free: RidingPoolState,
     a_fleet_takes_back_what_a_spare_dial_has: LatePoolState,
     a_dial_ends_behind_the_end_of_a_lease: LatePoolState,
+    a_dead_one_is_found_behind_the_end_of_a_lease: PoolState,
+    a_stale_one_is_found_behind_the_end_of_a_lease: LatePoolState,
     an_idle_permit_is_needed_when_a_dial_fails: PoolState,
     an_idle_permit_is_needed_when_somebody_gives_up: PoolState,
     an_idle_permit_is_needed_when_a_late_dial_fails: LatePoolState,

@@ -248,6 +248,48 @@ def test_no_request_is_lost_while_redis_is_stopped_and_started(
     assert [event.is_up for event in recorder.of(FleetChanged)][:2] == [False, True]
 
 
+@pytest.mark.parametrize("for_tasks", [False, True])
+def test_where_nothing_is_to_be_dialled_nothing_is_in_the_place_of_what_was_open(
+    for_tasks: bool, tmp_path: Path, sites: Sites, recorder: Recorder
+) -> None:
+    """Its servers close each connection; a caller that comes then waits until Redis is back, or gives up."""
+    site = sites.add(Behaviour(keep_alive=False))
+    url, late = f"{site.url}/bytes/1000000", Timeout(pool=1)
+
+    def by_threads(server: servers.RealServer, fleet: str) -> str:
+        with PoolManager(fleet=fleet, defaults=SHARED, on_event=recorder) as pool:
+            held = [pool.request("GET", url, stream=True) for _ in range(2)]
+            server.stop()
+            recorder.wait_for(FleetChanged, timeout=30)
+            with ThreadPoolExecutor(1) as threads:
+                asked = threads.submit(pool.request, "GET", site.url, timeout=late)
+                assert site.wait_for(lambda: pool.stats().waiting == 1)
+                for response in held:
+                    response.read()
+            with pytest.raises(PoolTimeout) as caught:
+                asked.result()
+            return str(caught.value.waits_for)
+
+    async def by_tasks(server: servers.RealServer, fleet: str) -> str:
+        async with AsyncPoolManager(fleet=fleet, defaults=SHARED, on_event=recorder) as pool:
+            held = [await pool.request("GET", url, stream=True) for _ in range(2)]
+            server.stop()
+            await asyncio.to_thread(recorder.wait_for, FleetChanged, timeout=30)
+            asked = asyncio.create_task(pool.request("GET", site.url, timeout=late))
+            while not pool.stats().waiting:  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0)
+            for response in held:
+                await response.read()
+            with pytest.raises(PoolTimeout) as caught:
+                await asked
+            return str(caught.value.waits_for)
+
+    with servers.redis(tmp_path) as server:
+        fleet = url_on(server.port, "ttl=3&when_down=closed")
+        waited_for = asyncio.run(by_tasks(server, fleet)) if for_tasks else by_threads(server, fleet)
+    assert (site.opened, waited_for) == (2, "fleet")
+
+
 # What is learned while Redis is away. A host without a cap is forgotten between two requests, as nothing is open there.
 
 PACED = HostConfig(fleet_per_host=None, pace=1000)
@@ -256,8 +298,9 @@ PACED = HostConfig(fleet_per_host=None, pace=1000)
 def test_a_retry_after_that_was_heard_while_redis_was_away_is_told_when_it_is_back(
     tmp_path: Path, sites: Sites, recorder: Recorder
 ) -> None:
+    """It comes so late that nothing is known of its host any more."""
     limits, port = Limits(per_host=None), servers.free_port()
-    site = sites.add(Behaviour(status=429, delay_s=0.4, headers=(("Retry-After", "100"), ("Connection", "close"))))
+    site = sites.add(Behaviour(status=429, delay_s=1.6, headers=(("Retry-After", "100"), ("Connection", "close"))))
     with PoolManager(limits, fleet=url_on(port), defaults=PACED, on_event=recorder) as pool:
         assert get(pool, site.url) == 429
         assert recorder.of(FleetChanged)[0].is_up is False
