@@ -132,7 +132,7 @@ def _add_fleet(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     drop = actions.add_parser("drop", help="take away what a process holds", description=text)
     drop.add_argument("name", metavar="NAME", help="the fleet's name")
-    drop.add_argument("pid", metavar="PID", help="number of the process, or HOST:PID; status shows both")
+    drop.add_argument("pid", metavar="PID", help="the process' number, HOST:PID, or a name as status shows it")
     drop.add_argument("--url", metavar="URL", help="such as redis://host:6379/0")
     drop.add_argument("--json", action="store_true", help="one JSON object")
 

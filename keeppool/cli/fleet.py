@@ -122,8 +122,7 @@ def _rows(record: KeyRecord) -> Iterator[tuple[str, ...]]:
     asking = sum(one.asks for one in record.held)
     yield record.key, f"{record.connections}{cap}", "", "", str(asking or ""), _pace(record)
     for one in record.held:
-        member = Member.of(one.member)
-        row = f"  {member.host} {member.pid}", str(one.connections), seconds(one.since_s) if one.connections else ""
+        row = f"  {one.member}", str(one.connections), seconds(one.since_s) if one.connections else ""
         yield *row, seconds(one.lease_s), "asks" if one.asks else "", ""
 
 
@@ -168,18 +167,25 @@ def _drop(out: Console, ledger: Ledger, arguments: Namespace) -> Exit:
     members = sorted({one.member for record in records for one in record.held})
     meant = [name for name in members if Member.of(name).is_meant(arguments.pid)]
     if not meant:
-        processes = sorted({f"{member.host}:{member.pid}" for member in map(Member.of, members)})
-        here = f"; there {_listed(processes)}" if members else ""
+        here = f"; there {_listed(_processes(members))}" if members else ""
         return _failed(f"no member {shortened(arguments.pid)} is in fleet {shortened(arguments.name)}{here}")
-    processes = sorted({f"{member.host}:{member.pid}" for member in map(Member.of, meant)})
+    processes = _processes(meant)
     if len(processes) > 1:
-        raise UsageError(f"{arguments.pid} is on several machines: say which, one of {_names(processes)}")
+        raise UsageError(f"{arguments.pid} means several processes: say which, one of {_names(processes)}")
     dropped = {name: ledger.drop(arguments.name, name) for name in meant}
     if arguments.json:
         write_json(out, {"fleet": arguments.name, "dropped": dropped})
     else:
-        out.file.write(_told(arguments.name, processes[0], dropped))
+        out.file.write(_told(arguments.name, arguments.pid if ":" in arguments.pid else processes[0], dropped))
     return Exit.OK
+
+
+def _processes(members: list[str]) -> list[str]:
+    """Name the members' processes, each as briefly as it is clear."""
+    marks: dict[str, set[str]] = {}
+    for member in map(Member.of, members):
+        marks.setdefault(member.place, set()).add(member.process)
+    return sorted(name for place, alike in marks.items() for name in ([place] if len(alike) == 1 else alike))
 
 
 def _told(fleet: str, process: str, dropped: dict[str, dict[str, int]]) -> str:

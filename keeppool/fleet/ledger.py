@@ -52,7 +52,7 @@ class LedgerError(Exception):
 
 
 class Member(NamedTuple):
-    """Who a member is: `host:pid:number`. A process has one for each pool."""
+    """Who a member is: `host:pid:mark.number`. A process has one mark, and a member for each pool."""
 
     host: str
     pid: str
@@ -63,9 +63,19 @@ class Member(NamedTuple):
         """Read a member's name; what has no such form stands as its host."""
         return cls(*name.rsplit(":", 2)) if name.count(":") >= 2 else cls(name, "", "")
 
+    @property
+    def place(self) -> str:
+        """Its machine, and the number of its process there; two containers may have the same."""
+        return f"{self.host}:{self.pid}"
+
+    @property
+    def process(self) -> str:
+        """What names its process and no other."""
+        return f"{self.place}:{self.number.partition('.')[0]}"
+
     def is_meant(self, text: str) -> bool:
-        """Tell whether text names it: a process' number, with its host or without, or all of the name."""
-        return text in (self.pid, f"{self.host}:{self.pid}", ":".join(self))
+        """Tell whether text names it: a process, as exactly as it needs to be, or all of the name."""
+        return text in (self.pid, self.place, self.process, ":".join(self))
 
 
 @dataclass(frozen=True, slots=True)

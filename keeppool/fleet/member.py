@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import itertools
 import logging
 import os
 import socket
@@ -44,6 +45,9 @@ log = logging.getLogger("keeppool.fleet")
 _members: weakref.WeakSet[ThreadMember] = weakref.WeakSet()
 #: The child of multiprocessing whose end is heard of; 0 for none.
 _heard_in = 0
+#: What tells this process from others with its number, and numbers for its members.
+_marks: dict[int, str] = {}
+_names = itertools.count(1)
 
 
 class Bond(NamedTuple):
@@ -54,6 +58,17 @@ class Bond(NamedTuple):
     when_down: str
     timeout: float
     recipe: Recipe
+
+
+def _new_name() -> str:
+    """Name a member: by its machine, its process, and which of the process' pools it is.
+
+    Two containers may have one hostname, and number their processes alike; so each process has a mark of its own too.
+    """
+    number = os.getpid()
+    # One step, whichever thread comes first. A forked child has its parent's marks, and another number.
+    mark = _marks.setdefault(number, uuid.uuid4().hex[:8])
+    return f"{socket.gethostname()}:{number}:{mark}.{next(_names)}"
 
 
 class Member:
@@ -68,7 +83,7 @@ class Member:
         self.fleet = fleet
         self._pool = weakref.ref(pool)
         #: Another one in each process: after a fork there are two members.
-        self.pid = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.pid = _new_name()
         self._duties = Duties(fleet.ttl, fleet.when_down)
         self._client: Any = None
 

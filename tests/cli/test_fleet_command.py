@@ -79,7 +79,8 @@ def test_status_tells_who_holds_what(url: str, capsys: Any) -> None:
             out = capsys.readouterr().out
             assert re.search(r"^\d\d:\d\d:\d\d  fleet crawl: 4 connections, 2 members$", out, re.MULTILINE)
             assert re.search(rf"^{re.escape(key)} +4 of 4 +1 +5/s$", out, re.MULTILINE)
-            assert re.search(rf"^  \S+ {os.getpid()} +1 .* s  asks$", out, re.MULTILINE)
+            asks = two.stats().fleet.member  # type: ignore[union-attr]
+            assert re.search(rf"^  {re.escape(asks)} +1 .* s  asks$", out, re.MULTILINE)
         finally:
             two.close()
             asking.join()
@@ -99,7 +100,7 @@ def test_drop_takes_away_what_a_process_holds(url: str, capsys: Any) -> None:
     """What a process holds that hangs is another's at once, though its leases would last."""
     with Site() as site, member(url, site, 0) as other:
         key = site.url.removeprefix("http://")
-        by_hand(url, "one:17:aa", "one:17:bb", key=key)
+        by_hand(url, "one:17:aa.1", "one:17:aa.2", key=key)
         with pytest.raises(PoolTimeout, match="the fleet allows 0"):
             other.request("GET", site.url, timeout=Timeout(pool=0.05))
         assert main(["fleet", "drop", "crawl", "17", "--url", url]) == 0
@@ -123,7 +124,7 @@ def test_drop_says_whom_it_cannot_mean(url: str, capsys: Any) -> None:
     for arguments, code, said in (
         (("other", "17"), 1, "nobody has or wants anything of fleet other; there is crawl"),
         (("crawl", "16"), 1, "no member 16 is in fleet crawl; there are one:17, two:17, two:18, x::1:19"),
-        (("crawl", "17"), 2, "17 is on several machines: say which, one of one:17, two:17"),
+        (("crawl", "17"), 2, "17 means several processes: say which, one of one:17, two:17"),
     ):
         assert main(["fleet", "drop", *arguments, "--url", url]) == code
         assert capsys.readouterr().err == f"keeppool: {said}\n"
@@ -134,10 +135,51 @@ def test_drop_says_whom_it_cannot_mean(url: str, capsys: Any) -> None:
     assert client.zrange(keys_of("crawl", "a.example:443")[0], 0, -1) == [b"one:17:aa"]
 
 
+def test_drop_takes_two_containers_with_one_name_and_number_for_two(url: str, capsys: Any) -> None:
+    """Who is meant has to be said; the process with all its pools, or one of these."""
+    client = by_hand(url, "app:1:aa.1", "app:1:aa.2", "app:1:bb.1", "other:1:cc.1", "app:2:dd.1")
+    for pid, said in (("1", "app:1:aa, app:1:bb, other:1"), ("app:1", "app:1:aa, app:1:bb")):
+        assert main(["fleet", "drop", "crawl", pid, "--url", url]) == 2
+        error = f"keeppool: {pid} means several processes: say which, one of {said}\n"
+        assert capsys.readouterr().err == error
+    assert main(["fleet", "drop", "crawl", "9", "--url", url]) == 1
+    assert "; there are app:1:aa, app:1:bb, app:2, other:1" in capsys.readouterr().err
+    held = keys_of("crawl", "a.example:443")[1]
+    assert client.hget(held, "*") == b"10", "nothing was taken away"
+    for pid, title, left in (
+        ("app:1:aa", "app:1:aa (2 pools) has lost 4 connections", b"6"),
+        ("app:1:bb.1", "app:1:bb.1 has lost 2 connections", b"4"),
+        ("1", "other:1 has lost 2 connections", b"2"),
+    ):
+        assert main(["fleet", "drop", "crawl", pid, "--url", url]) == 0
+        assert capsys.readouterr().out.startswith(title)
+        assert client.hget(held, "*") == left
+
+
+def test_members_of_one_process_have_one_mark_and_those_of_another_have_another(url: str, capsys: Any) -> None:
+    with Site() as site, member(url, site, 1), member(url, site, 1):
+        names = [row["member"] for row in told(capsys, url)["crawl"][f"127.0.0.1:{site.port}"]["members"]]
+        ours, theirs = os.pipe()
+        if not (child := os.fork()):
+            try:
+                with PoolManager(fleet=url) as pool:
+                    os.write(theirs, pool.stats().fleet.member.encode())  # type: ignore[union-attr]
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        another = os.read(ours, 200).decode()
+        os.close(ours)
+        os.close(theirs)
+    assert len(set(names)) == 2
+    assert len({name.rpartition(".")[0] for name in names}) == 1
+    marks = [name.rpartition(":")[2].partition(".")[0] for name in (names[0], another)]
+    assert marks[0] != marks[1]
+
+
 def test_drop_in_json(url: str, capsys: Any) -> None:
-    by_hand(url, "one:17:aa", "one:17:bb")
+    by_hand(url, "one:17:aa.1", "one:17:aa.2")
     assert main(["fleet", "drop", "crawl", "17", "--url", url, "--json"]) == 0
-    dropped = {name: {"a.example:443": 2} for name in ("one:17:aa", "one:17:bb")}
+    dropped = {name: {"a.example:443": 2} for name in ("one:17:aa.1", "one:17:aa.2")}
     assert json.loads(capsys.readouterr().out) == {"fleet": "crawl", "dropped": dropped}
 
 
