@@ -28,7 +28,8 @@ MARGIN: Final = 2.0
 CONTENDED: Final = 1.0
 #: Seconds between two calls while a caller waits for a permit that was refused.
 REFUSED: Final = 0.25
-#: Seconds for which Redis is left alone after the first failure in a row, and at the most.
+#: Seconds for which Redis is left alone after the first failure in a row, and at the most; never for longer than
+#: between two renewals. What it has forgotten, or was dialled without it, keeps nobody else from dialling until then.
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
 #: Members of which one may be early; a wait is drawn from half to one and a half times its length.
@@ -173,7 +174,7 @@ class Duties:
         """Redis has not answered."""
         self.failures += 1
         self.is_down = True
-        self._again_at = now + self._pause * random.uniform(*_JITTER)
+        self._again_at = now + min(self._pause * random.uniform(*_JITTER), self.ttl / RENEWALS)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def broken_off(self, now: float) -> None:
@@ -225,12 +226,12 @@ class Duties:
             return max(have, 1 if reply.place < cap else 0)
         return max(have, cap // reply.parties)
 
-    def parties(self, key: str) -> int:
     @property
     def until_when_down(self) -> float:
         """Tell until when connections may be dialled in the place of others while Redis is away."""
         return -self._never if self.when_down == "closed" else self._never
 
+    def parties(self, key: str) -> int:
         """Tell among how many members a pace is divided while Redis is away."""
         reply = self.keys[key].reply if key in self.keys else None
         return 1 if self.when_down == "open" or reply is None else max(reply.parties, 1)

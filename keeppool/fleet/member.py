@@ -32,8 +32,8 @@ from keeppool.stats import FleetKeyStats, FleetStats
 #: Seconds a member's thread or task stays although nothing is due: longer than between two calls of a small program.
 LINGER = 1.0
 
-#: Seconds after which a member of tasks whose own was cancelled looks who waits for it. Whoever was cancelled with it has
-#: gone by then, and a loop that is closed for that is closed.
+#: Seconds after which a member of tasks whose own was cancelled looks who waits for it. Whoever was cancelled with it
+#: has gone by then, and a loop that is closed for that is closed.
 SETTLED = 0.05
 
 #: Calls to Redis for which the end of the process waits: one that is under way, and one that gives back.
@@ -415,7 +415,7 @@ class TaskMember(Member):
 
     def _begin_task(self, loop: asyncio.AbstractEventLoop) -> None:
         self._wake = asyncio.Event()
-        # Not by the loop's own factory, which may make eager tasks (Python 3.12): it would begin within the pool's step.
+        # Not by the loop's own factory, which may make eager tasks (Python 3.12): they begin within a step of the pool.
         self._task = asyncio.Task(self._run(), loop=loop, name="keeppool-fleet")
         self._task.add_done_callback(self._ended)
 

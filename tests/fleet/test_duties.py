@@ -63,7 +63,7 @@ def test_a_refusal_is_waited_out_whatever_happens() -> None:
 
 
 def test_a_redis_that_stays_away_is_asked_less_and_less() -> None:
-    duties, now = Duties(TTL, "share"), 0.0
+    duties, now = Duties(600.0, "share"), 0.0
     held(duties, "k", now)
     pauses = []
     for _ in range(12):
@@ -75,6 +75,17 @@ def test_a_redis_that_stays_away_is_asked_less_and_less() -> None:
         assert duties.may_call(now)
     assert 0.5 * FIRST_PAUSE <= pauses[0] <= 1.5 * FIRST_PAUSE
     assert max(pauses) <= 1.5 * LONGEST_PAUSE
+
+
+def test_a_redis_that_is_back_hears_within_a_third_of_the_lease_what_there_is() -> None:
+    """It may have forgotten everything, and would let others have what is held here."""
+    duties, now = Duties(TTL, "share"), 0.0
+    held(duties, "k", now)
+    for _ in range(50):
+        duties.failed(now)
+        duties.postponed("k", now, claims=True, has_cap=True)
+        assert duties.next_at() - now <= TTL / RENEWALS + 1e-9
+        now = duties.next_at()
 
 
 def test_what_nobody_has_or_wants_is_forgotten() -> None:
