@@ -188,7 +188,7 @@ class Timeout:
 #: What a `Timeout` is that was told nothing.
 _DEFAULT_WAITS: Final[Mapping[str, Any]] = {entry.name: entry.default for entry in fields(Timeout)}
 
-_TIMEOUT_RULE: Final = "must be a Timeout, seconds, a (connect, read) pair, or None"
+_TIMEOUT_RULE: Final = "must be a keeppool.Timeout, seconds, a (connect, read) pair, or None"
 
 
 def _waits(value: Any) -> dict[str, Any]:
@@ -479,7 +479,7 @@ class Config:
         for name, kind in (("limits", Limits), ("timeout", Timeout), ("defaults", HostConfig)):
             if not isinstance(getattr(self, name), kind):
                 like = "" if kind is Timeout else f", such as {kind.__name__}(per_host=6)"
-                raise bad(name, getattr(self, name), f"must be a {kind.__name__}{like}")
+                raise bad(name, getattr(self, name), f"must be a keeppool.{kind.__name__}{like}")
         if not isinstance(self.hosts, Mapping):
             raise bad("hosts", self.hosts, "must map patterns (str) to HostConfigs")
         for pattern, entry in self.hosts.items():

@@ -123,9 +123,9 @@ def uses_left(served: int, now: int | None, before: int | None, left: int | None
     reading holds until a second value shows which: one less than before is a countdown, the same is the whole.
 
     Args:
-        served: Answers on this connection, this one included.
-        now: This answer's `max`, if it has one.
-        before: The previous answer's `max` on this connection.
+        served: Responses on this connection, this one included.
+        now: This response's `max`, if it has one.
+        before: The previous response's `max` on this connection.
         left: What the previous call returned.
 
     Returns:

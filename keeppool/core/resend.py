@@ -21,10 +21,10 @@ class Outcome(NamedTuple):
 
     Attributes:
         resent: The request was already sent a second time.
-        reused: The connection had carried an answer before this request.
+        reused: The connection had carried a response before this request.
         idle: Seconds the connection had sat unused before this request.
-        closed: The peer closed or reset the connection (no timeout, no malformed answer), or a whole 408 came.
-        received: Bytes of an answer that arrived; an interim answer counts. A whole 408 counts as none.
+        closed: The peer closed or reset the connection (no timeout, no malformed response), or a whole 408 came.
+        received: Bytes of a response that arrived; an interim one counts. A whole 408 counts as none.
         sent: Bytes of the request the kernel accepted. None where a 408 says that the server took none.
         replayable: The body can be produced again from its start.
         method: Upper case.

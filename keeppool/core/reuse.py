@@ -24,10 +24,10 @@ def why_not_reusable(
 
     Args:
         framing: What the message's framing forbids (until close, ambiguous, switched protocols), or `None`.
-        status: The final answer's status.
-        version: The answer's HTTP version, 10 or 11.
-        connection: Value of the answer's Connection field, `None` without one.
-        request_sent: False if the answer came before the whole request was written.
+        status: The final response's status.
+        version: The response's HTTP version, 10 or 11.
+        connection: Value of the response's Connection field, `None` without one.
+        request_sent: False if the response came before the whole request was written.
         client_close: True if the request said `Connection: close`.
     """
     # The server may still be reading: what we send next would be taken for the rest of the body.

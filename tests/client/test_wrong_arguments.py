@@ -132,6 +132,7 @@ def test_the_error_names_argument_value_and_rule(on, site, given, kind, says):
         ({"unix_socket": "/s"}, "'unix_socket': it is defaults=HostConfig(unix_socket=…)"),
         ({"max_redirects": 5}, "'max_redirects': set it on the session"),
         ({"pool_maxsize": 5}, "'pool_maxsize': it is Limits(per_host=…)"),
+        ({"max_connections": 5}, "'max_connections': it is Limits(total=…, per_host=…)"),
         ({"timeouts": 5}, "'timeouts': timeout perhaps"),
         ({"http2": True}, "has no argument 'http2'"),
     ],
@@ -205,7 +206,7 @@ def test_the_rest_of_what_a_newcomer_gets_wrong(on, site):
         on.wait(on.session().get(site.url, params=Odd()))
     with pytest.raises(ConfigError, match=r"hosts='a': must map to a HostConfig\(\.\.\.\), not to <dict>"):
         on.Session(hosts={"a": {"per_host": 2}})
-    with pytest.raises(ConfigError, match=r"must be a Limits, such as Limits\(per_host=6\)"):
+    with pytest.raises(ConfigError, match=r"must be a keeppool\.Limits, such as Limits\(per_host=6\)"):
         on.Session(5)
     with pytest.raises(ConfigError, match="base_url"):
         on.Session(base_url=[])
