@@ -34,13 +34,14 @@ HIDDEN: Final = "***"
 PRIVATE_NAME: Final = re.compile("auth|cookie|token|secret|session|csrf|key|password")
 _HEADERS: Final = ("headers", "proxy_headers")
 _SECRETS: Final = ("proxy", "ssl_context", *_HEADERS)
-# The user and password of a URL, or of what somebody has written instead of one.
-_USER: Final = r"(?<=//)[^/?#]*@|^[^/?#]*@"  # Compiled when it is first used.
+# The user and password of a URL, or of what somebody has written instead of one. Compiled when it is first used, as in
+# `urls/address.py`.
+_USER: Final = r"(?<=//)[^/?#]*@|^[^/?#]*@"
 #: Bits of the largest number a float can hold.
 _MOST_BITS: Final = 1023
 #: What a key in a fleet has to be: in Redis' names braces have a meaning, and a lone surrogate has no bytes.
 KEY_RULE: Final = "non-empty text without braces and lone surrogates"
-_KEY = re.compile(r"[^{}\ud800-\udfff]+")
+_KEY: Final = r"[^{}\ud800-\udfff]+"
 
 
 def bad(name: str, value: object, rule: str, file: str = "", kind: str = "") -> ConfigError:
@@ -97,7 +98,7 @@ def shown(field: str, value: Any) -> str:
 
 def is_key(text: object) -> TypeGuard[str]:
     """Tell whether something is what `KEY_RULE` says."""
-    return isinstance(text, str) and _KEY.fullmatch(text) is not None
+    return isinstance(text, str) and re.fullmatch(_KEY, text) is not None
 
 
 def check_count(name: str, value: object, *, least: int) -> None:
