@@ -61,6 +61,17 @@ def test_every_page_stands_in_the_menu():
     assert sorted(listed - there) == [], "in the menu of mkdocs.yml, but not in docs/"
 
 
+def test_every_link_leads_to_a_file_of_the_site():
+    # Else `mkdocs build --strict` fails, which most runs of the tests do not try.
+    lost = [
+        f"{page.relative_to(DOCS)}: {link}"
+        for page in DOCS.glob("**/*.md")
+        for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if not (there := (page.parent / link).resolve()).is_file() or not there.is_relative_to(DOCS)
+    ]
+    assert sorted(lost) == []
+
+
 def home_of(door: str, name: str) -> str:
     """Give the module a name is defined in; the door itself where that cannot be told."""
     try:
