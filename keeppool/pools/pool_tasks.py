@@ -691,7 +691,8 @@ class LoopPool(Pool):
             if exchange.is_asked and self.is_heard and connection is not None:
                 if waiter.is_queued:
                     self.report(waiter.served_at(connection.taken_at))
-                self.report(reports.reused(connection, exchange))
+                if ticket.reuses:
+                    self.report(reports.reused(connection, exchange))
             if exchange.rides:
                 self._may_follow(exchange)
 
