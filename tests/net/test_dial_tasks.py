@@ -449,7 +449,7 @@ class TestCancelling:
             raise AssertionError("unreachable")
 
         waits = run(test())
-        assert waits >= (0 if way == "refused" else 1)
+        assert waits >= (0 if way in ("plain", "refused") else 1)  # On loopback these are over at once.
 
 
 async def settled(count: Callable[[], int]) -> int:
