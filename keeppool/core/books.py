@@ -287,7 +287,8 @@ class Books:
         ticket = Ticket(self._tickets, host, now, unsafe)
         host.waiters[ticket] = None
         self._queue.length += 1
-        self._queue.enter(host)
+        if len(host.waiters) == 1 or host.permits is not None:  # Behind others it changes nothing in where they stand.
+            self._queue.enter(host)
         self.counters.queued += 1
         return ticket
 

@@ -352,9 +352,10 @@ class LatePoolState(PoolState):
             self._forget(dial.host)
 
     def _serve(self, ticket: Ticket, connection: Connection, now: float) -> None:
+        host = ticket.host
         if ticket.dial is None:
             self.counters.waited += now - ticket.since
-        self._moved(ticket.host, now)
+        host.moved_at = host.group.moved_at = self.moved_at = now  # `_moved`, on the way of each request at a full cap.
         self._dequeue(ticket)
         ticket.connection = connection
         self.orders.append(Serve(ticket))
@@ -366,8 +367,9 @@ class LatePoolState(PoolState):
 
     def _dequeue(self, ticket: Ticket) -> None:
         """Take a caller out of whichever line it stands in."""
-        if ticket.dial is None:
-            super()._dequeue(ticket)
+        if ticket.dial is None:  # What `PoolState` does, on the way of each request at a full cap.
+            del ticket.host.waiters[ticket]
+            self._queue.left(ticket.host)
             return
         ticket.dial = None
         del ticket.host.bound[ticket]
