@@ -19,7 +19,7 @@ from copy import copy
 from typing import TypeVar
 
 from keeppool.core.origin import Origin, TlsIdentity
-from keeppool.net.addresses import UNIX, for_socks, interleaved
+from keeppool.net.addresses import for_socks, interleaved
 from keeppool.net.deadline import Deadline
 from keeppool.net.dialling import Dialling
 from keeppool.net.failures import shaking_hands, tunnelling
@@ -30,7 +30,7 @@ from keeppool.net.race import RaceLost
 from keeppool.net.race_tasks import race
 from keeppool.net.resolver_tasks import LoopResolver
 from keeppool.net.steps import Steps
-from keeppool.net.stream_tasks import READ, Channel
+from keeppool.net.stream_tasks import READ, Channel, open_channel
 from keeppool.net.tls import TlsStore
 from keeppool.net.tls_layer import TlsLayer
 
@@ -86,14 +86,14 @@ async def _open(
     origin = dialling.origin
     if origin.proxy is None and origin.scheme == "http":  # Most in a crawl: nobody to ask for a way, and no TLS.
         dialling.begin(seconds, laps)
-        return await _take_over(await _reach(dialling, resolver, opened))
+        return await open_channel(await _reach(dialling, resolver, opened))
     hop, identity = origin.tls_hop(), origin.identity
     # Before the clock starts: no host is at fault for the 15 to 35 ms of a configuration's first context.
     for checked in origin.identities():
         await _have_context(checked, tls)
     deadline = dialling.begin(seconds, laps)
     steps = tunnel_steps(origin, await _address_for_proxy(dialling, resolver))
-    channel = await _take_over(await _reach(dialling, resolver, opened))
+    channel = await open_channel(await _reach(dialling, resolver, opened))
     try:
         if hop is not None:
             await _secure(channel, origin, hop, hop.tls or TlsIdentity(), tls, deadline)
@@ -145,18 +145,6 @@ async def _address_for_proxy(dialling: Dialling, resolver: LoopResolver) -> str 
     if question is None:
         return None
     return for_socks(await resolver.resolve(dialling.looks_up(question), dialling.deadline))
-
-
-async def _take_over(sock: socket.socket) -> Channel:
-    """Make the channel. The transport owns the socket as soon as this waits, and closes it if it is cancelled."""
-    loop = asyncio.get_running_loop()
-    open_channel = loop.create_unix_connection if sock.family == UNIX else loop.create_connection
-    try:
-        _, channel = await open_channel(lambda: Channel(loop, sock), sock=sock)
-    except Exception:
-        sock.close()
-        raise
-    return channel
 
 
 async def _secure(

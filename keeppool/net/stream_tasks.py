@@ -23,6 +23,7 @@ from copy import copy
 from typing import cast
 
 from keeppool.clock import clock
+from keeppool.net.addresses import UNIX
 from keeppool.net.alarm import Alarm
 from keeppool.net.inbox import Inbox, our_close
 from keeppool.net.laps import Laps
@@ -32,6 +33,7 @@ from keeppool.net.place import Place
 from keeppool.net.polls import GONE, WATCHED, poller
 from keeppool.net.streams import Liveness
 from keeppool.net.tls_layer import TlsLayer
+from keeppool.net.transport_tasks import SocketTransport
 
 #: Bytes read at once. The default way, a `bytes` of 256 KiB made for each read and shrunk, halves the rate of small
 #: exchanges (measured, Python 3.11); this much lies in one buffer that all connections of a thread take turns with.
@@ -285,12 +287,16 @@ class Channel(asyncio.BufferedProtocol):
         Raises:
             OSError: As `receive`.
         """
-        if self._chunks:  # What `_take` does; a call less on the way of every request.
-            data = self._inbox.take(size)
-            if self._is_paused:
-                self._go_on_reading()
-            return data
-        return None if self._inbox.end is None else self._inbox.ended()
+        inbox, chunks = self._inbox, self._chunks
+        if not chunks:
+            return None if inbox.end is None else inbox.ended()
+        if self._is_paused or len(chunks[0]) > size:
+            return self._take(size)
+        # What that does, on the way of every request.
+        data = chunks.popleft()
+        inbox.size -= len(data)
+        inbox.taken += len(data)
+        return bytes(data)
 
     def receive_now(self, size: int) -> bytes | None:
         """Read what is there without waiting; `None` if nothing is, such as behind a TLS session ticket.
@@ -560,3 +566,22 @@ class Channel(asyncio.BufferedProtocol):
             self.sock.send(sealed)
         except OSError:
             pass  # It was a courtesy: the server finds out when the connection closes.
+
+
+async def open_channel(sock: socket.socket) -> Channel:
+    """Make a channel on the running event loop. It owns the socket, which is closed if this fails or is cancelled.
+
+    Args:
+        sock: Connected, non-blocking.
+    """
+    loop = get_running_loop()
+    try:
+        if isinstance(loop, asyncio.SelectorEventLoop):
+            channel = Channel(loop, sock)
+            channel.connection_made(SocketTransport(loop, sock, channel))
+            return channel
+        connect = loop.create_unix_connection if sock.family == UNIX else loop.create_connection
+        return (await connect(lambda: Channel(loop, sock), sock=sock))[1]
+    except Exception:
+        sock.close()
+        raise

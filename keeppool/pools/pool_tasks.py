@@ -571,7 +571,7 @@ class LoopPool(Pool):
         channel = connection.stream
         assert isinstance(channel, Channel), "bug: shelved without a channel"
         channel.watch(partial(self._found_news, connection, channel))
-        if self._state.next_expiry() < self._timer_at:
+        if connection.expires_at < self._timer_at:  # The timer is set for whatever else is on the shelf.
             self._set_timer()
         if self.is_followed and (event := reports.idle(connection)) is not None:
             self.report(event)

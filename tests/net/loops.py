@@ -13,7 +13,7 @@ import pytest
 
 from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.net.dial_tasks import dial
-from keeppool.net.stream_tasks import Channel
+from keeppool.net.stream_tasks import Channel, open_channel
 from keeppool.net.tls import TlsStore
 
 try:
@@ -80,8 +80,7 @@ async def connected() -> AsyncIterator[tuple[Channel, socket.socket]]:
         theirs, _ = listener.accept()
     ours.setblocking(False)
     theirs.settimeout(PATIENCE)
-    loop = asyncio.get_running_loop()
-    _, channel = await loop.create_connection(lambda: Channel(loop, ours), sock=ours)
+    channel = await open_channel(ours)
     with theirs:
         try:
             yield channel, theirs
