@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from keeppool.clock import clock
 from keeppool.closing import AsyncClosing
+from keeppool.core.records import Connection
 from keeppool.deferred import have_urllib3
 from keeppool.errors import ExchangeError, KeepPoolError, name_call
 from keeppool.net.stream_tasks import Channel
@@ -87,7 +88,9 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
         if exchange.route.policy.pipelining > 1 and exchange.may_ride(fields):
             exchange.rides, exchange.streams = True, stream and not self._reads_at_once
         try:
-            source = await self._send(exchange, started)
+            # Here, not in `_send`: each coroutine that waits is gone through once more when it goes on.
+            connection = pool.lend(exchange, started) or await pool.obtain(exchange)
+            source = await self._send(exchange, connection)
             response = self._respond(KINDS, exchange, source, url, stream, decode, started)
             if not stream and not response.is_whole:
                 await response.preload()
@@ -101,10 +104,9 @@ class AsyncPoolManager(Requesting[Coroutine[Any, Any, AsyncResponse]], AsyncClos
         # Not before: called on another loop, or cancelled, it leaves sockets for the finalizer to see to.
         self._orphaned.detach()
 
-    async def _send(self, exchange: Exchange, now: float) -> Channel:
+    async def _send(self, exchange: Exchange, connection: Connection) -> Channel:
         """Send the request and read the response's head; once more on a new connection, where that is safe."""
         pool = self._pool
-        connection = pool.lend(exchange, now) or await pool.obtain(exchange)
         while True:
             stream = connection.stream
             assert isinstance(stream, Channel), "bug: lent without a socket"
