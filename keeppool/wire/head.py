@@ -139,13 +139,13 @@ def plain_head(
     """Parse the head that begins at `start`, if all of it is there and it is as servers send it.
 
     Returns:
-        `None` if it is not whole, folded, too large or wrong: `HeadReader` finds out.
+        `None` if it is not whole, folded, too large, wrong, or begins with a long line: `HeadReader` finds out.
     """
     end = data.find(b"\r\n\r\n", start)
     if end < 0 or end - start > max_bytes - 4:
         return None
     lines = data[start:end].split(b"\r\n")
-    status_line = _status(lines[0])
+    status_line = _status(lines[0]) if len(lines[0]) <= _LONGEST_LINE else None
     if status_line is None or len(lines) > max_fields + 1:
         return None
     del lines[0]
@@ -174,7 +174,7 @@ def _parse_lines(head: bytes) -> ResponseHead:
     first, *lines = head.split(b"\n")
     if lines[-1:] != [b""] or lines[-2:-1] not in ([b""], [b"\r"]):
         raise _invalid("the head does not end with an empty line", first)
-    status_line = _status(first.removesuffix(b"\r"))
+    status_line = _parse_status(first.removesuffix(b"\r"))
     if status_line is None:
         raise _invalid("not a status line of HTTP/1.0 or HTTP/1.1", first)
     names, values = parse_field_lines(lines[:-2])
@@ -227,9 +227,7 @@ def _invalid(what: str, line: bytes) -> InvalidHead:
     return InvalidHead(f"invalid response head: {what}: {quoted(line, _SHOWN)}", line=line[:_SHOWN])
 
 
-# A connection sees the same two or three lines over and over. 64 of them, each shorter than a head, cannot fill memory.
-@functools.lru_cache(maxsize=64)
-def _status(line: bytes) -> tuple[int, int, str] | None:
+def _parse_status(line: bytes) -> tuple[int, int, str] | None:
     """Parse a status line into version, status and reason; `None` if it is none."""
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
@@ -237,6 +235,10 @@ def _status(line: bytes) -> tuple[int, int, str] | None:
     minor, status, reason = match.groups(b"")
     # A minor version above ours is read as the highest we know (RFC 9110 §2.5).
     return (10 if minor == b"0" else 11), int(status), reason.rstrip(b" \t").decode("latin-1")
+
+
+# A connection sees the same two or three lines over and over; to read one anew takes 0.5 µs of a GET's 40.
+_status = functools.lru_cache(maxsize=64)(_parse_status)
 
 
 class HeadReader:

@@ -391,6 +391,14 @@ def test_field_lines_are_remembered_within_bounds():
         assert len(head_module._field_of.__self__) <= head_module._MOST_LINES
 
 
+def test_a_long_status_line_is_read_and_not_remembered():
+    head_module._status.cache_clear()
+    line = b"HTTP/1.1 200 " + b"x" * 60_000
+    for head in (line + b"\r\n\r\n", line + b"\n\n"):
+        assert parse_head(head).reason == "x" * 60_000
+    assert head_module._status.cache_info().currsize == 0
+
+
 @pytest.mark.parametrize(
     "line",
     [
