@@ -192,9 +192,10 @@ class LoopPool(Pool):
                 self._report_queued(ticket, waiter)
             try:
                 if ticket.connection is None and ticket.failure is None:
-                    if ticket.ride is None:
-                        waiter.bound(ticket.since)
+                    waiter.bound(ticket.since)
                     await waiter.future
+                    if ticket.ride is not None:  # It boarded just as its time was up; see `TaskWaiter.boards`.
+                        await waiter.future
             except TimeoutError as error:
                 raise exchange.failed(error, sending=False, total=total_passed(exchange)) from error
             finally:
@@ -399,8 +400,7 @@ class LoopPool(Pool):
             channel = connection.stream
             assert isinstance(channel, Channel), "bug: boarded without a channel"
             pipeline = self._pipelines[connection] = TaskPipeline(self, connection, channel, LONGEST_STALL)
-        pipeline.board(ticket, exchange, waiter.future)
-        waiter.boards(now)
+        pipeline.board(ticket, exchange, waiter.boards(now))
         if self.is_heard:
             if waiter.is_queued:
                 waiter.is_queued = False

@@ -139,11 +139,19 @@ class TaskWaiter:
             raise
         return exchange.request_sent
 
-    def boards(self, now: float) -> None:
-        """Take note that the request follows others on a connection: until its turn comes, only the total counts."""
+    def boards(self, now: float) -> asyncio.Future[None]:
+        """Take note that the request follows others on a connection: until its turn comes, only the total counts.
+
+        Returns:
+            What the caller awaits from here on. It is a new future where the caller's time was up in this very turn of
+            the event loop: it has not gone yet, and its request goes out, so it is to hear of both.
+        """
         self.unbound()
+        if self.future.done() and not self.future.cancelled():
+            self.future = self._ends.loop.create_future()
         if self.exchange.deadline is not None:
             self._ends.watch_alone(self, self.exchange.deadline - now)
+        return self.future
 
     def waits_again(self, now: float, *, is_spent: bool) -> None:
         """Take note that it no longer does, and that the caller waits for room again."""
@@ -162,6 +170,8 @@ class TaskWaiter:
 
     def bound(self, now: float) -> None:
         """Bound what the caller waits for now: room, its own dial, or one begun for another."""
+        if self._ticket.ride is not None:
+            return  # `boards` has.
         dial = self._ticket.dial
         if self.watched_in is not None:
             self.unbound()

@@ -713,6 +713,34 @@ def test_the_total_timeout_of_one_who_waits_for_its_turn_ends_its_wait():
     play(story, gate)
 
 
+def test_whoever_boards_just_as_its_time_is_up_is_told_that_its_request_was_sent():
+    """The caller has been woken already, to go with "nothing was sent", when its request goes out after all."""
+    gate = Gate()
+
+    async def story(peer, pool):
+        await trusted(peer, pool)
+        loop = asyncio.get_running_loop()
+        first = asyncio.create_task(get(peer, pool, "/gate"))
+        await until(lambda: peer.executed["/gate"])
+        blocking = asyncio.create_task(pool.request("POST", peer.url + "/post"))
+        await until(lambda: pool.stats().waiting == 1)
+        began = loop.time()
+        late = asyncio.create_task(get(peer, pool, "/late", timeout=Timeout(total=0.05)))
+        await until(lambda: pool.stats().waiting == 2)
+        # In one turn of the event loop: the one in front gives up its place, the other's time ends, and it may board.
+        loop.call_at(began + 0.02, blocking.cancel)
+        while loop.time() < began + 0.1:
+            pass
+        with pytest.raises(TotalTimeout) as caught:
+            await late
+        gate.is_open.set()
+        await asyncio.gather(first, blocking, return_exceptions=True)
+        assert caught.value.sent > 0
+        await until(lambda: peer.executed["/late"])
+
+    play(story, gate)
+
+
 @pytest.mark.parametrize("who", range(5))
 def test_whoever_is_cancelled_the_others_get_their_own_responses(who):
     async def story(peer, pool):
