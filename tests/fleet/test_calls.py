@@ -290,6 +290,50 @@ def test_where_nothing_is_to_be_dialled_nothing_is_in_the_place_of_what_was_open
     assert (site.opened, waited_for) == (2, "fleet")
 
 
+def test_whoever_finds_a_connection_dead_waits_until_redis_is_back(
+    tmp_path: Path, sites: Sites, recorder: Recorder
+) -> None:
+    """Its server has closed it. The caller is in the queue then, and served by a dial; for tasks as well."""
+    one, other, patient = sites.add(), sites.add(), Timeout(pool=50)
+
+    async def ask(pool: AsyncPoolManager) -> int:
+        assert (await pool.request("GET", other.url)).status == 200
+        while pool.stats().fleet.is_up:  # type: ignore[union-attr]  # noqa: ASYNC110 - nobody tells a task of it
+            await asyncio.sleep(0.01)
+        # The loop has no turn between the close and the request, which so finds it by itself.
+        other.drop_idle()
+        asked = asyncio.create_task(pool.request("GET", other.url, timeout=patient))
+        await asyncio.sleep(0)
+        assert pool.stats().waiting == 1
+        return (await asked).status
+
+    async def by_tasks(fleet: str) -> int:
+        async with AsyncPoolManager(fleet=fleet, defaults=SHARED) as pool:
+            status = await ask(pool)
+            assert (pool.stats().fleet.is_up, pool.stats().reused) == (True, 0)  # type: ignore[union-attr]
+            return status
+
+    with servers.redis(tmp_path) as server, ThreadPoolExecutor(2) as threads:
+        fleet = url_on(server.port, "ttl=3&when_down=closed")
+        by_task = threads.submit(asyncio.run, by_tasks(fleet))
+        with PoolManager(fleet=fleet, defaults=SHARED, on_event=recorder) as pool:
+            get(pool, one.url)
+            assert other.wait_for(lambda: other.requests == 1)
+            server.stop()
+            recorder.wait_for(FleetChanged, timeout=30)
+            one.drop_idle()
+            by_thread = threads.submit(pool.request, "GET", one.url, timeout=patient)
+            assert one.wait_for(lambda: pool.stats().waiting == 1)
+            assert one.opened == 1
+            again = servers.Redis(servers.program("redis-server"), server.port, tmp_path)
+            try:
+                again.wait_until_ready()
+                assert (by_thread.result(60).status, by_task.result(60)) == (200, 200)
+            finally:
+                again.stop()
+    assert (one.opened, other.opened) == (2, 2)
+
+
 # What is learned while Redis is away. A host without a cap is forgotten between two requests, as nothing is open there.
 
 PACED = HostConfig(fleet_per_host=None, pace=1000)
