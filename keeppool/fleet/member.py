@@ -32,6 +32,10 @@ from keeppool.stats import FleetKeyStats, FleetStats
 #: Seconds a member's thread or task stays although nothing is due: longer than between two calls of a small program.
 LINGER = 1.0
 
+#: Seconds after which a call of threads is broken off of which something still comes. Longer than most timeouts, as a
+#: machine under load may take so long for a good one; whoever waits for a permit waits no longer than that, twice.
+LONGEST_CALL = 1.0
+
 #: Seconds after which a member of tasks whose own was cancelled looks who waits for it. Whoever was cancelled with it
 #: has gone by then, and a loop that is closed for that is closed.
 SETTLED = 0.05
@@ -176,6 +180,9 @@ class Member:
             if key not in self._duties.keys:
                 pool.fleet_forgot(key)
 
+    def hurry(self) -> None:
+        """Break off a call that takes too long. Those of tasks end by themselves."""
+
     def close(self) -> None:
         """End with the pool. A task has to be awaited for that."""
 
@@ -220,6 +227,8 @@ class ThreadMember(Member):
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
+        #: Since when a call is under way; `None` if none is.
+        self._calls_since: float | None = None
         #: The process ends: what serves nobody is to be closed, and Redis to be told; and that this was done.
         self._is_leaving = False
         self._left = threading.Event()
@@ -245,6 +254,15 @@ class ThreadMember(Member):
         except RuntimeError:  # The interpreter is ending, or out of threads: the next call tries again.
             self._thread = None
             raise
+
+    def hurry(self) -> None:
+        """Break off a call that takes too long: what a client of threads limits is each read, and there may be many."""
+        since, client = self._calls_since, self._client
+        if since is not None and client is not None and clock() - since > max(self._recipe.patience, LONGEST_CALL):
+            try:
+                self._recipe.close(client)
+            except Exception:
+                log.debug("fleet %s: the client was gone already", self.fleet.name)
 
     def leave(self) -> bool:
         """Have everything given back that serves nobody, as the process ends; False if there is nobody to do it."""
@@ -330,11 +348,14 @@ class ThreadMember(Member):
             if self._client is None:
                 self._client = self._recipe.make()
             invocations = [self._invocation(key, call) for key, call in calls]
+            self._calls_since = asked_at
             raw = run(self._client, invocations)
         except Exception as error:
+            self._calls_since = None
             self._close_client()
             self._failed(pool, error)
             return
+        self._calls_since = None
         self._take(pool, calls, raw, asked_at)
         if self._duties.is_down:
             self._close_client()  # Another server may have its name by now, as where this one has become a replica.

@@ -108,6 +108,9 @@ class Membership(Protocol):
     def due(self, key: str) -> None:
         """A call about a key is wanted: permits are, or are given back, or starts are. Does not wait."""
 
+    def hurry(self) -> None:
+        """Break off a call that takes too long; for whoever comes by now and then while anybody waits."""
+
     def close(self) -> None:
         """End with the pool, where that is for threads: waits a moment until what it had is given back."""
 

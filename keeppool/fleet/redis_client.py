@@ -106,7 +106,7 @@ class Recipe:
 
     @property
     def patience(self) -> float:
-        """Seconds for a call of a task's, with all that comes before a first one: a connection, a cluster's nodes."""
+        """Seconds for a call with all that comes before a first one: a connection, a cluster's nodes."""
         return self._timeout * (4 if self._nodes else 2)
 
     def close(self, client: Any) -> None:

@@ -276,6 +276,8 @@ class BlockingPool(Pool):
         """Close idle connections that expired or that the server closed; False when nothing is left to watch."""
         self.look_at_log()
         self._collect_dropped()
+        if self._member is not None:
+            self._member.hurry()
         while self._close_expired():
             self._perform()
         with self._lock:

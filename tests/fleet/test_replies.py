@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pickle
 import re
@@ -102,6 +103,30 @@ def test_whatever_stands_there_no_request_is_lost(said: bytes, sites: Sites, rec
             told = recorder.of(FleetChanged)
             assert [event.is_up for event in told] == [False]
         assert set(asyncio.run(crowd())) == {200}
+
+
+def test_a_reply_that_comes_byte_by_byte_without_end_is_waited_for_no_longer(sites: Sites, recorder: Recorder) -> None:
+    """Each read of the client is quick."""
+    site = sites.add()
+
+    def dribble(connection: Any) -> None:
+        connection.read()
+        pause = threading.Event()
+        with contextlib.suppress(OSError):
+            connection.send(b"$1000000\r\n")
+            while not pause.wait(0.02):
+                connection.send(b"x")
+
+    async def by_task(fleet: str) -> int:
+        async with AsyncPoolManager(fleet=fleet, defaults=SHARED) as pool:
+            return (await pool.request("GET", site.url, timeout=Timeout(pool=20))).status
+
+    with ScriptedServer(dribble) as server:
+        fleet = f"redis://127.0.0.1:{server.port}?name=test&timeout=0.2"
+        with PoolManager(fleet=fleet, defaults=SHARED, on_event=recorder) as pool:
+            assert pool.request("GET", site.url, timeout=Timeout(pool=20)).status == 200
+            assert [event.is_up for event in recorder.of(FleetChanged)] == [False]
+        assert asyncio.run(by_task(fleet)) == 200
 
 
 @pytest.mark.parametrize(
