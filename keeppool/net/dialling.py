@@ -107,7 +107,10 @@ class Dialling:
             RaceLost: They are not to blame.
         """
         if not self._is_old or lost.is_timeout():
-            raise lost
+            try:
+                raise lost
+            finally:
+                del lost  # As in `_failed`.
         self._resolver.forget(self._question)
 
     def _failed(self, error: BaseException) -> None:
@@ -115,4 +118,9 @@ class Dialling:
         if isinstance(seen or error, ConnectError):
             self._resolver.forget(*questions_of(self.origin))
         if seen is not None:
-            raise seen
+            try:
+                raise seen
+            finally:
+                # An error that is held by a frame in its traceback is there until the garbage collector comes by, and
+                # so is all that its callers hold.
+                del seen

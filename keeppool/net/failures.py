@@ -119,7 +119,10 @@ class Stage:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         told = None if error is None else self._told(error)
         if told is not None:
-            raise told
+            try:
+                raise told
+            finally:
+                del told  # Else it would be there until the garbage collector comes by, and all that its callers hold.
 
 
 def told(origin: Origin, deadline: Deadline, question: Question, error: BaseException) -> BaseException | None:

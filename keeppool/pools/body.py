@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from copy import copy
 from typing import TYPE_CHECKING, Any, cast
 
 from keeppool.clock import clock
@@ -113,6 +114,7 @@ class AnyResponse:
         self._decode = decode
         self._decoder: Decoder | None = None
         self._begun = False
+        #: A copy, of which copies are raised: an error's traceback holds all who read, and so the response itself.
         self._failure: KeepPoolError | None = None
         self._headers: HTTPHeaderDict | None = None
         self.is_whole = is_whole
@@ -261,7 +263,7 @@ class AnyResponse:
     def _check_kept(self) -> None:
         """Refuse to give a body whole that was handed out in pieces."""
         if self._streamed:
-            raise self._failure or self._consumed("the body was read as a stream; its content was not kept")
+            raise self._again("the body was read as a stream; its content was not kept")
 
     def _ready(self, most: int) -> bytes | None:
         """Give up to `most` bytes of the body, at least one; none at its end.
@@ -305,7 +307,7 @@ class AnyResponse:
     def _decoded(self, decoder: Decoder, most: int) -> bytes | None:
         """Do one step of decoding, and give what came of it; `None` if that is nothing."""
         if self._failure is not None:
-            raise self._failure
+            raise copy(self._failure)
         raw = b"" if decoder.pending else self._payload()
         if raw is None:
             return None
@@ -349,9 +351,9 @@ class AnyResponse:
             return first
         body = self._body
         if body.failure is not None:
-            raise self._failure or self._failed(body.failure)
+            raise copy(self._failure) if self._failure is not None else self._failed(copy(body.failure))
         if self._is_given_up or (self._lease is None and not body.complete):
-            raise self._failure or self._consumed("the response was closed before its body was read")
+            raise self._again("the response was closed before its body was read")
         if self._lease is None:
             return b""
         if not body.complete:
@@ -421,8 +423,13 @@ class AnyResponse:
         if self._lease is not None:
             lease, self._lease = self._lease, None
             lease.close_failed(error)
-        self._failure = error
-        return self._exchange.blame(error)
+        self._exchange.blame(error)
+        self._failure = copy(error)
+        return error
+
+    def _again(self, what: str) -> KeepPoolError:
+        """Build the error for a body that has failed before, or else cannot be had any more, as `what` says."""
+        return self._consumed(what) if self._failure is None else copy(self._failure)
 
     # Giving up
 

@@ -256,13 +256,15 @@ class Manager:
         self._pool.give_up(exchange, error)
         if self._pool.is_logging:
             log.failed(exchange.method, url, error.error if isinstance(error, BodyFailed) else error, started)
-        if isinstance(error, BodyFailed):
-            raise error.error from error.error.__cause__
-        if isinstance(error, KeepPoolError):
-            explained = exchange.explained(error, clock())
-            if explained is not error:
-                raise explained
-        raise error
+        try:
+            if isinstance(error, BodyFailed):
+                error = error.let_go()
+                raise error from error.__cause__
+            raise exchange.explained(error, clock()) if isinstance(error, KeepPoolError) else error
+        finally:
+            # This frame is in its traceback. Held here, it would hold all frames on its way, and what they hold, until
+            # the garbage collector comes by.
+            del error
 
     def _shown(self, given: ExchangeArguments, started: float) -> Exchange:
         """Show a request to the listener that wants to see it before it is sent, and make it anew with what that adds.

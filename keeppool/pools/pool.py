@@ -391,8 +391,10 @@ class Pool:
         if exchange.turn is not None:
             self._turns.over(exchange, clock(), error)
         held, exchange.held = exchange.held, None
+        exchange.failure = None  # It is being raised: by its traceback it holds the exchange, and whoever has it.
         if isinstance(held, Ticket):
             self._state.abandoned(held, clock())
+            held.failure = None  # Likewise.
         elif held is None or not exchange.is_holder(held):
             return
         elif held.state is State.BUSY:

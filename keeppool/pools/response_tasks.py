@@ -65,7 +65,7 @@ class AsyncResponse(AnyResponse, AsyncClosing):
             ExchangeError: What ended its loading.
         """
         if self._data is None:
-            raise self._failure or self._consumed("the body is not here: it is read by `await response.read()`")
+            raise self._again("the body is not here: it is read by `await response.read()`")
         return self._data
 
     async def preload(self) -> None:

@@ -89,6 +89,12 @@ class BodyFailed(Exception):
         super().__init__()
         self.error = error
 
+    def let_go(self) -> BaseException:
+        """Give the error, which is to be raised again with this one as its context, and hold it no more."""
+        error, self.__cause__ = self.error, None
+        del self.error
+        return error
+
 
 def _upload(exchange: Exchange, body: RequestBody, stream: Stream) -> ResponseHead | None:
     """Send the body piece by piece, with an eye on the server: a response that is there stops it."""

@@ -302,7 +302,7 @@ def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     except LocationParseError as error:
         port_ = authority_.rpartition(":")[2]
         is_port = port_.isdecimal() and len(port_) >= 5
-        why = "a port is a number up to 65535" if is_port else error
+        why = "a port is a number up to 65535" if is_port else str(error)
         raise InvalidURL(f"URL {shown(url)} is malformed: {why}", url=url) from error
     if scheme is None or not host:
         raise InvalidURL(f"URL {shown(url)} has no host", url=url)

@@ -182,7 +182,10 @@ class _Wire:
     def _from_memory(self, whole: bytes, amt: int | None) -> bytes:
         if self._failure is not None:
             failure, self._failure, self._is_over = self._failure, None, True
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure  # Its traceback holds this frame.
         start = self._offset
         piece = whole[start:] if amt is None or amt < 0 else whole[start : start + amt]
         self._offset = start + len(piece)

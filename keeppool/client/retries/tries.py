@@ -12,6 +12,7 @@ Source: RFC 9110 §9.2.2 (which requests may be repeated), §10.2.3 (Retry-After
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Protocol
 
 from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, MaxRetryError, ProtocolError
@@ -175,7 +176,8 @@ def reason_of(error: KeepPoolError, verb: bytes) -> Exception | None:
         reason = ProtocolError(str(error))
     else:
         return None
-    reason.__cause__ = error
+    # A copy: `Retry` keeps it in its history, and by its traceback it would hold the tries that hold the `Retry`.
+    reason.__cause__ = copy(error)
     return reason
 
 
