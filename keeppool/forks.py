@@ -2,21 +2,23 @@
 
 Decides: that a fork waits for the end of what it must not fall into: an import, or the making of a TLS context. Whoever
     imports a module holds its lock, and OpenSSL has locks too. In a child that is forked meanwhile nobody ever releases
-    them, and the first one who wants the module, or a context, waits for ever.
-Knows: that Windows has no `os.fork`, and Python then no `os.register_at_fork`.
+    them, and the first one who wants the module, or a context, waits for ever. And that the child forgets such locks of
+    modules all the same: not every import is waited for, and another may begin between the wait and the fork.
+Knows: that Windows has no `os.fork`, and Python then no `os.register_at_fork`; importlib's table of locks.
 Does not know: what else is done about it. Each module says it for its own locks and tables.
+Source: CPython's `Lib/importlib/_bootstrap.py`, 3.11 to 3.13: one `_ModuleLock` for each module that is being imported.
 """
 
 from __future__ import annotations
 
+import _thread  # `import keeppool` goes without `threading`.
 import os
 import sys
 import time
-from _thread import get_ident  # `import keeppool` goes without `threading`.
-from collections.abc import Callable
-from contextlib import suppress
+from _thread import get_ident
+from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 #: Seconds that a fork waits for other threads. All of urllib3 takes a tenth of one, a context less; a thread that is
 #: not done by then may wait for the very thread that forks.
@@ -26,6 +28,8 @@ _PATIENCE: Final = 10.0
 _GLANCE: Final = 0.001
 #: Packages of which modules are imported within functions, by keeppool or by Python for it.
 _WITHIN_FUNCTIONS: Final = frozenset(("keeppool", "urllib3", "encodings", "http", "stringprep"))
+#: The interpreter's own importlib, whose tables these are.
+_importlib: Final[Any] = sys.modules["_frozen_importlib"]
 
 
 class _Undivided:
@@ -45,10 +49,19 @@ class _Undivided:
         me = get_ident()
         depth = self._under_way.get(me, 0)
         self._under_way[me] = depth + 1
-        while not depth and any(thread != me for thread in list(self._forking)):
-            del self._under_way[me]
-            time.sleep(_GLANCE)
-            self._under_way[me] = 1
+        if self._forking and not depth:  # Nothing is called up to here from the count on: an interrupt finds no moment.
+            self._wait(me)
+
+    def _wait(self, me: int) -> None:
+        """Wait until no other thread forks; an interrupt leaves nothing counted."""
+        try:
+            while any(thread != me for thread in list(self._forking)):
+                self._under_way.pop(me, None)
+                time.sleep(_GLANCE)
+                self._under_way[me] = 1
+        except BaseException:
+            self._under_way.pop(me, None)
+            raise
 
     def __exit__(self, *exc_info: object) -> None:
         me = get_ident()
@@ -63,33 +76,56 @@ class _Undivided:
         me, end = get_ident(), time.monotonic() + _PATIENCE
         while time.monotonic() < end:
             self._forking[me] = None
-            if any(thread != me for thread in list(self._under_way)):
-                time.sleep(_GLANCE)
-            elif names := _uncounted():
-                self._forking.pop(me)  # Who imports them may want more.
-                for name in names:
-                    with suppress(Exception):  # Whoever imports it is told.
-                        import_module(name)
-            else:
-                return
+            if not any(thread != me for thread in list(self._under_way)):
+                if not _is_importing(me):
+                    return
+                self._forking.pop(me)  # Who imports may want more, and would be held up.
+            time.sleep(_GLANCE)
+        self._forking[me] = None
+        self._under_way.clear()  # An interrupt at the end of a block leaves its count, which only one fork waits for.
 
     def release(self) -> None:
         """Let all go on for whom no other thread forks."""
         self._forking.pop(get_ident(), None)
 
     def start_anew(self) -> None:
-        """Forget the parent's threads."""
+        """Forget the parent's threads, and what they were importing."""
         self.__init__()  # type: ignore[misc]
+        _forget_imports()
 
 
-def _uncounted() -> list[str]:
-    """Name the modules that somebody is importing within a function, and has not said so.
+def _module_locks() -> Iterator[tuple[str, Any]]:
+    """Go through importlib's locks, by the names of the modules; none in a Python that keeps them elsewhere."""
+    for name, reference in getattr(_importlib, "_module_locks", {}).copy().items():
+        if (lock := reference()) is not None:
+            yield name, lock
 
-    Of `_initializing` the interpreter's own import statement makes the same use. Without it nothing is waited for.
+
+def _is_importing(me: int) -> bool:
+    """Tell whether another thread than `me` imports a module within a function, and has not said so.
+
+    The lock is there before the module is: while it is looked for in files, `sys.modules` shows nothing.
     """
-    names = [name for name in list(sys.modules) if name.partition(".")[0] in _WITHIN_FUNCTIONS]
-    specs = [(name, getattr(sys.modules.get(name), "__spec__", None)) for name in names]
-    return [name for name, spec in specs if getattr(spec, "_initializing", False)]
+    wanted = [lock for name, lock in _module_locks() if name.partition(".")[0] in _WITHIN_FUNCTIONS]
+    return any(getattr(lock, "owner", None) not in (None, me) for lock in wanted)
+
+
+def _forget_imports() -> None:
+    """In a forked child, let what other threads were importing be imported anew; they do not exist here.
+
+    It is as if these imports had failed: what a module had got to is dropped, its submodules stay. The locks that this
+    thread holds are kept, because the fork may be a part of an import.
+    """
+    me = _thread.get_ident()
+    if me not in sys._current_frames():  # Green threads go on in the child, under numbers of their own.
+        return
+    for name, lock in _module_locks():
+        owner = getattr(lock, "owner", me)
+        if owner == me:
+            continue
+        _importlib._module_locks.pop(name, None)
+        if owner is not None and getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
+            sys.modules.pop(name, None)
 
 
 def in_child(function: Callable[[], object]) -> None:

@@ -15,8 +15,6 @@ import threading
 import warnings
 from typing import Any, NoReturn
 
-import urllib3  # noqa: F401  # Before the first fork; tests/faults/test_forks.py is about forks while others import.
-
 from benchmarks.soak import threads
 from benchmarks.soak.asking import World
 from benchmarks.soak.ledger import Ledger
