@@ -60,6 +60,7 @@ class Books:
         "_tallies",
         "_tickets",
         "counters",
+        "given",
         "is_closed",
         "limits",
         "moved_at",
@@ -72,6 +73,9 @@ class Books:
         #: What the front end has to do, oldest first; it takes each order off when it is done.
         self.orders: deque[Order] = deque()
         self.counters = Counters()
+        #: What the fact under way gives to its reporter, or takes to make room for that. Where an interrupt ends
+        #: one, `interrupted` takes it back; the front end clears it before.
+        self.given: Connection | Ticket | None = None
         self.is_closed = False
         #: Connections held: connecting, busy and idle.
         self.open = 0
@@ -192,16 +196,20 @@ class Books:
 
     def _open(self, host: Host, now: float) -> Connection:
         self._connections += 1
+        connection = Connection(self._connections, host, now)
+        # Nothing is called from here on; see `interrupted`.
         host.open += 1
         host.group.open += 1
         if host.permits is not None:
             host.permits.open += 1
         self.open += 1
-        self.counters.peak_open = max(self.counters.peak_open, self.open)
-        return Connection(self._connections, host, now)
+        if self.open > self.counters.peak_open:
+            self.counters.peak_open = self.open
+        self.given = connection
+        return connection
 
-    @staticmethod
-    def _hold(connection: Connection, now: float) -> None:
+    def _hold(self, connection: Connection, now: float) -> None:
+        self.given = connection
         connection.state = _BUSY
         connection.taken_at = now
         connection.rested = now - connection.read_at
@@ -268,6 +276,7 @@ class Books:
 
     def _evict(self, connection: Connection, beneficiary: Host) -> None:
         """Close an idle connection so that `beneficiary`, perhaps its own host, has room; that one is not forgotten."""
+        self.given = connection  # Until it is closed.
         self._shelf.take(connection)
         self._close(connection, Why.EVICTED)
         if connection.host is not beneficiary:
@@ -284,7 +293,7 @@ class Books:
     def _queue_up(self, host: Host, now: float, unsafe: bool) -> Ticket:
         """Give a caller a place in the queue."""
         self._tickets += 1
-        ticket = Ticket(self._tickets, host, now, unsafe)
+        ticket = self.given = Ticket(self._tickets, host, now, unsafe)
         host.waiters[ticket] = None
         self._queue.length += 1
         if len(host.waiters) == 1 or host.permits is not None:  # Behind others it changes nothing in where they stand.

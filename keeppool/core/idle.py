@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 
-from keeppool.core.records import NEVER, Connection, Host, State
+from keeppool.core.records import NEVER, Connection, State
 
 #: The expiry heap may hold entries of connections that have left; it is rebuilt when it is this much longer than the
 #: shelf. Small enough not to hold memory, large enough that rebuilding costs nothing per connection.
@@ -33,7 +33,7 @@ class Shelf:
         return len(self._order)
 
     def put(self, connection: Connection) -> None:
-        """Put a connection on the shelf as the most recently used one; its state and `expires_at` are set."""
+        """Put a connection on the shelf as the most recently used one; its `expires_at` is set."""
         self._order[connection] = None
         host = connection.host
         host.idle[connection] = None
@@ -46,15 +46,6 @@ class Shelf:
         """Take note that `expires_at` of a connection on the shelf has changed."""
         if connection.expires_at < connection.entry_at:
             self._enter(connection)
-
-    def take_newest(self, host: Host) -> Connection:
-        """Take the most recently used of a host's idle connections off the shelf."""
-        connection = host.idle.popitem()[0]
-        del self._order[connection]
-        group = host.group
-        if group.cap is not None:
-            del group.idle[connection]
-        return connection
 
     def take(self, connection: Connection) -> None:
         """Take this connection off the shelf."""

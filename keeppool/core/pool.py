@@ -127,6 +127,8 @@ class PoolState(Books):
         if why is None:
             why = self._why_spent(connection, now)
         if why is not None:
+            if connection in connection.host.idle:  # Only where an interrupt has ended an earlier try.
+                self._shelf.take(connection)
             if connection.served:  # One that has carried nothing has never been idle.
                 self._learn(connection, why, None, now)
             self._close(connection, why)
@@ -135,8 +137,8 @@ class PoolState(Books):
         elif self._queue.length:
             self._pass_on(connection, now)
         else:
-            connection.state = _IDLE
             self._shelf.put(connection)
+            connection.state = _IDLE  # Last: until then whoever cleans up after an interrupt comes again.
         return None
 
     def found_dead(self, connection: Connection, why: Why, now: float, unsafe: bool = False) -> Connection | Ticket:
@@ -185,13 +187,30 @@ class PoolState(Books):
                 self._dequeue(ticket)
                 self._forget(ticket.host)
         elif connection.state is State.CONNECTING:
-            self._vacate(connection)
-            self._unused(connection.host)
-            self._grant(now)
-            self._forget(connection.host)
+            self._not_dialled(connection, now)
         else:
             self.counters.reused -= 1
             self.released(connection, None, now)
+
+    def interrupted(self, now: float) -> None:
+        """An interrupt has ended `requested`, `found_dead` or `redialled`: nobody has what was `given`.
+
+        Between two steps that call nothing no interrupt strikes. So `given` is written in one go with the tables.
+        """
+        given, self.given = self.given, None
+        if isinstance(given, Ticket):
+            if given in given.host.waiters:
+                self.abandoned(given, now)
+        elif given is None:
+            return
+        elif given.state is State.CONNECTING:
+            self._not_dialled(given, now)
+        elif given.state is State.BUSY:
+            if given in given.host.idle:
+                self._shelf.take(given)
+            self.released(given, None, now)
+        elif given.state is State.IDLE and given not in given.host.idle:
+            self._shelf.put(given)  # It was about to be closed, to make room.
 
     def peer_closed(self, connection: Connection, why: Why, now: float, alive_at: float | None = None) -> None:
         """Something happened on an idle connection: it was closed, or sent bytes nobody asked for.
@@ -334,11 +353,14 @@ class PoolState(Books):
         if unsafe and not self._has_trusted(host, now):
             return None
         while host.idle:
-            connection = self._shelf.take_newest(host)
+            connection = next(reversed(host.idle))
             if now < connection.expires_at:
-                self._hold(connection, now)
+                self._hold(connection, now)  # First: it is in one place at the least, whenever an interrupt comes.
+                self._shelf.take(connection)
                 self.counters.reused += 1
                 return connection
+            self.given = connection
+            self._shelf.take(connection)
             self._close(connection, connection.expires_by)
         return None
 
@@ -393,8 +415,8 @@ class PoolState(Books):
             return self._hand_on(connection, next(iter(host.waiters)), now)
         ticket = self._next_at(host, now)
         if ticket is None:
-            connection.state = _IDLE
             self._shelf.put(connection)
+            connection.state = _IDLE
             if host.permits is not None:
                 self._enter_all(host.permits)
         elif ticket.host is host:
@@ -450,6 +472,13 @@ class PoolState(Books):
         self.counters.reused += 1
         ticket.reuses = True
         self._serve(ticket, connection, now)
+
+    def _not_dialled(self, connection: Connection, now: float) -> None:
+        """Give up the slot of a dial that has not begun; it goes to whoever waits."""
+        self._vacate(connection)
+        self._unused(connection.host)
+        self._grant(now)
+        self._forget(connection.host)
 
     def _give_way(self, connection: Connection, now: float) -> None:
         """Close a good connection, because a caller needs its slot who cannot use it: most often of another host."""

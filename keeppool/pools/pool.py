@@ -412,7 +412,11 @@ class Pool:
                 exchange, place = self.dropped.popleft()
             except IndexError:  # Another thread was quicker.
                 return
-            self.release(exchange, Why.BODY_UNREAD)
+            try:
+                self.release(exchange, Why.BODY_UNREAD)
+            except BaseException:
+                self.dropped.append((exchange, place))  # An interrupt: whoever comes by next does it.
+                raise
             text = f"a streamed response from {exchange.route.name} was dropped unread; it was made at {place}"
             warnings.warn(text, ResourceWarning, stacklevel=2)
 

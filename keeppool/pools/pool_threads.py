@@ -85,7 +85,12 @@ class BlockingPool(Pool):
         if route.paced is not None and exchange.turn is None:
             return self._acquire_in_turn(exchange)
         with self._lock:
-            got = exchange.held = state.requested(route.origin, route.policy, now, exchange.is_unsafe)
+            state.given = None
+            try:
+                got = exchange.held = state.requested(route.origin, route.policy, now, exchange.is_unsafe)
+            except BaseException:
+                state.interrupted(now)
+                raise
             if isinstance(got, Ticket):
                 waiter = self._stand_in_line(got, exchange, now)
         if state.orders:
@@ -108,7 +113,12 @@ class BlockingPool(Pool):
         """Get another connection in the place of one that turned out unusable."""
         with self._lock:
             now = clock()
-            got = exchange.held = self._state.found_dead(dead, why, now, exchange.is_unsafe)
+            self._state.given = None
+            try:
+                got = exchange.held = self._state.found_dead(dead, why, now, exchange.is_unsafe)
+            except BaseException:
+                self._state.interrupted(now)
+                raise
             if isinstance(got, Ticket):
                 waiter = self._stand_in_line(got, exchange, now)
         if not isinstance(got, Ticket):
@@ -153,7 +163,12 @@ class BlockingPool(Pool):
 
     def _redialled(self, exchange: Exchange) -> Connection:
         with self._lock:
-            return super()._redialled(exchange)
+            self._state.given = None
+            try:
+                return super()._redialled(exchange)
+            except BaseException:
+                self._state.interrupted(clock())
+                raise
 
     def _dial(self, exchange: Exchange, connection: Connection) -> Connection:
         """Open the connection's socket."""

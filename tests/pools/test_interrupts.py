@@ -1,5 +1,10 @@
-"""KeyboardInterrupt at every line of the front end: the slot comes back, and the next request is right."""
+"""KeyboardInterrupt at every line of the front end, and wherever one can strike in the tables: no slot is lost.
 
+The slot comes back, and the next request is right.
+"""
+
+import dis
+import functools
 import linecache
 import sys
 import threading
@@ -12,8 +17,8 @@ from keeppool import Limits, PoolManager, Timeout, events
 from keeppool.testing import Behaviour
 
 PACKAGE = Path(keeppool.__file__).parent
-#: Where an interrupt strikes: everything that waits or holds something. Inside the core's own bookkeeping (microseconds
-#: under the lock) an interrupt cannot be survived in pure Python, and is not tried.
+#: Where an interrupt strikes at each line: everything that waits or holds something. Not the core's own bookkeeping,
+#: which relies on it that CPython handles no signal between two steps that call nothing.
 STRUCK = {
     str(PACKAGE / "pools" / f"{name}.py")
     for name in ("pool", "pool_threads", "waiter", "manager_threads", "send", "waits", "body", "response", "lease")
@@ -129,3 +134,95 @@ def test_an_interrupt_anywhere_in_the_queue_frees_what_was_given(sites):
             assert (stats.busy, stats.connecting, stats.waiting) == (0, 0, 0), f"at line event {at}"
             assert pool.request("GET", f"{site.url}/bytes/3").data == b"012"
     assert at > 40
+
+
+@functools.cache
+def steps(code):
+    """Name a function's instructions by their offsets."""
+    return {each.offset: each.opname for each in dis.get_instructions(code)}
+
+
+class CoreStriker:
+    """Raises KeyboardInterrupt at the n-th moment at which CPython would in the core: where a function begins, behind
+    a call, and where a loop turns back (`eval_breaker` in `Python/bytecodes.c`).
+    """
+
+    def __init__(self, at):
+        self.left = at
+        self.struck = False
+        self.before = {}
+
+    def __call__(self, frame, event, _):
+        if self.struck or not frame.f_code.co_filename.startswith(str(PACKAGE / "core")):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "call":
+            self.may_strike()
+        elif event == "opcode":
+            before = self.before.get(frame, "")
+            self.before[frame] = steps(frame.f_code).get(frame.f_lasti, "")
+            if before.startswith("CALL") or before == "JUMP_BACKWARD":
+                self.may_strike()
+        elif event == "return":
+            self.before.pop(frame, None)
+        return self
+
+    def may_strike(self):
+        self.left -= 1
+        if not self.left:
+            self.struck = True
+            raise KeyboardInterrupt
+
+    def __enter__(self):
+        self.outer = sys.gettrace()
+        sys.settrace(self)
+
+    def __exit__(self, *exc_info):
+        sys.settrace(self.outer)
+        self.before.clear()
+
+
+def one(pool, site, other):
+    pool.request("GET", f"{site.url}/bytes/3")
+
+
+def over_a_dead_connection(pool, site, other):
+    site.drop_idle()
+    pool.request("GET", f"{site.url}/bytes/3")
+
+
+def in_the_place_of_another(pool, site, other):
+    pool.request("GET", other.url)
+
+
+def behind_one_dropped_unread(pool, site, other):
+    pool.request("GET", f"{site.url}/bytes/3000000", stream=True)
+    pool.request("GET", other.url)
+
+
+@pytest.mark.parametrize("is_warm", [False, True], ids=["new connection", "reused connection"])
+@pytest.mark.parametrize("work", [one, over_a_dead_connection, in_the_place_of_another, behind_one_dropped_unread])
+@pytest.mark.filterwarnings("ignore:a streamed response:ResourceWarning")
+# The order to close a socket may be lost: it is closed with its connection, which nobody has any more.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_anywhere_in_the_tables_frees_the_slot(sites, work, is_warm):
+    site, other = sites.add(), sites.add()
+    at, struck = 0, True
+    while struck:
+        at += 1
+        with PoolManager(Limits(per_host=1, total=1), timeout=Timeout(pool=1)) as pool:
+            if is_warm:
+                pool.request("GET", site.url)
+            striker = CoreStriker(at)
+            try:
+                with striker:
+                    work(pool, site, other)
+            except KeyboardInterrupt:
+                pass
+            struck = striker.struck
+            stats = pool.stats()
+            assert (stats.busy, stats.connecting, stats.waiting) == (0, 0, 0), f"at moment {at}"
+            assert stats.open == stats.idle
+            assert pool.request("GET", f"{site.url}/bytes/3").data == b"012"
+            assert pool.request("GET", f"{other.url}/bytes/3").data == b"012"
+    assert at > 20
