@@ -41,12 +41,16 @@ class Striker:
     def __call__(self, frame, event, _):
         if frame.f_code.co_filename not in STRUCK or frame.f_code.co_name in SPARED:
             return None
-        if event == "line" and not self.is_leaving_lock(frame):
+        if event == "line" and not self.is_leaving_lock(frame) and not self.is_no_step(frame):
             self.left -= 1
             if self.left == 0:
                 self.struck = True
                 raise KeyboardInterrupt
         return self
+
+    def is_no_step(self, frame):
+        """Tell a line that does nothing: no signal is handled there, and it may belong to no block (Python 3.11)."""
+        return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() == "try:"
 
     def is_leaving_lock(self, frame):
         """Tell the second event of a `with` line: no signal is handled between a block's end and the lock's release."""
