@@ -193,8 +193,8 @@ class LoopPool(Pool):
             try:
                 if ticket.connection is None and ticket.failure is None:
                     waiter.bound(ticket.since)
-                    await waiter.future
-                    if ticket.ride is not None:  # It boarded just as its time was up; see `TaskWaiter.boards`.
+                    await (future := waiter.future)
+                    if waiter.future is not future:  # It boarded just as its time was up; see `TaskWaiter.boards`.
                         await waiter.future
             except TimeoutError as error:
                 raise exchange.failed(error, sending=False, total=total_passed(exchange)) from error

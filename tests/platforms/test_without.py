@@ -32,10 +32,10 @@ PLACES = {
     r"fcntl": "net/unsent.py observe/sockets.py",
     r"termios": "net/unsent.py cli/keys.py",
     r"tty": "cli/keys.py",
-    # Two uses, each asked of the event loop only after it is known to have them.
-    r"\w+\.(add_writer|remove_writer)": "net/race_tasks.py",
-    r"\w+\.(add_reader|remove_reader)": "net/eventloops.py testing/site.py",
-    r"\w+\.create_unix_connection": "net/dial_tasks.py",
+    # Each is asked of the event loop only after it is known to have it.
+    r"\w+\.(add_writer|remove_writer)": "net/race_tasks.py net/transport_tasks.py",
+    r"\w+\.(add_reader|remove_reader)": "net/eventloops.py net/transport_tasks.py testing/site.py",
+    r"\w+\.create_unix_connection": "net/stream_tasks.py",
     # Nowhere.
     r"pwd|grp|pty|curses|readline|syslog|_posixsubprocess": "",
     r"os\.(get(e?[ug]id|pgid|ppid|loadavg)|set[ug]id|uname|sysconf|sched_\w+|kill\w*|wait\w*|pread|pwrite)": "",
