@@ -338,7 +338,7 @@ class Channel(asyncio.BufferedProtocol):
         """
         self._watch = callback
         if callback is not None and (self._chunks or self._inbox.end is not None):
-            self.loop.call_soon(self._tell)
+            self.loop.call_soon(self._tell, callback)
 
     # Closing
 
@@ -514,11 +514,12 @@ class Channel(asyncio.BufferedProtocol):
         elif self._reader is not None:
             self._reader()
         elif self._watch is not None:
-            self.loop.call_soon(self._tell)
+            self.loop.call_soon(self._tell, self._watch)
 
-    def _tell(self) -> None:
-        callback, self._watch = self._watch, None
-        if callback is not None:
+    def _tell(self, callback: Callable[[], object]) -> None:
+        """Call it, unless it was called off since, and perhaps another put in its place."""
+        if self._watch is callback:
+            self._watch = None
             callback()
 
     # Waiting

@@ -307,6 +307,26 @@ class TestBeingIdle:
 
         run(test())
 
+    def test_a_watch_is_not_told_of_what_came_for_the_one_before(self, run) -> None:
+        """It would have been told for nothing, and would not hear of what comes later."""
+
+        async def test() -> None:
+            async with connected() as (channel, theirs):
+                heard = asyncio.Event()
+                channel.watch(lambda: pytest.fail("called off"))
+                theirs.send(b"early")
+                await until(lambda: unread(channel.sock) == 5 or channel.came() == 5)
+                assert channel.came() == 5
+                channel.watch(None)
+                assert channel.received(READ) == b"early"
+                channel.watch(heard.set)
+                await turns(3)
+                assert not heard.is_set()
+                theirs.close()
+                await asyncio.wait_for(heard.wait(), PATIENCE)
+
+        run(test())
+
     def test_is_not_watched_any_more_once_that_was_called_off(self, run) -> None:
         """Not even where the loop has read the news already and the call was due."""
 
