@@ -193,10 +193,11 @@ class LoopPool(Pool):
             try:
                 if ticket.connection is None and ticket.failure is None:
                     waiter.bound(ticket.since)
-                    await (future := waiter.future)
-                    if waiter.future is not future:  # It boarded just as its time was up; see `TaskWaiter.boards`.
+                    await waiter.future
+                    if waiter.waits_on:
                         await waiter.future
             except TimeoutError as error:
+                error.__traceback__ = None  # The future has the error, this frame the future: it would hold itself.
                 raise exchange.failed(error, sending=False, total=total_passed(exchange)) from error
             finally:
                 waiter.end()

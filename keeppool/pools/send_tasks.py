@@ -58,6 +58,7 @@ async def send(exchange: Exchange, channel: Channel) -> ResponseHead:
         late = await _late_response(exchange, channel) if sending and is_break(error) else None
         if late is not None:
             return late
+        error.__traceback__ = None  # A future of the channel's may have the error: this frame would hold itself.
         raise exchange.failed(error, sending=sending, total=total_passed(exchange)) from error
 
 

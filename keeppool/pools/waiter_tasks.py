@@ -51,6 +51,7 @@ class TaskWaiter:
             its error says more than this could.
         is_queued: Listeners have seen that the caller waits for room, and are to see that it has some.
         let_in_at: When the caller stopped waiting for room; `None` as long as it does.
+        waits_on: The caller's time was up just when it boarded a connection: it has to await `future` again, a new one.
         watched_in: The line it stands in until its time is up, or a timer of its own; see `WaitEnds`.
     """
 
@@ -63,6 +64,7 @@ class TaskWaiter:
         "is_queued",
         "let_in_at",
         "own",
+        "waits_on",
         "watched_in",
     )
 
@@ -74,7 +76,7 @@ class TaskWaiter:
         self._until: float | None = None
         self.future: asyncio.Future[None] = ends.loop.create_future()
         self.own: Connection | None = None
-        self.is_queued = False
+        self.is_queued = self.waits_on = False
         self.let_in_at: float | None = None
         self.watched_in: OrderedDict[TaskWaiter, float] | asyncio.TimerHandle | None = None
         ticket.waiter = self
@@ -148,7 +150,7 @@ class TaskWaiter:
         """
         self.unbound()
         if self.future.done() and not self.future.cancelled():
-            self.future = self._ends.loop.create_future()
+            self.future, self.waits_on = self._ends.loop.create_future(), True
         if self.exchange.deadline is not None:
             self._ends.watch_alone(self, self.exchange.deadline - now)
         return self.future
