@@ -428,7 +428,7 @@ class AnyResponse:
         return error
 
     def _again(self, what: str) -> KeepPoolError:
-        """Build the error for a body that has failed before, or else cannot be had any more, as `what` says."""
+        """Build the error for a body that has failed before, or else cannot be read any more, as `what` says."""
         return self._consumed(what) if self._failure is None else copy(self._failure)
 
     # Giving up

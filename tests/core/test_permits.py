@@ -13,9 +13,8 @@ from keeppool.events import Why
 SHARED = POLICY._replace(permit_key="k", permit_cap=4)
 
 
-@pytest.mark.parametrize("is_over", [False, True])
-def test_a_connection_gives_way_only_where_its_permit_can_be_used(is_over: bool) -> None:
-    """Both hosts have one key. While the lease is over nothing is dialled, so closing would help nobody."""
+def connected_on_a_lease() -> tuple[Desk, Connection]:
+    """Give a pool whose only connection is busy; its permit's lease is over at 10."""
     desk = Desk()
     desk.wait(A, 0.0, SHARED)
     desk.pool.call_begins("k")
@@ -24,6 +23,13 @@ def test_a_connection_gives_way_only_where_its_permit_can_be_used(is_over: bool)
     connection = serve.ticket.connection
     assert connection is not None
     desk.pool.connected(connection, 1.0)
+    return desk, connection
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_connection_gives_way_only_where_its_permit_can_be_used(is_over: bool) -> None:
+    """Both hosts have one key. While the lease is over nothing is dialled, so closing would help nobody."""
+    desk, connection = connected_on_a_lease()
     other = desk.wait(B, 2.0, SHARED)
     desk.orders()
     desk.release(connection, 11.0 if is_over else 3.0)
@@ -41,14 +47,7 @@ def test_in_the_place_of_a_dead_connection_nothing_is_dialled_on_a_lease_that_is
     """A process was stopped: its servers have closed what was idle, and others may have its permits. Or Redis is away,
     and nothing is to be dialled meanwhile.
     """
-    desk = Desk()
-    desk.wait(A, 0.0, SHARED)
-    desk.pool.call_begins("k")
-    desk.pool.permits("k", 1, 0.0, until=10.0)
-    (serve,) = (order for order in desk.orders() if isinstance(order, Serve))
-    connection = serve.ticket.connection
-    assert connection is not None
-    desk.pool.connected(connection, 1.0)
+    desk, connection = connected_on_a_lease()
     desk.release(connection, 2.0)
     if until == LONG_AGO:
         desk.pool.call_begins("k")
