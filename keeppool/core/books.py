@@ -8,7 +8,7 @@ Does not know: whose turn it is, why something has to go, and whatever `pool.py`
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 from keeppool.config import Limits
 from keeppool.core.habits import Habit, Habits
@@ -66,6 +66,7 @@ class Books:
         "moved_at",
         "open",
         "orders",
+        "shelved",
     )
 
     def __init__(self, limits: Limits) -> None:
@@ -84,6 +85,8 @@ class Books:
         self._hosts: dict[Origin, Host] = {}
         self._groups: dict[Proxy | None, Group] = {}
         self._shelf = Shelf()
+        #: The idle connections, to be counted on the way of a request without a call.
+        self.shelved: Sized = self._shelf.order
         self._queue = Queue(self.orders)
         self._permits: dict[str, Permits] = {}
         self._habits = Habits()

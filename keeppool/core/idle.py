@@ -21,20 +21,23 @@ class Shelf:
 
     Putting on, taking off and finding the oldest are O(1). The expiry heap costs nothing on the way of a request: a
     connection keeps the entry of its first stay, and is looked at again when that entry comes up.
+
+    Attributes:
+        order: The connections, least recently used first. To be read only.
     """
 
-    __slots__ = ("_expiries", "_order")
+    __slots__ = ("_expiries", "order")
 
     def __init__(self) -> None:
-        self._order: OrderedDict[Connection, None] = OrderedDict()
+        self.order: OrderedDict[Connection, None] = OrderedDict()
         self._expiries: list[tuple[float, int, Connection]] = []
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.order)
 
     def put(self, connection: Connection) -> None:
         """Put a connection on the shelf as the most recently used one; its `expires_at` is set."""
-        self._order[connection] = None
+        self.order[connection] = None
         host = connection.host
         host.idle[connection] = None
         if host.group.cap is not None:
@@ -49,7 +52,7 @@ class Shelf:
 
     def take(self, connection: Connection) -> None:
         """Take this connection off the shelf."""
-        del self._order[connection]
+        del self.order[connection]
         del connection.host.idle[connection]
         group = connection.host.group
         if group.cap is not None:
@@ -57,7 +60,7 @@ class Shelf:
 
     def least_recent(self) -> Connection:
         """Give the idle connection whose last use is longest ago, over all hosts."""
-        return next(iter(self._order))
+        return next(iter(self.order))
 
     def next_expiry(self) -> float:
         """Give a time before which nothing on the shelf expires; NEVER if nothing does."""
@@ -78,12 +81,12 @@ class Shelf:
 
     def all(self) -> list[Connection]:
         """List the idle connections, least recently used first."""
-        return list(self._order)
+        return list(self.order)
 
     def _enter(self, connection: Connection) -> None:
         connection.entry_at = connection.expires_at
         heappush(self._expiries, (connection.expires_at, connection.number, connection))
-        if len(self._expiries) > 2 * len(self._order) + SLACK:
+        if len(self._expiries) > 2 * len(self.order) + SLACK:
             self._rebuild()
 
     def _rebuild(self) -> None:
@@ -91,7 +94,7 @@ class Shelf:
         for _, _, connection in self._expiries:
             connection.entry_at = NEVER
         self._expiries.clear()
-        for connection in self._order:
+        for connection in self.order:
             if connection.expires_at < NEVER:
                 connection.entry_at = connection.expires_at
                 self._expiries.append((connection.expires_at, connection.number, connection))

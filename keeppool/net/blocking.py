@@ -19,6 +19,8 @@ from keeppool.net.deadline import LONGEST_WAIT
 
 #: For one call that does not wait.
 NOW: Final[int] = getattr(socket, "MSG_DONTWAIT", 0)
+#: For one that raises no SIGPIPE, which some programs let end them when their output's reader has gone.
+UNSIGNALLED: Final[int] = getattr(socket, "MSG_NOSIGNAL", 0)
 
 _RECEIVING: Final[int] = getattr(socket, "SO_RCVTIMEO", 0)
 _SENDING: Final[int] = getattr(socket, "SO_SNDTIMEO", 0)

@@ -17,6 +17,7 @@ from keeppool.clock import clock
 from keeppool.deferred import Deferred
 from keeppool.net.blocking import NOW, has_kernel_timers, set_kernel_timers
 from keeppool.net.deadline import LONGEST_WAIT, Deadline
+from keeppool.net.kept_lock import Look, SendAtOnce, looking_at, sending_on
 from keeppool.net.laps import Laps
 from keeppool.net.layered import LayeredSocket
 from keeppool.net.polls import GONE, READABLE, WATCHED, WRITABLE, poller
@@ -47,19 +48,26 @@ class Stream:
 
     Attributes:
         timeout: What was set last.
+        others_run: Other threads are likely to want the interpreter's lock now. To be set before a probe: it, and the
+            send behind it, keep the lock then (`kept_lock.py`).
+        send_at_once: The call that does so, with bytes, their number and `kept_lock.FLAGS`; `None` where there is none,
+            such as over TLS, and before the first probe that keeps the lock.
 
     Thread safety: one user at a time, as the pool hands it out.
     """
 
     __slots__ = (
         "_blocks",
+        "_look",
         "_poll",
         "is_tls",
         "laps",
+        "others_run",
         "receive",
         "receive_into",
         "resumed",
         "send",
+        "send_at_once",
         "sock",
         "timeout",
         "tls",
@@ -84,6 +92,9 @@ class Stream:
         # Registered once: a fresh poll object at each probe costs twice the probe itself.
         self._poll = poller()
         self._poll.register(sock.fileno(), WATCHED)
+        self._look: Look | None = None
+        self.others_run = False
+        self.send_at_once: SendAtOnce | None = None
 
     def set_timeout(self, seconds: float | None) -> None:
         """Bound every following `send` and `receive`; `None` waits without limit.
@@ -127,12 +138,21 @@ class Stream:
         if self.is_tls and self.sock.pending():  # type: ignore[attr-defined]
             # Mostly data; but where TLS runs within TLS, a ticket or a close_notify may wait to be decrypted.
             return self._read_one_byte()
+        if self.others_run and not (self._look or self._keep_lock())():
+            return _IDLE
         seen = self._poll.poll(0)
         if not seen:
             return _IDLE
         if seen[0][1] & GONE:
             return Liveness.CLOSED
         return self._read_one_byte()
+
+    def _keep_lock(self) -> Look:
+        """Prepare the calls that keep the interpreter's lock: the look, and for a plain socket what sends."""
+        look = self._look = looking_at(self.sock)
+        if self._blocks:
+            self.send_at_once = sending_on(self.sock)
+        return look
 
     def probe_for(self, seconds: float) -> Liveness:
         """As `probe`, but watch the connection for so many seconds: a close may be on its way."""

@@ -101,6 +101,7 @@ class BlockingPool(Pool):
             # end.
             stream = connection.stream
             assert isinstance(stream, Stream), "bug: lent without a socket"
+            stream.others_run = state.open - len(state.shelved) > 1
             liveness = stream.probe() if not exchange.is_unsafe else _watched(stream, connection, exchange)
             if liveness is ALIVE:
                 if self.is_followed:

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from keeppool.clock import clock
 from keeppool.errors import BodyLengthError, InvalidBody, KeepPoolError
+from keeppool.net.kept_lock import AT_ONCE, FLAGS, not_sent
 from keeppool.net.stream import TLS_RECORD, Stream
 from keeppool.pools.exchange import Exchange
 from keeppool.pools.waits import LATE_RESPONSE, Progress, continue_wait_ends, next_wait, sending_wait, total_passed
@@ -39,8 +40,14 @@ def send(exchange: Exchange, stream: Stream) -> ResponseHead:  # noqa: C901  eac
         if seconds != stream.timeout:  # Asked here: mostly it is set already.
             stream.set_timeout(seconds)
         data = exchange.head
-        # Over TLS one record at a time: see `TLS_RECORD`.
-        sent = exchange.sent = stream.send(data if len(data) <= TLS_RECORD or not stream.is_tls else data[:TLS_RECORD])
+        if stream.others_run and stream.send_at_once is not None and len(data) <= AT_ONCE:
+            sent = stream.send_at_once(data, len(data), FLAGS)
+            if sent < 0:
+                sent = not_sent()
+        else:
+            # Over TLS one record at a time: see `TLS_RECORD`.
+            sent = stream.send(data if len(data) <= TLS_RECORD or not stream.is_tls else data[:TLS_RECORD])
+        exchange.sent = sent
         if exchange.body is not None or sent < len(data):
             early = _send_rest(exchange, stream)
             if early is not None:

@@ -78,4 +78,4 @@ class Desk:
         assert not pool._hosts
         assert not pool._groups
         assert not pool._shelf._expiries
-        assert not pool._shelf._order
+        assert not pool._shelf.order

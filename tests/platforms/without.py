@@ -115,6 +115,7 @@ THINGS: dict[str, _Taking] = {
         _names(signal, "pthread_sigmask", "pthread_kill"),
         _names(asyncio.SelectorEventLoop, "add_signal_handler", "remove_signal_handler"),
     ),
+    "ctypes": _modules("ctypes", "_ctypes"),
     "modules": _modules("fcntl", "termios", "tty", "pty", "resource", "pwd", "grp", "curses", "readline", "syslog"),
 }
 
