@@ -128,6 +128,7 @@ def too_short(peer: Peer, plan: Plan) -> Course:
 
 
 def too_long(peer: Peer, plan: Plan) -> Course:
+    peer.host.surplus += 1
     peer.transport.write(response(plan) + b"and more")
     yield 3600
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.soak.plan import Plan
+from benchmarks.soak.plan import RIDDEN, Plan
 from keeppool.errors import ConnectError, ExchangeError, KeepPoolError, PoolError
 
 Outcomes = frozenset[str]
@@ -96,6 +96,14 @@ def is_lost(plan: Plan, outcome: str) -> bool:
     if outcome == "408":
         return plan.upload == "generator"  # Else it counts as a close, and the request goes again.
     return outcome in LOST and not (plan.is_repeatable and plan.upload != "generator")
+
+
+def is_behind_surplus(plan: Plan, outcome: str) -> bool:
+    """Tell whether the outcome is that of a request that had ridden behind a response with bytes too many.
+
+    They are where its own response would begin, and nobody can tell that they do not.
+    """
+    return outcome == "InvalidHead" and plan.host in RIDDEN and plan.method == "GET"
 
 
 def lie(plan: Plan, error: KeepPoolError) -> str:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from benchmarks.soak.faults import is_explained, is_lost, lie, was_sent, wrong
+from benchmarks.soak.faults import is_behind_surplus, is_explained, is_lost, lie, was_sent, wrong
 from benchmarks.soak.plan import UNREACHABLE, Plan
 from keeppool.errors import KeepPoolError
 
@@ -38,7 +38,7 @@ MOST_TOLD = 10
 
 
 class Loss(NamedTuple):
-    """A request that ended with its connection, without a fault of its own."""
+    """A request that ended with its connection, or behind a response too long, without a fault of its own."""
 
     plan: Plan
     outcome: str
@@ -116,7 +116,7 @@ class Ledger:
         self._most[plan.number] = 0 if plan.host in UNREACHABLE else 2 if plan.is_repeatable else 1
         if is_explained(plan, outcome, is_cancelled=is_cancelled):
             return
-        if is_lost(plan, outcome):
+        if is_lost(plan, outcome) or is_behind_surplus(plan, outcome):
             self._losses.append(Loss(plan, outcome))
         else:
             self.found("unexplained", f"{plan}: {outcome} {words}")
@@ -131,14 +131,15 @@ class Ledger:
             elif times < least:
                 self.found("untrue", f"{plan(number)}: {self.end_of(number)}, but not carried out")
         crossed = unpacked(report["crossed"])
-        loose = dict(report["loose"])
+        loose, surplus = dict(report["loose"]), dict(report["surplus"])
         for lost, outcome in self._losses:
             if crossed[lost.number]:
                 continue
-            # The server closed without listening on: each such close may have met one request.
-            loose[lost.host] -= 1
-            if loose[lost.host] < 0:
-                self.found("unexplained", f"{lost}: {outcome}, and no close that it can have met")
+            # The server closed without listening on: each such close may have met one request. So may bytes too many.
+            met, what = (surplus, "bytes too many") if is_behind_surplus(lost, outcome) else (loose, "close")
+            met[lost.host] -= 1
+            if met[lost.host] < 0:
+                self.found("unexplained", f"{lost}: {outcome}, and no {what} that it can have met")
         for words in report["over"]:
             self.found("cap exceeded", words)
 

@@ -61,6 +61,7 @@ class Listening:
         self.accepted = 0
         self.peak = 0
         self.loose = 0
+        self.surplus = 0
         self.peers: set[Peer] = set()
 
     def established(self) -> list[Peer]:
@@ -134,6 +135,7 @@ class World:
             "crossed": packed(self.crossed),
             "over": self.over,
             "loose": {name: host.loose for name, host in self.hosts.items()},
+            "surplus": {name: host.surplus for name, host in self.hosts.items()},
             "peaks": {name: host.peak for name, host in self.hosts.items()} | {"total": self.peak},
             "accepted": {name: host.accepted for name, host in self.hosts.items()},
         }

@@ -95,6 +95,8 @@ OF_THE_RESTLESS = frozenset({"closes unread", "resets unread", "executes, closes
 CALM = frozenset({"plain-1", "tls-1"})
 #: All that happens at the host where requests ride: a close, or what is no HTTP, would end that for a while.
 OF_THE_PIPED = frozenset({"", "drips", "in two", "interim"})
+#: Hosts whose entry says that requests may ride.
+RIDDEN = frozenset({"piped", "unpiped"})
 #: Methods whose requests have a body.
 WITH_BODY = frozenset({"POST", "PUT"})
 #: How a response's body is framed where the fault asks for it.

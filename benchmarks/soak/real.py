@@ -126,10 +126,14 @@ class Real:
         self.thread.join()
 
     def open(self) -> dict[str, int]:
-        """Count the connections that are established, at each."""
-        return self._by_host(self._established())
+        """Count the connections that are established, at each.
 
-    def _established(self) -> set[tuple[str, str]]:
+        At the client's end: Apache has the kernel accept none before its first request is there (TCP_DEFER_ACCEPT), so
+        one that was dialled and never used is established at that end alone.
+        """
+        return self._by_host(self._established(at_client=True))
+
+    def _established(self, *, at_client: bool = False) -> set[tuple[str, str]]:
         """Find them, each by the server's port and the client's end."""
         ports = {f"{port:04X}" for host, port in self.ports.items() if host != REDIS}
         found = set()
@@ -138,8 +142,9 @@ class Real:
             next(table)
             for line in table:
                 _, local, remote, state, _ = line.split(None, 4)
-                if state == _ESTABLISHED and local[-4:] in ports:
-                    found.add((local[-4:], remote))
+                server, client = (remote, local) if at_client else (local, remote)
+                if state == _ESTABLISHED and server[-4:] in ports:
+                    found.add((server[-4:], client))
         return found
 
     def _by_host(self, connections: set[tuple[str, str]]) -> dict[str, int]:

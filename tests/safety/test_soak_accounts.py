@@ -47,12 +47,13 @@ def packed(counts):
     return base64.b64encode(zlib.compress(bytes(counts))).decode()
 
 
-def report(executed, crossed=b"", over=(), loose=0):
+def report(executed, crossed=b"", over=(), loose=0, surplus=0):
     return {
         "executed": packed(executed),
         "crossed": packed(crossed.ljust(len(executed), b"\0")),
         "over": list(over),
         "loose": dict.fromkeys(HOSTS, loose),
+        "surplus": dict.fromkeys(HOSTS, surplus),
     }
 
 
@@ -68,18 +69,20 @@ def found(ledger):
     return {kind for kind, words in ledger.faults.items() if words}
 
 
-def judged(plan, times, error=None, *, crossed=b"\0", loose=0, came=None):
+def judged(plan, times, error=None, *, crossed=b"\0", loose=0, surplus=0, came=None):
     """Give the kinds of fault that one request's accounts show."""
     ledger = Ledger(1)
     if error is not None:
         ledger.failed(plan, error, is_cancelled=False)
     else:
         ledger.came(plan, *(came or (200, "0", plan.body)))
-    ledger.close(report([times], crossed, loose=loose), lambda _: plan)
+    ledger.close(report([times], crossed, loose=loose, surplus=surplus), lambda _: plan)
     return found(ledger)
 
 
 GONE = errors.ServerDisconnected("gone", sent=10, retry_safe=False)
+GARBLED = errors.InvalidHead("not a status line", sent=10, retry_safe=True)
+RIDER = {"host": "unpiped", "method": "GET", "upload": "none"}
 
 
 @pytest.mark.parametrize(
@@ -105,6 +108,9 @@ GONE = errors.ServerDisconnected("gone", sent=10, retry_safe=False)
             judged(a_plan(is_keyed=True), 0, errors.ReadError("gone", sent=10, retry_safe=True), loose=1),
         ),
         ({"unexplained"}, judged(a_plan(), 1, errors.ReadTimeout("slow", sent=10))),
+        (set(), judged(a_plan(**RIDER), 0, GARBLED, surplus=1)),
+        ({"unexplained"}, judged(a_plan(**RIDER), 0, GARBLED, loose=1)),
+        ({"unexplained"}, judged(a_plan(**RIDER | {"host": "plain-1"}), 0, GARBLED, surplus=1)),
         ({"unexplained", "untrue"}, judged(a_plan(), 1, ZeroDivisionError())),
         ({"untrue"}, judged(a_plan(fault="executes, closes"), 1, errors.SendError("gone", sent=1, retry_safe=True))),
         ({"untrue"}, judged(a_plan(fault="executes, closes"), 1, errors.SendError("gone", sent=0, retry_safe=True))),
