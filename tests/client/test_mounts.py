@@ -10,7 +10,15 @@ from answers import elsewhere, page
 import keeppool
 import keeppool.requests
 from keeppool import BaseAdapter, HTTPAdapter, Limits, Response
-from keeppool.errors import CertificateError, ConfigError, InvalidSchema, PoolClosed, ReadTimeout, RetryError
+from keeppool.errors import (
+    CertificateError,
+    ConfigError,
+    InvalidSchema,
+    KeepPoolError,
+    PoolClosed,
+    ReadTimeout,
+    RetryError,
+)
 from keeppool.requests.structures import CaseInsensitiveDict
 from keeppool.testing import Answer
 
@@ -41,6 +49,39 @@ class Memory(BaseAdapter):
 
     def close(self):
         self.is_closed = True
+
+
+# What can be mounted
+
+
+@pytest.mark.parametrize(
+    ("prefix", "adapter", "says"),
+    [
+        (5, HTTPAdapter(), "prefix=5: must be the text that URLs begin with"),
+        (None, HTTPAdapter(), "prefix=None: must be the text"),
+        ("http://", None, "adapter=None: must be an object with send and close"),
+        ("http://", HTTPAdapter, r"must be an adapter, not a class of them: HTTPAdapter\(\)"),
+        ("http://", type("Transport", (), {"handle_request": print})(), "transport of httpx's"),
+        ("http://", type("Transport", (), {"handle_async_request": print})(), "transport of httpx's"),
+    ],
+)
+@pytest.mark.parametrize("kind", [keeppool.requests.Session, keeppool.requests.AsyncSession])
+def test_what_is_no_adapter_is_refused_and_changes_nothing(kind, prefix, adapter, says):
+    session = kind()
+    before = dict(session.adapters)
+    with pytest.raises(ConfigError, match=says):
+        session.mount(prefix, adapter)
+    with pytest.raises(ConfigError, match=says):
+        session.adapters = {"http://": HTTPAdapter(), prefix: adapter}
+    assert dict(session.adapters) == before
+
+
+def test_an_adapter_of_ours_in_a_session_of_requests_says_which_one_it_takes(site):
+    requests = pytest.importorskip("requests")
+    with requests.Session() as theirs:
+        theirs.mount("http://", HTTPAdapter())
+        with pytest.raises(TypeError, match="not a requests.models.PreparedRequest; .*KeepPoolAdapter"):
+            theirs.get(site.url)
 
 
 # By prefix
@@ -344,6 +385,29 @@ def test_requests_adapter_answers_in_its_own_kind(site, session, theirs):
     assert answer.elapsed.total_seconds() > 0
     assert isinstance(answer.request, keeppool.PreparedRequest)
     assert session.stats().opened == 0
+
+
+@pytest.mark.parametrize("kind", ["HTTPAdapter", "KeepPoolAdapter"])
+def test_an_error_of_requests_is_ours_of_that_name(session, theirs, kind):
+    if kind == "KeepPoolAdapter":
+        from keeppool.adapters.requests import KeepPoolAdapter
+
+        session.mount("http://", KeepPoolAdapter())
+    with pytest.raises(keeppool.requests.ConnectionError) as caught:
+        session.get("http://127.0.0.1:1/")
+    assert isinstance(caught.value, KeepPoolError)
+    assert kind == "KeepPoolAdapter" or isinstance(caught.value.__cause__, theirs.ConnectionError)
+
+
+def test_each_error_that_requests_adapters_raise_has_one_of_ours(theirs):
+    from keeppool.requests.mounting.mounts import ours_for
+
+    for name, kind in vars(theirs.exceptions).items():
+        if isinstance(kind, type) and issubclass(kind, theirs.RequestException) and name != "JSONDecodeError":
+            own = ours_for(kind("what happened", response="a response"))
+            assert isinstance(own, getattr(keeppool.requests.exceptions, name)), name
+            assert (str(own), own.response) == ("what happened", "a response")
+    assert ours_for(ValueError()) is None
 
 
 @pytest.mark.parametrize(

@@ -390,3 +390,9 @@ def test_an_argument_that_nobody_takes_is_named(kind, is_changed):
         for call in (session.get, session.post, lambda url, **more: session.request("GET", url, **more)):
             with pytest.raises(TypeError, match=r"request\(\) got an unexpected keyword argument 'nope'"):
                 call("http://127.0.0.1:1/", nope=1)
+
+
+@pytest.mark.parametrize("module", ["urllib3", "urllib3.exceptions", "urllib3.util", "urllib3.util.retry"])
+def test_urllib3_is_imported_by_way_of_requests_packages(module):
+    ours_of_it = importlib.import_module(f"keeppool.requests.packages.{module}")
+    assert ours_of_it is importlib.import_module(f"requests.packages.{module}") is importlib.import_module(module)

@@ -140,9 +140,10 @@ class Mounting(RequestsVerbs[ResponseT], Caller[ResponseT], Redirecting, Generic
 
     @adapters.setter
     def adapters(self, adapters: Mapping[str, Any]) -> None:
-        self._mounts = Mounts()
+        mounts = Mounts()
         for prefix, adapter in adapters.items():
-            self._mounts.mount(prefix, adapter)
+            mounts.mount(prefix, adapter)
+        self._mounts = mounts
 
     def mount(self, prefix: str, adapter: Any) -> None:
         """Let an adapter send the requests to URLs that begin with `prefix`; the longest prefix wins.
@@ -151,6 +152,9 @@ class Mounting(RequestsVerbs[ResponseT], Caller[ResponseT], Redirecting, Generic
             prefix: Such as "https://api.example.com/".
             adapter: An `HTTPAdapter`, which has limits of its own, or any object with `send` and `close` as
                 `BaseAdapter` has them, those for requests included.
+
+        Raises:
+            ConfigError: It is none, or the prefix no text. Nothing has changed.
         """
         self.adapters.mount(prefix, adapter)
         self._note_tls()  # What holds for a URL may be another pool's configuration from now on.

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 import requests
 from requests.structures import CaseInsensitiveDict
 
-import keeppool.errors as ours
 from keeppool.adapters.requests import KeepPoolAdapter
 from keeppool.checks import bad
 from keeppool.client.request.prepared import PreparedRequest
@@ -44,21 +43,14 @@ class Faked:
         cert: Any = None,
         proxies: Mapping[str, str | None] | None = None,
     ) -> Any:
-        """Send one request as requests' session does; see `BaseAdapter.send`.
-
-        Raises:
-            KeepPoolError: Of the class whose name the tool's error of requests has.
-        """
+        """Send one request as requests' session does; see `BaseAdapter.send`. Its errors are requests'."""
         theirs = requests.PreparedRequest()
         theirs.method, theirs.url, theirs.body = request.method, request.url, request.body
         theirs.headers = CaseInsensitiveDict(request.headers.items())  # type: ignore[arg-type]  # what is sent has no `None`
         theirs.hooks = requests.hooks.default_hooks()
         theirs._cookies = requests.cookies.RequestsCookieJar()
         given = {"timeout": timeout, "verify": verify, "cert": cert, "proxies": dict(proxies or {})}
-        try:
-            return self._session.send(theirs, stream=stream, allow_redirects=False, **given)
-        except requests.RequestException as error:
-            _raise_ours(error)
+        return self._session.send(theirs, stream=stream, allow_redirects=False, **given)
 
     def close(self) -> None:
         """Do nothing: the pool is the session's."""
@@ -109,14 +101,3 @@ class _Refusing(requests.adapters.HTTPAdapter):
             ConfigError: Always.
         """
         raise bad(self._tool, True, "it lets this request pass, which a session for tasks cannot send through requests")
-
-
-def _raise_ours(error: requests.RequestException) -> NoReturn:
-    """Raise the error of ours that an error of requests' stands for, or was made of."""
-    if isinstance(error.__cause__, ours.KeepPoolError):
-        raise error.__cause__
-    for kind in type(error).__mro__:
-        own = getattr(ours, kind.__name__, None) if kind.__module__ == "requests.exceptions" else None
-        if own is not None:
-            raise own(str(error)) from error
-    raise ours.RequestException(str(error)) from error

@@ -1,7 +1,7 @@
 """Which adapter sends the requests to a URL, and how the session gets on with one that is not its own.
 
-Decides: that the longest prefix wins; how a timeout is written for an adapter of requests', and what its response still
-    lacks.
+Decides: what can be mounted; that the longest prefix wins; how a timeout is written for an adapter of requests', what its
+    response still lacks, and which error of ours stands for its own.
 Does not know: what an adapter does.
 """
 
@@ -12,6 +12,8 @@ from datetime import timedelta
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import keeppool.errors as ours
+from keeppool.checks import bad
 from keeppool.client.cookies import jar_of, keep_lines
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.clock import clock
@@ -30,7 +32,15 @@ class Mounts(OrderedDict[str, Any]):
     """
 
     def mount(self, prefix: str, adapter: Any) -> None:
-        """Let an adapter send the requests to URLs that begin with `prefix`, in any case."""
+        """Let an adapter send the requests to URLs that begin with `prefix`, in any case.
+
+        Raises:
+            ConfigError: `prefix` is no text, or `adapter` no object with a method `send`. Nothing has changed.
+        """
+        if not isinstance(prefix, str):
+            raise bad("prefix", prefix, "must be the text that URLs begin with, such as 'https://api.example.com/'")
+        if isinstance(adapter, type) or not callable(getattr(adapter, "send", None)):
+            raise bad("adapter", adapter, _rule_for(adapter))
         self[prefix] = adapter
         for shorter in [key for key in self if len(key) < len(prefix)]:
             self.move_to_end(shorter)
@@ -46,6 +56,15 @@ class Mounts(OrderedDict[str, Any]):
                 return adapter
         parse(url)  # Says it in the words that every session has for a scheme that is neither http nor https.
         raise InvalidSchema(f"no adapter is mounted for {url!r}", url=url)
+
+
+def _rule_for(adapter: object) -> str:
+    if isinstance(adapter, type):
+        return f"must be an adapter, not a class of them: {adapter.__name__}()"
+    rule = "must be an object with send and close, such as keeppool.HTTPAdapter()"
+    if hasattr(adapter, "handle_request") or hasattr(adapter, "handle_async_request"):
+        return f"{rule}; this is a transport of httpx's, which its own clients take: httpx.Client(transport=...)"
+    return rule
 
 
 def plain_timeout(timeout: Any) -> Any:
@@ -89,6 +108,22 @@ class Checked:
     def verify_for(cls, request: PreparedRequest, verify: bool | str) -> bool | str | Inherit:
         """Read what an adapter is given, where True may be the default."""
         return INHERIT if verify is True and not vars(request).get(cls._NAME) else verify
+
+
+def ours_for(error: Exception) -> ours.KeepPoolError | None:
+    """Find the error of ours that stands for one of requests', which an adapter has raised; `None` for any other error.
+
+    It is known by its name, as the class cannot be imported where requests is not there.
+    """
+    names = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "requests.exceptions"]
+    if not names:
+        return None
+    if isinstance(error.__cause__, ours.KeepPoolError):
+        return error.__cause__
+    kind = next((getattr(ours, name) for name in names if hasattr(ours, name)), ours.RequestException)
+    made: ours.KeepPoolError = kind(str(error))
+    made.__cause__, made.response = error, getattr(error, "response", None)
+    return made
 
 
 def complete(response: Any, request: PreparedRequest, seconds: float) -> None:

@@ -94,6 +94,10 @@ class PooledAdapter(Hookless):
         proxies: ProxiesArgument,
     ) -> Send:
         """Read the arguments of `send`, where `None` means what is configured."""
+        if not isinstance(request, PreparedRequest):
+            kind = type(request)
+            text = f"this adapter sends what a keeppool session has prepared, not a {kind.__module__}.{kind.__name__}"
+            raise TypeError(f"{text}; for requests' own sessions there is keeppool.adapters.requests.KeepPoolAdapter")
         self.add_headers(request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
         override = override_of(
             Checked.verify_for(request, verify),
@@ -131,6 +135,7 @@ class SendingAdapter(PooledAdapter, Generic[SentT]):
 
         Raises:
             KeepPoolError: As a pool manager's `request`.
+            TypeError: `request` is not one of keeppool's.
         """
         return self._carry((request, stream, timeout, verify, cert, proxies), stream)
 
