@@ -13,6 +13,7 @@ from pathlib import Path
 from keeppool.cli.endings import UsageError
 from keeppool.cli.sinks import try_writing
 from keeppool.events import Event
+from keeppool.har.files import is_stream
 from keeppool.observe import Recorder
 
 
@@ -63,6 +64,8 @@ def _check(path: Path) -> None:
     try:
         if path.is_dir():
             raise UsageError(f"cannot write to {path}: it is a folder")
+        if is_stream(path):
+            return  # Nothing is made beside it.
         path.parent.mkdir(parents=True, exist_ok=True)
         try_writing(path.parent)
     except OSError as error:

@@ -1,6 +1,7 @@
 """HAR files: read, and written in one piece.
 
-Decides: that whatever interrupts the writing, the file is the old one or the new one.
+Decides: that whatever interrupts the writing, the file is the old one or the new one; that what is no file, such as
+    /dev/stdout or a pipe with a name, is written to and never replaced.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,7 +37,7 @@ def save(path: str | os.PathLike[str], entries: Iterable[Object]) -> None:
     """Write a file. Whatever interrupts this, the file is the old one or the new one, and whole.
 
     Args:
-        path: Where to. Folders that are missing are made; a symbolic link is followed.
+        path: Where to. Folders that are missing are made; a symbolic link is followed. A device or a pipe is written to.
         entries: What it is to hold.
 
     Raises:
@@ -46,15 +48,30 @@ def save(path: str | os.PathLike[str], entries: Iterable[Object]) -> None:
 
 def save_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text of any kind, as `save` does."""
+    # A lone surrogate becomes an escape of JSON's.
+    data = text.encode("utf-8", "backslashreplace")
+    if is_stream(path):
+        # Whoever may write in /dev would else put a file in the place of the device.
+        with open(path, "wb") as stream:
+            stream.write(data)
+        return
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside it, so that it is in the same file system. A name of its own: two processes may write at the same time.
     written = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}")
     try:
-        # A lone surrogate becomes an escape of JSON's.
-        written.write_bytes(text.encode("utf-8", "backslashreplace"))
+        written.write_bytes(data)
         if target.exists():
             written.chmod(target.stat().st_mode & 0o7777)
         written.replace(target)
     finally:
         written.unlink(missing_ok=True)
+
+
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Tell whether there is something that is neither file nor folder: a device, a pipe, a socket."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

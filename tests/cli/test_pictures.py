@@ -57,6 +57,13 @@ def test_nothing_is_begun_if_it_cannot_be_written(tmp_path, capsys, option):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
+def test_a_pipe_is_written_to(start):
+    with Site() as site:
+        process = start("fetch", f"{site.url}/1", "--har", "/dev/fd/1")
+        said, _ = process.communicate(timeout=LIMIT_S)
+    assert len(har.parse(said[said.index("{") : said.rindex("}") + 1].encode())) == 1
+
+
 def test_the_demo_draws_its_first_round_and_names_the_file_last(tmp_path, capsys):
     page = tmp_path / "demo.html"
     assert main(["demo", "--pages", "60", "--waterfall", str(page)]) == 0

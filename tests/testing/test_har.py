@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -217,6 +218,18 @@ def test_a_link_and_its_mode_stay_what_they_are(tmp_path):
     assert (tmp_path / "link.har").is_symlink()
     assert har.load(tmp_path / "a.har") == []
     assert (tmp_path / "a.har").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    path, read = tmp_path / "pipe", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
+    reader.start()
+    har.save(path, [an_entry()])
+    reader.join(5)
+    assert path.is_fifo()
+    assert len(har.parse(read[0])) == 1
+    assert os.listdir(tmp_path) == ["pipe"]
 
 
 def test_two_who_write_the_same_file_leave_one_of_both(tmp_path):
