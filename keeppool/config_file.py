@@ -46,10 +46,20 @@ else:
     fleets = Deferred("keeppool.fleet")
 
 _TOP: Final = ("preset", "limits", "timeout", "default", "host", "fleet")
+#: What the tables hold, by what is said of them where a key of theirs stands somewhere else.
+_TABLES: Final[Mapping[str, type[Limits | Timeout | HostConfig]]] = {
+    "[limits]": Limits,
+    "[timeout]": Timeout,
+    '[default] and [host."..."]': HostConfig,
+}
 _FLEET: Final = ("url", "name", "ttl", "when_down", "timeout")
 
 #: Fields of the dataclasses that hold an object no text can name.
 _IN_CODE_ONLY: Final = frozenset({"ssl_context"})
+
+#: How a host's table begins, and one whose pattern TOML cannot read as it stands.
+_QUOTED: Final = '[host."*.example.com"]'
+_BARE_PATTERN: Final = re.compile(r"^[ \t]*\[host\.[^\]\"'\n]*[*:/\[]", re.MULTILINE)
 
 #: The rules are worded for Python; these are the same values as the file's author writes them.
 _TOML_WORDS: Final = {"None": '"none"', "True": "true", "False": "false"}
@@ -123,9 +133,14 @@ def _read(file: str) -> dict[str, Any]:
     if len(data) > MOST_BYTES:
         raise _unusable(file, f"larger than {MOST_BYTES} bytes")
     try:
-        return tomllib.loads(data.decode())
-    except ValueError as error:  # TOMLDecodeError says line and column; UnicodeDecodeError is a ValueError as well
-        raise _unusable(file, f"not TOML: {error}") from error
+        # Some editors begin a file with a byte order mark.
+        text = data.decode("utf-8-sig")
+        return tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise _unusable(file, f"not TOML, which is text in UTF-8: {error}") from error
+    except ValueError as error:  # says line and column
+        hint = f"; a pattern stands in quotes, as in {_QUOTED}" if _BARE_PATTERN.search(text) else ""
+        raise _unusable(file, f"not TOML: {error}{hint}") from error
 
 
 def _unusable(file: str, rule: str) -> ConfigError:
@@ -233,6 +248,8 @@ def _why_no_key(place: _Place, key: str, value: object, allowed: Collection[str]
 
     if key in _IN_CODE_ONLY:
         return "an object that cannot come from a file; give it in code"
+    if others := [name for name, kind in _TABLES.items() if key in _hints(kind)]:
+        return f"no such key here; it stands in {' or '.join(others)}"
     near = get_close_matches(key[:_LONGEST_KEY].lower(), allowed, n=1)
     if near:
         return f"no such key; the nearest is {near[0]}"

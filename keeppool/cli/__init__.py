@@ -17,7 +17,7 @@ from pathlib import Path
 
 from keeppool.cli.arguments import parse
 from keeppool.cli.endings import Exit, UsageError, interruptible, silence
-from keeppool.errors import ConfigError
+from keeppool.errors import ConfigError, KeepPoolError
 
 _NEEDS_RICH = (
     "keeppool's command needs rich: python -m pip install 'keeppool[cli]', or '.[cli]' in the folder of its source"
@@ -49,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         silence()
         return Exit.FAILED
     except OSError as error:  # such as a full disk behind standard output
-        code = _end(Exit.FAILED, str(error))
+        # What has no name of a file was written to a standard stream.
+        nameless = error.errno is not None and error.filename is None and not isinstance(error, KeepPoolError)
+        code = _end(Exit.FAILED, f"cannot write the output: {error.strerror}" if nameless else str(error))
         silence()
         return code
 

@@ -28,6 +28,20 @@ _PROBE_TIMEOUT_S = 10.0
 #: What `keeppool top` sorts by; `top_figures.ORDERS` says how. A test holds the two together.
 _TOP_ORDERS = ("busiest", "waiting", "rate", "open", "held", "requests", "failed", "name")
 
+_HEADERS = 'headers = { User-Agent = "..." } under [default]'
+_TRUST = 'verify = false, or verify = "ca.pem", under [default]'
+_PROXY = 'proxy = "http://host:3128" under [default]'
+#: Options of curl and wget, and what is written in a configuration file in their place.
+_IN_FILE = {
+    **dict.fromkeys(("-H", "--header", "-A", "--user-agent", "--headers"), _HEADERS),
+    **dict.fromkeys(("-k", "--insecure", "--verify", "--no-verify", "--cacert", "--no-check-certificate"), _TRUST),
+    **dict.fromkeys(("-x", "--proxy"), _PROXY),
+    **dict.fromkeys(("-m", "--max-time", "--total-timeout"), "total = 60 under [timeout]"),
+    "--connect-timeout": "connect = 5 under [timeout]",
+    "--per-proxy": "per_proxy = 32 under [limits]",
+    "--idle-timeout": "idle_timeout = 55 under [limits]",
+}
+
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; `verb` names the module that carries it out.
@@ -46,12 +60,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_fleet(verbs)
     _add_probe(verbs)
     _add_top(verbs)
-    arguments = parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        # By the verb's own parser, whose usage shows the options that there are.
+        verbs.choices[arguments.verb].error(f"unrecognized arguments: {' '.join(unknown)}{_hint(unknown)}")
     if arguments.verb == "fetch" and not arguments.urls and arguments.input is None:
         fetch.error("give at least one URL, or -i FILE")
     if arguments.verb == "fetch" and arguments.fleet_name is not None and arguments.fleet is None:
         fetch.error("--fleet-name belongs to --fleet URL")
     return arguments
+
+
+def _hint(unknown: list[str]) -> str:
+    """Say where that is set for which other commands have an option."""
+    found = next((_IN_FILE[name] for text in unknown if (name := text.partition("=")[0]) in _IN_FILE), None)
+    return "" if found is None else f" (write {found} in the file of --config)"
 
 
 def _add_demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,17 +9,46 @@ from argparse import Namespace
 from dataclasses import replace
 
 from keeppool import Config, HostConfig, Timeout, load_config, presets
+from keeppool.cli.endings import UsageError
 from keeppool.config import INHERIT
+from keeppool.errors import ConfigError
 from keeppool.fleet import Fleet
+
+#: The options by the fields that they set.
+_OPTIONS = {
+    "per_host": "--per-host",
+    "total": "--total",
+    "pace.per_second": "--pace",
+    "pipelining": "--pipelining",
+    "preset": "--preset",
+    "timeout": "--timeout",
+    "url": "--fleet",
+    "name": "--fleet-name",
+}
 
 
 def config_of(arguments: Namespace) -> Config:
     """Build the configuration `keeppool fetch` runs with.
 
     Raises:
-        ConfigError: The file, the preset, the fleet's URL or a number is invalid.
+        ConfigError: The file is invalid.
+        UsageError: The preset, the fleet's URL or a number is.
     """
     config = load_config(arguments.config) if arguments.config is not None else Config()
+    try:
+        return _laid_over(config, arguments)
+    except ConfigError as error:
+        if error.field not in _OPTIONS:
+            raise
+        # Only a cap may be none on the command line.
+        rule, lifted, rest = error.rule.partition(", or None")
+        if lifted and error.field in ("per_host", "total"):
+            rule = f"{rule}, or none{rest}"
+        value = f"{error.value:g}" if isinstance(error.value, float) else error.value
+        raise UsageError(f"{_OPTIONS[error.field]} {value}: {rule}") from error
+
+
+def _laid_over(config: Config, arguments: Namespace) -> Config:
     limits = presets.by_name(arguments.preset) if arguments.preset is not None else config.limits
     caps = {name: getattr(arguments, name) for name in ("per_host", "total")}
     limits = replace(limits, **{name: cap for name, cap in caps.items() if cap is not INHERIT})

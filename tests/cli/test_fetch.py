@@ -234,11 +234,12 @@ def test_a_read_that_takes_too_long_fails_by_name(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--preset", "mosaic"], "preset='mosaic': must be one of NETSCAPE"),
-        (["--per-host", "0"], "per_host=0: must be 1 or more"),
-        (["--total", "-3"], "total=-3: must be 1 or more"),
-        (["--pace", "0"], "pace.per_second=0.0: must be a finite number above 0"),
-        (["--timeout", "-1"], "timeout=-1.0: must be more than 0 seconds"),
+        (["--preset", "mosaic"], "--preset mosaic: must be one of NETSCAPE"),
+        (["--per-host", "0"], "--per-host 0: must be 1 or more, or none for no limit\n"),
+        (["--total", "-3"], "--total -3: must be 1 or more"),
+        (["--pace", "0"], "--pace 0: must be a finite number above 0\n"),
+        (["--timeout", "-1"], "--timeout -1: must be more than 0 seconds\n"),
+        (["--fleet", "http://host"], "--fleet ***: must begin with one of redis://"),
         (["-i", "/nowhere/at/all"], "cannot read /nowhere/at/all: No such file"),
         (["-i", "/"], "cannot read /: Is a directory"),
         (["-o", "/dev/null/x"], "cannot write to /dev/null/x: "),
@@ -284,3 +285,20 @@ def test_requests_follow_each_other_on_one_connection_where_that_is_asked_for(ru
         assert sum(line["bytes"] for line in lines) == totals["bytes"] == sum(range(200))
         assert site.peak_open <= 2
         assert all(int(path.name.rpartition("_")[2]) == path.stat().st_size for path in (tmp_path / "here").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("unknown", "says"),
+    [
+        (["--retries", "3"], "unrecognized arguments: --retries 3\n"),
+        (["-H", "X: 1"], "-H X: 1 (write headers = { User-Agent = "),
+        (["--user-agent=me"], "(write headers = { User-Agent = "),
+        (["--insecure"], "(write verify = false"),
+    ],
+)
+def test_an_option_that_there_is_not_shows_those_of_the_verb(capsys, unknown, says):
+    with pytest.raises(SystemExit, match="2"):
+        main(["fetch", "http://127.0.0.1:1/", *unknown])
+    said = capsys.readouterr().err
+    assert said.startswith("usage: keeppool fetch ")
+    assert says in said

@@ -21,4 +21,4 @@ def test_a_full_disk_behind_standard_output_is_one_line_and_exit_code_1():
             timeout=60,
         )
     assert done.returncode == 1
-    assert done.stderr == "keeppool: [Errno 28] No space left on device\n"
+    assert done.stderr == "keeppool: cannot write the output: No space left on device\n"

@@ -196,6 +196,10 @@ WRONG = [
     ('preset = "MOSAIC"', "preset", "MOSAIC", "NETSCAPE, IE6"),
     ("preset = 5", "preset", 5, "NETSCAPE, IE6"),
     ("presets = 5", "presets", 5, "nearest is preset"),
+    ("per_host = 2", "per_host", 2, 'stands in [limits] or [default] and [host."..."]'),
+    ("connect = 2", "connect", 2, "stands in [timeout]"),
+    ("[limits]\nverify = false", "limits.verify", False, 'stands in [default] and [host."..."]'),
+    ('[host."x"]\nper_proxy = 5', 'host."x".per_proxy', 5, "stands in [limits]"),
 ]
 
 
@@ -232,10 +236,24 @@ def test_bad_syntax_is_named_with_line_and_column(tmp_path: Path) -> None:
     assert isinstance(caught.value.__cause__, ValueError)
 
 
+@pytest.mark.parametrize("head", ["[host.*.example.com]", "[host.a:80]", "[host.http://a]", "[host.[::1]]"])
+def test_a_pattern_without_quotes_says_how_it_is_written(tmp_path: Path, head: str) -> None:
+    with pytest.raises(ConfigError, match=r'not TOML: .*; a pattern stands in quotes, as in \[host\."'):
+        loaded(tmp_path, f"[limits]\nper_host = 4\n{head}\nper_host = 1\n")
+    with pytest.raises(ConfigError, match=r"column \d+\)$"):
+        loaded(tmp_path, '[host."*.example"]\nper_host 1\n')
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
+    file = tmp_path / "notepad.toml"
+    file.write_bytes(b"\xef\xbb\xbf[limits]\r\nper_host = 3\r\n")
+    assert load_config(file).limits.per_host == 3
+
+
 def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     file = tmp_path / "latin.toml"
     file.write_bytes(b'preset = "\xe9"')
-    with pytest.raises(ConfigError, match="not TOML"):
+    with pytest.raises(ConfigError, match="not TOML, which is text in UTF-8"):
         load_config(file)
 
 
