@@ -37,7 +37,7 @@ def save(path: str | os.PathLike[str], entries: Iterable[Object]) -> None:
     """Write a file. Whatever interrupts this, the file is the old one or the new one, and whole.
 
     Args:
-        path: Where to. Folders that are missing are made; a symbolic link is followed. A device or a pipe is written to.
+        path: Where to. Missing folders are made; a symbolic link is followed; a device or a pipe is written to.
         entries: What it is to hold.
 
     Raises:
@@ -52,7 +52,7 @@ def save_text(path: str | os.PathLike[str], text: str) -> None:
     data = text.encode("utf-8", "backslashreplace")
     if is_stream(path):
         # Whoever may write in /dev would else put a file in the place of the device.
-        with open(path, "wb") as stream:
+        with Path(path).open("wb") as stream:
             stream.write(data)
         return
     target = Path(os.path.realpath(path))
@@ -71,7 +71,7 @@ def save_text(path: str | os.PathLike[str], text: str) -> None:
 def is_stream(path: str | os.PathLike[str]) -> bool:
     """Tell whether there is something that is neither file nor folder: a device, a pipe, a socket."""
     try:
-        mode = os.stat(path).st_mode
+        mode = Path(path).stat().st_mode
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

@@ -80,7 +80,7 @@ def test_an_adapter_of_ours_in_a_session_of_requests_says_which_one_it_takes(sit
     requests = pytest.importorskip("requests")
     with requests.Session() as theirs:
         theirs.mount("http://", HTTPAdapter())
-        with pytest.raises(TypeError, match="not a requests.models.PreparedRequest; .*KeepPoolAdapter"):
+        with pytest.raises(TypeError, match=r"not a requests\.models\.PreparedRequest; .*KeepPoolAdapter"):
             theirs.get(site.url)
 
 

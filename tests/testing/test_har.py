@@ -229,7 +229,7 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     reader.join(5)
     assert path.is_fifo()
     assert len(har.parse(read[0])) == 1
-    assert os.listdir(tmp_path) == ["pipe"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_two_who_write_the_same_file_leave_one_of_both(tmp_path):

@@ -1,7 +1,7 @@
 """Which adapter sends the requests to a URL, and how the session gets on with one that is not its own.
 
-Decides: what can be mounted; that the longest prefix wins; how a timeout is written for an adapter of requests', what its
-    response still lacks, and which error of ours stands for its own.
+Decides: what can be mounted; that the longest prefix wins; how a timeout is written for an adapter of requests', what
+    its response still lacks, and which error of ours stands for its own.
 Does not know: what an adapter does.
 """
 
