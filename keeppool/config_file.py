@@ -248,7 +248,7 @@ def _why_no_key(place: _Place, key: str, value: object, allowed: Collection[str]
 
     if key in _IN_CODE_ONLY:
         return "an object that cannot come from a file; give it in code"
-    if others := [name for name, kind in _TABLES.items() if key in _hints(kind)]:
+    if others := [name for name, kind in _TABLES.items() if key in [field.name for field in fields(kind)]]:
         return f"no such key here; it stands in {' or '.join(others)}"
     near = get_close_matches(key[:_LONGEST_KEY].lower(), allowed, n=1)
     if near:
