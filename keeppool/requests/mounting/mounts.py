@@ -80,7 +80,7 @@ def plain_timeout(timeout: Any) -> Any:
 
 
 class Checked:
-    """While an adapter sends: whether `verify=True` was given.
+    """While an adapter sends: whether `verify=True` was given. What requests' errors it ends with are made ours.
 
     An adapter gets True in any case, which says nothing (requests' default). The request remembers it, because between
     the session and `HTTPAdapter.send` there may be a `send` of the program's own.
@@ -101,8 +101,10 @@ class Checked:
         self.began = clock()
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._request.pop(self._NAME, None)
+        if error is not None and (own := ours_for(error)) is not None:
+            raise own from own.__cause__
 
     @classmethod
     def verify_for(cls, request: PreparedRequest, verify: bool | str) -> bool | str | Inherit:
@@ -110,7 +112,7 @@ class Checked:
         return INHERIT if verify is True and not vars(request).get(cls._NAME) else verify
 
 
-def ours_for(error: Exception) -> ours.KeepPoolError | None:
+def ours_for(error: BaseException) -> ours.KeepPoolError | None:
     """Find the error of ours that stands for one of requests', which an adapter has raised; `None` for any other error.
 
     It is known by its name, as the class cannot be imported where requests is not there.
@@ -118,8 +120,10 @@ def ours_for(error: Exception) -> ours.KeepPoolError | None:
     names = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "requests.exceptions"]
     if not names:
         return None
-    if isinstance(error.__cause__, ours.KeepPoolError):
-        return error.__cause__
+    if isinstance(own := error.__cause__, ours.KeepPoolError):
+        # Whoever raises ours has this error as its context: no circle of both may keep what their tracebacks hold.
+        error.__cause__ = error.__context__ = None
+        return own
     kind = next((getattr(ours, name) for name in names if hasattr(ours, name)), ours.RequestException)
     made: ours.KeepPoolError = kind(str(error))
     made.__cause__, made.response = error, getattr(error, "response", None)

@@ -18,7 +18,7 @@ from keeppool.pools.manager_threads import PoolManager
 from keeppool.requests.mounting.adapter import HTTPAdapter, Response
 from keeppool.requests.mounting.caller import ChainSettings, Mounting
 from keeppool.requests.mounting.flow import Follow, SendBy, with_history
-from keeppool.requests.mounting.mounts import Checked, complete, ours_for
+from keeppool.requests.mounting.mounts import Checked, complete
 from keeppool.requests.mounting.pooled import sent_by
 
 
@@ -80,14 +80,9 @@ class Session(Mounting[Response, Iterator[Any]], OwnSession):
         return sent_by(cast("SendBy", step).adapter, super()._send_over(recorded(pool), step, stream))
 
     def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
-        try:
-            with Checked(by) as sending:
-                response = by.adapter.send(by.request, **self._settings_for(by, call))
+        with Checked(by) as sending:
+            response = by.adapter.send(by.request, **self._settings_for(by, call))
             complete(response, by.request, clock() - sending.began)
             if not call.stream:
                 response.content  # noqa: B018  # read, which such an adapter leaves to the session
-        except Exception as error:
-            if (own := ours_for(error)) is None:
-                raise
-            raise own from own.__cause__
         return cast("OwnResponse", response)

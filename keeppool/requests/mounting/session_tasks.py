@@ -19,7 +19,7 @@ from keeppool.pools.manager_tasks import AsyncPoolManager
 from keeppool.requests.mounting.adapter_tasks import AsyncHTTPAdapter, AsyncResponse
 from keeppool.requests.mounting.caller import ChainSettings, Mounting
 from keeppool.requests.mounting.flow import Follow, SendBy, with_history
-from keeppool.requests.mounting.mounts import Checked, complete, ours_for
+from keeppool.requests.mounting.mounts import Checked, complete
 from keeppool.requests.mounting.pooled import sent_by
 
 
@@ -83,15 +83,10 @@ class AsyncSession(Mounting[Pending[AsyncResponse], AsyncIterator[Any]], OwnSess
         return sent_by(cast("SendBy", step).adapter, await super()._send_over(recorded(pool), step, stream))
 
     async def _send_by(self, by: SendBy, call: Call) -> OwnResponse:
-        try:
-            with Checked(by) as sending:
-                response: Any = await awaited(by.adapter.send(by.request, **self._settings_for(by, call)))
+        with Checked(by) as sending:
+            response: Any = await awaited(by.adapter.send(by.request, **self._settings_for(by, call)))
             complete(response, by.request, clock() - sending.began)
             if not call.stream:
                 # Such an adapter leaves it to the session.
                 await response.read() if isinstance(response, OwnResponse) else response.content
-        except Exception as error:
-            if (own := ours_for(error)) is None:
-                raise
-            raise own from own.__cause__
         return cast("OwnResponse", response)
