@@ -226,7 +226,14 @@ _OF_HTTPX = {
     "Auth": "keeppool.auth.AuthBase",
     "Cookies": "keeppool.cookies.CookieJar",
     "MockTransport": "keeppool.testing.Site, a server on loopback",
+    "ASGITransport": "keeppool.testing.Site, a server on loopback",
+    "WSGITransport": "keeppool.testing.Site, a server on loopback",
+    "URL": "text, which urllib.parse takes apart",
+    "Headers": "a mapping",
+    "QueryParams": "a mapping, or (name, value) pairs",
 }
+#: Modules whose public names people look for on the package: errors to catch, schemes, what listens.
+_LOOKED_FOR = ("errors", "auth", "events", "observe", "testing")
 
 
 def __getattr__(name: str) -> object:
@@ -237,10 +244,18 @@ def __getattr__(name: str) -> object:
             f"module 'keeppool' has no attribute {name!r}: here it is {_OF_HTTPX[name]}; see docs/moving-from-httpx.md"
         )
     if name not in _HOMES:
-        raise AttributeError(f"module 'keeppool' has no attribute {name!r}")
+        raise AttributeError(f"module 'keeppool' has no attribute {name!r}{_place_of(name)}")
     value = getattr(late(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def _place_of(name: str) -> str:
+    """Say where a class is that is not here; empty for what is no name of a class, and may be asked for by anybody."""
+    if not name[:1].isupper():
+        return ""
+    found = [f"keeppool.{module}.{name}" for module in _LOOKED_FOR if hasattr(late(f"keeppool.{module}"), name)]
+    return f": it is {found[0]}" if found else ""
 
 
 def __dir__() -> list[str]:

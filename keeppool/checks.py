@@ -1,4 +1,4 @@
-"""Which values a setting may have, and the error that says what is wrong with one.
+"""Which names and values a setting may have, and the error that says what is wrong with one.
 
 Decides: what is refused, and in which words; what of a wrong value is shown, which may be a secret.
 Knows: the names of all settings; that `INHERIT` stands for one that is not set.
@@ -10,10 +10,13 @@ from __future__ import annotations
 import enum
 import math
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias, TypeGuard
+from collections.abc import Callable, Container, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeGuard
 
 from keeppool.errors import MOST_QUOTED, ConfigError, quoted
+
+if TYPE_CHECKING:
+    import inspect
 
 
 class Inherit(enum.Enum):
@@ -283,3 +286,62 @@ _KNOWN: Final = frozenset(
         *("name", "ttl", "when_down"),
     )
 )
+
+
+# Names
+
+
+class Spelled(type):
+    """The type of a class that says what to write in the place of an argument that it does not have.
+
+    Attributes:
+        _otherwise: What is written here, by names that other libraries have for it.
+        _at_first: How its arguments are written, for who has left out their names; empty to say nothing.
+    """
+
+    _otherwise: ClassVar[Mapping[str, str]] = {}
+    _at_first: ClassVar[str] = ""
+
+    if not TYPE_CHECKING:  # Or every argument would pass for one of the class.
+
+        def __call__(cls, *arguments: Any, **named: Any) -> Any:  # noqa: D102  # The class says it.
+            try:
+                return super().__call__(*arguments, **named)
+            except TypeError as error:
+                if (text := _told(error, cls, named)) is None:
+                    raise
+                raise TypeError(text) from None
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        # Of the class, as `help` and notebooks show it; they would show that of `__call__` above.
+        import inspect  # only for whoever looks
+
+        signature = inspect.signature(vars(cls).get("__init__") or getattr(cls, "__init__"))  # noqa: B009
+        return signature.replace(parameters=list(signature.parameters.values())[1:], return_annotation=cls)
+
+    def _advice_on(cls, name: str) -> str:
+        """Say what to write in the place of an argument; empty if nothing is like it."""
+        if name in cls._otherwise:
+            return f": it is {cls._otherwise[name]}"
+        from difflib import get_close_matches  # only an error needs it
+
+        near = get_close_matches(name, list(cls.__signature__.parameters), n=1)
+        return f": {near[0]} perhaps" if near else ""
+
+
+def _told(error: TypeError, cls: Spelled, named: Container[str]) -> str | None:
+    """Say it; `None` if the error is another one, or was raised further inside.
+
+    Args:
+        error: What was raised, in the frame that called the class or further inside.
+        cls: What was called.
+        named: The keyword arguments it was called with.
+    """
+    if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+        return None
+    if (match := re.search(r"unexpected keyword argument '(\w+)'", str(error))) is not None:
+        return f"{cls.__name__}() has no argument {match[1]!r}{cls._advice_on(match[1])}" if match[1] in named else None
+    if cls._at_first and re.search(r"takes .*positional arguments? but \d+ w", str(error)):
+        return f"{cls.__name__}() takes its arguments by name: {cls._at_first}"
+    return None

@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from keeppool.checks import (
     HOST_CHECKS,
     INHERIT,
     LIMIT_CHECKS,
     Inherit,
+    Spelled,
     bad,
     check_count,
     check_listener,
@@ -61,7 +62,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(metaclass=Spelled):
     """How many connections a pool holds and for how long. `None` means no limit.
 
     Idle, busy and dialling connections count alike against the three caps.
@@ -86,6 +87,22 @@ class Limits:
         ConfigError: A value is of the wrong type, negative, or 0 where that would admit no connection at all.
     """
 
+    _otherwise: ClassVar[Mapping[str, str]] = {
+        "max_connections": "total=…, and per_host=… for each host",
+        "max_keepalive_connections": "total=…: idle connections are among these",
+        "keepalive_expiry": "idle_timeout=…",
+        "maxsize": "per_host=…",
+        "pool_maxsize": "per_host=…",
+        "num_pools": "total=…, which counts connections",
+        "pool_connections": "total=…, which counts connections",
+        "limit": "total=…",
+        "limit_per_host": "per_host=…",
+        "timeout": "timeout= beside it, of a session, a pool or a call",
+        "pace": "HostConfig(pace=…)",
+        "pipelining": "HostConfig(pipelining=…)",
+    }
+    _at_first: ClassVar[str] = "Limits(per_host=…, total=…)"
+
     per_host: int | None = 6
     per_proxy: int | None = 32
     total: int | None = 256
@@ -104,7 +121,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class Timeout:
+class Timeout(metaclass=Spelled):
     """The longest a caller waits for each thing, in seconds. `None` waits without limit.
 
     A number says what `connect`, `read` and `stall` are; a pair, what `connect` and `read` are; `None`, or a pair of
@@ -131,6 +148,15 @@ class Timeout:
     Raises:
         ConfigError: A value is no number, or negative, or 0 (which could never be met, but by `pool` and `stall`).
     """
+
+    _otherwise: ClassVar[Mapping[str, str]] = {
+        "timeout": "the first argument, Timeout(5)",
+        "sock_connect": "connect=…",
+        "sock_read": "read=…",
+        "idle": "Limits(idle_timeout=…)",
+        "idle_timeout": "Limits(idle_timeout=…)",
+    }
+    _at_first: ClassVar[str] = "a (connect, read) pair is one, Timeout((3, 20)), or Timeout(connect=3, read=20)"
 
     # 10 s are enough for a dial that a lost packet or two delay. A server that is silent for 60 s, or a queue that
     # stands still for as long, is not going to come to life.
@@ -221,7 +247,7 @@ TimeoutArgument = Timeout | float | tuple[float | None, float | None] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class Pace(metaclass=Spelled):
     """How quickly requests to one host may follow each other, however many connections there are.
 
     Attributes:
@@ -234,6 +260,14 @@ class Pace:
     Raises:
         ConfigError: Not exactly one of `per_second` and `interval`, or a value of the wrong type or out of range.
     """
+
+    _otherwise: ClassVar[Mapping[str, str]] = {
+        "rate": "per_second=…",
+        "per_minute": "per_second=…, or interval=…, the seconds between two",
+        "per_hour": "per_second=…, or interval=…, the seconds between two",
+        "delay": "interval=…",
+    }
+    _at_first: ClassVar[str] = "Pace(per_second=…) or Pace(interval=…)"
 
     per_second: float | None = None
     interval: float | None = None
@@ -285,7 +319,7 @@ PaceArgument = Pace | float | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HostConfig:
+class HostConfig(metaclass=Spelled):
     """What is different for some hosts. Every field may be left at `INHERIT`.
 
     Used in `hosts={"api.example.com": HostConfig(per_host=2)}`, as a pool's `defaults`, and for one request.
@@ -349,6 +383,18 @@ class HostConfig:
     Raises:
         ConfigError: A value of the wrong type or out of range; names field, value and rule.
     """
+
+    _otherwise: ClassVar[Mapping[str, str]] = {
+        **{name: f"{name}=… of Limits" for name in ("total", "per_proxy", "waiting", "learn", "dns_ttl")},
+        **{name: f"timeout=Timeout({name}=…)" for name in ("connect", "read", "write", "stall", "pool")},
+        "max_connections": "per_host=…",
+        "keepalive_expiry": "idle_timeout=…",
+        "user_agent": 'headers={"User-Agent": "…"}',
+        "auth": "auth= of a session or a call",
+        "retries": "retries= of a session or a call",
+        "proxies": "proxy=…",
+    }
+    _at_first: ClassVar[str] = "HostConfig(per_host=…, timeout=…)"
 
     per_host: int | None | Inherit = INHERIT
     idle_timeout: float | None | Inherit = INHERIT
@@ -448,7 +494,7 @@ HOST_FIELDS: Final = tuple(entry.name for entry in fields(HostConfig) if entry.i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(metaclass=Spelled):
     """A whole configuration: what `load_config` returns and what a pool or session takes as `config=`.
 
     Attributes:
@@ -462,6 +508,8 @@ class Config:
             it raises becomes a `ResolveError`. Where a proxy resolves names, nobody is asked here.
         fleet: A `keeppool.fleet.Fleet`: all pools of the same fleet share their hosts' caps and paces.
     """
+
+    _at_first: ClassVar[str] = "Config(limits=…, timeout=…)"
 
     limits: Limits = field(default_factory=Limits)
     timeout: Timeout = field(default_factory=Timeout)

@@ -212,7 +212,7 @@ def _laid_over(base: _Settings, place: _Place, table: Any) -> _Settings:
 def _values(kind: type[Limits | Timeout | HostConfig], place: _Place, table: Any) -> dict[str, Any]:
     """Read a table into arguments for `kind`: its keys checked, "none" and arrays in Python's form."""
     _check_table(place, table)
-    hints = _hints(kind)  # type: ignore[arg-type]  # mypy takes a class for unhashable
+    hints = _hints(kind)
     _check_keys(place, table, hints)
     return {key: _in_python(value, hints[key]) for key, value in table.items()}
 

@@ -10,6 +10,8 @@ from abc import ABCMeta
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
+from keeppool.checks import Spelled
+
 #: What only a session of `keeppool.requests` has.
 _ELSEWHERE: Final = frozenset(
     (
@@ -20,6 +22,13 @@ _ELSEWHERE: Final = frozenset(
 #: What there is here too, and is called by the program alone: a method of its own would never be.
 _NOT_CALLED: Final = ("request", "prepare_request", "send")
 
+#: What looks like a setting of a session, and is none: arguments, and names of httpx's.
+_LIKE_SETTINGS: Final = frozenset(
+    (
+        *("limits", "timeout", "hosts", "defaults", "resolver", "fleet", "config", "on_event", "proxy"),
+        *("event_hooks", "mounts"),
+    )
+)
 
 _REFUSED: Final = (*_NOT_CALLED, *sorted(_ELSEWHERE))
 
@@ -35,7 +44,7 @@ class Switch(int):
         return repr(bool(self))
 
 
-class _Watched(ABCMeta):
+class _Watched(Spelled, ABCMeta):
     """The type of a class of sessions that may get methods, or be asked for some, after it was made."""
 
     if not TYPE_CHECKING:  # Or every name would pass for one of the class, and every argument for one of its own.
@@ -60,15 +69,13 @@ class _Watched(ABCMeta):
         def __call__(cls, *arguments: Any, **named: Any) -> Any:
             # Mixins are classes like any other: what is set on one later is only found here.
             cls._refuse_own()
-            try:
-                return super().__call__(*arguments, **named)
-            except TypeError as error:
-                # Imported late, as it serves mistakes alone.
-                from keeppool.client.misspelt import refused
+            return super().__call__(*arguments, **named)
 
-                if (text := refused(error, cls, named)) is None:
-                    raise
-                raise TypeError(text) from None
+    def _advice_on(cls, name: str) -> str:
+        # Imported late, as it serves mistakes alone.
+        from keeppool.client.misspelt import advice
+
+        return advice(name, cls.__signature__.parameters)
 
 
 class OwnInterface(metaclass=_Watched):
@@ -102,6 +109,11 @@ class OwnInterface(metaclass=_Watched):
                     raise cls._never_called(name)
 
     def __setattr__(self, name: str, value: object) -> None:
+        # A program's own class may have attributes of these names, and so may what is written for requests.
+        if name in _LIKE_SETTINGS and type(self).__module__.startswith("keeppool.client."):
+            from keeppool.client.misspelt import never_seen
+
+            raise AttributeError(never_seen(self, name), name=name, obj=self)
         if name in _REFUSED and not self._may_override and not (name in _ELSEWHERE and hasattr(type(self), name)):
             raise AttributeError(f"{name!r} would never be looked at: {self._advice()}", name=name, obj=self)
         super().__setattr__(name, value)
@@ -109,9 +121,12 @@ class OwnInterface(metaclass=_Watched):
     if not TYPE_CHECKING:  # Or every name would pass for one of these.
 
         def __getattr__(self, name: str) -> object:
-            if name not in _ELSEWHERE or hasattr(type(self), name):
+            if hasattr(type(self), name) or name.startswith("_"):
                 return object.__getattribute__(self, name)  # Raises, in Python's own words or a property's.
-            text = f"{type(self).__name__!r} object has no attribute {name!r}: {self._advice()}"
+            from keeppool.client.misspelt import elsewhere
+
+            advice = f": {self._advice()}" if name in _ELSEWHERE else elsewhere(self, name)
+            text = f"{type(self).__name__!r} object has no attribute {name!r}{advice}"
             raise AttributeError(text, name=name, obj=self)
 
     @classmethod

@@ -9,9 +9,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeAlias, TypeVar, cast
 
-from keeppool.checks import bad, check_listener
+from keeppool.checks import Spelled, bad, check_listener
 from keeppool.clock import clock
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, LookUp, Timeout, TimeoutArgument, check_config
 from keeppool.core.pace import HOLDING
@@ -58,13 +58,23 @@ ResponseT = TypeVar("ResponseT")
 R = TypeVar("R", bound=AnyResponse)
 
 
-class Manager:
+class Manager(metaclass=Spelled):
     """A pool's configuration, and the way from a request's arguments to what a pool sends.
 
     Pickled or copied, it becomes a new pool with the same configuration and listener, and no connections.
     """
 
     _pool: BlockingPool | LoopPool
+    _otherwise: ClassVar[Mapping[str, str]] = {
+        **{name: f"Limits({name}=…), the first argument" for name in ("per_host", "per_proxy", "total")},
+        **dict.fromkeys(
+            ("num_pools", "maxsize", "block", "cert_reqs", "ca_certs", "assert_hostname"),
+            "an argument of urllib3's, which keeppool.adapters.urllib3.PoolManager takes",
+        ),
+        **{name: f"defaults=HostConfig({name}=…)" for name in ("headers", "verify", "cert", "proxy", "pace")},
+        **{name: f"{name}= of a keeppool.Session" for name in ("retries", "auth", "cookies", "base_url", "params")},
+    }
+    _at_first: ClassVar[str] = "PoolManager(limits, timeout=…)"
 
     def __init__(
         self,

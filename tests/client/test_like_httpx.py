@@ -282,10 +282,88 @@ def test_what_is_called_otherwise_here_says_so():
         "Client": "keeppool.Session",
         "AsyncClient": "keeppool.AsyncSession",
         "stream": "stream=True",
+        "URL": "text",
+        "KeepPoolError": "it is keeppool.errors.KeepPoolError",
+        "HTTPBasicAuth": "it is keeppool.auth.HTTPBasicAuth",
+        "Recorder": "it is keeppool.observe.Recorder",
     }.items():
         with pytest.raises(AttributeError, match=word):
             getattr(keeppool, name)
+    with pytest.raises(AttributeError, match=r"no attribute 'Nothing'$"):
+        getattr(keeppool, "Nothing")  # noqa: B009
     assert keeppool.Timeout(10.0, connect=5.0).connect == 5.0
+
+
+RESPONSES = {
+    keeppool.Response: (
+        *(("is_success", "ok"), ("reason_phrase", "reason"), ("status", "status_code"), ("data", "content")),
+        *(("aclose", "close"), ("aread", "read"), ("aiter_bytes", "iter_bytes"), ("next_request", "next")),
+    ),
+    keeppool.AsyncResponse: (
+        *(("is_success", "ok"), ("aread", "await read"), ("iter_bytes", "aiter_bytes"), ("close", "await aclose")),
+        *(("http_version", "raw"), ("iter_text", "aiter_text")),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "way"), [(kind, *pair) for kind, pairs in RESPONSES.items() for pair in pairs]
+)
+def test_a_name_of_httpxs_response_says_what_it_is_here(kind, name, way):
+    response = kind()
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}': here it is {way}") as caught:
+        getattr(response, name)
+    assert (caught.value.name, caught.value.obj) == (name, response)
+    assert hasattr(response, way.split()[-1])
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        response.nothing  # noqa: B018
+
+
+def test_a_name_of_httpxs_headers_says_what_it_is_here():
+    with pytest.raises(AttributeError, match=r"here it is getlist\(name\)$"):
+        keeppool.Response().headers.get_list  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        keeppool.Response().headers.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "way"),
+    [
+        (keeppool.Session, "aclose", "here it is close"),
+        (keeppool.AsyncSession, "close", "here it is await aclose"),
+        (keeppool.Session, "build_request", "prepare_request"),
+        (keeppool.AsyncSession, "timeout", r"given where a session is made, AsyncSession\(timeout=…\), or to a call"),
+        (keeppool.requests.Session, "limits", "given where a session is made"),
+    ],
+)
+def test_a_name_of_a_client_of_httpxs_says_what_it_is_here(kind, name, way):
+    with pytest.raises(AttributeError, match=way):
+        getattr(kind(), name)
+
+
+@pytest.mark.parametrize("kind", [keeppool.Session, keeppool.AsyncSession])
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        *((name, rf"Session\({name}=…\)") for name in ("limits", "timeout", "hosts", "defaults", "on_event", "fleet")),
+        ("proxy", "session.proxies"),
+        ("event_hooks", "hooks= of a call"),
+    ],
+)
+def test_what_is_set_on_a_session_and_would_do_nothing_is_refused(kind, name, way):
+    session = kind()
+    with pytest.raises(AttributeError, match=way):
+        setattr(session, name, 5)
+    assert not hasattr(session, name)
+    own = type("Own", (kind,), {})()
+    setattr(own, name, 5)
+    assert getattr(own, name) == 5, "what a program's own class has is its own affair"
+
+
+def test_what_is_set_on_a_session_of_requests_is_its_programs_own():
+    session = keeppool.requests.Session()
+    session.timeout = 5
+    assert session.timeout == 5
 
 
 def test_stream_of_a_session_is_a_setting_as_in_requests_and_says_so(on, site):

@@ -62,8 +62,8 @@ def test_a_method_put_on_a_session_is_refused(ours, theirs, name, method):
 @kinds
 def test_other_names_are_missed_as_ever_and_may_be_given(ours, theirs, name):
     session = type("Own", (ours,), {"fetch": lambda self: 1})()
-    with pytest.raises(AttributeError, match="'Own' object has no attribute 'mounts'") as caught:
-        session.mounts  # noqa: B018
+    with pytest.raises(AttributeError, match="'Own' object has no attribute 'mounting'") as caught:
+        session.mounting  # noqa: B018
     assert name not in str(caught.value)
     session.note = 2
     assert (session.fetch(), session.note) == (1, 2)

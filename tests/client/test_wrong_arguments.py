@@ -10,7 +10,7 @@ import pytest
 import urllib3
 
 import keeppool.adapters.urllib3
-from keeppool import AsyncPoolManager, AsyncSession, PoolManager, Session
+from keeppool import AsyncPoolManager, AsyncSession, HostConfig, Limits, Pace, PoolManager, Session, Timeout
 from keeppool.adapters.requests import KeepPoolAdapter
 from keeppool.errors import ConfigError, InvalidRequest, KeepPoolError
 
@@ -134,7 +134,8 @@ def test_the_error_names_argument_value_and_rule(on, site, given, kind, says):
         ({"pool_maxsize": 5}, "'pool_maxsize': it is Limits(per_host=…)"),
         ({"max_connections": 5}, "'max_connections': it is Limits(total=…, per_host=…)"),
         ({"timeouts": 5}, "'timeouts': timeout perhaps"),
-        ({"http2": True}, "has no argument 'http2'"),
+        ({"http2": True}, "has no argument 'http2': it is nothing here: keeppool speaks HTTP/1.1"),
+        ({"preset": "CHROME"}, "keeppool.presets.CHROME"),
     ],
     ids=str,
 )
@@ -144,6 +145,65 @@ def test_an_argument_that_a_session_does_not_have_is_told_by_its_place(kind, giv
         kind(**given)
     assert str(caught.value).startswith(f"{kind.__name__}() has no argument ")
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "says"),
+    [
+        (Limits, {"max_connections": 5}, "Limits() has no argument 'max_connections': it is total=…, and per_host=…"),
+        (Limits, {"keepalive_expiry": 5}, "it is idle_timeout=…"),
+        (Limits, {"perhost": 5}, "Limits() has no argument 'perhost': per_host perhaps"),
+        (Limits, {"nonsense": 5}, "Limits() has no argument 'nonsense'"),
+        (HostConfig, {"perhost": 5}, "HostConfig() has no argument 'perhost': per_host perhaps"),
+        (HostConfig, {"total": 5}, "it is total=… of Limits"),
+        (HostConfig, {"connect": 5}, "it is timeout=Timeout(connect=…)"),
+        (Timeout, {"connection": 5}, "Timeout() has no argument 'connection': connect perhaps"),
+        (Pace, {"per_minute": 5}, "it is per_second=…, or interval=…"),
+        (keeppool.Config, {"limit": 5}, "limits perhaps"),
+        (PoolManager, {"num_pools": 5}, "keeppool.adapters.urllib3.PoolManager takes"),
+        (AsyncPoolManager, {"per_host": 5}, "AsyncPoolManager() has no argument 'per_host': it is Limits(per_host=…)"),
+        (keeppool.HTTPAdapter, {"poolmaxsize": 5}, "HTTPAdapter() has no argument 'poolmaxsize': pool_maxsize perhaps"),
+    ],
+)
+def test_a_setting_that_there_is_not_says_which_one_is(kind, given, says):
+    with pytest.raises(TypeError) as caught:
+        kind(**given)
+    assert says in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "says"),
+    [
+        (Timeout, (3, 20), "Timeout() takes its arguments by name: a (connect, read) pair is one argument"),
+        (Limits, (6,), "Limits() takes its arguments by name: Limits(per_host=…"),
+        (Pace, (5,), "Pace(per_second=…)"),
+        (HostConfig, (5,), "HostConfig(per_host=…"),
+        (PoolManager, (Limits(), 5), "PoolManager(limits, timeout=…)"),
+    ],
+)
+def test_a_setting_without_its_name_says_how_it_is_written(kind, given, says):
+    with pytest.raises(TypeError) as caught:
+        kind(*given)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [
+        *((kind, "limits") for kind in (Session, AsyncSession, PoolManager, AsyncPoolManager)),
+        (keeppool.HTTPAdapter, "pool_connections"),
+        (Limits, "per_host"),
+        (Timeout, "seconds"),
+    ],
+)
+def test_help_and_notebooks_show_the_arguments_of_a_class(kind, first):
+    assert next(iter(inspect.signature(kind).parameters)) == first
+
+    class Own(kind):
+        def __init__(self, name: str) -> None: ...
+
+    assert list(inspect.signature(Own).parameters) == ["name"]
 
 
 def test_a_type_error_from_within_stays_as_it_is():

@@ -163,6 +163,14 @@ class ResponseHeaders(MutableMapping[str, str]):
         """Add a value to those that are there."""
         self._store.setdefault(name.lower(), (name, []))[1].append(value)
 
+    if not TYPE_CHECKING:  # Or every name would pass for one of these.
+
+        def __getattr__(self, name: str) -> object:
+            each = "getlist(name), for each name"
+            ways = {"get_list": "getlist(name)", "getall": "getlist(name)", "multi_items": each, "raw": each}
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(f"{text}: here it is {ways[name]}" if name in ways else text, name=name, obj=self)
+
     def getlist(self, name: str) -> list[str]:
         """Return a field's values one by one; none if it did not come. Set-Cookie can be read in no other way."""
         found = self._store.get(name.lower())

@@ -91,10 +91,14 @@ class BaseResponse:
     if not TYPE_CHECKING:  # Or every name would pass for one of these.
 
         def __getattr__(self, name: str) -> object:
-            if name != "connection" or hasattr(type(self), name):
+            if hasattr(type(self), name) or name.startswith("_"):
                 return object.__getattribute__(self, name)  # Raises, in Python's own words or a property's.
-            kind = type(self).__name__
-            text = f"{kind!r} object has no attribute 'connection': responses of keeppool.requests sessions have it"
+            # Imported late, as it serves mistakes alone.
+            from keeppool.client.misspelt import elsewhere
+
+            text = f"{type(self).__name__!r} object has no attribute {name!r}{elsewhere(self, name)}"
+            if name == "connection":
+                text = f"{text}: responses of keeppool.requests sessions have it"
             raise AttributeError(text, name=name, obj=self)
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABCMeta
 from typing import TYPE_CHECKING, Any, Final
 
+from keeppool.checks import Spelled
 from keeppool.client.retries.retrying import RetriesArgument, Retrying, retrying_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _refuse(name: str, adapter: type) -> None:
         raise TypeError(f"{adapter.__name__}.{name} would never be called, and what it says not hold: {instead}")
 
 
-class _Watched(ABCMeta):
+class _Watched(Spelled, ABCMeta):
     """The type of a class of adapters that may get hooks after it was made."""
 
     def __setattr__(cls, name: str, value: object) -> None:
