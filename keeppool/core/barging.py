@@ -73,6 +73,14 @@ class BargingPoolState(PoolState):
         super().abandoned(ticket, now)
         self._call_next(host)
 
+    def interrupted(self, now: float) -> None:
+        """As in `PoolState`; all are called to whom something is lent: whether they were is not known."""
+        super().interrupted(now)
+        for host in self._hosts.values():
+            for ticket in host.lent:
+                ticket.is_coming = True
+                self.orders.append(Serve(ticket))
+
     # Questions
 
     @staticmethod
@@ -110,16 +118,17 @@ class BargingPoolState(PoolState):
 
     def _overtake(self, ticket: Ticket, now: float) -> Connection:
         """Take a connection from the caller it is lent to, who goes back to the front of the queue."""
-        connection, ticket.connection = ticket.connection, None
+        connection, host = ticket.connection, ticket.host
         assert connection is not None, "bug: nothing is lent to it"
-        host = ticket.host
+        # Nothing is called before the caller is in the queue; see `interrupted`.
+        self.given, ticket.connection = connection, None
         del host.lent[ticket], host.busy[connection]
         ticket.reuses = False
         ticket.has_lost = True
         self.counters.waited -= connection.taken_at - ticket.since
         host.waiters[ticket] = None
-        host.waiters.move_to_end(ticket, last=False)
         self._queue.length += 1
+        host.waiters.move_to_end(ticket, last=False)
         self._queue.enter(host)
         self._hold(connection, now)
         return connection

@@ -66,6 +66,7 @@ class Books:
         "moved_at",
         "open",
         "orders",
+        "reply",
         "shelved",
     )
 
@@ -74,9 +75,11 @@ class Books:
         #: What the front end has to do, oldest first; it takes each order off when it is done.
         self.orders: deque[Order] = deque()
         self.counters = Counters()
-        #: What the fact under way gives to its reporter, or takes to make room for that. Where an interrupt ends
-        #: one, `interrupted` takes it back; the front end clears it before.
+        #: What the fact under way gives to its reporter or to somebody in the queue, or takes to make room for that;
+        #: and what it has for its reporter, while it goes on to serve others. Where an interrupt ends one,
+        #: `interrupted` puts both where they belong; the front end clears the first before.
         self.given: Connection | Ticket | None = None
+        self.reply: Connection | Ticket | None = None
         self.is_closed = False
         #: Connections held: connecting, busy and idle.
         self.open = 0
@@ -309,8 +312,9 @@ class Books:
         self._queue.left(ticket.host)
 
     def _serve(self, ticket: Ticket, connection: Connection, now: float) -> None:
-        self._dequeue(ticket)
         ticket.connection = connection
+        self.given = ticket  # Until it is called.
+        self._dequeue(ticket)
         self.counters.waited += now - ticket.since
         self._moved(ticket.host, now)
         self._call(ticket, connection, now)
@@ -318,3 +322,17 @@ class Books:
     def _call(self, ticket: Ticket, connection: Connection, now: float) -> None:
         """Have the caller woken who is served."""
         self.orders.append(Serve(ticket))
+
+    def _count_anew(self) -> None:
+        """Put right what an interrupt may have left half written; that takes as long as there are hosts."""
+        for group in self._groups.values():
+            group.hosts = 0
+        for host in self._hosts.values():
+            host.group.hosts += 1
+        self._groups = {proxy: group for proxy, group in self._groups.items() if group.hosts}
+        for permits in list(self._permits.values()):
+            for host in list(permits.hosts):
+                if self._hosts.get(host.origin) is not host:
+                    self._leave_permits(host, permits)
+        self._shelf.enter_anew()
+        self._queue.enter_anew(self._hosts.values())

@@ -87,9 +87,9 @@ class Shelf:
         connection.entry_at = connection.expires_at
         heappush(self._expiries, (connection.expires_at, connection.number, connection))
         if len(self._expiries) > 2 * len(self.order) + SLACK:
-            self._rebuild()
+            self.enter_anew()
 
-    def _rebuild(self) -> None:
+    def enter_anew(self) -> None:
         """Drop the entries of connections that are not here; they enter again when they come back."""
         for _, _, connection in self._expiries:
             connection.entry_at = NEVER

@@ -155,7 +155,9 @@ class PoolState(Books):
         other: Connection | Ticket | None = self._take_idle(host, now, unsafe)
         if other is None:
             other = self._queue_up(host, now, unsafe) if self._is_barred(host, now) else self._open(host, now)
+        self.reply = other
         self._grant(now)
+        self.reply = None
         return other
 
     def redialled(self, connection: Connection, why: Why, now: float) -> Connection:
@@ -175,8 +177,9 @@ class PoolState(Books):
         self._learn(connection, why, None, now)
         host = self._close_for_another(connection, why)
         self.counters.resent += 1
-        other = self._open(host, now)
+        other = self.reply = self._open(host, now)
         self._grant(now)
+        self.reply = None
         return other
 
     def abandoned(self, ticket: Ticket, now: float) -> None:
@@ -193,11 +196,27 @@ class PoolState(Books):
             self.released(connection, None, now)
 
     def interrupted(self, now: float) -> None:
-        """An interrupt has ended `requested`, `found_dead` or `redialled`: nobody has what was `given`.
+        """An interrupt has ended a fact: its reporter has nothing, and others may not have been told what they have.
 
-        Between two steps that call nothing no interrupt strikes. So `given` is written in one go with the tables.
+        Between two steps that call nothing no interrupt strikes. So `given` and `reply` are written in one go with the
+        tables. What its reporter has brought, and has still to give back, is left as it is.
         """
-        given, self.given = self.given, None
+        given, reply = self.given, self.reply
+        self.given = self.reply = None
+        if isinstance(given, Ticket) and given.connection is not None:
+            given.host.waiters.pop(given, None)
+            self._call(given, given.connection, now)
+            given = None
+        self._count_anew()
+        self._restore(given, now)
+        if reply is not given:
+            self._restore(reply, now)
+        self._grant(now)
+        for host in list(self._hosts.values()):
+            self._forget(host)
+
+    def _restore(self, given: Connection | Ticket | None, now: float) -> None:
+        """Put what nobody has where it belongs, whatever an interrupt has left undone of a move."""
         if isinstance(given, Ticket):
             if given in given.host.waiters:
                 self.abandoned(given, now)
@@ -293,10 +312,10 @@ class PoolState(Books):
             self._close(connection, Why.POOL_CLOSED)
         for host in list(self._hosts.values()):
             for ticket in list(host.waiters):
-                self._dequeue(ticket)
                 name = str(host.origin)
                 ticket.failure = PoolClosed(f"the pool was closed while a request to {name} waited", origin=name)
                 self.orders.append(Serve(ticket))
+                self._dequeue(ticket)  # Last: whom an interrupt leaves out is told when the pool is closed again.
             self._forget(host)
 
     # Questions

@@ -18,6 +18,7 @@ Does not know: connections, limits' values, time.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from heapq import heapify, heappop, heappush, heapreplace
 
 from keeppool.core.records import Ask, Group, Host, Order
@@ -75,6 +76,17 @@ class Queue:
         ]
         heapify(heap)
         return self.unpark(host.group)
+
+    def enter_anew(self, hosts: Collection[Host]) -> None:
+        """Let all of a pool's hosts stand in line as if none did, and count their callers."""
+        self._heap.clear()
+        for host in hosts:
+            host.group.parked.clear()
+            host.queued_in = None
+        self.bound = sum(len(host.bound) for host in hosts)
+        self.length = self.bound + sum(len(host.waiters) for host in hosts)
+        for host in hosts:
+            self.enter(host)
 
     def is_clear(self, group: Group) -> bool:
         """Tell whether nobody stands in line who could have what comes free in this group: the usual case."""

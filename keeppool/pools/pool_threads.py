@@ -212,7 +212,12 @@ class BlockingPool(Pool):
             waiter.wait(_first_of(seconds, state.looks_after(ticket, now)))
             with self._lock:
                 now = clock()
-                connection = state.came(ticket, now)
+                state.given = None
+                try:
+                    connection = state.came(ticket, now)
+                except BaseException:
+                    state.interrupted(now)
+                    raise
                 if connection is not None:
                     exchange.held = connection
                 elif ticket.failure is not None:
@@ -240,7 +245,12 @@ class BlockingPool(Pool):
                 # Given back already, or inherited by fork, where it was closed and forgotten.
                 return
             now = clock()
-            state.released(connection, why, now)
+            state.given = None
+            try:
+                state.released(connection, why, now)
+            except BaseException:
+                state.interrupted(now)
+                raise
             exchange.held = None
             if exchange.turn is not None:
                 self._turns.ended(exchange, now)

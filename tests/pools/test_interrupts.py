@@ -3,14 +3,15 @@
 The slot comes back, and the next request is right.
 """
 
-import dis
-import functools
 import linecache
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from core_striker import CoreStriker
 
 import keeppool
 from keeppool import Limits, PoolManager, Timeout, events
@@ -140,52 +141,6 @@ def test_an_interrupt_anywhere_in_the_queue_frees_what_was_given(sites):
     assert at > 40
 
 
-@functools.cache
-def steps(code):
-    """Name a function's instructions by their offsets."""
-    return {each.offset: each.opname for each in dis.get_instructions(code)}
-
-
-class CoreStriker:
-    """Raises KeyboardInterrupt at the n-th moment at which CPython would in the core: where a function begins, behind
-    a call, and where a loop turns back (`eval_breaker` in `Python/bytecodes.c`).
-    """
-
-    def __init__(self, at):
-        self.left = at
-        self.struck = False
-        self.before = {}
-
-    def __call__(self, frame, event, _):
-        if self.struck or not frame.f_code.co_filename.startswith(str(PACKAGE / "core")):
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if event == "call":
-            self.may_strike()
-        elif event == "opcode":
-            before = self.before.get(frame, "")
-            self.before[frame] = steps(frame.f_code).get(frame.f_lasti, "")
-            if before.startswith("CALL") or before == "JUMP_BACKWARD":
-                self.may_strike()
-        elif event == "return":
-            self.before.pop(frame, None)
-        return self
-
-    def may_strike(self):
-        self.left -= 1
-        if not self.left:
-            self.struck = True
-            raise KeyboardInterrupt
-
-    def __enter__(self):
-        self.outer = sys.gettrace()
-        sys.settrace(self)
-
-    def __exit__(self, *exc_info):
-        sys.settrace(self.outer)
-        self.before.clear()
-
-
 def one(pool, site, other):
     pool.request("GET", f"{site.url}/bytes/3")
 
@@ -229,4 +184,30 @@ def test_an_interrupt_anywhere_in_the_tables_frees_the_slot(sites, work, is_warm
             assert stats.open == stats.idle
             assert pool.request("GET", f"{site.url}/bytes/3").data == b"012"
             assert pool.request("GET", f"{other.url}/bytes/3").data == b"012"
+    assert at > 20
+
+
+@pytest.mark.filterwarnings("ignore:a streamed response:ResourceWarning")
+def test_an_interrupt_anywhere_in_giving_back_loses_nobody_who_waits(sites):
+    site = sites.add()
+    at, struck = 0, True
+    while struck:
+        at += 1
+        with PoolManager(Limits(per_host=1), timeout=Timeout(pool=10)) as pool:
+            response = pool.request("GET", f"{site.url}/bytes/300000", stream=True)
+            with ThreadPoolExecutor(1) as executor:
+                waiting = executor.submit(pool.request, "GET", f"{site.url}/bytes/3")
+                while not pool.stats().waiting:
+                    time.sleep(0)
+                striker = CoreStriker(at)
+                try:
+                    with striker:
+                        response.data  # noqa: B018
+                except KeyboardInterrupt:
+                    response.close()
+                pool.stats()  # Comes by, and sees to what was dropped; else the janitor would in a second.
+                struck = striker.struck
+                assert waiting.result().data == b"012", f"at moment {at}"
+            stats = pool.stats()
+            assert (stats.busy, stats.connecting, stats.waiting) == (0, 0, 0), f"at moment {at}"
     assert at > 20
