@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable
+from typing import BinaryIO
 
 import pytest
 
@@ -35,6 +37,11 @@ def whole(document: object) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
+def head_from(file: BinaryIO) -> bytes:
+    """Read a request's head; nothing at the end, where lines are empty for ever."""
+    return b"".join(itertools.takewhile(lambda line: line not in (b"\r\n", b""), iter(file.readline, None)))
+
+
 class Daemon:
     """What is asked of it, by the end of the path, and a step of each answer that waits until a test lets it go on."""
 
@@ -44,7 +51,13 @@ class Daemon:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
         self._listener.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._run(self._serve)
+
+    def _run(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _serve(self) -> None:
         while True:
@@ -52,11 +65,11 @@ class Daemon:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._answer_all, args=(connection,), daemon=True).start()
+            self._run(self._answer_all, connection)
 
     def _answer_all(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as file:
-            while head := b"".join(iter(file.readline, b"\r\n")):
+            while head := head_from(file):
                 self.asked.append(head)
                 length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
                 file.read(int(length[0].split(b":")[1]) if length else 0)
@@ -66,7 +79,12 @@ class Daemon:
                     return
 
     def close(self) -> None:
+        """End, also where a client has left a connection: a thread that goes on would be in the way of later tests."""
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for thread in self._threads:
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 def logs(send: Callable[[bytes], None], go_on: threading.Event) -> bool:
