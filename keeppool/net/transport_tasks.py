@@ -26,7 +26,7 @@ class SocketTransport(asyncio.Transport):
     Thread safety: none.
     """
 
-    __slots__ = ("_is_closed", "_loop", "_number", "_peer", "_protocol", "_receive", "_sock", "_unsent")
+    __slots__ = ("_is_closed", "_is_watching", "_loop", "_number", "_peer", "_protocol", "_receive", "_sock", "_unsent")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.BufferedProtocol
@@ -37,6 +37,8 @@ class SocketTransport(asyncio.Transport):
         self._number = sock.fileno()
         self._receive = sock.recv_into
         self._unsent = bytearray()
+        #: The loop says when the kernel has room.
+        self._is_watching = False
         self._is_closed = False
         try:
             self._peer = sock.getpeername()
@@ -86,6 +88,7 @@ class SocketTransport(asyncio.Transport):
         if not self._is_closed:
             self._unsent += data
             self._loop.add_writer(self._number, self._go_on_writing)
+            self._is_watching = True
 
     def get_write_buffer_size(self) -> int:
         """See asyncio's transports."""
@@ -100,10 +103,16 @@ class SocketTransport(asyncio.Transport):
             self._end(error)
             return
         del self._unsent[:sent]
-        if not self._unsent:
+        if self._unsent:
+            return
+        try:
             self._protocol.resume_writing()
-            if not (self._unsent or self._is_closed):
-                self._loop.remove_writer(self._number)
+        except BaseException:  # What was to follow may be lost, or half written.
+            self._end(None)
+            raise
+        if not (self._unsent or self._is_closed):
+            self._loop.remove_writer(self._number)
+            self._is_watching = False
 
     # Closing
 
@@ -120,7 +129,7 @@ class SocketTransport(asyncio.Transport):
             return
         self._is_closed = True
         self._loop.remove_reader(self._number)
-        if self._unsent:
+        if self._is_watching:
             self._unsent.clear()
             self._loop.remove_writer(self._number)
         protocol = self._protocol

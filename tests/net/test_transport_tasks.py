@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 
 import pytest
 from loops import connected, until
@@ -110,6 +111,33 @@ def test_a_closed_connection_needs_no_garbage_collector():
         assert run(test) == before
     finally:
         gc.enable()
+
+
+def test_an_error_of_whoever_goes_on_writing_ends_the_connection_and_leaves_nothing_watched():
+    """Left watched, it would keep the loop busy, and its number would be in the way of the next socket that has it."""
+
+    class Failing(asyncio.BufferedProtocol):
+        def resume_writing(self):
+            raise MemoryError("ours")
+
+    async def test():
+        told = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        number = ours.fileno()
+        with theirs:
+            transport = SocketTransport(loop, ours, Failing())
+            transport.write(b"x")
+            await until(lambda: told)
+            assert theirs.recv(2) == b"x"
+            assert transport.is_closing()
+            assert theirs.recv(1) == b""
+        assert [str(error) for error in told] == ["ours"]
+        assert loop.remove_writer(number) is False
+
+    run(test)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
