@@ -226,6 +226,8 @@ class ThreadMember(Member):
         #: Guards `_thread`. Nothing of the pool's is called under it.
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        #: The last time no thread could be had.
+        self._is_without = False
         self._wake = threading.Event()
         #: Since when a call is under way; `None` if none is.
         self._calls_since: float | None = None
@@ -236,10 +238,13 @@ class ThreadMember(Member):
     def due(self, key: str) -> None:
         """A call about a key is wanted. Does not wait."""
         self._asked.append(key)
+        self._have_thread()
+        self._wake.set()
+
+    def _have_thread(self) -> None:
         thread = self._thread
         if thread is None or not thread.is_alive():
             self._begin_thread()
-        self._wake.set()
 
     def _begin_thread(self) -> None:
         with self._lock:
@@ -251,12 +256,21 @@ class ThreadMember(Member):
         _hear_of_the_end()
         try:
             thread.start()
-        except RuntimeError:  # The interpreter is ending, or out of threads: the next call tries again.
+        except RuntimeError as error:  # The interpreter is ending, or out of threads: the next call tries again.
             self._thread = None
-            raise
+            if not self._is_without:
+                log.warning("fleet %s: nobody can ask Redis, as there is no thread (%s)", self.fleet.name, error)
+            self._is_without = True
+        else:
+            self._is_without = False
 
     def hurry(self) -> None:
-        """Break off a call that takes too long: what a client of threads limits is each read, and there may be many."""
+        """Break off a call that takes too long: what a client of threads limits is each read, and there may be many.
+
+        Where no thread could be had for a call, that is tried again.
+        """
+        if self._asked:
+            self._have_thread()
         since, client = self._calls_since, self._client
         if since is not None and client is not None and clock() - since > max(self._recipe.patience, LONGEST_CALL):
             try:

@@ -16,6 +16,7 @@ import pytest
 
 from keeppool import AsyncPoolManager, HostConfig, Pace, PoolManager, Timeout
 from keeppool.cli import main
+from keeppool.errors import PoolTimeout
 from keeppool.events import FleetChanged
 from keeppool.fleet import Fleet
 from keeppool.fleet.redis_client import Recipe
@@ -266,6 +267,34 @@ def test_a_ctrl_c_while_the_thread_begins_leaves_a_member_that_works(
             for one in mine[:-1]:
                 one.join(30)
         assert site.peak_open <= CAP
+
+
+def test_where_no_thread_can_be_had_requests_wait_for_one(
+    redis_port: int, sites: Sites, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody else hears of it: neither who is told of a response, nor who has to do with hosts of no fleet."""
+    shared, own, start = sites.add(), sites.add(), threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "keeppool-fleet":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with pool_on(redis_port, hosts={f"127.0.0.1:{own.port}": HostConfig(fleet_per_host=None)}) as pool:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(PoolTimeout) as caught:
+            pool.request("GET", shared.url, timeout=Timeout(pool=0.1))
+        assert caught.value.waits_for == "fleet"
+        assert get(pool, own.url) == 200
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(get, pool, shared.url)
+            while not pool.stats().waiting:
+                pass
+            monkeypatch.setattr(threading.Thread, "start", start)
+            assert waiting.result() == 200
+    assert [one.getMessage() for one in caplog.records if one.name == "keeppool.fleet"] == [
+        "fleet test: nobody can ask Redis, as there is no thread (can't start new thread)"
+    ]
 
 
 # What a client was made of
