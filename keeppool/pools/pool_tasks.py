@@ -497,7 +497,8 @@ class LoopPool(Pool):
         if loop is None or not loop.is_running() or asyncio._get_running_loop() is loop:
             return super().look(question)
         answer: Future[T] = Future()
-        loop.call_soon_threadsafe(self._answer, question, answer)
+        if not self._is_to_call(self._answer, question, answer):
+            return super().look(question)
         try:
             return answer.result(LONGEST_LOOK)
         except TimeoutError:
@@ -542,10 +543,18 @@ class LoopPool(Pool):
         """Close everything, as nobody can ask for anything any more; from a finalizer, on whatever thread."""
         if self.loop is None or not self._state.open:
             return
-        if self.loop.is_closed():
+        if not self._is_to_call(self.close):
             self._let_go()
-        else:
-            self.loop.call_soon_threadsafe(self.close)
+
+    def _is_to_call(self, callback: Callable[..., object], *arguments: object) -> bool:
+        """Have the event loop call something soon, from whatever thread; False if it is closed, or none yet."""
+        if self.loop is None:
+            return False
+        try:
+            self.loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:  # Asked before, it might be closed meanwhile.
+            return False
+        return True
 
     def _let_go(self) -> None:
         """Close every socket of an event loop that was closed, on which no task and no timer runs any more."""
@@ -604,8 +613,7 @@ class LoopPool(Pool):
 
     def collect_soon(self) -> None:
         """Have `dropped` looked at by the event loop; from a finalizer, on whatever thread."""
-        if self.loop is not None and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._collect_dropped)
+        self._is_to_call(self._collect_dropped)
 
     def fleet_told(self, key: str, told: Told) -> Wanted:
         """Take note of what the fleet has said of a key."""

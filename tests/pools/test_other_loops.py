@@ -105,6 +105,18 @@ def test_closing_after_a_loop_that_left_its_tasks_behind(sites):
         task._log_destroy_pending = False
 
 
+def test_a_loop_that_is_closed_in_the_moment_of_a_question_is_no_error(sites, monkeypatch):
+    """From another thread, which has seen it running."""
+    pool, loop = AsyncPoolManager(), asyncio.new_event_loop()
+    loop.run_until_complete(pool.request("GET", sites.add().url))
+    loop.run_until_complete(pool.aclose())
+    loop.close()
+    monkeypatch.setattr(loop, "is_running", lambda: True)
+    monkeypatch.setattr(loop, "is_closed", lambda: False)
+    assert pool.stats().opened == 1
+    pool._pool.collect_soon()
+
+
 def test_two_threads_that_come_first_at_the_same_time_do_not_share_a_session(sites):
     site = sites.add()
     session = AsyncSession()
