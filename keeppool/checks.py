@@ -77,10 +77,16 @@ def presentable(field: str, value: object) -> object:
     if field in _HEADERS and isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
         return value[0][:MOST_QUOTED], HIDDEN
     if not isinstance(value, str):
-        return f"<{type(value).__name__}>"
+        return f"<{_named(type(value))}>"
     if field in _SECRETS or field not in _KNOWN:
         return HIDDEN
     return re.sub(_USER, "***@", value) if "@" in value else value
+
+
+def _named(kind: type) -> str:
+    """Give a type's name; with the package that it is from, as two may have a `Timeout`."""
+    package = kind.__module__.partition(".")[0]
+    return kind.__name__ if package in ("builtins", "__main__") else f"{package}.{kind.__name__}"
 
 
 def _written(value: object) -> str:
@@ -136,7 +142,9 @@ def check_rate(name: str, value: object) -> None:
 
 
 def check_listener(on_event: object) -> None:
-    """Let pass `None` and what can be called; raise ConfigError otherwise."""
+    """Let pass `None` and what can be called with an event; raise ConfigError otherwise."""
+    if isinstance(on_event, type):
+        raise bad("on_event", on_event, f"is a class, which no event is for: make one of it, {on_event.__name__}()")
     if on_event is not None and not callable(on_event):
         raise bad("on_event", on_event, "must be a function that takes an event, or None")
 
@@ -283,6 +291,7 @@ _KNOWN: Final = frozenset(
         *("per_second", "interval", "burst", "since"),
         *("connect", "read", "write", "stall", "pool", "total"),
         *("config", "hosts", "path", "preset", "users"),
+        *("retries", "status", "framing", "match", "times"),
         *("name", "ttl", "when_down"),
     )
 )

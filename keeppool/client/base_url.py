@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from keeppool.checks import bad
+from keeppool.client.request.urls import text_of
 from keeppool.errors import ConfigError, InvalidURL, quoted_url
 from keeppool.urls.address import parse
 
@@ -32,11 +32,10 @@ class BaseUrl:
 
     __slots__ = ("url",)
 
-    def __init__(self, url: str) -> None:
-        if not isinstance(url, str):
-            raise bad("base_url", url, _RULE)
-        url = url.strip()
+    def __init__(self, url: str | bytes) -> None:
         try:
+            # As a call's URL: bytes, and objects whose `str` is one, such as httpx's.
+            url = text_of(url).strip()
             parse(url)
         except InvalidURL as error:
             raise ConfigError(f"base_url {_RULE}: {error}", field="base_url", rule=_RULE) from error

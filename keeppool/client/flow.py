@@ -196,8 +196,8 @@ class Flow:
         if not followed:
             self._count_total(response)
         try:
-            if followed >= check_redirects(self._session.max_redirects):
-                raise TooManyRedirects(f"leads on after {followed} redirects")
+            if followed >= (most := check_redirects(self._session.max_redirects)):
+                raise TooManyRedirects(f"leads on after {followed} redirects (session.max_redirects = {most})")
             request = self._session.next_request(response, location, is_sent=True)
             return request, self._left_for(request)
         except KeepPoolError as error:

@@ -69,6 +69,7 @@ class Routing:
 
     @verify.setter
     def verify(self, verify: bool | str) -> None:
+        override_of(verify, self._cert, INHERIT)  # Checks it.
         self._verify = verify
         self._note_tls()
 
@@ -79,6 +80,7 @@ class Routing:
 
     @cert.setter
     def cert(self, cert: CertArgument) -> None:
+        override_of(self._verify, cert, INHERIT)  # Checks it.
         self._cert = cert
         self._note_tls()
 

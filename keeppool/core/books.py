@@ -293,7 +293,8 @@ class Books:
         if most is not None and self.waiting >= most:
             self._forget(host)
             name = str(host.origin)
-            raise QueueFull(f"{name}: {most} callers already wait for a connection", origin=name, waiting=most)
+            text = f"{name}: no connection is free, and Limits(waiting={most}) lets no more callers wait"
+            raise QueueFull(text, origin=name, waiting=most)
         return self._queue_up(host, now, unsafe)
 
     def _queue_up(self, host: Host, now: float, unsafe: bool) -> Ticket:

@@ -367,6 +367,8 @@ def from_program(question: Question, given: Iterable[str] | str) -> list[Address
     if hasattr(given, "__await__"):
         getattr(given, "close", bool)()
         raise TypeError("the resolver gave something to await; only a coroutine function is awaited, on an event loop")
+    if not isinstance(given, Iterable):
+        raise TypeError(f"the resolver gave {quoted(given)}, and not a list of addresses")
     found: list[Address] = []
     for text in [given] if isinstance(given, str) else list(given):
         addresses = _literal_or_zoned(text, question.port) if isinstance(text, str) else None

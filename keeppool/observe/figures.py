@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import reduce
 from operator import add
+from types import ModuleType
 from typing import Any, Final, NamedTuple, Protocol
 
 from keeppool import forks
@@ -101,7 +102,13 @@ class Pools:
         self._lock = threading.Lock()
 
     def watch(self, watched: Watched) -> None:
-        """Count a session or pool manager in."""
+        """Count a session or pool manager in.
+
+        Raises:
+            ConfigError: It is none.
+        """
+        if not callable(getattr(watched, "stats", None)) or isinstance(watched, (type, ModuleType)):
+            raise bad("watched", watched, "must be a session or a pool manager")
         reference = weakref.ref(watched)
         with self._lock:
             self._watched.setdefault(id(reference), (reference, Stats()))

@@ -23,7 +23,7 @@ from opentelemetry.propagators.textmap import Setter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 
 from keeppool._version import __version__
-from keeppool.checks import PRIVATE_NAME
+from keeppool.checks import PRIVATE_NAME, check_listener
 from keeppool.clock import clock
 from keeppool.events import ConnectionClosed, Event, RequestDone
 from keeppool.har.secrets import Secrets
@@ -100,6 +100,7 @@ class OpenTelemetry:
     ) -> None:
         self._pools = Pools(hosts)
         self._named = Named(hosts)
+        check_listener(also)
         self._also = also
         self._secrets = Secrets(hide=_SIGNATURES, like=PRIVATE_NAME, all_of_query=hide_query)
         self._tracer = trace.get_tracer("keeppool", __version__, tracer_provider, _SCHEMA)

@@ -20,6 +20,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Histogram, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from keeppool.checks import bad, check_listener
 from keeppool.events import ConnectionClosed, Event, RequestDone
 from keeppool.observe.also import before_send_of, wanted_by_both
 from keeppool.observe.figures import (
@@ -92,6 +93,7 @@ class Prometheus(Collector):
     ) -> None:
         self._pools = Pools(hosts)
         self._named = Named(hosts)
+        check_listener(also)
         self._also = also
         self._duration = _histogram(
             "http_client_request_duration_seconds",
@@ -114,7 +116,11 @@ class Prometheus(Collector):
         for one in watched:
             self.watch(one)
         if registry is not None:
-            registry.register(self)
+            try:
+                registry.register(self)
+            except ValueError as error:
+                rule = "has such a collector already: one does for any number of sessions, by watch(); or give another"
+                raise bad("registry", registry, rule) from error
 
     @property
     def wants(self) -> frozenset[type[Any]] | None:

@@ -16,7 +16,7 @@ from html import escape
 from typing import Any, Final
 
 from keeppool import har
-from keeppool.checks import PRIVATE_NAME
+from keeppool.checks import PRIVATE_NAME, check_listener
 from keeppool.clock import clock
 from keeppool.errors import ConfigError, quoted
 from keeppool.events import ConnectionClosed, ConnectionOpened, Event, RequestDone
@@ -44,7 +44,7 @@ class Recorder:
         hide_query: Leave out the values of all query parameters.
 
     Raises:
-        ConfigError: `last` is no whole number above 0.
+        ConfigError: `last` is no whole number above 0, or `also` cannot be called.
 
     Thread safety:
         Any thread may call any method at any time. Nothing is locked, so a forked child may go on with it.
@@ -64,6 +64,7 @@ class Recorder:
     ) -> None:
         if isinstance(last, bool) or not isinstance(last, int) or last < 1:
             raise ConfigError(f"last must be a whole number above 0, not {quoted(last)}")
+        check_listener(also)
         self._also = also
         self._secrets = Secrets(like=PRIVATE_NAME, all_of_query=hide_query)
         # Each step below is one call of a deque or a dict, which other threads and signals leave whole.

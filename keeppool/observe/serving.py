@@ -83,6 +83,8 @@ def serve(watched: Watched, address: str | os.PathLike[str] | tuple[str, int], *
 
     A forked child does not go on listening.
     """
+    if not callable(getattr(watched, "stats", None)):
+        raise bad("watched", watched, "must be a session or a pool manager, and comes first")
     if isinstance(address, tuple):
         secret = secrets.token_urlsafe(_TOKEN_BYTES) if token is None else token
         if not isinstance(secret, str) or not secret.isascii() or not secret.isprintable() or not secret.strip():
@@ -91,9 +93,9 @@ def serve(watched: Watched, address: str | os.PathLike[str] | tuple[str, int], *
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return Serving(watched, listener, shown, secret, None)
-    path = os.fspath(address)
+    path = os.fspath(address) if isinstance(address, (str, os.PathLike)) else None
     if not isinstance(path, str) or not path:
-        raise bad("address", path, "must be the path of a Unix socket, or a loopback address and a port")
+        raise bad("address", address, "must be the path of a Unix socket, or a pair such as ('127.0.0.1', 9000)")
     listener, file = listen_at(path)
     return Serving(watched, listener, path, None, file)
 

@@ -72,7 +72,9 @@ class PoolManager(Requesting[Response], Closing):
         started = clock()
         try:
             if body is not None and body.is_async:
-                raise InvalidBody("an async iterable can be sent by an AsyncPoolManager only")
+                raise InvalidBody(
+                    "an async iterable can only be sent on an event loop, by an AsyncSession or AsyncPoolManager"
+                )
             exchange = Exchange(self._locate(url, override), method, fields, body, timeout, started)
         except KeepPoolError as error:
             name_call(error, method, url)

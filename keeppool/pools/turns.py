@@ -163,7 +163,8 @@ class Turns:
         # The caller itself stands in line by now.
         if most is not None and self.lines.waiting + self._state.waiting > most:
             name = exchange.route.name
-            raise QueueFull(f"{name}: {most} callers already wait", origin=name, waiting=most)
+            text = f"{name}: others are in line before it, and Limits(waiting={most}) lets no more callers wait"
+            raise QueueFull(text, origin=name, waiting=most)
 
 
 def queued(exchange: Exchange, now: float) -> events.RequestQueued:

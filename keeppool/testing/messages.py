@@ -8,9 +8,12 @@ Source: RFC 9112 §2.2, §3, §5.1 (requests), §6.3 (their length), §7.1 (chun
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from keeppool.checks import bad
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
@@ -103,6 +106,14 @@ class Answer:
     framing: str | None = None
     close: bool = False
     hang_up: bool = False
+
+    def __post_init__(self) -> None:
+        pieces = self.body if isinstance(self.body, tuple) else (self.body,)
+        if not all(isinstance(piece, (bytes, bytearray, memoryview)) for piece in pieces):
+            raise bad("body", self.body, "must be bytes, or a tuple of them")
+        pairs = () if isinstance(self.headers, (str, bytes, Mapping)) else self.headers
+        if pairs is not self.headers or not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+            raise bad("headers", self.headers, "must be (name, value) pairs, such as (('Content-Type', 'text/plain'),)")
 
     @property
     def pieces(self) -> tuple[bytes, ...]:

@@ -18,6 +18,7 @@ from keeppool.errors import InvalidURL, quoted, quoted_url
 from keeppool.testing.bodies import difference, meaning
 from keeppool.testing.messages import Request
 from keeppool.urls.address import parse
+from keeppool.wire.fields import is_token
 
 #: Text, with `*` for any run of characters; or an expression for the whole.
 UrlPattern: TypeAlias = "str | re.Pattern[str] | None"
@@ -58,6 +59,8 @@ class Pattern:
     ) -> None:
         if method is not None and not isinstance(method, str):
             raise bad("method", method, "must be text")
+        if method is not None and not is_token(method.encode("utf-8", "replace")):
+            raise bad("method", method, "must be a method such as GET, or None; the URL comes second")
         if sum((content is not None, data is not None, json is not UNSET)) > 1:
             raise bad("content", content, "of content, data and json only one can be told")
         self._method = None if method is None else method.upper()

@@ -264,7 +264,12 @@ class Replay:
             return carry(given)
         body = given[3]
         if body is not None and body.is_async:
-            raise name_call(InvalidBody("an async iterable can be sent by an AsyncPoolManager only"), *given[:2])
+            raise name_call(
+                InvalidBody(
+                    "an async iterable can only be sent on an event loop, by an AsyncSession or AsyncPoolManager"
+                ),
+                *given[:2],
+            )
         asking = self._asking(given, None if body is None else b"".join(body.payload()))
         answer = self._answer(pool, asking)
         if answer is None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
+from keeppool.errors import quoted
 from keeppool.testing.behaviour import Behaviour
 from keeppool.testing.connection import Connection
 from keeppool.testing.loop import LoopThread
@@ -187,7 +188,10 @@ class Site(Tally):
         if self.handler is None:
             return None
         try:
-            return self.handler(request)
+            answer = self.handler(request)
+            if answer is not None and not isinstance(answer, Answer):
+                raise TypeError(f"a handler gives a keeppool.testing.Answer, or None, and not {quoted(answer)}")
+            return answer
         except Exception as error:
             self.note_error(error)
             return Answer(status=500, body=repr(error).encode())

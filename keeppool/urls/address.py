@@ -267,7 +267,7 @@ def _plain(url: str) -> Address | None:
 def _foreign(url: str) -> Address:
     """Take a URL of which somebody else knows what it means; its parts are there as far as there are any."""
     if re.search(_CONTROL, url):
-        raise InvalidURL(f"URL {shown(url)} holds a control character or a lone surrogate", url=url)
+        raise _unprintable(url)
     sent = url.partition("#")[0]
     try:
         parts = urllib_parse.urlsplit(sent)
@@ -280,6 +280,12 @@ def _foreign(url: str) -> Address:
     return Address(sent, seen, parts.scheme, host, port, target)
 
 
+def _unprintable(url: str) -> InvalidURL:
+    text = f"URL {shown(url)} holds a control character or a lone surrogate"
+    # Most often the line end of what was read from a file.
+    return InvalidURL(text if re.search(_CONTROL, url.strip()) else f"{text} at its end: url.strip() is one", url=url)
+
+
 def _parse_careful(url: str, unquoted: Callable[[str], str]) -> Address:
     _check_scheme(url)
     return _normalised(url, unquoted)
@@ -287,7 +293,7 @@ def _parse_careful(url: str, unquoted: Callable[[str], str]) -> Address:
 
 def _normalised(url: str, unquoted: Callable[[str], str]) -> Address:
     if re.search(_CONTROL, url):
-        raise InvalidURL(f"URL {shown(url)} holds a control character or a lone surrogate", url=url)
+        raise _unprintable(url)
     have_urllib3()
     from urllib3.exceptions import LocationParseError
     from urllib3.util.url import parse_url

@@ -175,7 +175,7 @@ def test_a_setting_that_there_is_not_says_which_one_is(kind, given, says):
 @pytest.mark.parametrize(
     ("kind", "given", "says"),
     [
-        (Timeout, (3, 20), "Timeout() takes its arguments by name: a (connect, read) pair is one argument"),
+        (Timeout, (3, 20), "Timeout() takes its arguments by name: a (connect, read) pair is one, Timeout((3, 20))"),
         (Limits, (6,), "Limits() takes its arguments by name: Limits(per_host=…"),
         (Pace, (5,), "Pace(per_second=…)"),
         (HostConfig, (5,), "HostConfig(per_host=…"),
@@ -204,6 +204,58 @@ def test_help_and_notebooks_show_the_arguments_of_a_class(kind, first):
         def __init__(self, name: str) -> None: ...
 
     assert list(inspect.signature(Own).parameters) == ["name"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda s, u: s.get(u, hooks={"response": "hook"}), "hooks: 'hook' cannot be called"),
+        (lambda s, u: s.get(f"{u}/x\n"), "at its end: url.strip() is one"),
+        (lambda s, u: s.get(f"{u}/\nx"), "holds a control character or a lone surrogate$"),
+        (lambda s, u: s.get(u, timeout=urllib3.Retry(1)), "timeout='<urllib3.Retry>': must be"),
+        (lambda s, u: s.get(u, retries="3"), "retries='3': must be"),
+    ],
+    ids=["hook", "line end", "control", "timeout", "retries"],
+)
+def test_a_wrong_argument_says_what_is_wrong_with_it(on, site, ask, says):
+    with pytest.raises(KeepPoolError) as caught:
+        on.wait(ask(on.session(), site.url))
+    assert re.search(re.escape(says).replace(r"\$", "$"), str(caught.value))
+
+
+def test_a_setting_that_is_refused_leaves_the_one_before(on, site):
+    session = on.session()
+    session.cert, session.verify = None, True
+    for name, wrong in (
+        ("cert", 5),
+        ("verify", 0),
+        ("headers", "x"),
+        ("cookies", 5),
+        ("retries", -1),
+        ("base_url", "x"),
+    ):
+        with pytest.raises(KeepPoolError):
+            setattr(session, name, wrong)
+    assert (session.cert, session.verify, session.retries, session.base_url) == (None, True, None, None)
+    assert on.wait(session.get(site.url)).status_code == 200
+
+
+def test_an_async_iterable_says_which_session_sends_it(site):
+    async def pieces():
+        yield b""
+
+    with Session() as session, pytest.raises(KeepPoolError, match="by an AsyncSession or AsyncPoolManager"):
+        session.post(site.url, content=pieces())
+
+
+def test_a_base_url_may_be_what_a_url_may_be(site):
+    class Url:
+        def __str__(self):
+            return site.url
+
+    for base in (Url(), site.url.encode()):
+        with Session(base_url=base) as session:
+            assert session.get("echo").status_code == 200
 
 
 def test_a_type_error_from_within_stays_as_it_is():

@@ -21,15 +21,15 @@ MAKERS = [PoolManager, AsyncPoolManager, Session, AsyncSession]
     ("arguments", "field", "shown"),
     [
         ({"config": "keeppool.toml"}, "config", "'keeppool.toml'"),
-        ({"config": Limits()}, "config", "<Limits>"),
+        ({"config": Limits()}, "config", "<keeppool.Limits>"),
         ({"config": {}}, "config", "<dict>"),
         ({"hosts": ["a.example"]}, "hosts", "<list>"),
         ({"hosts": {"a.example": {"proxy": "http://u:SECRET@h"}}}, "hosts", "'a.example'"),
         ({"timeout": 10**400}, "timeout", "a number of 1329 bits"),
         ({"timeout": (5, 10**400)}, "read", "a number of 1329 bits"),
-        ({"timeout": Limits()}, "timeout", "<Limits>"),
+        ({"timeout": Limits()}, "timeout", "<keeppool.Limits>"),
         ({"limits": 5}, "limits", "5"),
-        ({"limits": Timeout()}, "limits", "<Timeout>"),
+        ({"limits": Timeout()}, "limits", "<keeppool.Timeout>"),
     ],
     ids="abcdefghij",
 )

@@ -300,7 +300,7 @@ def test_a_function_of_the_programs_own_gives_addresses_as_text_in_its_order(giv
         ([], ANY, "no address"),
         (["localhost"], ANY, "'localhost', which is no address"),
         ([("127.0.0.1", 80)], ANY, "which is no address"),
-        (None, ANY, "not iterable"),
+        (None, ANY, "the resolver gave None, and not a list of addresses"),
         ("::1", socket.AF_INET, "no address of the source address's family"),
     ],
 )

@@ -302,3 +302,10 @@ def test_bounds_are_checked_and_the_missing_package_is_named() -> None:
     code = "import sys; sys.modules['opentelemetry'] = None; from keeppool import observe; observe.OpenTelemetry"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'keeppool[otel]'" in run.stderr
+
+
+def test_what_is_no_session_is_not_watched_and_what_cannot_listen_not_told():
+    with pytest.raises(ConfigError, match="must be a session or a pool manager"):
+        observe.OpenTelemetry().watch(keeppool)
+    with pytest.raises(ConfigError, match="must be a function that takes an event"):
+        observe.OpenTelemetry(also=5)

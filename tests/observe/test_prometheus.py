@@ -293,3 +293,34 @@ def test_without_the_package_it_says_what_to_install() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert "pip install 'keeppool[prometheus]'" in run.stderr
+
+
+def test_a_second_collector_for_a_registry_says_that_one_does_for_all():
+    registry = prometheus_client.CollectorRegistry()
+    observe.Prometheus(registry=registry)
+    with pytest.raises(ConfigError, match=r"one does for any number of sessions, by watch\(\)"):
+        observe.Prometheus(registry=registry)
+
+
+@pytest.mark.parametrize("wrong", [5, "session", keeppool, keeppool.Session, None])
+def test_what_is_no_session_is_not_watched(wrong):
+    with pytest.raises(ConfigError, match="must be a session or a pool manager"):
+        observe.Prometheus(registry=None).watch(wrong)
+    with pytest.raises(ConfigError, match="must be a session or a pool manager"):
+        observe.Prometheus(wrong, registry=None)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda wrong: observe.Prometheus(registry=None, also=wrong),
+        lambda wrong: observe.Recorder(also=wrong),
+        lambda wrong: keeppool.Session(on_event=wrong),
+    ],
+    ids=["prometheus", "recorder", "session"],
+)
+def test_a_listener_that_cannot_listen_is_refused(make):
+    with pytest.raises(ConfigError, match="must be a function that takes an event"):
+        make([print])
+    with pytest.raises(ConfigError, match=r"is a class.*: make one of it, Recorder\(\)"):
+        make(observe.Recorder)

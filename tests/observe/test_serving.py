@@ -509,3 +509,20 @@ def test_an_address_that_is_none_is_refused() -> None:
         remote.told()
     with observe.Remote("/nowhere/at/all.sock") as remote, pytest.raises(observe.RemoteError, match="nobody answers"):
         remote.told()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            lambda session, path: (path, session),
+            "watched='[^']*': must be a session or a pool manager, and comes first",
+        ),
+        (lambda session, path: (session, 9999), r"address=9999: must be .* a pair such as \('127.0.0.1', 9000\)"),
+        (lambda session, path: (session, None), "address=None: must be the path of a Unix socket"),
+    ],
+    ids=["the other way round", "a port alone", "nothing"],
+)
+def test_what_cannot_be_served_or_listened_at_is_said(session, path, given, says):
+    with pytest.raises(ConfigError, match=says):
+        observe.serve(*given(session, path))

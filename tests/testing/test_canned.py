@@ -311,3 +311,11 @@ def test_a_function_that_makes_no_answer_is_told():
         replay.on().respond(lambda request: "text")
         with pytest.raises(ConfigError, match=r"a function must give a keeppool\.testing\.Answer"):
             keeppool.get("http://a.test/")
+
+
+def test_a_url_in_the_place_of_the_method_is_said():
+    with (
+        Replay() as replay,
+        pytest.raises(ConfigError, match="must be a method such as GET, or None; the URL comes second"),
+    ):
+        replay.on("https://api.test/items")

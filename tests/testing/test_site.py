@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import http.client
 import json
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from keeppool.errors import ConfigError
 from keeppool.testing import Answer, Behaviour, Site, Sites
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -459,3 +461,25 @@ def test_tls_handshakes_that_fail_or_hang_leave_nothing_behind(raw, server_tls):
             strict.wrap_socket(raw(site), server_hostname="127.0.0.1")
         assert site.wait_for(lambda: site.opened == 2 and site.open_now == 1)
     assert read_all(silent) == b""
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "says"),
+    [
+        (lambda: "text", TypeError, "gives a keeppool.testing.Answer, or None, and not 'text'"),
+        (lambda: {"a": 1}, TypeError, "and not <dict>"),
+        (lambda: Answer(body="text"), ConfigError, "must be bytes, or a tuple of them"),
+        (lambda: Answer(body=("text",)), ConfigError, "must be bytes, or a tuple of them"),
+        (lambda: Answer(headers={"A": "b"}), ConfigError, "must be .name, value. pairs"),
+        (lambda: Answer(headers="A: b"), ConfigError, "must be .name, value. pairs"),
+        (lambda: Answer(headers=("A", "b")), ConfigError, "must be .name, value. pairs"),
+    ],
+)
+def test_a_handler_that_makes_no_answer_is_a_500_and_told_at_the_end(make, kind, says):
+    site = Site(handler=lambda request: make())
+    site.start()
+    with contextlib.closing(Client(site.host, site.port)) as client:
+        status, _, body = client.get("/x")
+    assert (status, kind.__name__.encode() in body) == (500, True)
+    with pytest.raises(kind, match=says):
+        site.__exit__(None, None, None)

@@ -8,6 +8,7 @@ Does not know: who calls them; the flow does, after authentication and before re
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from keeppool.client.arguments import Hook, HooksArgument
 from keeppool.errors import InvalidRequest, quoted
@@ -37,8 +38,10 @@ def hooks_of(hooks: HooksArgument) -> list[Hook]:
     for event in hooks:
         if event not in EVENTS:
             raise _unknown(event)
-    found = hooks.get("response") or []
-    listed = list(found) if isinstance(found, Iterable) and not callable(found) else [found]
+    found: Any = hooks.get("response") or []
+    # A text is one hook that cannot be called, and not its letters.
+    one = callable(found) or isinstance(found, (str, bytes)) or not isinstance(found, Iterable)
+    listed: list[Any] = [found] if one else list(found)
     for hook in listed:
         if not callable(hook):
             raise InvalidRequest(f"hooks: {quoted(hook)} cannot be called")
