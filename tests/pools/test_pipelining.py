@@ -741,6 +741,56 @@ def test_whoever_boards_just_as_its_time_is_up_is_told_that_its_request_was_sent
     play(story, gate)
 
 
+def test_whoever_boards_just_as_its_time_is_up_and_has_its_turn_at_once_gets_its_response():
+    """The caller has been woken already, to go without one; by then its request is on its way, first on its connection.
+
+    A total timeout is another thing: it ends the request wherever it is.
+    """
+    gate, held = Gate(), []
+
+    async def manner(asked):
+        if asked.target == "/second":
+            held.append(asked)
+        else:
+            await gate(asked)
+
+    async def story(peer, pool):
+        await trusted(peer, pool)
+        loop = asyncio.get_running_loop()
+        first = asyncio.create_task(get(peer, pool, "/gate"))
+        await until(lambda: peer.executed["/gate"])
+        second = asyncio.create_task(get(peer, pool, "/second"))
+        await until(lambda: pool.stats().piped)
+        gate.is_open.set()
+        await first
+        await until(lambda: held)
+        (connection,) = pool._pool._state.everything()
+        blocking = asyncio.create_task(pool.request("POST", peer.url + "/post"))
+        await until(lambda: pool.stats().waiting == 1)
+        began = loop.time()
+        late = asyncio.create_task(get(peer, pool, "/late", timeout=Timeout(pool=0.05)))
+        await until(lambda: pool.stats().waiting == 2)
+
+        def answers():
+            """Have the one before it answered, and that found in the kernel before the late one goes on."""
+            held[0].send(held[0].response())
+            loop.call_soon(connection.stream.came)
+
+        # In one turn of the event loop: the one in front gives up its place, and the late one's time ends. In the next
+        # it boards, has its turn, and goes on.
+        loop.call_at(began + 0.02, blocking.cancel)
+        loop.call_at(began + 0.03, answers)
+        while loop.time() < began + 0.1:
+            pass
+        assert await late == "/late"
+        assert await second == "/second"
+        assert await get(peer, pool, "/next") == "/next"
+        assert (peer.executed["/late"], peer.accepted) == (1, 1)
+        await asyncio.gather(blocking, return_exceptions=True)
+
+    play(story, manner)
+
+
 @pytest.mark.parametrize("who", range(5))
 def test_whoever_is_cancelled_the_others_get_their_own_responses(who):
     async def story(peer, pool):
