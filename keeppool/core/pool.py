@@ -287,6 +287,8 @@ class PoolState(Books):
         permits.expire(now)
         while permits.open > n and self._drop_one(permits):
             pass
+        for host in list(permits.hosts):
+            self._seat(host, now)
         self._enter_all(permits)
         self._grant(now)
         return self._wanted(permits) if permits.open >= permits.allowed else 0
@@ -387,8 +389,8 @@ class PoolState(Books):
         """Tell whether the host's newest idle connection may carry an unsafe request; if not, make room for another."""
         if host.idle and not must_be_new(next(reversed(host.idle)), now):
             return True
-        while host.idle and host.is_capped:  # More than one where the cap was lowered meanwhile.
-            self._evict(next(iter(host.idle)), host)
+        while host.idle and host.is_capped and not self._is_barred(host, now):
+            self._evict(next(iter(host.idle)), host)  # More than one where the cap was lowered meanwhile.
         return False
 
     def _may_open(self, host: Host, now: float) -> bool:
@@ -434,10 +436,7 @@ class PoolState(Books):
             return self._hand_on(connection, next(iter(host.waiters)), now)
         ticket = self._next_at(host, now)
         if ticket is None:
-            self._shelf.put(connection)
-            connection.state = _IDLE
-            if host.permits is not None:
-                self._enter_all(host.permits)
+            self._lay_down(connection)
         elif ticket.host is host:
             self._hand_on(connection, ticket, now)
         else:
@@ -485,12 +484,43 @@ class PoolState(Books):
     def _hand_on(self, connection: Connection, ticket: Ticket, now: float) -> None:
         """Give an open connection to a caller of its own host, or its slot where it must be a new one."""
         if refuses(ticket, connection, now):
-            self._give_way(connection, now)
+            if self._is_barred(connection.host, now):
+                self._pass_by(connection, now)
+            else:
+                self._give_way(connection, now)
             return
         self._hold(connection, now)
         self.counters.reused += 1
         ticket.reuses = True
         self._serve(ticket, connection, now)
+
+    def _pass_by(self, connection: Connection, now: float) -> None:
+        """Keep a connection that the caller whose turn it is must not have, and in whose place nothing may be dialled.
+
+        The first caller of its host gets it who may have it. `_seat` makes room when the fleet's lease holds again.
+        """
+        ticket = next((one for one in connection.host.waiters if not refuses(one, connection, now)), None)
+        if ticket is None:
+            self._lay_down(connection)
+        else:
+            self._hand_on(connection, ticket, now)
+
+    def _lay_down(self, connection: Connection) -> None:
+        """Shelve a connection; from then on it can make room for those who share its permits."""
+        self._shelf.put(connection)
+        connection.state = _IDLE
+        if connection.host.permits is not None:
+            self._enter_all(connection.host.permits)
+
+    def _seat(self, host: Host, now: float) -> None:
+        """Give a host's oldest callers what is idle there, or have it make room, now that something may be dialled."""
+        while host.waiters and host.idle:
+            ticket = host.oldest
+            connection = self._take_idle(host, now, ticket.unsafe)
+            if connection is None:
+                return
+            ticket.reuses = True
+            self._serve(ticket, connection, now)
 
     def _not_dialled(self, connection: Connection, now: float) -> None:
         """Give up the slot of a dial that has not begun; it goes to whoever waits."""

@@ -460,7 +460,7 @@ class RidingPoolState(LatePoolState):
                 ticket.reuses = True
                 self._serve(ticket, connection, now)
                 continue
-            if ticket.is_last and host.is_full:
+            if ticket.is_last and host.is_full and not self._is_barred(host, now):
                 self._evict(next(iter(host.idle)), host)
             self._grant(now)
             if host.waiters and host.oldest is ticket:

@@ -6,8 +6,12 @@ import pytest
 from desk import POLICY, A, B, Desk
 
 from keeppool.config import Limits
+from keeppool.core.barging import BargingPoolState
+from keeppool.core.keepalive import NO_HINT
 from keeppool.core.late import LatePoolState
+from keeppool.core.pool import PoolState
 from keeppool.core.records import LONG_AGO, Close, Connect, Connection, Serve, State, Ticket
+from keeppool.core.riding import RidingPoolState
 from keeppool.events import Why
 
 SHARED = POLICY._replace(permit_key="k", permit_cap=4)
@@ -62,6 +66,48 @@ def test_in_the_place_of_a_dead_connection_nothing_is_dialled_on_a_lease_that_is
     assert desk.orders() == [Serve(ticket)]
     assert ticket.connection is not None
     assert ticket.connection.state is State.CONNECTING
+
+
+@pytest.mark.parametrize("until", [10.0, LONG_AGO], ids=["over", "closed"])
+@pytest.mark.parametrize("kind", [BargingPoolState, LatePoolState, RidingPoolState])
+def test_nothing_is_closed_for_who_must_have_a_new_connection_while_none_may_be_dialled(
+    kind: type[PoolState], until: float
+) -> None:
+    """Else one request that has to ride alone would take the host's connections from all others, and have none."""
+    pool, fresh = kind(Limits()), SHARED._replace(new_for_unsafe=True, per_host=2)
+    tickets = [pool.requested(A, fresh, 0.0) for _ in range(2)]
+    pool.call_begins("k")
+    pool.permits("k", 2, 0.0, until=10.0)
+    held = []
+    for ticket in tickets:
+        assert isinstance(ticket, Ticket)
+        dial = ticket.connection or ticket.dial
+        assert dial is not None
+        (pool.dialled if isinstance(pool, LatePoolState) else pool.connected)(dial, 1.0)
+        held.append(dial)
+    for connection in held:
+        connection.answered(NO_HINT)
+    pool.orders.clear()
+    pool.permits("k", 2, 1.0, until)
+
+    alone = pool.requested(A, fresh, 11.0, unsafe=True)
+    another = pool.requested(A, fresh, 11.0)
+    third = pool.requested(A, fresh, 11.0, unsafe=True)
+    assert isinstance(another, Ticket)
+    pool.released(held[0], None, 11.0)
+    assert another.connection is held[0], "who may have it gets it"
+    pool.released(held[1], None, 11.0)
+    pool.requested(A, fresh, 11.0, unsafe=True)
+    assert held[1].state is State.IDLE
+    assert not any(isinstance(order, Close) for order in pool.orders)
+
+    pool.permits("k", 2, 12.0, until=32.0)
+    assert isinstance(alone, Ticket)
+    assert isinstance(third, Ticket)
+    assert [order for order in pool.orders if isinstance(order, Close)] == [Close(held[1], Why.EVICTED)]
+    new = alone.connection or alone.dial
+    assert new is not None
+    assert (new.state, third.connection, third.dial) == (State.CONNECTING, None, None)
 
 
 def test_nor_for_a_pool_that_binds_late() -> None:
