@@ -11,6 +11,7 @@ import pytest
 import keeppool.cookies
 from keeppool import PreparedRequest
 from keeppool.client.cookies import keep_lines, with_cookies
+from keeppool.client.cookies.made import made_cookie
 from keeppool.cookies import CookieJar, LWPCookieJar, MozillaCookieJar
 from keeppool.errors import CookieFileError
 from keeppool.urls.address import parse
@@ -199,6 +200,41 @@ def test_a_cookie_that_lwp_cannot_write_spoils_no_file(line, tmp_path):
     twin = LWPCookieJar(tmp_path / "cookies")
     twin.load(ignore_discard=True)
     assert sorted(twin.keys()) == sorted(names)
+
+
+CONTROLS = pytest.mark.parametrize("character", ["\0", "\x1b", "\x7f"], ids=["NUL", "ESC", "DEL"])
+
+
+@CONTROLS
+@pytest.mark.parametrize("pair", ["a{}=1", "a=1{}", "={}"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cookie_that_no_request_can_carry_is_not_loaded(kind, pair, character, tmp_path):
+    """Kept, it would fail every request to its host (RFC 6265bis, step 1 of section 5.6)."""
+    name, value = pair.format(character).split("=")
+    path = tmp_path / "cookies"
+    if kind is MozillaCookieJar:
+        path.write_text(f"{HEAD}a.example\tTRUE\t/\tFALSE\t0\t{name}\t{value}\n")
+    else:
+        said = f'{name}="{value}"' if name else value
+        path.write_text(f'#LWP-Cookies-2.0\nSet-Cookie3: {said}; path="/"; domain="a.example"; discard; version=0\n')
+    jar = kind(path)
+    with pytest.raises(CookieFileError, match="line 2: a cookie cannot hold the control character"):
+        jar.load(ignore_discard=True)
+    assert len(jar) == 0
+
+
+@CONTROLS
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cookie_that_no_request_can_carry_is_not_saved(kind, character, tmp_path):
+    jar = kind(tmp_path / "cookies")
+    jar.update({"a": "1"})
+    for attribute in ("name", "value"):
+        spoilt = made_cookie("b", "2")
+        setattr(spoilt, attribute, f"b{character}")
+        jar.set_cookie(spoilt)
+    jar.save(ignore_discard=True)
+    jar.revert(ignore_discard=True)
+    assert jar.items() == [("a", "1")]
 
 
 @pytest.mark.parametrize("kind", KINDS)

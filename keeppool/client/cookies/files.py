@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Final
 
 from keeppool.client.cookies.jar import CookieJar
 from keeppool.client.cookies.made import copied
+from keeppool.client.cookies.parse import CONTROL
 from keeppool.errors import CookieFileError, quoted
 
 _Path = str | os.PathLike[str]
@@ -133,7 +134,8 @@ class _FileJar(CookieJar, http.cookiejar.FileCookieJar):
 class MozillaCookieJar(_FileJar, http.cookiejar.MozillaCookieJar):
     """A jar that is loaded from cookies.txt, the format of Netscape, Mozilla, curl and wget, and saved to it.
 
-    The format has no place for SameSite, nor for a cookie with a tab in it, which is left out.
+    The format has no place for SameSite, nor for a cookie with a tab in it, which is left out; so is one with a control
+    character, which no request can carry.
 
     Args:
         filename: Its file, where `load` and `save` are not given one.
@@ -187,7 +189,7 @@ class MozillaCookieJar(_FileJar, http.cookiejar.MozillaCookieJar):
             domain = f".{cookie.domain.removeprefix('.')}" if is_below else cookie.domain
             flags = ("TRUE" if is_below else "FALSE", cookie.path, "TRUE" if cookie.secure else "FALSE")
             fields = (domain, *flags, "" if cookie.expires is None else str(cookie.expires), name, value)
-            if not any("\t" in field or "\n" in field for field in fields):
+            if not any("\t" in field or CONTROL.search(field) for field in fields):
                 yield f"{_HTTP_ONLY if _is_http_only(cookie) else ''}{chr(9).join(fields)}\n"
 
 
@@ -195,7 +197,7 @@ class LWPCookieJar(_FileJar, http.cookiejar.LWPCookieJar):
     """A jar that is loaded from the files of libwww-perl and http.cookiejar, and saved to them.
 
     The format has no place for some characters in a name, such as a comma, nor for a value without a name that needs
-    quotation marks: such a cookie is left out. Of any other nothing is lost.
+    quotation marks: such a cookie is left out, and one with a control character. Of any other nothing is lost.
 
     Args:
         filename: Its file, where `load` and `save` are not given one.
@@ -227,7 +229,7 @@ class LWPCookieJar(_FileJar, http.cookiejar.LWPCookieJar):
         except _NO_COOKIE:
             return False
         said = (cookie.name, cookie.value) if cookie.value is not None else ("", cookie.name)
-        return (read.name, read.value, read.path) == (*said, cookie.path) and "\n" not in line
+        return (read.name, read.value, read.path) == (*said, cookie.path) and not CONTROL.search(line)
 
 
 def _for_lwp(cookie: Cookie) -> Cookie:
@@ -286,9 +288,14 @@ def _of_lwp(words: list[tuple[str, str | None]]) -> Cookie:
 def _checked(name: str, lines: list[str], read: Callable[[str], Iterable[Cookie]]) -> Iterator[Cookie]:
     for number, line in enumerate(lines, 2):
         try:
-            yield from read(line.removesuffix("\r"))
+            cookies = list(read(line.removesuffix("\r")))
         except _NO_COOKIE as error:
             raise CookieLoadError(f"{quoted(name)}, line {number}: no cookie can be read in it", file=name) from error
+        for cookie in cookies:
+            if found := CONTROL.search(f"{cookie.name}={cookie.value}"):
+                text = f"{quoted(name)}, line {number}: a cookie cannot hold the control character {found[0]!r}"
+                raise CookieLoadError(text, file=name)
+            yield cookie
 
 
 def _read(name: str) -> str:
