@@ -269,7 +269,7 @@ class ThreadMember(Member):
 
         Where no thread could be had for a call, that is tried again.
         """
-        if self._asked:
+        if self._is_without:
             self._have_thread()
         since, client = self._calls_since, self._client
         if since is not None and client is not None and clock() - since > max(self._recipe.patience, LONGEST_CALL):
