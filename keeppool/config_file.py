@@ -90,7 +90,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     except TypeError:
         raise bad("path", path, "must be the path of a file") from None
     try:
-        return _config(_Place(file), _read(file))
+        return _config(_Place(file), read_table(file))
     except RecursionError:
         raise _unusable(file, "nested too deeply") from None
 
@@ -124,7 +124,13 @@ class _Place:
         return bad(self.field, value, words, self.file, kind)
 
 
-def _read(file: str) -> dict[str, Any]:
+def read_table(file: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a file's tables as they stand there.
+
+    Raises:
+        ConfigError: The file is missing, too large or no TOML.
+    """
+    file = os.fsdecode(file)
     try:
         with Path(file).open("rb") as stream:
             data = stream.read(MOST_BYTES + 1)

@@ -8,18 +8,17 @@ Knows: a session's `explain`, and how another process is asked for it. Does not 
 from __future__ import annotations
 
 import sys
-import tomllib
 from argparse import Namespace
 from collections.abc import Collection
 from dataclasses import fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from keeppool import Config, Session, Timeout, load_config, presets
 from keeppool.cli.console import shortened, standard_output, write_json
 from keeppool.cli.endings import Exit, UsageError
 from keeppool.cli.tokens import token_of
+from keeppool.config_file import read_table
 from keeppool.errors import InvalidRequest
 from keeppool.explanation import BUILT_IN, Explanation, Setting
 from keeppool.observe import Remote, RemoteError
@@ -60,7 +59,7 @@ def _explained(arguments: Namespace) -> Explanation:
         config = replace(config, limits=presets.by_name(arguments.preset))
     with Session(config=config) as session:
         found = session.explain(arguments.url)
-    table = {} if arguments.config is None else tomllib.loads(Path(arguments.config).read_text(encoding="utf-8"))
+    table = {} if arguments.config is None else read_table(arguments.config)
     if arguments.preset is not None:
         table.pop("limits", None)
     return found.renamed(partial(_word, _tables(table), arguments.preset or table.get("preset")))

@@ -459,3 +459,16 @@ def test_requests_to_a_host_follow_each_other_where_it_is_set():
             assert [len(page.body) for page in pages] == list(range(60))
             assert site.peak_open <= 2
             assert bench.handler._pool.stats().piped > 10
+
+
+def test_a_setting_that_there_is_not_is_a_warning(caplog):
+    with caplog.at_level(logging.WARNING):
+        limits_with(KEEPPOOL_LIMIT={"per_host": 2}, KEEPPOOL_FLEET_PER_HOST=2)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("KEEPPOOL_LIMIT is no setting of keeppool's; there are KEEPPOOL_LIMITS, ")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    file = tmp_path / "keeppool.toml"
+    file.write_bytes(b"\xef\xbb\xbf[limits]\nper_host = 3\n")
+    assert limits_with(KEEPPOOL_CONFIG=file).per_host == 3

@@ -124,3 +124,10 @@ def test_a_running_process_says_what_it_would_do_and_has_learned(tmp_path, sites
         assert main(["explain", site.url, "--at", address, "--preset", "CHROME"]) == 2
     assert main(["explain", site.url, "--at", address]) == 1
     assert "nobody answers" in capsys.readouterr().err
+
+
+def test_a_file_of_windows_notepads_is_read(tmp_path, capsys):
+    file = tmp_path / "keeppool.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + FILE.replace("\n", "\r\n").encode())
+    assert main(["explain", "https://api.example.com/", "--config", str(file)]) == 0
+    assert '[host."*.example.com"]' in capsys.readouterr().out

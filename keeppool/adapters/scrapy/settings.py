@@ -13,7 +13,6 @@ import logging
 import os
 import ssl
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import lru_cache
@@ -26,7 +25,7 @@ from scrapy.settings import BaseSettings
 
 from keeppool.checks import bad, presentable
 from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout
-from keeppool.config_file import load_config
+from keeppool.config_file import load_config, read_table
 from keeppool.errors import ConfigError
 from keeppool.fleet import Fleet
 from keeppool.hosts import HostTable
@@ -58,6 +57,7 @@ _TLS_VERSIONS: Final = {
     "TLSv1.3": ssl.TLSVersion.TLSv1_3,
 }
 
+_SETTINGS: Final = tuple(f"KEEPPOOL_{name}" for name in ("LIMITS", "HOSTS", "CONFIG", "FLEET", "FLEET_PER_HOST"))
 #: What `KEEPPOOL_FLEET` may say as a dict.
 _FLEET_ARGUMENTS: Final = ("url", "name", "ttl", "when_down", "timeout")
 
@@ -72,6 +72,7 @@ def configuration(settings: BaseSettings) -> Config:
         ConfigError: A value is invalid; names setting, value and rule.
         ValueError: A TLS version that there is not.
     """
+    _warn_of_unknown(settings)
     config = _from_file(settings)
     hosts = dict(config.hosts)
     for pattern, entry in _table(settings, "KEEPPOOL_HOSTS").items():
@@ -89,6 +90,13 @@ def configuration(settings: BaseSettings) -> Config:
     )
 
 
+def _warn_of_unknown(settings: BaseSettings) -> None:
+    """Tell of settings that look like keeppool's and are looked at by nobody here; Scrapy lets any name pass."""
+    for name in settings:
+        if isinstance(name, str) and name.startswith("KEEPPOOL_") and name not in _SETTINGS:
+            logger.warning("%s is no setting of keeppool's; there are %s", name, ", ".join(_SETTINGS))
+
+
 def _from_file(settings: BaseSettings) -> Config:
     """Read the file, if there is one; for what it has no table of, Scrapy's settings hold."""
     scrapys = Config(limits=_scrapys_limits(settings), timeout=_NO_LIMIT)
@@ -98,7 +106,7 @@ def _from_file(settings: BaseSettings) -> Config:
     if not isinstance(path, (str, os.PathLike)):
         raise bad("KEEPPOOL_CONFIG", path, "must be the path of a TOML file")
     config = load_config(path)
-    given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    given = read_table(path)
     return replace(
         config,
         limits=config.limits if {"limits", "preset"} & set(given) else scrapys.limits,

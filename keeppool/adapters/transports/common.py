@@ -10,14 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from keeppool.adapters.transports.errors import refusal
 from keeppool.adapters.transports.network import NetworkStream
 from keeppool.adapters.transports.outgoing import Outgoing, Preparing
 from keeppool.adapters.transports.settings import check_alone, pool_config, with_name
 from keeppool.adapters.transports.tracing import http_version
-from keeppool.checks import bad, check_count
+from keeppool.checks import Spelled, bad, check_count
 from keeppool.config import Config, HostConfig
 from keeppool.errors import CertificateError, KeepPoolError, ProxyError
 from keeppool.events import Event
@@ -28,10 +28,23 @@ from keeppool.pools.manager import Manager
 FIRST_DELAY: Final = 0.5
 
 
-class Transport:
+class Transport(metaclass=Spelled):
     """What does not wait. Args as for `BlockingTransport`."""
 
+    _otherwise: ClassVar[Mapping[str, str]] = {
+        "timeout": "timeout= of the client, whose requests always bring one",
+        "max_connections": "limits=keeppool.Limits(total=…, per_host=…)",
+        "max_keepalive_connections": "limits=keeppool.Limits(total=…, per_host=…)",
+        "keepalive_expiry": "limits=keeppool.Limits(idle_timeout=…)",
+        "http1": "nothing here: keeppool speaks HTTP/1.1",
+        "socket_options": "nothing here",
+        "headers": "headers= of the client, or defaults=keeppool.HostConfig(headers=…)",
+    }
+
     module: ClassVar[ModuleType]
+    #: The client that takes a transport of this kind, and the name under which the other kind is found.
+    _client: ClassVar[str]
+    _other_kind: ClassVar[str]
     _pool_kind: ClassVar[type[Manager]]
     _network_kind: ClassVar[type[NetworkStream]]
 
@@ -78,6 +91,14 @@ class Transport:
     def _open(self) -> None:
         """Make what waits, in threads or on event loops."""
         raise NotImplementedError
+
+    if not TYPE_CHECKING:  # Or every name would pass for one of these.
+
+        def __getattr__(self, name: str) -> object:
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name in ("handle_request", "handle_async_request", "__enter__", "__aenter__"):
+                text = f"{text}: it is for {self._client} alone; the other client takes {self._other_kind}"
+            raise AttributeError(text, name=name, obj=self)
 
     def _check(self, request: Any) -> None:
         """Refuse what no pool can send: a request of another module's client, or one that comes after `close`."""

@@ -1,5 +1,6 @@
 """Which of the client module's exceptions each failure is, in the table and over real connections."""
 
+import asyncio
 import socket
 import threading
 
@@ -330,3 +331,26 @@ def test_the_other_modules_client_gets_an_error_of_its_own_tree(family):
 def test_a_request_of_no_client_at_all(family):
     with pytest.raises(family.module.TransportError):
         family.Transport().handle_request(object())
+
+
+def test_a_transport_for_the_other_client_says_which_one_it_takes(family):
+    async def ask():
+        async with family.module.AsyncClient(transport=family.Transport()) as client:
+            await client.get("http://127.0.0.1:1/")
+
+    with pytest.raises(AttributeError, match=rf"it is for {family.name}\.Client alone; .*AsyncKeepPoolTransport"):
+        asyncio.run(ask())
+    client = family.module.Client(transport=family.AsyncTransport())
+    with pytest.raises(AttributeError, match=rf"it is for {family.name}\.AsyncClient alone; .* KeepPoolTransport"):
+        client.get("http://127.0.0.1:1/")
+
+
+def test_an_argument_that_a_transport_does_not_have_says_what_it_is(family):
+    with pytest.raises(
+        TypeError, match=r"KeepPoolTransport\(\) has no argument 'timeout': it is timeout= of the client"
+    ):
+        family.Transport(timeout=5)
+    with pytest.raises(TypeError, match=r"limits=keeppool\.Limits\(idle_timeout"):
+        family.AsyncTransport(keepalive_expiry=5)
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        family.Transport().nothing  # noqa: B018
