@@ -65,6 +65,18 @@ def test_what_is_no_json_is_told_with_its_place(on, session, answering):
     with pytest.raises(JSONDecodeError) as caught:
         answer.json()
     assert (caught.value.doc, caught.value.pos, caught.value.response) == ("{", 1, answer)
+    assert "/a: the response (200, application/json) is not JSON: Expecting" in str(caught.value)
+
+
+def test_what_is_no_json_says_what_it_is_instead(on, session, answering):
+    site = answering(
+        {"/a": Answer(status=502, headers=(("Content-Type", f"text/html; x={'y' * 300}"),)), "/b": Answer()}
+    )
+    with pytest.raises(JSONDecodeError, match=r"\(502, text/html; x=y{47}\) is not JSON: Expecting value") as caught:
+        on.wait(session.get(f"{site.url}/a")).json()
+    assert caught.value.msg == "Expecting value"
+    with pytest.raises(JSONDecodeError, match=r"\(200, no Content-Type\) is not JSON"):
+        on.wait(session.get(f"{site.url}/b")).json()
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"7" * 5000], ids=["nested", "digits"])

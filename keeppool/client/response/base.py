@@ -325,6 +325,9 @@ class BaseResponse:
             return parse_json(self.text, **options)
         except JSONDecodeError as error:
             error.response, error.request = self, self.request
+            # Most often it is a page of HTML, from a proxy or of an error.
+            kind = self.headers.get("Content-Type", "no Content-Type")[:60]
+            error.message = f"the response ({self.status_code}, {kind}) is not JSON: {error.message}"
             name_call(error, self._method, self.url or "")
             raise
 
