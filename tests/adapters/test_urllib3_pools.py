@@ -491,3 +491,19 @@ def test_a_forked_child_leaves_its_parents_connections_alone(http, site, in_chil
     assert in_child(lambda: http.request("GET", f"{site.url}/child").status) == 200
     assert http.request("GET", site.url).status == 200
     assert site.opened == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda: PoolManager(per_host=3),
+            r"PoolManager\(\) has no argument 'per_host': it is limits=Limits\(per_host=…\)",
+        ),
+        (lambda: HTTPConnectionPool("h", idle_timeout=3), r"it is limits=Limits\(idle_timeout=…\)"),
+        (lambda: PoolManager(pace=3), r"it is hosts=.*HostConfig\(pace=…\)"),
+    ],
+)
+def test_a_setting_of_ours_is_no_argument_of_urllib3s(make, says):
+    with pytest.raises(TypeError, match=says):
+        make()

@@ -162,6 +162,12 @@ def test_an_argument_that_a_session_does_not_have_is_told_by_its_place(kind, giv
         (keeppool.Config, {"limit": 5}, "limits perhaps"),
         (PoolManager, {"num_pools": 5}, "keeppool.adapters.urllib3.PoolManager takes"),
         (AsyncPoolManager, {"per_host": 5}, "AsyncPoolManager() has no argument 'per_host': it is Limits(per_host=…)"),
+        (
+            KeepPoolAdapter,
+            {"per_host": 5},
+            "KeepPoolAdapter() has no argument 'per_host': it is limits=keeppool.Limits(",
+        ),
+        (KeepPoolAdapter, {"retries": 5}, "it is max_retries=…"),
         (keeppool.HTTPAdapter, {"poolmaxsize": 5}, "HTTPAdapter() has no argument 'poolmaxsize': pool_maxsize perhaps"),
     ],
 )

@@ -35,6 +35,7 @@ from keeppool.adapters.requests.settings import (
     proxy_url,
     waits,
 )
+from keeppool.checks import Spelled
 from keeppool.config import INHERIT, Config, HostConfig, Limits, Timeout, TimeoutArgument, check_config
 from keeppool.errors import KeepPoolError
 from keeppool.events import Event
@@ -57,7 +58,7 @@ _THEIR_TIMEOUT = Timeout(connect=None, read=None)
 _THEIR_SEND = HTTPAdapter.send if HTTPAdapter.send.__module__ == HTTPAdapter.__module__ else None
 
 
-class KeepPoolAdapter(HTTPAdapter):
+class KeepPoolAdapter(HTTPAdapter, metaclass=Spelled):
     """Sends what requests has prepared through a capped pool of persistent connections.
 
     Mount one adapter for as many prefixes as you like; all of them share its caps. Everything above an adapter is
@@ -109,6 +110,13 @@ class KeepPoolAdapter(HTTPAdapter):
 
     Thread safety: as `keeppool.PoolManager`: any number of threads.
     """
+
+    _otherwise: ClassVar[Mapping[str, str]] = {
+        **{name: f"limits=keeppool.Limits({name}=…)" for name in ("per_host", "per_proxy", "total", "idle_timeout")},
+        **{name: f"defaults=keeppool.HostConfig({name}=…)" for name in ("unix_socket", "pace", "headers", "proxy")},
+        "retries": "max_retries=…",
+        "fleet": "config=keeppool.Config(fleet=…)",
+    }
 
     __attrs__: ClassVar[list[str]] = [*HTTPAdapter.__attrs__, "_base", "_on_event"]  # type: ignore[misc]
     poolmanager: PoolManager  # type: ignore[assignment]

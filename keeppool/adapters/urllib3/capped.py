@@ -16,7 +16,7 @@ import urllib3
 from keeppool import forks
 from keeppool.adapters.urllib3.bodies import prepared_body, starting_point
 from keeppool.adapters.urllib3.hosts import HTTPConnectionPool, HTTPSConnectionPool
-from keeppool.adapters.urllib3.terms import Lender
+from keeppool.adapters.urllib3.terms import Lender, refuse_own
 from keeppool.config import Config, HostConfig, Limits, check_config
 from keeppool.events import Event
 from keeppool.stats import Stats
@@ -42,6 +42,7 @@ class CappedManager(urllib3.PoolManager):
 
     Raises:
         ConfigError: An argument is invalid.
+        TypeError: A field of `Limits` or `HostConfig` is given as an argument of its own.
 
     Thread safety: any thread may call any method.
     """
@@ -58,6 +59,7 @@ class CappedManager(urllib3.PoolManager):
         if config is not None:
             waits = check_config(config).timeout
             kw.setdefault("timeout", urllib3.Timeout(connect=waits.connect, read=waits.read, total=waits.total))
+        refuse_own(type(self), kw)
         super().__init__(*args, **kw)
         self._lender = Lender(limits, hosts, config, on_event, kw.get("maxsize", 1))
         _managers.add(self)

@@ -32,7 +32,7 @@ from keeppool.adapters.urllib3.lending import (
 )
 from keeppool.adapters.urllib3.response import ResponseFile
 from keeppool.adapters.urllib3.slots import SlotQueue
-from keeppool.adapters.urllib3.terms import Lender, PoolSize
+from keeppool.adapters.urllib3.terms import Lender, PoolSize, refuse_own
 from keeppool.clock import clock
 from keeppool.config import Config, HostConfig, Limits, Timeout
 from keeppool.core.origin import Proxy
@@ -86,6 +86,7 @@ class HTTPConnectionPool(urllib3.HTTPConnectionPool):
         _pool_key: Hashable = None,
         **conn_kw: Any,
     ) -> None:
+        refuse_own(type(self), conn_kw)
         super().__init__(*args, **conn_kw)
         slots: Any = self.pool
         maxsize = max(1, slots.maxsize)

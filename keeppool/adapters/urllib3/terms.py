@@ -8,10 +8,10 @@ Does not know: connections; they are the lending pool's, of which each `Lender` 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from types import MethodType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from keeppool.adapters.urllib3.lending import SlotPool
 from keeppool.checks import bad, check_listener
@@ -28,6 +28,7 @@ from keeppool.stats import Stats
 
 #: Hosts whose terms are remembered. An entry is under 1 KiB; a scraper sees few at a time.
 REMEMBERED_HOSTS = 1024
+_LIMITS: Final = tuple(field.name for field in fields(Limits))
 #: What a `HostConfig` may say here. Everything else (certificates, proxies, headers, …) is given to urllib3 itself.
 HONOURED = (
     "fleet_key",
@@ -183,6 +184,18 @@ class PoolSize:
     maxsize: int
     is_blocking: bool
     is_forwarding: bool
+
+
+def refuse_own(kind: type, named: Iterable[str]) -> None:
+    """Refuse settings of ours among urllib3's arguments, which it would not know with the first request, or ever.
+
+    Raises:
+        TypeError: There is one; the message says how it is given.
+    """
+    for name in named:
+        if name in _LIMITS or name in HONOURED:
+            way = f"limits=Limits({name}=…)" if name in _LIMITS else f'hosts={{"*": HostConfig({name}=…)}}'
+            raise TypeError(f"{kind.__name__}() has no argument {name!r}: it is {way}")
 
 
 def _limits_for(maxsize: int) -> Limits:
