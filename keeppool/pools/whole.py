@@ -1,6 +1,6 @@
 """`Whole`: the place where a body that is wanted whole is put together, once.
 
-Decides: how far ahead of what has come memory is taken.
+Decides: how far ahead of what has come memory is taken, and whether its pages are mapped ahead.
 Knows: how `io.BytesIO` grows, and hands its bytes out without copying them.
 Does not know: where the bytes come from.
 
@@ -13,14 +13,25 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from keeppool.deferred import Deferred
+
+if TYPE_CHECKING:
+    from keeppool.pools import mapping
+else:
+    mapping = Deferred("keeppool.pools.mapping")
 
 #: Bytes of room that are made at first for what is read straight into its place. They are zeros the kernel has not made
 #: yet: what a server has announced takes addresses, and memory only when it comes.
-FIRST_ROOM: Final = 64 << 20
-#: Beyond that a body grows by an eighth of what has come. This room is zeroed at once, which takes an eighth of the
-#: time that its bytes take to come over loopback (measured 2026-11, 256 MiB).
-_GROWTH_SHIFT: Final = 3
+FIRST_ROOM: Final = 256 << 20
+#: Bytes of room that are given at a time in a large body. Their pages are mapped ahead, and what is added beyond the
+#: first room is zeroed: 1 to 2 ms, in which neither an event loop's other tasks wait for long nor the server fills the
+#: connection's buffers. In steps of 1 MiB the reads are so short that all that mapping saves is lost.
+STEP: Final = 4 << 20
+#: Smaller bodies may have their pages already: glibc gives back at once only what is larger than 32 MiB (mallopt(3),
+#: M_MMAP_THRESHOLD). What is smaller it may keep for the next.
+LEAST_MAPPED: Final = 32 << 20
 
 
 class Whole:
@@ -51,19 +62,23 @@ class Whole:
 
     @contextmanager
     def room(self, most: int) -> Iterator[memoryview]:
-        """Give room behind what is there, to be filled from its start on; `filled` says how far it was.
+        """Give some room behind what is there, to be filled from its start on; `filled` says how far it was.
 
         Args:
             most: Bytes that may come; at least 1.
         """
         file, start = self._opened(min(most, FIRST_ROOM)), self.size
         if start >= self._end:
-            self._end = start + min(most, max(FIRST_ROOM >> _GROWTH_SHIFT, start >> _GROWTH_SHIFT))
+            self._end = start + min(most, STEP)
             file.seek(self._end - 1)
             file.write(b"\0")
-        end = min(self._end, start + most)
+        is_large = self._end >= LEAST_MAPPED
+        end = min(self._end, start + (min(most, STEP) if is_large else most))
         # Both views have to be gone before the file can grow again.
         with file.getbuffer() as all_of_it, all_of_it[start:end] as free:
+            # Not at the beginning: a server that announces much and sends little takes twice what it has sent at most.
+            if is_large and start >= STEP:
+                mapping.map_ahead(free)
             yield free
 
     def filled(self, size: int) -> None:

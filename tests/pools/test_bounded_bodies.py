@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import random
 import resource
+import signal
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 
 import pytest
@@ -20,10 +23,10 @@ from on_a_loop import PoolOnALoop
 
 from keeppool import PoolManager, Timeout
 from keeppool.clock import clock
-from keeppool.errors import ContentDecodingError, ReadTimeout, StreamConsumedError, TotalTimeout
+from keeppool.errors import ContentDecodingError, IncompleteBody, ReadTimeout, StreamConsumedError, TotalTimeout
 from keeppool.pools.body import TURN
 from keeppool.pools.manager_tasks import AsyncPoolManager
-from keeppool.pools.whole import FIRST_ROOM, Whole
+from keeppool.pools.whole import FIRST_ROOM, LEAST_MAPPED, STEP, Whole
 from keeppool.testing import Answer, RawConnection, ScriptedServer, Site
 
 #: Row W1: 267 bytes that unfold to a million members with nothing in them.
@@ -212,6 +215,60 @@ def test_a_large_body_that_comes_too_slowly_says_what_came(make):
         assert pool.stats().open == 0
 
 
+#: Of a body whose memory is mapped ahead: two steps have come, and a part of the third.
+ANNOUNCED = LEAST_MAPPED + STEP
+CAME = 2 * STEP + 1_000_000
+
+
+def part_of_a_large_body(connection: RawConnection) -> None:
+    connection.read_request()
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % ANNOUNCED + bytes(CAME))
+
+
+def test_a_body_that_is_mapped_ahead_and_breaks_off_is_an_error(make):
+    def answer(connection: RawConnection) -> None:
+        part_of_a_large_body(connection)
+        for _ in range(100):
+            connection.send(b"x")
+
+    with ScriptedServer(answer) as server, make() as pool:
+        with pytest.raises(IncompleteBody) as caught:
+            pool.request("GET", server.url)
+        assert (caught.value.expected, caught.value.actual) == (ANNOUNCED, CAME + 100)
+        assert pool.stats().open == 0
+
+
+def test_a_body_that_is_mapped_ahead_and_falls_silent_says_what_came(make):
+    def answer(connection: RawConnection) -> None:
+        part_of_a_large_body(connection)
+        connection.read_until_closed()
+
+    with ScriptedServer(answer) as server, make(timeout=Timeout(read=0.5)) as pool:
+        with pytest.raises(ReadTimeout) as caught:
+            pool.request("GET", server.url)
+        assert caught.value.received > CAME
+        assert pool.stats().open == 0
+
+
+def test_ctrl_c_in_a_body_that_is_mapped_ahead_closes_its_connection():
+    def answer(connection: RawConnection) -> None:
+        part_of_a_large_body(connection)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        connection.read_until_closed()
+
+    with ScriptedServer(answer) as server, PoolManager() as pool:
+        with pytest.raises(KeyboardInterrupt):
+            pool.request("GET", server.url)
+        assert pool.stats().open == 0
+
+
+def test_a_body_that_is_mapped_ahead_is_what_was_sent(make):
+    """Each byte in its place, where the steps meet too."""
+    body = random.Random(18).randbytes(1 << 20) * (ANNOUNCED >> 20) + b"the end"
+    with site_with(body) as site, make() as pool:
+        assert pool.request("GET", site.url).data == body
+
+
 def test_a_large_body_comes_in_a_few_waits():
     """Each turn of a task costs more than the read it waits for."""
     size, waits = 16 << 20, 0
@@ -292,10 +349,10 @@ print(grown)
 
 @pytest.mark.parametrize("front", ["threads", "asyncio", "uvloop"])
 def test_a_large_body_is_in_memory_once(front):
-    """In a process of its own: 96 MiB take 96 MiB, and a tenth more at the most, though room has to be added."""
+    """In a process of its own: 272 MiB take 272 MiB, and a tenth more at the most, though room has to be added."""
     if front == "uvloop":
         pytest.importorskip("uvloop")
-    size = FIRST_ROOM * 3 // 2
+    size = FIRST_ROOM + 4 * STEP
     body = bytes(size)
     with Site(handler=lambda asked: Answer(body=body if asked.path == "/" else b"")) as site:
         command = [sys.executable, "-c", PEAK.format(size=size), site.url, front]
@@ -316,19 +373,34 @@ def test_a_length_that_lies_takes_no_memory(make):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 << 10
 
 
-def test_room_grows_with_what_has_come():
+def test_room_is_given_in_steps_and_grows_with_what_has_come():
+    """Untouched, the first room takes no memory: it is passed over here."""
     whole = Whole()
     whole.add(b"a" * 1000)
     with whole.room(1 << 40) as room:
-        assert len(room) == FIRST_ROOM
+        assert len(room) == STEP
         room[:5] = b"bcdef"
     whole.filled(5)
-    whole.add(b"g" * FIRST_ROOM)
-    with whole.room(1 << 40) as room:
-        assert len(room) == whole.size // 8
     with whole.room(3) as room:
         assert len(room) == 3
-    assert whole.value() == b"a" * 1000 + b"bcdef" + b"g" * FIRST_ROOM
+    whole.filled(FIRST_ROOM + 1000 - whole.size - 10)
+    with whole.room(1 << 40) as room:
+        assert len(room) == 10
+        room[:] = b"g" * 10
+    whole.filled(10)
+    with whole.room(1 << 40) as room:
+        assert len(room) == STEP
+        room[:2] = b"hi"
+    whole.filled(2)
+    value = whole.value()
+    assert (value[:1006], value[-13:]) == (b"a" * 1000 + b"bcdef\0", b"\0" + b"g" * 10 + b"hi")
+    assert len(value) == FIRST_ROOM + 1002
+
+
+def test_smaller_bodies_have_all_their_room_at_once():
+    whole = Whole()
+    with whole.room(LEAST_MAPPED - 1) as room:
+        assert len(room) == LEAST_MAPPED - 1
 
 
 def test_one_piece_is_given_as_it_came():
