@@ -33,8 +33,8 @@ INHERIT: Final = Inherit.INHERIT
 
 #: What stands where a value may be a secret.
 HIDDEN: Final = "***"
-#: Names of header fields whose values may be secrets, in lower case.
-PRIVATE_NAME: Final = re.compile("auth|cookie|token|secret|session|csrf|key|password")
+#: Names of header fields whose values may be secrets, in lower case; the expression is compiled when it is first used.
+PRIVATE_NAME: Final = "auth|cookie|token|secret|session|csrf|key|password"
 _HEADERS: Final = ("headers", "proxy_headers")
 _SECRETS: Final = ("proxy", "ssl_context", *_HEADERS)
 # The user and password of a URL, or of what somebody has written instead of one. Compiled when it is first used, as in
@@ -98,7 +98,7 @@ def shown(field: str, value: Any) -> str:
     if field == "proxy_headers":
         return repr(tuple((name, HIDDEN) for name, _ in value))
     if field == "headers":
-        return repr(tuple((name, HIDDEN if PRIVATE_NAME.search(name.lower()) else text) for name, text in value))
+        return repr(tuple((name, HIDDEN if re.search(PRIVATE_NAME, name.lower()) else text) for name, text in value))
     if field == "proxy" and value is not None and "@" in value:
         scheme, mark, _ = value.partition("://")
         return repr(f"{scheme + mark if mark else ''}***@{value.rpartition('@')[2]}")

@@ -318,7 +318,8 @@ class Pace(metaclass=Spelled):
 PaceArgument = Pace | float | Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# It has a `__repr__`; without `repr=False` one is made all the same, at each start.
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class HostConfig(metaclass=Spelled):
     """What is different for some hosts. Every field may be left at `INHERIT`.
 

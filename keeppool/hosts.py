@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from keeppool.checks import bad
 from keeppool.config import HostConfig
@@ -49,14 +49,6 @@ _NAME: Final = r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\Z"
 # Python's codec speaks IDNA 2003, today's resolvers IDNA 2008; the two read these characters as different hosts
 # (RFC 5894 §7.2). Refusing them beats giving a host its neighbour's certificate settings.
 _READ_DIFFERENTLY: Final = frozenset("\u00df\u03c2\u200c\u200d")
-
-
-class _Pattern(NamedTuple):
-    """A pattern taken apart. `host` is a normalised name or address, "*", or "*.name"."""
-
-    host: str
-    scheme: str | None
-    port: int | None
 
 
 #: Entries by their patterns.
@@ -83,13 +75,13 @@ class HostTable:
     def __init__(self, hosts: Mapping[str, HostConfig]) -> None:
         self._by_host: dict[str, dict[tuple[str | None, int | None], tuple[str, HostConfig]]] = {}
         for text, entry in hosts.items():
-            pattern = _parsed(text)
+            host, scheme, port = _parsed(text)
             if not isinstance(entry, HostConfig):
                 raise bad("hosts", text, f"must be a pattern of a HostConfig, not of a {type(entry).__name__}")
-            around = self._by_host.setdefault(pattern.host, {})
-            if (pattern.scheme, pattern.port) in around:
+            around = self._by_host.setdefault(host, {})
+            if (scheme, port) in around:
                 raise bad("hosts", text, "means the same as a pattern before it")
-            around[pattern.scheme, pattern.port] = text, entry
+            around[scheme, port] = text, entry
 
     def resolve(self, scheme: str, host: str, port: int) -> HostConfig:
         """Merge all entries that match, the most specific on top.
@@ -198,7 +190,8 @@ def _host_keys(host: str) -> list[str]:
     return keys
 
 
-def _parsed(text: str) -> _Pattern:
+def _parsed(text: str) -> tuple[str, str | None, int | None]:
+    """Take a pattern apart: its host, which is a normalised name or address, "*", or "*.name"; its scheme; its port."""
     if not isinstance(text, str) or not text:
         raise bad("hosts", text, "a pattern is text and not empty")
     if " " in text or not text.isprintable():
@@ -211,7 +204,7 @@ def _parsed(text: str) -> _Pattern:
     if set(rest) & set("/?#@\\"):
         raise bad("hosts", text, "a pattern names scheme, host and port; no path, query or user")
     host, port = _split_port(text, rest)
-    return _Pattern(_host_key(text, host), before.lower() or None, _port_number(text, port))
+    return _host_key(text, host), before.lower() or None, _port_number(text, port)
 
 
 def _split_port(text: str, rest: str) -> tuple[str, str | None]:

@@ -7,18 +7,10 @@ Does not know: clocks, requests, who has noted the moments.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from typing import NamedTuple
 
-
-class Step(enum.Enum):
-    """A step of opening a connection."""
-
-    NAME = "name"
-    CONNECT = "connect"
-    PROXY = "proxy"
-    TLS = "tls"
+from keeppool.reasons import Step as Step
 
 
 class Dial(NamedTuple):

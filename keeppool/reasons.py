@@ -1,9 +1,11 @@
-"""`Why`, the one list of reasons to close, and `Room`, what a caller waits for: the same words everywhere.
+"""`Why`, the one list of reasons to close, `Room`, what a caller waits for, and `Step`, what a dial is at.
 
-Knows: names. Does not know: what is closed, who waits.
+The same words everywhere.
 
-They are public as `keeppool.events.Why` and `keeppool.events.Room`; they stand here because every request needs them,
-and events only programs that listen.
+Knows: names. Does not know: what is closed, who waits, who dials.
+
+They stand here because every request needs them, and events and phases only programs that listen. The first two are
+public as `keeppool.events.Why` and `keeppool.events.Room`.
 """
 
 from __future__ import annotations
@@ -79,3 +81,14 @@ class Room(enum.Enum):
     PACE = "pace"
     #: Its host's server has said, by `Retry-After`, when to come again.
     RETRY_AFTER = "retry-after"
+
+
+class Step(enum.Enum):
+    """A step of opening a connection."""
+
+    __module__ = "keeppool.phases"
+
+    NAME = "name"
+    CONNECT = "connect"
+    PROXY = "proxy"
+    TLS = "tls"

@@ -21,19 +21,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from keeppool.events import (
-    ConnectFailed,
-    ConnectionClosed,
-    ConnectionOpened,
-    ConnectionReused,
-    Event,
-    RequestResent,
-    ResponseStarted,
-    Why,
-)
+from keeppool.deferred import Deferred
+from keeppool.reasons import Why
 from keeppool.tables import as_html, as_text, seconds
+
+if TYPE_CHECKING:
+    from keeppool import events
+    from keeppool.events import Event
+else:
+    # Needed by ledgers: a pool that nobody listens to builds no event, and making these classes takes it 7 ms.
+    events = Deferred("keeppool.events")
 
 #: The version of what `Stats.to_dict` gives. Keys may be added under one number; one that is taken away, or comes to
 #: mean something else, raises it.
@@ -537,20 +536,20 @@ class _Counts:
 
     def add(self, event: Event) -> None:
         match event:
-            case ResponseStarted():
+            case events.ResponseStarted():
                 self.requests += 1
-            case ConnectionReused():
+            case events.ConnectionReused():
                 self.reused += 1
-            case ConnectionOpened():
+            case events.ConnectionOpened():
                 self.opened += 1
                 self.open += 1
                 self.peak_open = max(self.peak_open, self.open)
-            case ConnectionClosed():
+            case events.ConnectionClosed():
                 self.closed_by[event.why] = self.closed_by.get(event.why, 0) + 1
                 self.open -= 1
-            case ConnectFailed():
+            case events.ConnectFailed():
                 self.connect_failed += 1
-            case RequestResent():
+            case events.RequestResent():
                 self.resent += 1
             case _:
                 pass  # queueing and shelving change none of these numbers

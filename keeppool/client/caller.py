@@ -30,7 +30,7 @@ from keeppool.client.request.encode import body_of
 from keeppool.client.request.prepare import with_body
 from keeppool.client.request.prepared import Parts, PreparedRequest
 from keeppool.client.request.urls import text_of
-from keeppool.client.retries.retrying import RetriesArgument, retrying_of
+from keeppool.client.retries import RetriesArgument, retrying_of
 from keeppool.client.settings import SessionSettings
 from keeppool.client.verbs import ResponseT, Verbs
 from keeppool.clock import clock

@@ -24,7 +24,6 @@ from keeppool.client.arguments import (
     ParamsArgument,
 )
 from keeppool.client.auth.netrc import Netrc
-from keeppool.client.base_url import BaseUrl
 from keeppool.client.environment import Environment
 from keeppool.client.request.encode import check_auth, encoded_query
 from keeppool.client.request.headers import Headers, pairs_of, text_name
@@ -33,9 +32,10 @@ from keeppool.client.request.prepare import authenticated, prepare
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.request.urls import text_of
 from keeppool.client.response import redirect
-from keeppool.client.retries.retrying import RetriesArgument, Retrying, retrying_of
+from keeppool.client.retries import RetriesArgument, retrying_of
 from keeppool.client.routing import Routing
 from keeppool.config import HostConfig, Inherit, Timeout, TimeoutArgument
+from keeppool.deferred import Deferred
 from keeppool.forks import undivided
 from keeppool.pools.request import default_fields
 from keeppool.urls.address import Address, addressed, is_same_origin
@@ -45,11 +45,15 @@ from keeppool.wire.request import check_method
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar as StandardCookieJar
 
+    from keeppool.client import base_url as base_urls
     from keeppool.client.arguments import CookiesArgument, HooksArgument
     from keeppool.client.cookies import CookieJar
     from keeppool.client.request.request import Request
     from keeppool.client.response.base import BaseResponse
-    from keeppool.client.retries.retrying import RetriesArgument, Retrying
+    from keeppool.client.retries.retrying import Retrying
+else:
+    # For those who set one.
+    base_urls = Deferred("keeppool.client.base_url")
 
 #: requests' figure. Browsers give up after 20, curl after 50.
 MAX_REDIRECTS = 30
@@ -73,7 +77,7 @@ class SessionSettings(Routing):
     def __init__(self, retries: RetriesArgument) -> None:
         Routing.__init__(self)
         self.follow_redirects = True
-        self._base: BaseUrl | None = None
+        self._base: base_urls.BaseUrl | None = None
         self.auth: AuthArgument = None
         self.max_redirects = MAX_REDIRECTS
         self.params: ParamsArgument = {}
@@ -92,7 +96,7 @@ class SessionSettings(Routing):
 
     @base_url.setter
     def base_url(self, base_url: str | None) -> None:
-        self._base = None if base_url is None or base_url == "" else BaseUrl(base_url)
+        self._base = None if base_url is None or base_url == "" else base_urls.BaseUrl(base_url)
 
     def _begin_with(
         self,

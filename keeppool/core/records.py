@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from keeppool.core.credit import Credit
 from keeppool.core.habits import Habit
 from keeppool.core.keepalive import NO_HINT, Hint, uses_left
 from keeppool.core.origin import Origin, Proxy
 from keeppool.core.pipelines import Pipelines, Stage
 from keeppool.core.tallies import Tally
 from keeppool.reasons import Why
+
+if TYPE_CHECKING:
+    from keeppool.core.credit import Credit
 
 NEVER = float("inf")
 #: Before every time there is.
@@ -498,6 +500,22 @@ class Counters:
         self.peak_open = 0
 
 
+class _OfConnection(NamedTuple):
+    connection: Connection
+
+
+class _OfTicket(NamedTuple):
+    ticket: Ticket
+
+
+class _OfKey(NamedTuple):
+    key: str
+
+
+# The orders. Those about one thing are classes of one of these three, because making a named tuple takes fifty times as
+# long as a class of one that is there, at each start.
+
+
 class Close(NamedTuple):
     """Order: close this connection's socket, outside the lock."""
 
@@ -505,34 +523,34 @@ class Close(NamedTuple):
     why: Why
 
 
-class Serve(NamedTuple):
+class Serve(_OfTicket):
     """Order: wake this caller; its ticket holds the connection, or the failure."""
 
-    ticket: Ticket
+    __slots__ = ()
 
 
-class Connect(NamedTuple):
+class Connect(_OfConnection):
     """Order of a pool that binds late: dial this connection, for whoever will need it then."""
 
-    connection: Connection
+    __slots__ = ()
 
 
-class Cancel(NamedTuple):
+class Cancel(_OfConnection):
     """Order of a pool that binds late: break off this dial; its slot is another's already."""
 
-    connection: Connection
+    __slots__ = ()
 
 
-class Bind(NamedTuple):
+class Bind(_OfTicket):
     """Order of a pool that binds late: this caller counts on a dial that was begun for another."""
 
-    ticket: Ticket
+    __slots__ = ()
 
 
-class Board(NamedTuple):
+class Board(_OfTicket):
     """Order of a pool whose callers ride: send this caller's request behind those on the connection of its ride."""
 
-    ticket: Ticket
+    __slots__ = ()
 
 
 class Return(NamedTuple):
@@ -547,16 +565,16 @@ class Return(NamedTuple):
     is_spent: bool
 
 
-class Ask(NamedTuple):
+class Ask(_OfKey):
     """Order of a pool in a fleet: somebody waits for a permit of this key; ask for what is wanted by then."""
 
-    key: str
+    __slots__ = ()
 
 
-class GiveBack(NamedTuple):
+class GiveBack(_OfKey):
     """Order of a pool in a fleet: a permit of this key is not used, and others ask for it or nobody here will."""
 
-    key: str
+    __slots__ = ()
 
 
 #: What a pool orders; all but the first two are given by pools that bind late, ride or are in a fleet alone.

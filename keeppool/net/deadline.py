@@ -7,10 +7,13 @@ Does not know: who waits, and for what.
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 from keeppool.clock import clock
-from keeppool.net.laps import Laps
-from keeppool.phases import Step
+from keeppool.reasons import Step
+
+if TYPE_CHECKING:
+    from keeppool.net.laps import Laps
 
 #: Seconds above which a wait counts as unlimited: `poll` and `settimeout` count milliseconds in a C int (24 days).
 LONGEST_WAIT = 2_000_000.0

@@ -17,20 +17,24 @@ from keeppool.deferred import Deferred
 from keeppool.net.addresses import for_socks, interleaved
 from keeppool.net.dialling import Dialling
 from keeppool.net.failures import shaking_hands, tunnelling
-from keeppool.net.laps import Laps
-from keeppool.net.layered import LayeredSocket
-from keeppool.net.proxy import tunnel_steps
 from keeppool.net.questions import to_be_told
 from keeppool.net.race import RaceLost, race
 from keeppool.net.resolver import BlockingResolver
-from keeppool.net.steps import drive
 from keeppool.net.stream import Stream
 from keeppool.net.tls import TlsStore
 
 if TYPE_CHECKING:
     import ssl
+
+    from keeppool.net import proxy as proxies
+    from keeppool.net import steps as stepwise
+    from keeppool.net.laps import Laps
+    from keeppool.net.layered import LayeredSocket
 else:
     ssl = Deferred("ssl")
+    # For those who go through a proxy.
+    proxies = Deferred("keeppool.net.proxy")
+    stepwise = Deferred("keeppool.net.steps")
 
 
 def dial(
@@ -84,7 +88,7 @@ def _open(
     for checked in origin.identities():
         tls.context_for(checked)
     deadline = dialling.begin(seconds, laps)
-    steps = tunnel_steps(origin, _address_for_proxy(dialling, resolver))
+    steps = None if origin.proxy is None else proxies.tunnel_steps(origin, _address_for_proxy(dialling, resolver))
     sock = _reach(dialling, resolver)
     opened: socket.socket | LayeredSocket = sock
     try:
@@ -93,7 +97,7 @@ def _open(
                 opened = sock = tls.handshake(sock, hop, hop.tls or TlsIdentity(), deadline)
         if steps is not None:
             with tunnelling(origin, deadline):
-                drive(steps, sock, deadline)
+                stepwise.drive(steps, sock, deadline)
         if identity is not None:
             with shaking_hands(origin, deadline, by_proxy=False):
                 if isinstance(sock, ssl.SSLSocket):
@@ -107,8 +111,6 @@ def _open(
 
 
 def _is_resumed(sock: socket.socket | LayeredSocket) -> bool:
-    if isinstance(sock, LayeredSocket):
-        return sock.layer.session_reused
     return bool(getattr(sock, "session_reused", False))  # A plain socket has no session.
 
 

@@ -19,15 +19,15 @@ from keeppool.deferred import Deferred
 from keeppool.errors import ConnectError
 from keeppool.net.deadline import Deadline
 from keeppool.net.failures import told
-from keeppool.net.laps import Laps
 from keeppool.net.options import preparation, source_of
 from keeppool.net.questions import questions_of, to_be_dialled
 from keeppool.net.race import RaceLost
 from keeppool.net.resolver import Question, Resolver
-from keeppool.phases import Step
+from keeppool.reasons import Step
 
 if TYPE_CHECKING:
     from keeppool import fakers
+    from keeppool.net.laps import Laps
 else:
     fakers = Deferred("keeppool.fakers")
 

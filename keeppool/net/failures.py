@@ -31,7 +31,7 @@ from keeppool.errors import (
 from keeppool.net.deadline import Deadline
 from keeppool.net.race import RaceLost
 from keeppool.net.resolver import Question, Unresolved
-from keeppool.phases import Step
+from keeppool.reasons import Step
 
 if TYPE_CHECKING:
     import ssl

@@ -7,7 +7,8 @@ Does not know: who dials, and what comes of the figures; `keeppool/phases.py` do
 from __future__ import annotations
 
 from keeppool.clock import clock
-from keeppool.phases import Dial, Step
+from keeppool.phases import Dial
+from keeppool.reasons import Step
 
 
 class Laps:

@@ -97,6 +97,11 @@ class LayeredSocket:
         view[: len(data)] = data
         return len(data)
 
+    @property
+    def session_reused(self) -> bool:
+        """Whether the inner TLS resumed a session."""
+        return self.layer.session_reused
+
     def pending(self) -> int:
         """Count what came and was not read yet, in either layer; see `TlsLayer.pending`."""
         return self.layer.pending + self.outer.pending()

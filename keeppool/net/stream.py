@@ -18,17 +18,21 @@ from keeppool.deferred import Deferred
 from keeppool.net.blocking import NOW, has_kernel_timers, set_kernel_timers
 from keeppool.net.deadline import LONGEST_WAIT, Deadline
 from keeppool.net.kept_lock import Look, SendAtOnce, looking_at, sending_on
-from keeppool.net.laps import Laps
-from keeppool.net.layered import LayeredSocket
 from keeppool.net.polls import GONE, READABLE, WATCHED, WRITABLE, poller
 from keeppool.net.streams import Liveness
-from keeppool.net.tls_layer import TlsLayer
-from keeppool.net.unsent import held_bytes
 
 if TYPE_CHECKING:
     import ssl
+
+    from keeppool.net import layered, tls_layer, unsent
+    from keeppool.net.laps import Laps
+    from keeppool.net.layered import LayeredSocket
 else:
     ssl = Deferred("ssl")
+    layered = Deferred("keeppool.net.layered")
+    tls_layer = Deferred("keeppool.net.tls_layer")
+    # Needed by those whose peers are slow to take a body.
+    unsent = Deferred("keeppool.net.unsent")
 
 #: One TLS record carries at most 16 KiB (RFC 8446 §5.1). `SSLSocket.send` is all or nothing: of a larger piece the
 #: server may have decrypted a part although send reported nothing. Only up to one record is "0 accepted" a proof.
@@ -122,7 +126,8 @@ class Stream:
         inner: ssl.SSLSocket | LayeredSocket
         self.set_timeout(None)
         if self.is_tls:
-            inner = LayeredSocket(cast("ssl.SSLSocket", self.sock), TlsLayer(context, server_hostname or ""))
+            layer = tls_layer.TlsLayer(context, server_hostname or "")
+            inner = layered.LayeredSocket(cast("ssl.SSLSocket", self.sock), layer)
             inner.do_handshake(deadline)
         else:
             self.sock.settimeout(deadline.left())
@@ -208,7 +213,7 @@ class Stream:
     @property
     def held(self) -> int | None:
         """Bytes that the kernel has taken and the peer has not; `None` if that cannot be told."""
-        return held_bytes(self.sock)
+        return unsent.held_bytes(self.sock)
 
     def send_now(self, data: memoryview) -> int:
         """Send what fits into the kernel's buffer, which `wait_readable` has found to have room."""

@@ -13,10 +13,12 @@ Does not know: sockets, event loops.
 from __future__ import annotations
 
 import enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from keeppool.core.records import Endpoint
-from keeppool.net.laps import Laps
+
+if TYPE_CHECKING:
+    from keeppool.net.laps import Laps
 
 
 class Liveness(enum.Enum):

@@ -23,20 +23,27 @@ from keeppool.core.origin import Origin, TlsIdentity
 from keeppool.deferred import Deferred, have_idna, have_urllib3
 from keeppool.forks import undivided
 from keeppool.net.deadline import Deadline
-from keeppool.net.layered import LayeredSocket
-from keeppool.net.tls_layer import TlsLayer
-from keeppool.net.tls_sessions import MAX_SESSIONS, Sessions
 
 if TYPE_CHECKING:
     import ssl
     from concurrent import futures
+
+    from keeppool.net import layered, tls_layer, tls_sessions
+    from keeppool.net.layered import LayeredSocket
+    from keeppool.net.tls_layer import TlsLayer
 else:
     futures = Deferred("concurrent.futures")
     ssl = Deferred("ssl")
+    layered = Deferred("keeppool.net.layered")
+    tls_layer = Deferred("keeppool.net.tls_layer")
+    tls_sessions = Deferred("keeppool.net.tls_sessions")
 
 #: Contexts kept. One holds certifi's roots parsed (0.7 MB) and costs 15 to 35 ms to build; who uses more than 64
 #: client certificates or trust files at a time pays for the least recently used ones again.
 MAX_CONTEXTS = 64
+
+#: Sessions kept, 14 KB each with the server's certificates (measured). Chromium's cache holds 1024 too.
+MAX_SESSIONS = 1024
 
 #: The name of a thread that builds a context.
 BUILDER = "keeppool-tls"
@@ -57,10 +64,20 @@ class TlsStore:
 
     def __init__(self, *, max_contexts: int = MAX_CONTEXTS, max_sessions: int = MAX_SESSIONS) -> None:
         self._max_contexts = max_contexts
-        #: Guards the contexts' table; held for look-ups only.
+        #: Guards the contexts' table, and the making of `_sessions`; held for look-ups only.
         self._lock = threading.Lock()
         self._contexts: OrderedDict[_Material, _LazyContext] = OrderedDict()
-        self._sessions = Sessions(max_sessions)
+        self._max_sessions = max_sessions
+        self._made_sessions: tls_sessions.Sessions | None = None
+
+    @property
+    def _sessions(self) -> tls_sessions.Sessions:
+        """The sessions; made for the first handshake, because a pool that speaks no TLS has none."""
+        if self._made_sessions is None:
+            made = tls_sessions.Sessions(self._max_sessions)
+            with self._lock:
+                self._made_sessions = self._made_sessions or made
+        return self._made_sessions
 
     def context_for(self, identity: TlsIdentity) -> ssl.SSLContext:
         """Give the context of this identity, built by the first who asks, or the caller's own as it is.
@@ -106,13 +123,14 @@ class TlsStore:
             origin: Where the connection leads.
             source: The connection's socket, still open, or its `TlsLayer`.
         """
-        if isinstance(source, LayeredSocket):
+        # In an order in which no module is imported that has not made the source: a response is to be told meanwhile.
+        if isinstance(source, ssl.SSLSocket) or isinstance(source, tls_layer.TlsLayer):  # noqa: SIM101  # see above
+            self._sessions.take(origin, source)
+        elif isinstance(source, layered.LayeredSocket):
             hop = origin.tls_hop()
             if hop is not None:
                 self.remember(hop, source.outer)
-            source = source.layer
-        if isinstance(source, (ssl.SSLSocket, TlsLayer)):
-            self._sessions.take(origin, source)
+            self._sessions.take(origin, source.layer)
 
     def layer_for(self, origin: Origin, identity: TlsIdentity) -> TlsLayer:
         """Make a layer for a connection that has no socket of its own: within another TLS, or on an event loop.
@@ -128,7 +146,7 @@ class TlsStore:
             ConfigError: As `context_for`.
         """
         context = self.context_for(identity)
-        return TlsLayer(context, _name_of(origin, identity), self.session_for(origin, context))
+        return tls_layer.TlsLayer(context, _name_of(origin, identity), self.session_for(origin, context))
 
     @staticmethod
     def check_peer(source: ssl.SSLSocket | TlsLayer, identity: TlsIdentity) -> None:
@@ -187,7 +205,7 @@ class TlsStore:
     ) -> LayeredSocket:
         """Put TLS on a tunnel that runs through a TLS connection to a proxy. Arguments and errors as in `handshake`."""
         try:
-            tls = LayeredSocket(outer, self.layer_for(origin, identity))
+            tls = layered.LayeredSocket(outer, self.layer_for(origin, identity))
             tls.do_handshake(deadline)
             self.check_peer(tls.layer, identity)
         except BaseException:

@@ -15,13 +15,11 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from keeppool.core.origin import Origin
-from keeppool.net.tls_layer import TlsLayer
 
 if TYPE_CHECKING:
     import ssl
 
-#: Sessions kept, 14 KB each with the server's certificates (measured). Chromium's cache holds 1024 too.
-MAX_SESSIONS = 1024
+    from keeppool.net.tls_layer import TlsLayer
 
 #: Origins whose session is taken from their first connection; those that come later are met twice before: 6 MB.
 GREETED = 1024

@@ -9,28 +9,26 @@ Does not know: who wants to send.
 
 from __future__ import annotations
 
-import struct
 import sys
 from typing import Any
 
-_OUTGOING: int | None = None
-try:
-    import fcntl
-    import termios
-except ImportError:  # Windows
-    pass
-else:
-    # SIOCOUTQ has the same number; see tcp(7). macOS has the question, and answers it for terminals only.
-    _OUTGOING = termios.TIOCOUTQ if sys.platform == "linux" else None
+from keeppool.forks import undivided
 
 
 def held_bytes(sock: Any) -> int | None:
     """Tell how many bytes the kernel still holds of what was sent on a socket; `None` if it cannot be told."""
-    if _OUTGOING is None:
+    # macOS has the question, and answers it for terminals only.
+    if sys.platform != "linux":
         return None
     try:
-        answer = fcntl.ioctl(sock.fileno(), _OUTGOING, b"\0\0\0\0")
-    except (OSError, ValueError):
+        # Imported here: two libraries to be loaded, for those whose peers are slow to take a large body. Where no
+        # descriptor is left for that, it cannot be told.
+        with undivided:
+            import fcntl
+            import termios
+
+        # SIOCOUTQ has the same number; see tcp(7).
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except (OSError, ValueError, ImportError):
         return None
-    held: int = struct.unpack("@i", answer)[0]
-    return held
+    return int.from_bytes(answer, sys.byteorder)

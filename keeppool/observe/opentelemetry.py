@@ -13,6 +13,7 @@ these do not name begins with `keeppool.`.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
@@ -102,7 +103,7 @@ class OpenTelemetry:
         self._named = Named(hosts)
         check_listener(also)
         self._also = also
-        self._secrets = Secrets(hide=_SIGNATURES, like=PRIVATE_NAME, all_of_query=hide_query)
+        self._secrets = Secrets(hide=_SIGNATURES, like=re.compile(PRIVATE_NAME), all_of_query=hide_query)
         self._tracer = trace.get_tracer("keeppool", __version__, tracer_provider, _SCHEMA)
         self._sums: tuple[float, Sums] | None = None
         self._instrument(metrics.get_meter("keeppool", __version__, meter_provider, _SCHEMA))

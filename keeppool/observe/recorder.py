@@ -8,6 +8,7 @@ Does not know: the pool; pages and files, which `waterfall.py` and `entries.py` 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -66,7 +67,7 @@ class Recorder:
             raise ConfigError(f"last must be a whole number above 0, not {quoted(last)}")
         check_listener(also)
         self._also = also
-        self._secrets = Secrets(like=PRIVATE_NAME, all_of_query=hide_query)
+        self._secrets = Secrets(like=re.compile(PRIVATE_NAME), all_of_query=hide_query)
         # Each step below is one call of a deque or a dict, which other threads and signals leave whole.
         self._done: deque[RequestDone] = deque(maxlen=last)
         self._open: OrderedDict[int, Socket] = OrderedDict()

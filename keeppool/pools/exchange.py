@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keeppool.config import INHERIT, Timeout
 from keeppool.core.keepalive import NO_HINT, parse_keep_alive, says_close, with_proxys_close
-from keeppool.core.pace import Turn
 from keeppool.core.records import Connection, Ticket
 from keeppool.core.resend import IDEMPOTENT, Outcome, is_idempotent, may_resend
 from keeppool.core.reuse import why_not_reusable
@@ -47,6 +46,7 @@ from keeppool.wire.head import HeadReader, ResponseHead, plain_head
 from keeppool.wire.message import BodyReader, CloseBody, LengthBody, body_reader
 
 if TYPE_CHECKING:
+    from keeppool.core.pace import Turn
     from keeppool.pools.timeline import Timeline
 
 _EXPECT = frozenset((b"expect",))

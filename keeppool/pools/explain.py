@@ -7,6 +7,7 @@ Does not know: sessions; they say by whom an override was made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Final
@@ -165,7 +166,7 @@ def _others(route: Route, decided: _Decided) -> Iterator[Setting]:
         for name in names:
             if name in _HEADERS:
                 for header, value, by in decided.headers(name):
-                    is_private = name == "proxy_headers" or PRIVATE_NAME.search(header.lower())
+                    is_private = name == "proxy_headers" or re.search(PRIVATE_NAME, header.lower())
                     yield Setting(topic, f"{name}.{header}", HIDDEN if is_private else repr(value), by)
                 continue
             yield _setting(topic, name, route, decided)

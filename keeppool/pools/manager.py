@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeAlias, T
 from keeppool.checks import Spelled, bad, check_listener
 from keeppool.clock import clock
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, LookUp, Timeout, TimeoutArgument, check_config
-from keeppool.core.pace import HOLDING
 from keeppool.deferred import Deferred
 from keeppool.errors import InvalidURL, KeepPoolError, LoopError, name_call
 from keeppool.net.streams import AnyStream
@@ -29,6 +28,7 @@ from keeppool.wire.request import check_method
 
 if TYPE_CHECKING:
     from keeppool import fleet as fleets
+    from keeppool.core import pace as paces
     from keeppool.events import Event
     from keeppool.explanation import Explanation
     from keeppool.fleet.membership import AnyFleet
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from keeppool.pools.pool_threads import BlockingPool
     from keeppool.stats import Held, Stats
 else:
+    paces = Deferred("keeppool.core.pace")
     exchanges = Deferred("keeppool.pools.exchange")
     fleets = Deferred("keeppool.fleet")
     explain = Deferred("keeppool.pools.explain")
@@ -228,7 +229,7 @@ class Manager(metaclass=Spelled):
         if self._pool.is_followed:
             self._pool.report_answered(exchange, head, url, answered - started)
         paced = exchange.route.paced
-        if paced is not None and paced.obeys and head.status in HOLDING:
+        if paced is not None and paced.obeys and head.status in paces.HOLDING:
             self._pool.hold(paced, head.get(b"retry-after"), head.get(b"date"))
         first = reader.feed(exchange.rest) if exchange.rest else b""
         if exchange.rides:

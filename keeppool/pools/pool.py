@@ -21,7 +21,6 @@ from keeppool import forks
 from keeppool.clock import clock
 from keeppool.config import Limits, LookUp
 from keeppool.core.origin import Origin, Proxy
-from keeppool.core.pace import Paced, Reservation
 from keeppool.core.pool import PoolState
 from keeppool.core.records import LONG_AGO, Ask, Close, Connection, GiveBack, Host, State, Ticket, Waiter
 from keeppool.deferred import Deferred
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     import logging
 
     from keeppool import events
+    from keeppool.core import pace as paces
+    from keeppool.core.pace import Paced
     from keeppool.events import Event
     from keeppool.fleet import membership
     from keeppool.fleet.membership import AnyFleet, Call, Membership, Told, Wanted
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from keeppool.wire.head import ResponseHead
     from keeppool.wire.message import BodyReader
 else:
+    paces = Deferred("keeppool.core.pace")
     membership = Deferred("keeppool.fleet.membership")
     logging = Deferred("logging")
     events = Deferred("keeppool.events")
@@ -161,7 +163,7 @@ class Pool:
     def fleet_call(self, key: str) -> Call:
         """Say what the pool has and wants of a key; from here on it holds that and no more until it is told."""
         claim, line = self._state.call_begins(key), self._turns.lines.get(key)
-        wish = Reservation(0, 0.0, 1, False, 0.0) if line is None else line.call_begins(clock())
+        wish = paces.Reservation(0, 0.0, 1, False, 0.0) if line is None else line.call_begins(clock())
         return membership.Call(
             *claim, starts=wish.starts, gap=wish.gap, burst=wish.burst, ended=wish.ended, holds=wish.holds
         )

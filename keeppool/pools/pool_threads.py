@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING
 
 from keeppool.clock import clock
 from keeppool.core.barging import BargingPoolState
-from keeppool.core.pace import Paced
 from keeppool.core.pool import PoolState
 from keeppool.core.records import Ask, Close, Connection, GiveBack, Serve, State, Ticket, Waiter
 from keeppool.core.trust import seconds_to_watch
 from keeppool.deferred import Deferred
 from keeppool.errors import ConnectError
 from keeppool.net.dial import dial
-from keeppool.net.laps import Laps
 from keeppool.net.resolver import BlockingResolver
 from keeppool.net.stream import Stream, gone
 from keeppool.net.streams import Liveness
@@ -36,10 +34,13 @@ from keeppool.pools.waits import CLOCK_SLACK, queue_wait, shorter
 from keeppool.reasons import Why
 
 if TYPE_CHECKING:
+    from keeppool.core.pace import Paced
     from keeppool.fleet.membership import Call, Told, Wanted
+    from keeppool.net import laps as net_laps
     from keeppool.pools import reports
     from keeppool.pools import timeline as timelines
 else:
+    net_laps = Deferred("keeppool.net.laps")
     reports = Deferred("keeppool.pools.reports")
     timelines = Deferred("keeppool.pools.timeline")
 
@@ -176,7 +177,7 @@ class BlockingPool(Pool):
         # Orders may stand for the socket whose place this one takes: it has to be closed first.
         self._perform()
         self.look_at_log()
-        laps = Laps() if self.is_heard else None
+        laps = net_laps.Laps() if self.is_heard else None
         if exchange.timeline is not None:
             exchange.timeline.laps = laps
         began = clock()
@@ -315,7 +316,7 @@ class BlockingPool(Pool):
             self._state.looked(began)
         self._perform()
         with self._lock:
-            self._is_watched = bool(self._state.idle or self._state.waiting or self._turns.lines.waiting)
+            self._is_watched = bool(self._state.idle or self._state.waiting or self._turns.waiting)
             return self._is_watched
 
     def _close_expired(self) -> bool:

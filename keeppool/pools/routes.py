@@ -10,11 +10,10 @@ Source: RFC 9110 §4.2 (http and https URIs), §7.2 (Host); RFC 9112 §3.2 (requ
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from keeppool.config import Config, HostConfig
 from keeppool.core.origin import Origin
-from keeppool.core.pace import Paced
 from keeppool.errors import InvalidSchema, quoted, quoted_url
 from keeppool.hosts import DEFAULT_PORTS, HostTable, Matching, merged
 from keeppool.pools.request import default_fields
@@ -23,6 +22,9 @@ from keeppool.urls.address import Address, authority, parse_as_given
 from keeppool.urls.cache import remembered
 from keeppool.wire.fields import FieldBlock
 from keeppool.wire.request import check_target
+
+if TYPE_CHECKING:
+    from keeppool.core.pace import Paced
 
 #: URLs whose way is remembered, and hosts. A scraper sees few hosts and many URLs; an entry of either is under 1 KiB.
 REMEMBERED_URLS = 2048

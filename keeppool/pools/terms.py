@@ -17,7 +17,6 @@ from keeppool.checks import KEY_RULE, bad, is_key
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, Pace, Timeout
 from keeppool.core.keepalive import connection_options
 from keeppool.core.origin import Origin, Proxy, TlsIdentity
-from keeppool.core.pace import Paced
 from keeppool.core.records import Policy
 from keeppool.deferred import Deferred
 from keeppool.pools.request import default_fields
@@ -25,8 +24,11 @@ from keeppool.wire.fields import EMPTY, FieldBlock, field_block
 from keeppool.wire.head import MAX_HEAD_BYTES, MAX_HEAD_FIELDS
 
 if TYPE_CHECKING:
+    from keeppool.core import pace as paces
+    from keeppool.core.pace import Paced
     from keeppool.pools import proxies
 else:
+    paces = Deferred("keeppool.core.pace")
     proxies = Deferred("keeppool.pools.proxies")
 
 #: Fields that only a proxy may read, which is to use them up (RFC 9110 §11.7.2).
@@ -182,7 +184,7 @@ def paced_of(entry: HostConfig, host: str, port: int) -> Paced | None:
     obeys = _or(entry.obey_retry_after, pace is not None)
     if pace is None and not obeys:
         return None
-    return Paced(key_of(entry, host, port), pace, obeys)
+    return paces.Paced(key_of(entry, host, port), pace, obeys)
 
 
 def key_of(entry: HostConfig, host: str, port: int) -> str:

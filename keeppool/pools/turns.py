@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from keeppool.core.pace import Line, Lines, Paced, Stage, Turn, seconds_until
 from keeppool.core.records import NEVER, Waiter
 from keeppool.deferred import Deferred
 from keeppool.errors import ConnectError, PoolClosed, PoolTimeout, QueueFull, ResolveError
@@ -20,11 +19,15 @@ from keeppool.reasons import Room
 
 if TYPE_CHECKING:
     from keeppool import events, stats
+    from keeppool.core import pace as paces
+    from keeppool.core.pace import Line, Lines, Paced, Turn
     from keeppool.core.pool import PoolState
     from keeppool.pools.exchange import Exchange
 else:
-    # Both are there before there is a lock: a request that is reported has a timeline, and who asks has a snapshot.
+    # All are there before there is a lock: a request that is reported has a timeline, who asks has a snapshot, and who
+    # has a pace has a `Paced`.
     events = Deferred("keeppool.events")
+    paces = Deferred("keeppool.core.pace")
     stats = Deferred("keeppool.stats")
 
 
@@ -35,13 +38,25 @@ class Turns:
         state: The pool's tables: asked whether it is closed, and how many wait there.
     """
 
-    __slots__ = ("_state", "ask", "lines")
+    __slots__ = ("_lines", "_state", "ask")
 
     def __init__(self, state: PoolState) -> None:
-        self.lines = Lines()
+        self._lines: Lines | None = None
         #: Has the fleet asked about a key; `None` in a pool of its own.
         self.ask: Callable[[str], None] | None = None
         self._state = state
+
+    @property
+    def lines(self) -> Lines:
+        """The lines; made for the first caller who has a pace, or for a fleet, which shares them."""
+        if self._lines is None:
+            self._lines = paces.Lines()
+        return self._lines
+
+    @property
+    def waiting(self) -> int:
+        """Callers in all lines."""
+        return 0 if self._lines is None else self._lines.waiting
 
     def look(self, exchange: Exchange, waiter: Waiter, now: float) -> float | None:
         """Let those of a caller's line go whose time has come; tell how long the caller has to wait for its own.
@@ -64,13 +79,13 @@ class Turns:
         line = self.lines.at(paced, now)
         is_new = turn is None
         if turn is None:
-            turn = exchange.turn = Turn(line, now)
+            turn = exchange.turn = paces.Turn(line, now)
             line.joined(turn)
         for gone in line.let_in(now):
             if gone is not turn and gone.waiter is not None:
                 gone.waiter.wake()
         self._ask_if_short(line)
-        if turn.stage is not Stage.WAITING:
+        if turn.stage is not paces.Stage.WAITING:
             _wake_first(line)
             return 0.0
         turn.waiter = waiter
@@ -106,7 +121,7 @@ class Turns:
     def ended(self, exchange: Exchange, now: float) -> None:
         """An exchange has given its connection back: at its end, or because it came too early to its start."""
         turn = exchange.turn
-        if turn is not None and turn.stage is Stage.STARTED:
+        if turn is not None and turn.stage is paces.Stage.STARTED:
             self.over(exchange, now)
 
     def over(self, exchange: Exchange, now: float, error: BaseException | None = None) -> None:
@@ -136,7 +151,7 @@ class Turns:
 
     def heard(self, paced: Paced, retry_after: bytes | None, date: bytes | None, now: float) -> None:
         """Take note of what a response's `Retry-After` says for the whole host; `date` is the value of its `Date`."""
-        seconds = None if retry_after is None else seconds_until(retry_after, date, time.time())
+        seconds = None if retry_after is None else paces.seconds_until(retry_after, date, time.time())
         if seconds:
             line = self.lines.at(paced, now)
             line.held(seconds, now)
@@ -144,14 +159,14 @@ class Turns:
 
     def wake_all(self) -> None:
         """Let everybody look: the pool is closed."""
-        for line in self.lines:
+        for line in self._lines or ():
             for turn in line:
                 if turn.waiter is not None:
                     turn.waiter.wake()
 
     def stats(self, now: float) -> dict[str, stats.PaceStats]:
         """Give the gauges of each line."""
-        return {line.key: _stats(line, now) for line in self.lines}
+        return {line.key: _stats(line, now) for line in self._lines or ()}
 
     def _check_open(self, exchange: Exchange) -> None:
         if self._state.is_closed:
@@ -161,7 +176,7 @@ class Turns:
     def _check_room(self, exchange: Exchange) -> None:
         most = self._state.limits.waiting
         # The caller itself stands in line by now.
-        if most is not None and self.lines.waiting + self._state.waiting > most:
+        if most is not None and self.waiting + self._state.waiting > most:
             name = exchange.route.name
             text = f"{name}: others are in line before it, and Limits(waiting={most}) lets no more callers wait"
             raise QueueFull(text, origin=name, waiting=most)

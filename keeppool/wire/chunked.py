@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 import re
+from functools import cache
 from typing import Final
 
 from keeppool.errors import IncompleteBody, InvalidChunk, InvalidHead, quoted
@@ -29,11 +30,22 @@ _MAX_SIZE_LINE = _MAX_DIGITS + MAX_EXTENSION + 2
 #: How much of an offending line an error carries.
 _SHOWN = 100
 
-# Blanks behind the size are not in the grammar, but old servers pad sizes with them and they cannot be misread.
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,%d})[ \t]*+(?:;[^%b]*+)?\r\n" % (_MAX_DIGITS, CONTROL_CHARS))
-# What nearly every size line is. Its data and the CRLF behind it are taken along where they are all there.
-_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,%d})\r\n" % _MAX_DIGITS)
 _HEX_DIGITS = frozenset([b"%c" % digit for digit in b"0123456789abcdefABCDEF"])
+
+
+# Both are compiled for the first body in chunks, which takes 0.3 ms.
+
+
+@cache
+def _size_line() -> re.Pattern[bytes]:
+    # Blanks behind the size are not in the grammar, but old servers pad sizes with them and they cannot be misread.
+    return re.compile(rb"([0-9A-Fa-f]{1,%d})[ \t]*+(?:;[^%b]*+)?\r\n" % (_MAX_DIGITS, CONTROL_CHARS))
+
+
+@cache
+def _plain_size() -> re.Pattern[bytes]:
+    # What nearly every size line is. Its data and the CRLF behind it are taken along where they are all there.
+    return re.compile(rb"([0-9A-Fa-f]{1,%d})\r\n" % _MAX_DIGITS)
 
 
 def whole_chunks(data: bytes, at: int, pieces: list[bytes]) -> int:
@@ -41,7 +53,8 @@ def whole_chunks(data: bytes, at: int, pieces: list[bytes]) -> int:
 
     Other things are chunks with an extension, the last one, and what is not whole: those are for `ChunkedBody`.
     """
-    while (match := _PLAIN_SIZE.match(data, at)) is not None:
+    matched = _plain_size().match
+    while (match := matched(data, at)) is not None:
         start = match.end()
         end = start + int(match[1], 16)
         if end == start or data[end : end + 2] != b"\r\n":
@@ -176,7 +189,7 @@ class ChunkedBody:
             raise _invalid("a line too long", bytes(held[:_SHOWN]))
 
     def _take_size(self, line: bytes) -> None:
-        match = _SIZE_LINE.fullmatch(line)
+        match = _size_line().fullmatch(line)
         if match is None or len(line) > _MAX_SIZE_LINE:
             raise _invalid("not a chunk's size", line)
         self._left = int(match[1], 16)

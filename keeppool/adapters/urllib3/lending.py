@@ -26,11 +26,11 @@ from keeppool.events import Event, ResponseStarted, Why
 from keeppool.net.laps import Laps
 from keeppool.net.stream import Stream
 from keeppool.net.streams import Liveness
-from keeppool.phases import Step
 from keeppool.pools import reports
 from keeppool.pools.exchange import Exchange, number_of
 from keeppool.pools.pool_threads import BlockingPool
 from keeppool.pools.routes import Route
+from keeppool.reasons import Step
 
 if TYPE_CHECKING:
     import socket

@@ -19,8 +19,6 @@ from keeppool.client.request.headers import ResponseHeaders
 from keeppool.client.request.prepared import Parts, PreparedRequest, request_of
 from keeppool.client.request.urls import text_of_field
 from keeppool.client.response import redirect
-from keeppool.client.response.links import parse_links
-from keeppool.client.response.shown import shown
 from keeppool.client.response.text import apparent_encoding, decoded, stated_encoding
 from keeppool.deferred import Deferred
 from keeppool.errors import HTTPError, JSONDecodeError, StreamConsumedError, name_call, plain_url
@@ -33,8 +31,11 @@ if TYPE_CHECKING:
     import datetime
 
     from keeppool.client.cookies import CookieJar
+    from keeppool.client.response import links, shown
 else:
     datetime = Deferred("datetime")
+    links = Deferred("keeppool.client.response.links")
+    shown = Deferred("keeppool.client.response.shown")
 
 #: Most bytes of one piece where the caller names no size: what the pool reads at a time.
 PIECE: Final = 65536
@@ -246,7 +247,7 @@ class BaseResponse:
     @property
     def links(self) -> dict[str, dict[str, str]]:
         """The Link header, by relation. Source: RFC 8288 §3."""
-        return parse_links(self.headers.get("link", ""))
+        return links.parse_links(self.headers.get("link", ""))
 
     def raise_for_status(self) -> Self:
         """Raise if the status says that it did not work.
@@ -386,7 +387,7 @@ class BaseResponse:
         size = None if self._streams and self._content is None else len(self.content)
         took = self.elapsed.total_seconds()
         status = f"{self.status_code} {self._reason_text}".rstrip()
-        return shown(self._method, self.url or "", status, took, size, self.headers.items())
+        return shown.shown(self._method, self.url or "", status, took, size, self.headers.items())
 
     def __getstate__(self) -> dict[str, Any]:
         """Read the rest, so that the pickle holds a whole response; a body that was streamed away stays away."""

@@ -7,6 +7,7 @@ Does not know: the response; it is handed what is to be shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from keeppool.checks import HIDDEN, PRIVATE_NAME
@@ -29,5 +30,5 @@ def shown(
     """
     body = "not read" if size is None else f"{size:,} bytes"
     facts = [("status", status), ("head after", seconds(elapsed_s)), ("body", body)]
-    rows = [(name, HIDDEN if PRIVATE_NAME.search(name.lower()) else value) for name, value in fields]
+    rows = [(name, HIDDEN if re.search(PRIVATE_NAME, name.lower()) else value) for name, value in fields]
     return as_html(f"{method} {plain_url(url)}", [*facts, *rows])

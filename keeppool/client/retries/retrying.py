@@ -1,6 +1,6 @@
-"""`Retrying`: how often a call is tried again, read from the forms `retries=` takes.
+"""`Retrying`: how often a call is tried again.
 
-Decides: which forms those are.
+Decides: which numbers and which `Retry` can be counted with.
 Does not know: when a try has failed; `tries.py` does. Importing this does not import urllib3, whose `Retry` costs a
     program milliseconds that most do not use.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from keeppool.checks import bad
 from keeppool.clock import clock as pools_clock
@@ -50,20 +50,6 @@ class Retrying:
 
     def __repr__(self) -> str:
         return f"Retrying({self.retry!r})"
-
-
-RetriesArgument: TypeAlias = "int | Retry | Retrying | None"
-
-
-def retrying_of(retries: RetriesArgument) -> Retrying | None:
-    """Read the forms `retries=` takes; `None` for none at all.
-
-    Raises:
-        ConfigError: None of these.
-    """
-    if retries in (None, 0):
-        return None
-    return retries if isinstance(retries, Retrying) else Retrying(retries)
 
 
 def _checked(retry: object) -> int:

@@ -34,7 +34,7 @@ from keeppool.client.request.hooks import default_hooks, hooks_of
 from keeppool.client.request.prepared import PreparedRequest
 from keeppool.client.request.request import Request
 from keeppool.client.response.base import BaseResponse
-from keeppool.client.retries.retrying import RetriesArgument
+from keeppool.client.retries import RetriesArgument
 from keeppool.client.verbs import ResponseT
 from keeppool.config import INHERIT, HostConfig, Inherit, Timeout, TimeoutArgument
 from keeppool.fakers import faker, is_any_active, refuse_httpretty

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeV
 from keeppool.client.arguments import CertArgument, ProxiesArgument
 from keeppool.client.call import Send
 from keeppool.client.request.prepared import PreparedRequest
-from keeppool.client.retries.retrying import RetriesArgument
+from keeppool.client.retries import RetriesArgument
 from keeppool.client.routing import chosen_proxy, override_of
 from keeppool.config import INHERIT, Config, HostConfig, Inherit, Limits, LookUp, Timeout, TimeoutArgument
 from keeppool.requests.mounting.mounts import Checked

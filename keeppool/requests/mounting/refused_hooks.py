@@ -10,10 +10,10 @@ from abc import ABCMeta
 from typing import TYPE_CHECKING, Any, Final
 
 from keeppool.checks import Spelled
-from keeppool.client.retries.retrying import RetriesArgument, Retrying, retrying_of
+from keeppool.client.retries import RetriesArgument, retrying_of
 
 if TYPE_CHECKING:
-    from keeppool.client.retries.retrying import RetriesArgument, Retrying
+    from keeppool.client.retries.retrying import Retrying
 
 _TLS: Final = "say it by defaults=HostConfig(ssl_context=..., fingerprint=..., verify=..., cert=...) or hosts="
 _POOLS: Final = "there are no pools of urllib3's here; refuse a request in `send`"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         ParamsArgument,
         ProxiesArgument,
     )
-    from keeppool.client.retries.retrying import RetriesArgument
+    from keeppool.client.retries import RetriesArgument
 
 
 class RequestsVerbs(Verbs[ResponseT]):
