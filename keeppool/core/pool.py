@@ -136,6 +136,8 @@ class PoolState(Books):
             self._forget(connection.host)
         elif self._queue.length:
             self._pass_on(connection, now)
+            if connection.host.pipelines is not None:
+                self._fill(connection.host, now)
         else:
             self._shelf.put(connection)
             connection.state = _IDLE  # Last: until then whoever cleans up after an interrupt comes again.
@@ -468,6 +470,10 @@ class PoolState(Books):
 
     def _released_pipeline(self, connection: Connection, pipeline: Pipeline, why: Why | None, now: float) -> None:
         """As `released`, for a connection that others may have boarded; only where callers ride (`riding.py`)."""
+        raise NotImplementedError
+
+    def _fill(self, host: Host, now: float) -> None:
+        """The caller at the front of a host's line may be another: let it ride; only where callers do (`riding.py`)."""
         raise NotImplementedError
 
     @staticmethod

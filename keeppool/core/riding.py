@@ -72,11 +72,14 @@ def has_room(connection: Connection, pipeline: Pipeline, policy: Policy, credit:
 class RidingPoolState(LatePoolState):
     """The tables of a pool that dials for its callers, and lets them ride."""
 
-    __slots__ = ("_credits",)
+    __slots__ = ("_credits", "_moved_up")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self._credits = Credits()
+        #: Hosts whose oldest caller has left the line for a dial or an idle connection: the next one may be able to
+        #: ride, which is found out as soon as all that may be dialled is.
+        self._moved_up: dict[Host, None] = {}
 
     # Facts
 
@@ -143,8 +146,9 @@ class RidingPoolState(LatePoolState):
         self._list(connection, pipeline)
         if is_last:
             self._put_back(host, pipeline, is_unprocessed=is_announced, now=now)
-            self._seat(host, now)
-        self._fill(host, now)
+            self._place(host, now)
+        else:
+            self._fill(host, now)
 
     def unfit(self, connection: Connection, now: float) -> None:
         """A response was in HTTP/1.0, or only the close tells its end: nobody can ride at this origin."""
@@ -171,8 +175,7 @@ class RidingPoolState(LatePoolState):
             self._unlist(connection, pipeline)
             pipeline.ends_by = Why.PEER_CLOSED
             self._return_all(host, [(ticket, False) for ticket in self._unsent(pipeline)], now)
-            self._seat(host, now)
-            self._fill(host, now)
+            self._place(host, now)
 
     def pipeline_waited(self, connection: Connection, now: float) -> float | None:
         """Time has passed on a connection with riders: where it has stood still for too long, they go elsewhere.
@@ -189,15 +192,21 @@ class RidingPoolState(LatePoolState):
         if any(ride.is_sent for ride in pipeline.riders.values()):
             pipeline.ends_by = Why.BODY_UNREAD
         self._put_back(host, pipeline, is_unprocessed=False, now=now)
-        self._seat(host, now)
-        self._fill(host, now)
+        self._place(host, now)
         return None
 
     def dialled(self, connection: Connection, now: float) -> bool:
         """As in `LatePoolState`; how long it took tells what a slow response is here."""
         if connection.host.policy.pipelining > 1:
             self._credit(connection.host, now).dialled(now - connection.born_at)
-        return super().dialled(connection, now)
+        is_wanted = super().dialled(connection, now)
+        self._fill(connection.host, now)
+        return is_wanted
+
+    def dial_failed(self, connection: Connection, failure: Exception | None, now: float) -> None:
+        """As in `LatePoolState`; who waits behind the one that has failed may ride."""
+        super().dial_failed(connection, failure, now)
+        self._fill(connection.host, now)
 
     def redialled(self, connection: Connection, why: Why, now: float) -> Connection:
         """As in `PoolState`; riders go back to the front of the queue, behind the one that is sent again."""
@@ -209,8 +218,7 @@ class RidingPoolState(LatePoolState):
         connection.pipeline = None
         self._put_back(host, pipeline, is_unprocessed=False, now=now)
         other = super().redialled(connection, why, now)
-        self._seat(host, now)
-        self._fill(host, now)
+        self._place(host, now)
         return other
 
     def abandoned(self, ticket: Ticket, now: float) -> None:
@@ -266,12 +274,12 @@ class RidingPoolState(LatePoolState):
             if connection.served == 2:
                 self._proved(host, now)
             self._promote(connection, pipeline, now)
+            self._fill(host, now)
         else:
             connection.pipeline = None
             self._put_back(host, pipeline, is_unprocessed=why in ANNOUNCED, now=now)
             self.released(connection, why or pipeline.ends_by, now)
-            self._seat(host, now)
-        self._fill(host, now)
+            self._place(host, now)
 
     def _judge(self, connection: Connection, pipeline: Pipeline, why: Why | None, now: float) -> None:
         """Take note of what the end of a holder's exchange tells of its server."""
@@ -295,6 +303,12 @@ class RidingPoolState(LatePoolState):
         if not is_busy_host or ages_of(connection, alive_at, now).high > BEHIND:
             super()._learn(connection, why, alive_at, now)
 
+    def _place(self, host: Host, now: float) -> None:
+        """Give those who have come back what there is: an idle connection, else a dial, else a place behind others."""
+        self._seat(host, now)
+        self._grant(now)
+        self._fill(host, now)
+
     def _fill(self, host: Host, now: float) -> None:
         """Let the host's oldest callers board what can be boarded, as long as that is their turn."""
         while host.waiters and host.pipelines is not None:
@@ -303,6 +317,19 @@ class RidingPoolState(LatePoolState):
             if connection is None or not self._may_board(ticket, host, now):
                 return
             self._board(ticket, connection, now)
+
+    def _grant(self, now: float) -> None:
+        """As in `PoolState`; who comes to the front of a host's line by that may ride."""
+        super()._grant(now)
+        while self._moved_up:
+            host, _ = self._moved_up.popitem()
+            if not host.idle:  # Else who has come back is given that first; `_seat` follows.
+                self._fill(host, now)
+
+    def _let_in(self, host: Host, now: float) -> None:
+        super()._let_in(host, now)
+        if host.pipelines is not None:
+            self._moved_up[host] = None
 
     def _boardable(self, host: Host, pipelines: Pipelines[Connection], now: float) -> Connection | None:
         """Find the shortest pipeline that one more may join; those without room are left out until they move."""
@@ -459,6 +486,7 @@ class RidingPoolState(LatePoolState):
             if connection is not None:
                 ticket.reuses = True
                 self._serve(ticket, connection, now)
+                self._moved_up[host] = None
                 continue
             if ticket.is_last and host.is_full and not self._is_barred(host, now):
                 self._evict(next(iter(host.idle)), host)

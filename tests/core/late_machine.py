@@ -60,7 +60,7 @@ class LateModel(Model):
     def bound_for(self, connection: Any) -> list[Any]:
         """List the callers who count on a dial and could have this connection before it; none if the first cannot."""
         bound = self.bound_at(self.facts[connection].origin)
-        return [] if bound and bound[0].unsafe and self.must_be_new(connection) else bound
+        return [] if bound and self.refuses(bound[0], connection) else bound
 
     def may_bind(self, dial_or_connection: Any, closing: Any) -> bool:
         """Tell whether what comes free goes to its own host's oldest caller without a dial; count whom it passes."""
@@ -308,13 +308,13 @@ class LateMachine(PoolMachine):
         assert not reasons - {Why.HINT_MAX}, f"kept, although {reasons}"
         bound = model.bound_for(connection)
         others = model.oldest_at(model.facts[connection].origin) is not None or not bound
-        if (bound and not others) or (
-            model.may_bind(connection, connection) and (bound or not model.must_wait_for_new(connection))
-        ):
+        is_own_turn = (bound and not others) or model.may_bind(connection, connection)
+        must_be_new = is_own_turn and not bound and model.must_wait_for_new(connection)
+        if is_own_turn and not must_be_new:
             assert isinstance(order, records.Serve), "not handed to the caller whose turn it was"
             assert order.ticket.connection is connection
             assert not bound or order.ticket is bound[0], "who counts on a dial came first"
-        elif model.oldest_servable(connection) is not None:
+        elif must_be_new or model.oldest_servable(connection) is not None:
             assert order == records.Close(connection, Why.EVICTED), "an older caller was passed over"
         else:
             assert order is None, "a good connection was not kept"

@@ -77,7 +77,10 @@ RIDING: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
         ("idle", "closed"): "released begun cut pipeline_waited",
     },
     TICKET: {
-        ("waiting for room", "riding"): "offered sent begun released abandoned",
+        # Also because nobody is before it any more who could not ride, or because one by whose request an origin is
+        # tried has left its line, so that another may be tried elsewhere.
+        ("waiting for room", "riding"): "offered sent begun released abandoned redialled cut pipeline_waited requested "
+        "dialled dial_failed connect_failed permits",
         # Its turn has come; all but `released` put it back.
         ("riding", "served"): "released redialled begun cut pipeline_waited",
         ("riding", "waiting for room"): "released redialled begun cut pipeline_waited",

@@ -104,7 +104,8 @@ class Model:
         if policy.idle_timeout is not None:
             ends.append(facts.read_at + policy.idle_timeout)
         if facts.timeout is not None:
-            ends.append(facts.read_at + facts.timeout - min(1.0, facts.timeout / 4))
+            # One number of seconds, as in the core: otherwise what is rounded differs.
+            ends.append(facts.read_at + (facts.timeout - min(1.0, facts.timeout / 4)))
         if policy.max_age is not None:
             ends.append(facts.born + policy.max_age)
         return min(ends)
@@ -120,7 +121,11 @@ class Model:
 
     def must_wait_for_new(self, connection: Any) -> bool:
         """Tell whether the caller whose turn it is at a connection's host cannot have it."""
-        return self.oldest_at(self.facts[connection].origin).unsafe and self.must_be_new(connection)
+        return self.refuses(self.oldest_at(self.facts[connection].origin), connection)
+
+    def refuses(self, ticket: Any, connection: Any) -> bool:
+        """Tell whether a caller must not have a connection that comes free."""
+        return ticket.unsafe and self.must_be_new(connection)
 
     def is_servable(self, ticket: Any, closing: Any = None) -> bool:
         """Tell whether the caller could be served now, or if the connection `closing` were closed."""

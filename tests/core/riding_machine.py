@@ -108,6 +108,12 @@ class RidingModel(LateModel):
         riders = [t for t in [*self.riding, *self.holder.values()] if t is not None and t.host.origin == origin]
         return any(t in self.blind and self.place[t] == 2 for t in riders)
 
+    def refuses(self, ticket: Any, connection: Any) -> bool:
+        """As ever; and what may have been carried out goes out once more over a new connection alone."""
+        if self.spent.get(ticket) and self.facts[connection].served:
+            return True
+        return super().refuses(ticket, connection)
+
     def in_flight(self, connection: Any) -> int:
         return 1 + len(self.lines.get(connection, []))
 
@@ -648,7 +654,7 @@ class RidingMachine(LateMachine):
     # What always holds
 
     def _nobody_waits_who_could_ride(self, origin: Any) -> None:
-        """Right behind a fact that may have made room on a line of this host's."""
+        """Right behind each fact: it may have made room on a line, or have brought another to the front."""
         model = self.model
         ticket = model.oldest_at(origin)
         if ticket is None or ticket not in model.offers or model.spent.get(ticket):
@@ -659,6 +665,11 @@ class RidingMachine(LateMachine):
             return  # Somebody else's turn, perhaps.
         free = [c for c in model.at(origin, model.busy) if model.may_follow(c, self.now, believed=True)]
         assert not free, "waits although it could ride"
+
+    def nobody_waits_who_could_be_served(self) -> None:
+        super().nobody_waits_who_could_be_served()
+        for origin in self.origins:
+            self._nobody_waits_who_could_ride(origin)
 
     def counters_add_up(self) -> None:
         super().counters_add_up()

@@ -25,7 +25,7 @@ from watched import Watched
 
 from keeppool.config import Limits
 from keeppool.core.late import LONGEST_SPARE, LatePoolState
-from keeppool.core.pool import PoolState
+from keeppool.core.pool import MOST_OVERTAKES, PoolState
 from keeppool.core.records import Policy, Ticket
 from keeppool.core.riding import LONGEST_STALL, RidingPoolState
 from keeppool.errors import PoolClosed
@@ -175,13 +175,13 @@ def a_line(pool: Any, policy: Policy, beside: int, written: int) -> Any:
     return holder
 
 
-def end(pool: Any, fact: str, holder: Any, now: float) -> None:
+def end(pool: Any, fact: str, holder: Any, now: float, why: Why = Why.UNASKED_DATA) -> None:
     """Let a line end by this fact."""
     if fact == "released":
         pool.released(holder, Why.EXCHANGE_FAILED, now)
     elif fact == "redialled":
         with contextlib.suppress(PoolClosed):
-            pool.redialled(holder, Why.UNASKED_DATA, now)
+            pool.redialled(holder, why, now)
     elif fact == "begun":
         pool.begun(holder, 0.0, 0, True, now)
     elif fact == "cut":
@@ -227,6 +227,79 @@ def a_place_on_a_line_comes_free(pool: Any) -> None:
         rider.ride.is_sent = True
         pool.released(holder, None, 0.0)
     pool.begun(holder, 0.0, 1, False, 0.0)
+
+
+def who_could_not_ride_leaves_in_every_way(pool: Any) -> None:
+    """Whoever stands before a caller that can ride is let in: by a higher cap, in the place of a dial, by a fleet."""
+    one, two = Policy(per_host=1, pipelining=8), Policy(per_host=2, pipelining=8)
+    shared = Policy(per_host=2, pipelining=8, permit_key="k")
+    for way in ("requested", "dial_failed", "connect_failed", "permits"):
+        policy = {"requested": one, "permits": shared}.get(way, two)
+        pool = Watched(RidingPoolState(Limits()), pool._seen)
+        first = pool.requested(A, policy, 0.0)
+        pool.permits("k", 1, 0.0, 9.0)
+        holder, beside = first.dial, None
+        pool.dialled(holder, 0.0)
+        holder.served += 1
+        if policy is two:
+            beside = pool.requested(A, policy, 0.0).dial
+        if way == "connect_failed":
+            pool.dialled(beside, 0.0)
+        blocks, behind = (pool.requested(A, policy, 0.0) for _ in range(2))
+        pool.offered(behind, False, 0.0)
+        pool.sent(holder, 0.0)
+        if way == "requested":
+            pool.requested(A, two, 0.0)
+        elif way == "permits":
+            pool.permits("k", 2, 0.0, 9.0)
+        elif way == "dial_failed":
+            pool.dial_failed(beside, ConnectionError(), 0.0)
+        else:
+            pool.connect_failed(pool.redialled(beside, Why.PEER_CLOSED, 0.0), 0.0)
+        assert blocks.dial is not None
+        assert behind.ride is not None
+
+
+def who_was_overtaken_often_enough_is_served(pool: Any) -> None:
+    """By its dial; so the next one may ride."""
+    two = Policy(per_host=2, pipelining=8)
+    holder = pool.requested(A, two, 0.0).dial
+    pool.dialled(holder, 0.0)
+    holder.served += 1
+    pool.sent(holder, 0.0)
+    bound = pool.requested(A, two, 0.0)
+    for _ in range(MOST_OVERTAKES):
+        rider = pool.requested(A, two, 0.0)
+        pool.offered(rider, False, 0.0)
+        pool.abandoned(rider, 0.0)
+    last = pool.requested(A, two, 0.0)
+    pool.offered(last, False, 0.0)
+    pool.dialled(bound.dial, 0.0)
+    assert last.ride is not None
+
+
+def a_trial_ends_and_another_begins(pool: Any) -> None:
+    """The only one by which an origin is tried leaves its line, and an older one that has come back rides elsewhere."""
+    three = Policy(per_host=3, pipelining=8)
+    for fact in ("redialled", "cut", "pipeline_waited"):
+        pool = Watched(RidingPoolState(Limits()), pool._seen)
+        dials = [pool.requested(A, three, 0.0).dial for _ in range(3)]
+        for dial in dials:
+            pool.dialled(dial, 0.0)
+            dial.served += 1
+        first, second, third = dials
+        pool.begun(first, 0.0, 1, False, 0.0)
+        older = pool.requested(A, three, 0.0)
+        pool.offered(older, False, 0.0)
+        pool.sent(second, 0.0)
+        younger = pool.requested(A, three, 0.0)
+        pool.offered(younger, False, 0.0)
+        pool.cut(first, 0.0)
+        now = LONGEST_STALL if fact == "pipeline_waited" else 0.0
+        pool.sent(third, now)
+        assert older.ride is None
+        end(pool, fact, second, now, Why.PEER_CLOSED)
+        assert older.ride.connection is third
 
 
 #: Of a fleet, in which the key has one connection.
@@ -317,6 +390,9 @@ TOURS: dict[Callable[[Any], None], type[PoolState]] = {
     lines_end_in_every_way: RidingPoolState,
     riders_come_and_go: RidingPoolState,
     a_place_on_a_line_comes_free: RidingPoolState,
+    who_could_not_ride_leaves_in_every_way: RidingPoolState,
+    who_was_overtaken_often_enough_is_served: RidingPoolState,
+    a_trial_ends_and_another_begins: RidingPoolState,
     a_fleet_takes_back_what_a_spare_dial_has: LatePoolState,
     a_dial_ends_behind_the_end_of_a_lease: LatePoolState,
     a_dead_one_is_found_behind_the_end_of_a_lease: PoolState,
