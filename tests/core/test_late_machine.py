@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
-from hypothesis import HealthCheck, settings
+from dice import driven
 from late_machine import LateMachine
 
-THOROUGH = os.environ.get("KEEPPOOL_EXAMPLES")
-
 TestLatePool = LateMachine.TestCase
-TestLatePool.settings = settings(
-    max_examples=int(THOROUGH or 100),
-    stateful_step_count=50,
-    derandomize=THOROUGH is None,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestLatePool.settings = driven(100)
