@@ -116,7 +116,8 @@ class LateMachine(PoolMachine):
         is_stale = unsafe and idle and model.must_be_new(idle[-1])
         if not model.is_closed or model.at(origin) or model.oldest_at(origin):
             model.policy[origin] = policy
-        model.yielding = origin if is_stale and model.host_full(origin) else None
+        makes_room = is_stale and model.host_full(origin) and not model.is_barred(origin)
+        model.yielding = origin if makes_room else None
         try:
             answer = self.pool.requested(origin, policy, self.now, unsafe)
         except PoolClosed:
@@ -140,7 +141,7 @@ class LateMachine(PoolMachine):
         model = self.model
         if ticket.dial is None:
             self._settle(gone=gone)
-            assert all(self.now >= model.expiry(c) for c in model.at(origin, model.idle)), "waits before an idle one"
+            assert not model.may_have_idle(ticket, self.now), "waits before an idle one"
             model.queue(ticket)
             return
         dials = [dial for dial in model.spare() if model.facts[dial].origin == origin]
@@ -310,11 +311,12 @@ class LateMachine(PoolMachine):
         others = model.oldest_at(model.facts[connection].origin) is not None or not bound
         is_own_turn = (bound and not others) or model.may_bind(connection, connection)
         must_be_new = is_own_turn and not bound and model.must_wait_for_new(connection)
-        if is_own_turn and not must_be_new:
+        is_barred = must_be_new and model.is_barred(model.facts[connection].origin)
+        if (is_own_turn and not must_be_new) or (is_barred and model.passed_by_to(connection) is not None):
             assert isinstance(order, records.Serve), "not handed to the caller whose turn it was"
             assert order.ticket.connection is connection
             assert not bound or order.ticket is bound[0], "who counts on a dial came first"
-        elif must_be_new or model.oldest_servable(connection) is not None:
+        elif not is_barred and (must_be_new or model.oldest_servable(connection) is not None):
             assert order == records.Close(connection, Why.EVICTED), "an older caller was passed over"
         else:
             assert order is None, "a good connection was not kept"
@@ -400,6 +402,8 @@ class LateMachine(PoolMachine):
             assert connection.origin == ticket.host.origin, "given a connection to another host"
             assert ticket.reuses == (connection is handed)
             first = model.bound_for(connection) or [model.oldest_at(ticket.host.origin)]
+            if connection is handed and model.refuses(first[0], connection):
+                first = [model.passed_by_to(connection)]
             assert ticket is first[0], "not first come first served within a host"
         assert ticket not in model.ended, "a ticket ended twice"
         model.ended[ticket] = "ended"

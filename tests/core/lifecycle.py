@@ -56,8 +56,9 @@ TABLE: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
         # Whoever had a dead connection waits for room only where a fleet's lease is over.
         (NEW, "waiting for room"): "requested found_dead found_stale",
         (NEW, "waiting for a dial"): "requested found_stale",
-        ("waiting for room", "waiting for a dial"): "requested released abandoned connect_failed dial_failed permits",
-        ("waiting for room", "served"): "requested released abandoned connect_failed permits dialled",
+        ("waiting for room", "waiting for a dial"): "requested released abandoned connect_failed dial_failed permits "
+        "found_stale",
+        ("waiting for room", "served"): "requested released abandoned connect_failed permits dialled found_dead",
         ("waiting for room", "failed"): "closed_by_user",
         ("waiting for room", ABANDONED): "abandoned",
         ("waiting for a dial", "served"): "dialled released abandoned",

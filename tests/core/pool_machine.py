@@ -134,7 +134,8 @@ class PoolMachine(RuleBasedStateMachine):
         is_stale = unsafe and idle and self.model.must_be_new(idle[-1])
         if not model.is_closed or model.at(origin) or model.oldest_at(origin):
             model.policy[origin] = policy
-        model.yielding = origin if is_stale and model.host_full(origin) else None
+        makes_room = is_stale and model.host_full(origin) and not model.is_barred(origin)
+        model.yielding = origin if makes_room else None
         try:
             answer = self.pool.requested(origin, policy, self.now, unsafe)
         except PoolClosed:
@@ -146,7 +147,7 @@ class PoolMachine(RuleBasedStateMachine):
             return None
         self._settle()
         if isinstance(answer, self.core.records.Ticket):
-            assert all(self.now >= model.expiry(c) for c in model.at(origin, model.idle)), "waits before an idle one"
+            assert not model.may_have_idle(answer, self.now), "waits before an idle one"
             model.queue(answer)
         elif answer.state is self.core.records.State.CONNECTING:
             model.dialling(answer, origin)
@@ -347,10 +348,11 @@ class PoolMachine(RuleBasedStateMachine):
         assert not reasons - {Why.HINT_MAX}, f"kept, although {reasons}"
         is_own_turn = model.may_pass_on(connection)
         must_be_new = is_own_turn and model.must_wait_for_new(connection)
-        if is_own_turn and not must_be_new:
+        is_barred = must_be_new and model.is_barred(model.facts[connection].origin)
+        if (is_own_turn and not must_be_new) or (is_barred and model.passed_by_to(connection) is not None):
             assert isinstance(order, self.core.records.Serve), "not handed to the caller whose turn it was"
             assert order.ticket.connection is connection
-        elif must_be_new or model.oldest_servable(connection) is not None:
+        elif not is_barred and (must_be_new or model.oldest_servable(connection) is not None):
             # Also where a cap lowered meanwhile leaves no room yet: on the shelf it would stand in the caller's way.
             assert order == self.core.records.Close(connection, Why.EVICTED), "an older caller was passed over"
         else:
@@ -387,7 +389,10 @@ class PoolMachine(RuleBasedStateMachine):
             assert model.is_closed
             assert isinstance(ticket.failure, PoolClosed)
             return model.ends(ticket, "failed")
-        assert ticket is model.oldest_at(ticket.host.origin), "not first come first served within a host"
+        first = model.oldest_at(ticket.host.origin)
+        if connection is handed and model.refuses(first, connection):
+            first = model.passed_by_to(connection)
+        assert ticket is first, "not first come first served within a host"
         assert connection.origin == ticket.host.origin, "given a connection to another host"
         model.waited += self.now - ticket.since
         if connection is handed:

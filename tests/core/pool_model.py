@@ -123,9 +123,21 @@ class Model:
         """Tell whether the caller whose turn it is at a connection's host cannot have it."""
         return self.refuses(self.oldest_at(self.facts[connection].origin), connection)
 
+    def passed_by_to(self, connection: Any) -> Any:
+        """Give the caller who may have a connection that the oldest must not, where nothing may be dialled instead."""
+        origin = self.facts[connection].origin
+        mine = [ticket for ticket in self.waiting if ticket.host.origin == origin] if self.is_barred(origin) else []
+        return next((ticket for ticket in mine if not self.refuses(ticket, connection)), None)
+
     def refuses(self, ticket: Any, connection: Any) -> bool:
         """Tell whether a caller must not have a connection that comes free."""
         return ticket.unsafe and self.must_be_new(connection)
+
+    def may_have_idle(self, ticket: Any, now: float) -> bool:
+        """Tell whether something is idle at its host that a caller could have, or that could make room for it."""
+        origin = ticket.host.origin
+        fresh = [c for c in self.at(origin, self.idle) if now < self.expiry(c)]
+        return any(not (self.is_barred(origin) and self.refuses(ticket, c)) for c in fresh)
 
     def is_servable(self, ticket: Any, closing: Any = None) -> bool:
         """Tell whether the caller could be served now, or if the connection `closing` were closed."""

@@ -322,15 +322,15 @@ def a_dial_ends_behind_the_end_of_a_lease(pool: Any) -> None:
     pool.dialled(dial, 6.0)
 
 
-def idle_behind_the_end_of_a_lease(pool: Any) -> Any:
+def idle_behind_the_end_of_a_lease(pool: Any, where: Any = A) -> Any:
     """Let one connection be idle when its lease is over, and be given to a caller then."""
-    ticket = pool.requested(A, SHARED, 0.0)
+    ticket = pool.requested(where, SHARED, 0.0)
     pool.permits("k", 1, 0.0, 5.0)
     connection = ticket.connection or ticket.dial
     pool.connected(connection, 0.0) if ticket.dial is None else pool.dialled(connection, 0.0)
     connection.served += 1
     pool.released(connection, None, 0.0)
-    return pool.requested(A, SHARED, 6.0)
+    return pool.requested(where, SHARED, 6.0)
 
 
 def a_dead_one_is_found_behind_the_end_of_a_lease(pool: Any) -> None:
@@ -339,6 +339,19 @@ def a_dead_one_is_found_behind_the_end_of_a_lease(pool: Any) -> None:
 
 def a_stale_one_is_found_behind_the_end_of_a_lease(pool: Any) -> None:
     pool.found_stale(idle_behind_the_end_of_a_lease(pool), Why.PEER_CLOSED, 6.0)
+
+
+def what_a_dead_one_leaves_behind_the_end_of_a_lease_is_anothers(pool: Any) -> None:
+    """Its holder may not dial; a caller that shares its proxy, and no permits, may."""
+    dead = idle_behind_the_end_of_a_lease(pool, PA)
+    pool.requested(PB, POLICY, 6.0)
+    pool.found_dead(dead, Why.PEER_CLOSED, 6.0)
+
+
+def what_a_stale_one_leaves_behind_the_end_of_a_lease_is_anothers(pool: Any) -> None:
+    stale = idle_behind_the_end_of_a_lease(pool, PA)
+    pool.requested(PB, POLICY, 6.0)
+    pool.found_stale(stale, Why.PEER_CLOSED, 6.0)
 
 
 def a_permit_lies_idle(pool: Any) -> None:
@@ -397,6 +410,8 @@ TOURS: dict[Callable[[Any], None], type[PoolState]] = {
     a_dial_ends_behind_the_end_of_a_lease: LatePoolState,
     a_dead_one_is_found_behind_the_end_of_a_lease: PoolState,
     a_stale_one_is_found_behind_the_end_of_a_lease: LatePoolState,
+    what_a_dead_one_leaves_behind_the_end_of_a_lease_is_anothers: PoolState,
+    what_a_stale_one_leaves_behind_the_end_of_a_lease_is_anothers: LatePoolState,
     an_idle_permit_is_needed_when_a_dial_fails: PoolState,
     an_idle_permit_is_needed_when_somebody_gives_up: PoolState,
     an_idle_permit_is_needed_when_a_late_dial_fails: LatePoolState,
