@@ -274,7 +274,8 @@ def test_watching_outlives_a_redis_that_goes_away(tmp_path: Any, start: Any) -> 
         process = start("fleet", "status", f"redis://127.0.0.1:{server.port}", "--watch", "--interval", "0.1", "--json")
         assert process.stdout.readline()
         server.stop()
-        assert "refused" in process.stderr.readline() or "closed" in process.stderr.readline()
+        said = process.stderr.readline()  # There is one line: whichever end of the connection was noticed first.
+        assert str(server.port) in said, said
         again = servers.Redis(servers.program("redis-server"), server.port, tmp_path)
         try:
             again.wait_until_ready()

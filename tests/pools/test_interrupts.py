@@ -210,4 +210,4 @@ def test_an_interrupt_anywhere_in_giving_back_loses_nobody_who_waits(sites):
                 assert waiting.result().data == b"012", f"at moment {at}"
             stats = pool.stats()
             assert (stats.busy, stats.connecting, stats.waiting) == (0, 0, 0), f"at moment {at}"
-    assert at > 20
+    assert at > 10  # Python 3.13 has fewer moments than 3.11.
