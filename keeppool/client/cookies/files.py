@@ -189,7 +189,7 @@ class MozillaCookieJar(_FileJar, http.cookiejar.MozillaCookieJar):
             domain = f".{cookie.domain.removeprefix('.')}" if is_below else cookie.domain
             flags = ("TRUE" if is_below else "FALSE", cookie.path, "TRUE" if cookie.secure else "FALSE")
             fields = (domain, *flags, "" if cookie.expires is None else str(cookie.expires), name, value)
-            if not any("\t" in field or CONTROL.search(field) for field in fields):
+            if not (any("\t" in field or "\n" in field for field in fields) or CONTROL.search(f"{name}={value}")):
                 yield f"{_HTTP_ONLY if _is_http_only(cookie) else ''}{chr(9).join(fields)}\n"
 
 
@@ -229,7 +229,9 @@ class LWPCookieJar(_FileJar, http.cookiejar.LWPCookieJar):
         except _NO_COOKIE:
             return False
         said = (cookie.name, cookie.value) if cookie.value is not None else ("", cookie.name)
-        return (read.name, read.value, read.path) == (*said, cookie.path) and not CONTROL.search(line)
+        if "\n" in line or CONTROL.search("=".join(said)):
+            return False
+        return (read.name, read.value, read.path) == (*said, cookie.path)
 
 
 def _for_lwp(cookie: Cookie) -> Cookie:
